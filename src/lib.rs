@@ -1,0 +1,1 @@
+//! The concurrency lab: measured, not guessed.
