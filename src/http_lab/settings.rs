@@ -1,0 +1,160 @@
+//! What can be changed while the lab runs, for all requests or for one.
+
+use serde::Deserialize;
+
+use super::Config;
+use crate::{
+    bounded,
+    config::{Allowed as _, Fraction, Invalid},
+    sim::{Contention, OnCallerGone, Profile},
+};
+
+bounded!(
+    /// Calls to B at a time on `/async-limited`.
+    AsyncLimit: u32 = 1 to 10000
+);
+bounded!(
+    /// The longest wait for the semaphore, milliseconds; 0 is no bound.
+    LimitWaitMs: u64 = 0 to 60000
+);
+bounded!(
+    /// The deadline of `/async-timeout`, milliseconds.
+    DeadlineMs: u64 = 1 to 60000
+);
+
+/// Makes [`Settings`] and [`Patch`] from one list.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        /// The settings in force; a request keeps those it started with.
+        #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+        pub struct Settings {
+            $($(#[$doc])* pub $name: $type,)*
+        }
+
+        /// A change: what is left out stays.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Patch {
+            $($(#[$doc])* pub $name: Option<$type>,)*
+        }
+
+        impl Settings {
+            /// The names, as in `PATCH /settings`.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// These settings with a change applied.
+            pub fn patched(&self, patch: Patch) -> Self {
+                Self { $($name: patch.$name.unwrap_or_else(|| self.$name.clone()),)* }
+            }
+        }
+
+        impl From<&Config> for Settings {
+            fn from(config: &Config) -> Self {
+                config.settings()
+            }
+        }
+    };
+}
+
+settings! {
+    /// Service A's time.
+    service_a_latency: Profile,
+    /// Service A's share of failures.
+    service_a_error_rate: Fraction,
+    /// Service B's time.
+    service_b_latency: Profile,
+    /// Service B's share of failures.
+    service_b_error_rate: Fraction,
+    /// How calls in progress share service B.
+    service_b_contention: Contention,
+    /// What B does when its caller has left.
+    service_b_on_caller_gone: OnCallerGone,
+    /// The limit of `/async-limited`.
+    async_limit: AsyncLimit,
+    /// The longest wait for it, milliseconds; 0 is no bound.
+    async_limit_max_wait_ms: LimitWaitMs,
+    /// The deadline of `/async-timeout`, milliseconds.
+    async_timeout_ms: DeadlineMs,
+}
+
+/// A profile that anybody may ask for: it names no file and no time above a minute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BriefProfile(Profile);
+
+impl BriefProfile {
+    const LIMIT_MS: f64 = 60_000.0;
+
+    /// The profile.
+    pub fn profile(&self) -> &Profile {
+        &self.0
+    }
+}
+
+impl crate::config::Allowed for BriefProfile {
+    const ALLOWED: &'static str = "constant:MS, uniform:MIN,MAX, exponential:MEAN, lognormal:MEDIAN,SIGMA or \
+         bimodal:FAST,SLOW,SHARE[,SIGMA] (milliseconds 0 to 60000, MIN <= MAX, SIGMA 0 to 4, SHARE 0 to 1)";
+}
+
+impl std::str::FromStr for BriefProfile {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match Profile::parse(text) {
+            Ok(profile) if profile.largest_ms() <= Self::LIMIT_MS => Ok(Self(profile)),
+            _ => Err(Invalid::new(text, Self::ALLOWED)),
+        }
+    }
+}
+
+/// What one request may ask for itself, as query parameters.
+#[derive(Debug, Default, Clone)]
+pub struct Overrides {
+    /// Service B's time for this request.
+    pub b: Option<BriefProfile>,
+    /// The longest wait for the semaphore, milliseconds; 0 is no bound.
+    pub limit_wait_ms: Option<LimitWaitMs>,
+    /// The deadline, milliseconds.
+    pub deadline_ms: Option<DeadlineMs>,
+    /// The seed of this request's draws: the same seed draws the same.
+    pub seed: Option<u64>,
+}
+
+impl Overrides {
+    /// The parameters, each with what it takes.
+    pub const ALLOWED: [(&'static str, &'static str); 4] = [
+        ("b", BriefProfile::ALLOWED),
+        ("limit_wait_ms", LimitWaitMs::ALLOWED),
+        ("deadline_ms", DeadlineMs::ALLOWED),
+        ("seed", "a whole number from 0 to 18446744073709551615"),
+    ];
+
+    /// Parses a query string; an absent one asks for nothing.
+    ///
+    /// # Errors
+    /// The parameter, its value and what is allowed.
+    pub fn parse(query: Option<&str>) -> Result<Self, (String, Invalid)> {
+        let mut overrides = Self::default();
+        let Some(query) = query else {
+            return Ok(overrides);
+        };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let refused = |invalid| (name.to_string(), invalid);
+            match &*name {
+                "b" => overrides.b = Some(value.parse().map_err(refused)?),
+                "limit_wait_ms" => overrides.limit_wait_ms = Some(value.parse().map_err(refused)?),
+                "deadline_ms" => overrides.deadline_ms = Some(value.parse().map_err(refused)?),
+                "seed" => {
+                    let seed = value.parse().map_err(|_| {
+                        let (name, allowed) = Self::ALLOWED[3];
+                        (name.to_owned(), Invalid::new(&value, allowed))
+                    })?;
+                    overrides.seed = Some(seed);
+                }
+                _ => {
+                    let names = Self::ALLOWED.map(|(name, _)| name).join(", ");
+                    return Err((name.to_string(), Invalid::new(&value, format!("only {names}"))));
+                }
+            }
+        }
+        Ok(overrides)
+    }
+}

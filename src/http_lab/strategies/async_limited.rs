@@ -1,0 +1,52 @@
+//! `/async-limited`: A and B in parallel, B behind a semaphore with a bounded wait.
+//!
+//! A request that has waited too long is shed, and its call to A is taken back.
+
+use super::{Answer, LabMetrics, Limiter, Request, Running, Settings, Strategy};
+
+#[derive(Debug)]
+struct Limited {
+    limiter: Limiter,
+}
+
+pub(super) fn new(settings: &Settings, metrics: &LabMetrics) -> impl Strategy + use<> {
+    Limited {
+        limiter: Limiter::new(settings.async_limit.get(), metrics.semaphore_wait()),
+    }
+}
+
+impl Strategy for Limited {
+    fn path(&self) -> &'static str {
+        "/async-limited"
+    }
+
+    fn about(&self) -> &'static str {
+        "A and B in parallel, B behind a semaphore; shed after a bounded wait"
+    }
+
+    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+        Box::pin(async move {
+            let mut a = None;
+            let call_a = async {
+                a = Some(request.a().await);
+                Ok(())
+            };
+            let call_b = async {
+                let permit = self.limiter.acquire(request.limit_wait()).await?;
+                Ok((request.b().await, permit.waited))
+            };
+            match tokio::try_join!(biased; call_a, call_b) {
+                Ok(((), (b, waited))) => Answer::of(a, Some(b)).waited(waited),
+                Err(too_long) => Answer::shed(a, too_long),
+            }
+        })
+    }
+
+    fn apply(&self, settings: &Settings) {
+        self.limiter.resize(settings.async_limit.get());
+    }
+
+    fn limiter(&self) -> Option<&Limiter> {
+        Some(&self.limiter)
+    }
+}

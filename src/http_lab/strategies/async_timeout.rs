@@ -1,0 +1,39 @@
+//! `/async-timeout`: A and B in parallel under one deadline; both are cancelled when it expires.
+
+use tokio::time::timeout_at;
+
+use super::{Answer, LabMetrics, Request, Running, Settings, Strategy};
+
+#[derive(Debug)]
+struct Deadline;
+
+pub(super) fn new(_: &Settings, _: &LabMetrics) -> impl Strategy + use<> {
+    Deadline
+}
+
+impl Strategy for Deadline {
+    fn path(&self) -> &'static str {
+        "/async-timeout"
+    }
+
+    fn about(&self) -> &'static str {
+        "A and B in parallel under one deadline; both are cancelled when it expires"
+    }
+
+    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+        Box::pin(async move {
+            let (mut a, mut b) = (None, None);
+            let both = async {
+                tokio::join!(
+                    biased;
+                    async { a = Some(request.a().await) },
+                    async { b = Some(request.b().await) },
+                )
+            };
+            match timeout_at(request.deadline(), both).await {
+                Ok(_) => Answer::of(a, b),
+                Err(_) => Answer::deadline(a, b),
+            }
+        })
+    }
+}

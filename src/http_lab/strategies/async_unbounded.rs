@@ -1,0 +1,31 @@
+//! `/async`: A and B on spawned tasks, with no bound of their own.
+//!
+//! The tasks are detached: when the client goes away they run on, and what they do is orphaned work.
+
+use super::{Answer, LabMetrics, Request, Running, Settings, Strategy};
+
+#[derive(Debug)]
+struct Unbounded;
+
+pub(super) fn new(_: &Settings, _: &LabMetrics) -> impl Strategy + use<> {
+    Unbounded
+}
+
+impl Strategy for Unbounded {
+    fn path(&self) -> &'static str {
+        "/async"
+    }
+
+    fn about(&self) -> &'static str {
+        "A and B on spawned tasks, unbounded; they run on when the client leaves"
+    }
+
+    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+        Box::pin(async move {
+            let a = request.spawn(request.a());
+            let b = request.spawn(request.b());
+            let (a, b) = tokio::join!(biased; a, b);
+            Answer::done(a, b)
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! The strategies: one short file each, all doing the same logical work.
+//!
+//! A strategy is given a [`Request`], which makes the calls to A and B, and returns an [`Answer`].
+//! To add one, write its file and add its line to the list below: it then has an endpoint, its own
+//! services and ledger, metrics, an entry in the OpenAPI document, on the landing page and in the
+//! audit.
+
+use std::pin::Pin;
+
+use super::{answer::Answer, limiter::Limiter, metrics::LabMetrics, request::Request, settings::Settings};
+
+/// What a strategy's future is: boxed, because strategies are values in a list.
+pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// A way to treat the two calls.
+pub(super) trait Strategy: Send + Sync + std::fmt::Debug {
+    /// Its endpoint, as `/sync`.
+    fn path(&self) -> &'static str;
+
+    /// What it does, in one phrase.
+    fn about(&self) -> &'static str;
+
+    /// Serves one request. Dropped when the client leaves.
+    fn run<'a>(&'a self, request: &'a Request) -> Running<'a>;
+
+    /// The settings have changed.
+    fn apply(&self, _settings: &Settings) {}
+
+    /// The limit it works under, if it has one.
+    fn limiter(&self) -> Option<&Limiter> {
+        None
+    }
+}
+
+macro_rules! strategies {
+    ($($file:ident,)*) => {
+        $(mod $file;)*
+
+        /// One of each, in the order of the documents.
+        pub(super) fn all(settings: &Settings, metrics: &LabMetrics) -> Vec<Box<dyn Strategy>> {
+            vec![$(Box::new($file::new(settings, metrics))),*]
+        }
+    };
+}
+
+strategies! {
+    sync,
+    async_unbounded,
+    async_limited,
+    async_timeout,
+}

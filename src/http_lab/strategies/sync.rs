@@ -1,0 +1,28 @@
+//! `/sync`: A, then B. Takes as long as both together and holds one call at a time.
+
+use super::{Answer, LabMetrics, Request, Running, Settings, Strategy};
+
+#[derive(Debug)]
+struct Sequential;
+
+pub(super) fn new(_: &Settings, _: &LabMetrics) -> impl Strategy + use<> {
+    Sequential
+}
+
+impl Strategy for Sequential {
+    fn path(&self) -> &'static str {
+        "/sync"
+    }
+
+    fn about(&self) -> &'static str {
+        "A, then B"
+    }
+
+    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+        Box::pin(async move {
+            let a = request.a().await;
+            let b = request.b().await;
+            Answer::done(a, b)
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! Simulated services: seeded latency, capacity, contention and failure; faults as data.
+//!
+//! ```text
+//!   call ──> Service ──arrive──> Station (pure: who runs, who waits, who is done when)
+//!             ^  driver <─next due─┘        └─> Ledger (started, completed, failed, cancelled, orphaned)
+//!             └── one task a service sleeps until the next completion and wakes its caller
+//! ```
+//!
+//! [`Station`] decides and never reads a clock: it is a queueing station whose servers, queue and
+//! slow-down come from a [`Contention`]. [`Service`] acts: it draws the work of a call from a
+//! [`Profile`] by its [`Key`], hands it to the station, and wakes callers when the station says so.
+//! A caller that leaves (drops its [`Call`]) is told to the station, which does what
+//! [`OnCallerGone`] says; work that goes on without a caller is *orphaned* and stays in the ledger.
+//!
+//! Everything here runs under a paused clock too. Tokio's timers are 1 ms coarse and round up; the
+//! station keeps exact completion times of its own and the driver wakes at the *nearest*
+//! millisecond, so neither a mean nor a throughput is shifted.
+
+mod contention;
+mod draw;
+mod profile;
+mod service;
+mod station;
+
+pub use contention::{Contention, OnCallerGone};
+pub use draw::{Key, Purpose};
+pub use profile::Profile;
+pub use service::{Call, CallHandle, Failure, Finished, Service, Spec};
+pub use station::{Admission, Departure, Ledger, Station, Work};

@@ -1,0 +1,406 @@
+//! A simulated service: draws the work of each call, lets the station decide, wakes the callers.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use rand::RngExt;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+
+use super::{Admission, Contention, Departure, Key, Ledger, OnCallerGone, Profile, Purpose, Station, Work};
+use crate::config::Fraction;
+
+/// Tokio rounds a deadline up to the next millisecond of its clock; aiming half a millisecond early
+/// makes that rounding to the nearest one, which biases no mean.
+const HALF_TICK: Duration = Duration::from_micros(500);
+
+/// What a service is like; all of it can be changed while it runs.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Spec {
+    /// The distribution of service time.
+    pub latency: Profile,
+    /// The share of calls that fail, after their full service time.
+    pub error_rate: Fraction,
+    /// How calls in progress share the service.
+    pub contention: Contention,
+    /// What becomes of a call whose caller has left.
+    pub on_caller_gone: OnCallerGone,
+}
+
+/// Why a call ended badly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The draw said so.
+    #[error("the service failed")]
+    Failed,
+    /// The service's queue was full.
+    #[error("the service refused: its queue is full")]
+    Refused,
+    /// The service ended with the call in it.
+    #[error("the service was stopped")]
+    Stopped,
+}
+
+/// The end of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// How it ended.
+    pub result: Result<(), Failure>,
+    /// How long it waited for a server.
+    pub waited: Duration,
+}
+
+/// A simulated service. Dropping it ends what runs in it.
+///
+/// It runs one task, so it must be made inside a Tokio runtime.
+#[derive(Debug)]
+pub struct Service {
+    core: Arc<Core>,
+    driver: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Core {
+    spec: ArcSwap<Spec>,
+    origin: Instant,
+    station: Mutex<Station<oneshot::Sender<Finished>>>,
+    /// The next completion has changed.
+    changed: Notify,
+}
+
+impl Service {
+    /// Starts a service.
+    pub fn start(spec: Spec) -> Self {
+        let core = Arc::new(Core {
+            origin: Instant::now(),
+            station: Mutex::new(Station::new(spec.contention)),
+            spec: ArcSwap::from_pointee(spec),
+            changed: Notify::new(),
+        });
+        let driver = tokio::spawn(drive(core.clone())).abort_handle();
+        Self { core, driver }
+    }
+
+    /// Sends a call: the service has it from now on, whether or not the answer is awaited.
+    /// `latency` replaces the service's own profile for this call.
+    ///
+    /// Dropping the [`Call`] before its end is how a caller leaves.
+    pub fn call(&self, key: Key, latency: Option<&Profile>) -> Call {
+        let spec = self.core.spec.load();
+        let work = draw(&spec, key, latency);
+        let (answer, awaited) = oneshot::channel();
+        let mut station = self.core.advanced();
+        let due_before = station.next_due_ns();
+        let state = match station.arrive(self.core.now_ns(), work, answer) {
+            Admission::Admitted(id) => State::Sent {
+                handle: CallHandle {
+                    core: self.core.clone(),
+                    id,
+                },
+                awaited,
+            },
+            Admission::Done(_) => State::Ended(Finished {
+                result: if work.fails { Err(Failure::Failed) } else { Ok(()) },
+                waited: Duration::ZERO,
+            }),
+            Admission::Refused(_) => State::Ended(Finished {
+                result: Err(Failure::Refused),
+                waited: Duration::ZERO,
+            }),
+        };
+        let moved = station.next_due_ns() != due_before;
+        drop(station);
+        if moved {
+            self.core.changed.notify_one();
+        }
+        Call { state }
+    }
+
+    /// What the service is like now.
+    pub fn spec(&self) -> Arc<Spec> {
+        self.core.spec.load_full()
+    }
+
+    /// Changes the service. Calls in progress keep the work they were given; a new contention takes
+    /// hold of them at once.
+    pub fn change(&self, spec: Spec) {
+        let contention = spec.contention;
+        self.core.spec.store(Arc::new(spec));
+        self.core.advanced().reshape(self.core.now_ns(), contention);
+        self.core.changed.notify_one();
+    }
+
+    /// The balance sheet now.
+    pub fn ledger(&self) -> Ledger {
+        self.core.advanced().ledger()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+fn draw(spec: &Spec, key: Key, latency: Option<&Profile>) -> Work {
+    let profile = latency.unwrap_or(&spec.latency);
+    let ms = profile
+        .is_constant()
+        .unwrap_or_else(|| profile.sample(&mut key.rng(Purpose::Latency)));
+    let share = spec.error_rate.get();
+    Work {
+        work_ns: (ms * 1e6).round() as u64,
+        fails: share > 0.0 && key.rng(Purpose::Failure).random::<f64>() < share,
+    }
+}
+
+impl Core {
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The station, with everything processed that is due by now and its callers woken.
+    fn advanced(&self) -> MutexGuard<'_, Station<oneshot::Sender<Finished>>> {
+        let mut departures = Vec::new();
+        let mut station = self.station.lock().unwrap_or_else(PoisonError::into_inner);
+        station.advance(self.now_ns(), &mut departures);
+        wake(departures);
+        station
+    }
+}
+
+fn wake(departures: Vec<Departure<oneshot::Sender<Finished>>>) {
+    for departure in departures {
+        // A caller that has left does not listen; the station has counted the orphan.
+        let _ = departure.payload.send(Finished {
+            result: if departure.failed { Err(Failure::Failed) } else { Ok(()) },
+            waited: Duration::from_nanos(departure.waited_ns),
+        });
+    }
+}
+
+/// Sleeps until the next completion, for ever. Ended by dropping the [`Service`].
+async fn drive(core: Arc<Core>) {
+    loop {
+        let due = {
+            let mut departures = Vec::new();
+            let mut station = core.station.lock().unwrap_or_else(PoisonError::into_inner);
+            let half_tick_ahead = core.origin.elapsed() + HALF_TICK;
+            let up_to_ns = u64::try_from(half_tick_ahead.as_nanos()).unwrap_or(u64::MAX);
+            while let Some(due_ns) = station.next_due_ns().filter(|due_ns| *due_ns <= up_to_ns) {
+                station.advance(due_ns, &mut departures);
+            }
+            wake(departures);
+            station.next_due_ns().map(|due_ns| core.origin + Duration::from_nanos(due_ns))
+        };
+        match due {
+            None => core.changed.notified().await,
+            Some(due) => {
+                let wake_at = due.checked_sub(HALF_TICK).unwrap_or(due);
+                tokio::select! {
+                    biased;
+                    () = core.changed.notified() => {}
+                    () = sleep_until(wake_at) => {}
+                }
+            }
+        }
+    }
+}
+
+/// A call on its way. Await it for its end; drop it to leave, which the service notices.
+#[derive(Debug)]
+pub struct Call {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Sent {
+        handle: CallHandle,
+        awaited: oneshot::Receiver<Finished>,
+    },
+    Ended(Finished),
+}
+
+impl Call {
+    /// A second hold on the call, if it is still on its way: to tell the service that the one who
+    /// wanted the answer has gone although somebody still awaits it.
+    pub fn handle(&self) -> Option<CallHandle> {
+        match &self.state {
+            State::Sent { handle, .. } => Some(handle.clone()),
+            State::Ended(_) => None,
+        }
+    }
+}
+
+impl Future for Call {
+    type Output = Finished;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished> {
+        let finished = match &mut self.state {
+            State::Ended(finished) => *finished,
+            State::Sent { awaited, .. } => match Pin::new(awaited).poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(finished)) => finished,
+                Poll::Ready(Err(_)) => Finished {
+                    result: Err(Failure::Stopped),
+                    waited: Duration::ZERO,
+                },
+            },
+        };
+        self.state = State::Ended(finished);
+        Poll::Ready(finished)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let State::Sent { handle, .. } = &self.state {
+            let policy = handle.core.spec.load().on_caller_gone;
+            handle.leave(policy);
+        }
+    }
+}
+
+/// Names a call that is on its way.
+#[derive(Debug, Clone)]
+pub struct CallHandle {
+    core: Arc<Core>,
+    id: u64,
+}
+
+impl CallHandle {
+    /// Nobody wants the answer any more, yet the call is not taken back: it carries on, orphaned.
+    pub fn forsake(&self) {
+        self.leave(OnCallerGone::Continue);
+    }
+
+    fn leave(&self, policy: OnCallerGone) {
+        let mut station = self.core.advanced();
+        let due_before = station.next_due_ns();
+        station.leave(self.core.now_ns(), self.id, policy);
+        let moved = station.next_due_ns() != due_before;
+        drop(station);
+        if moved {
+            self.core.changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(latency: &str, error_rate: f64, contention: &str, gone: OnCallerGone) -> Spec {
+        Spec {
+            latency: latency.parse().expect(latency),
+            error_rate: Fraction::try_from(error_rate).expect("a share"),
+            contention: contention.parse().expect(contention),
+            on_caller_gone: gone,
+        }
+    }
+
+    fn key(request: u64) -> Key {
+        Key {
+            seed: 1,
+            request,
+            service: 'B',
+            attempt: 0,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_takes_its_time_and_fails_after_it() {
+        let service = Service::start(spec("constant:250", 1.0, "off", OnCallerGone::Abort));
+        let start = Instant::now();
+        let finished = service.call(key(0), None).await;
+        assert_eq!(finished.result, Err(Failure::Failed));
+        assert_eq!(start.elapsed(), Duration::from_millis(250));
+        let other: Profile = "constant:40".parse().expect("a profile");
+        service.call(key(1), Some(&other)).await;
+        assert_eq!(start.elapsed(), Duration::from_millis(290));
+        assert_eq!(service.ledger().failed, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timers_bias_no_mean_and_cost_a_pool_no_capacity() {
+        // 1,000 sequential calls of 10.4 ms would take 11 s with timers that round up.
+        let service = Service::start(spec("constant:10.4", 0.0, "pool:1", OnCallerGone::Abort));
+        let start = Instant::now();
+        let calls: Vec<Call> = (0..1_000).map(|request| service.call(key(request), None)).collect();
+        for call in calls {
+            assert_eq!(call.await.result, Ok(()));
+        }
+        assert_eq!(start.elapsed().as_millis(), 10_400);
+
+        let service = Service::start(spec("uniform:0,3", 0.0, "off", OnCallerGone::Abort));
+        let start = Instant::now();
+        for request in 0..4_000 {
+            service.call(key(request), None).await;
+        }
+        let mean_ms = start.elapsed().as_secs_f64() * 1e3 / 4_000.0;
+        assert!((mean_ms - 1.5).abs() < 0.06, "{mean_ms}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_leaves_is_noticed() {
+        for (gone, completed, cancelled, orphaned) in [
+            (OnCallerGone::Abort, 0, 2, 0),
+            (OnCallerGone::Dequeue, 1, 1, 1),
+            (OnCallerGone::Continue, 2, 0, 2),
+        ] {
+            let service = Service::start(spec("constant:100", 0.0, "pool:1", gone));
+            let calls = (service.call(key(0), None), service.call(key(1), None));
+            tokio::time::advance(Duration::from_millis(50)).await;
+            drop(calls);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let ledger = service.ledger();
+            assert_eq!(
+                (ledger.completed, ledger.cancelled, ledger.orphaned, ledger.in_flight),
+                (completed, cancelled, orphaned, 0),
+                "{gone}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forsaken_call_carries_on_as_an_orphan() {
+        let service = Service::start(spec("constant:100", 0.0, "off", OnCallerGone::Abort));
+        let call = service.call(key(0), None);
+        tokio::time::advance(Duration::from_millis(30)).await;
+        call.handle().expect("on its way").forsake();
+        assert_eq!(call.await.result, Ok(()));
+        let ledger = service.ledger();
+        assert_eq!((ledger.completed, ledger.orphaned), (1, 1));
+        assert_eq!(ledger.orphaned_ns, 70_000_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_takes_hold_of_what_waits_and_a_full_queue_refuses() {
+        let service = Service::start(spec("constant:100", 0.0, "pool:1,1", OnCallerGone::Abort));
+        let start = Instant::now();
+        let (first, second) = (service.call(key(0), None), service.call(key(1), None));
+        assert_eq!(service.call(key(2), None).await.result, Err(Failure::Refused));
+        service.change(spec("constant:100", 0.0, "off", OnCallerGone::Abort));
+        assert_eq!(first.await.waited, Duration::ZERO);
+        second.await;
+        assert_eq!(start.elapsed(), Duration::from_millis(100));
+        drop(service);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_of_a_service_that_ends_are_told() {
+        let service = Service::start(spec("constant:100", 0.0, "off", OnCallerGone::Abort));
+        let call = service.call(key(0), None);
+        drop(service);
+        drop(call);
+    }
+}

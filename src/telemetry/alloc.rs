@@ -1,0 +1,137 @@
+//! A counting allocator: what stands where other runtimes show their garbage collector.
+//!
+//! Rust frees memory when its owner ends, so there are no pauses to show. What can be shown is how
+//! much is asked for, how often, and how much is held. The system's allocator does the work; the
+//! counts are kept in a few cache lines that threads share out among themselves, so that counting
+//! costs two uncontended additions (`lab bench http` has the figure for all of telemetry).
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+const SHARDS: usize = 16;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Counting;
+
+/// One thread's counts, alone in its cache lines.
+#[repr(align(128))]
+struct Shard {
+    allocations: AtomicU64,
+    allocated_bytes: AtomicU64,
+    freed_bytes: AtomicU64,
+}
+
+static COUNTS: [Shard; SHARDS] = [const {
+    Shard {
+        allocations: AtomicU64::new(0),
+        allocated_bytes: AtomicU64::new(0),
+        freed_bytes: AtomicU64::new(0),
+    }
+}; SHARDS];
+static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    // No destructor and a constant start: safe to touch from inside the allocator.
+    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+fn shard() -> &'static Shard {
+    let index = SHARD
+        .try_with(|mine| {
+            if mine.get() == usize::MAX {
+                mine.set(NEXT_SHARD.fetch_add(1, Relaxed) % SHARDS);
+            }
+            mine.get()
+        })
+        .unwrap_or(0);
+    &COUNTS[index]
+}
+
+fn count_allocation(bytes: usize) {
+    let shard = shard();
+    shard.allocations.fetch_add(1, Relaxed);
+    shard.allocated_bytes.fetch_add(bytes as u64, Relaxed);
+}
+
+fn count_free(bytes: usize) {
+    shard().freed_bytes.fetch_add(bytes as u64, Relaxed);
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged; counting neither allocates
+// nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count_allocation(layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count_free(layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count_allocation(layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count_allocation(new_size);
+        count_free(layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(memory, layout, new_size) }
+    }
+}
+
+/// What has been asked of the allocator since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Allocations {
+    /// How often memory was asked for (a growth counts as one).
+    pub(super) count: u64,
+    /// Bytes asked for.
+    pub(super) bytes: u64,
+    /// Bytes held now.
+    pub(super) held_bytes: u64,
+}
+
+pub(super) fn allocations() -> Allocations {
+    let mut sum = Allocations::default();
+    let mut freed_bytes = 0_u64;
+    for shard in &COUNTS {
+        // Freed first: a block freed on another thread in between must not make the rest negative.
+        freed_bytes = freed_bytes.wrapping_add(shard.freed_bytes.load(Relaxed));
+    }
+    for shard in &COUNTS {
+        sum.count += shard.allocations.load(Relaxed);
+        sum.bytes += shard.allocated_bytes.load(Relaxed);
+    }
+    sum.held_bytes = sum.bytes.saturating_sub(freed_bytes);
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_counted_and_what_is_freed_is_not_held() {
+        const BIG: usize = 64 << 20;
+        let before = allocations();
+        let block = vec![1_u8; BIG];
+        let during = allocations();
+        assert!(during.bytes - before.bytes >= BIG as u64);
+        assert!(during.count > before.count);
+        drop(block);
+        let after = allocations();
+        // Other tests allocate meanwhile, but nothing near this block.
+        assert!(during.held_bytes - after.held_bytes > BIG as u64 / 2);
+    }
+}

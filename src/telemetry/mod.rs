@@ -1,0 +1,236 @@
+//! Everything that is measured leaves by here, recorded once and seen twice.
+//!
+//! ```text
+//!   instruments ──> SdkMeterProvider ──> Prometheus reader ──> /metrics (pulled, always)
+//!                         └────────────> periodic reader ────> OTLP     (pushed, when an endpoint is set)
+//!   spans ────────> SdkTracerProvider ─> batch processor ────> OTLP     (when an endpoint is set)
+//!   log lines ────> stderr
+//! ```
+//!
+//! Names are those that Prometheus shows, on both ways. Counters are named without `_total`, which
+//! both translators add; no instrument has a unit, which both would append. Histograms have the
+//! boundaries of [`latency_buckets_ms`]. Without an endpoint there is no push reader, no tracer and
+//! no thread. Start it before the Tokio runtime (the exporter's HTTP client is a blocking one) and
+//! end it after the runtime, as the last thing: [`Telemetry::shutdown`].
+
+mod alloc;
+mod buckets;
+mod export;
+mod logs;
+mod process;
+pub mod propagation;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use opentelemetry::{
+    metrics::{Meter, MeterProvider as _},
+    trace::TracerProvider as _,
+};
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{PeriodicReader, SdkMeterProvider},
+    trace::{SdkTracer, SdkTracerProvider},
+};
+
+pub use buckets::latency_buckets_ms;
+pub use logs::{LogFormat, init_logs};
+
+use crate::bounded;
+
+/// The name of this program's meter and tracer.
+const SCOPE: &str = "lab";
+/// How long the last export may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+bounded!(
+    /// Milliseconds between two pushes of metrics.
+    ExportIntervalMs: u64 = 100 to 600000
+);
+
+bounded!(
+    /// The service level objective: an answer within it is good.
+    SloMs: u64 = 1 to 60000
+);
+
+/// Where telemetry goes.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Telemetry")]
+pub struct Config {
+    /// Push metrics and traces by OTLP over HTTP (protobuf) to this base URL; unset: nothing is pushed
+    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<Endpoint>,
+    /// Time between two pushes, in milliseconds
+    #[arg(long = "export-interval-ms", env = "OTEL_METRIC_EXPORT_INTERVAL", default_value = "2000",
+          value_name = <ExportIntervalMs as crate::config::Allowed>::ALLOWED)]
+    pub export_interval_ms: ExportIntervalMs,
+    /// Record nothing: no metrics, no traces (to measure what telemetry costs)
+    #[arg(long = "telemetry-disabled", env = "OTEL_SDK_DISABLED", default_value = "false",
+          value_name = "true or false", action = clap::ArgAction::Set)]
+    pub disabled: bool,
+    /// How log lines on stderr look
+    #[arg(long = "log-format", env = "LOG_FORMAT", default_value = "text", value_name = <LogFormat as crate::config::Allowed>::ALLOWED)]
+    pub log_format: LogFormat,
+    /// The service level objective in milliseconds: the histograms have an edge there
+    #[arg(long = "slo-ms", env = "LAB_SLO_MS", default_value = "1500",
+          value_name = <SloMs as crate::config::Allowed>::ALLOWED)]
+    pub slo_ms: SloMs,
+}
+
+/// The base URL of an OTLP receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(String);
+
+impl crate::config::Allowed for Endpoint {
+    const ALLOWED: &'static str = "an http:// URL such as http://127.0.0.1:4318";
+}
+
+impl std::str::FromStr for Endpoint {
+    type Err = crate::config::Invalid;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = text.trim().trim_end_matches('/');
+        match url.parse::<axum::http::Uri>() {
+            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(Self(url.to_owned())),
+            _ => Err(crate::config::Invalid::new(text, <Self as crate::config::Allowed>::ALLOWED)),
+        }
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The providers. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    meters: SdkMeterProvider,
+    tracers: Option<SdkTracerProvider>,
+    registry: prometheus::Registry,
+}
+
+impl Telemetry {
+    /// Builds the providers. Call it outside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When an exporter cannot be built, or the environment asks for a protocol that this program
+    /// does not speak.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        let registry = prometheus::Registry::new();
+        if config.disabled {
+            return Ok(Self {
+                meters: SdkMeterProvider::builder().build(),
+                tracers: None,
+                registry,
+            });
+        }
+        let resource = resource();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()
+            .context("building the Prometheus reader")?;
+        let mut meters = SdkMeterProvider::builder()
+            .with_resource(resource.clone())
+            .with_reader(exporter);
+        let mut tracers = None;
+        let mut exports = None;
+        if let Some(endpoint) = &config.endpoint {
+            check_protocol()?;
+            let metrics = opentelemetry_otlp::MetricExporter::builder()
+                .with_http()
+                .with_endpoint(signal_endpoint(endpoint, "METRICS", "v1/metrics"))
+                .build()
+                .context("building the OTLP metrics exporter")?;
+            let (metrics, counts) = export::watch(metrics, endpoint.to_string());
+            exports = Some(counts);
+            let interval = Duration::from_millis(config.export_interval_ms.get());
+            meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
+            let spans = opentelemetry_otlp::SpanExporter::builder()
+                .with_http()
+                .with_endpoint(signal_endpoint(endpoint, "TRACES", "v1/traces"))
+                .build()
+                .context("building the OTLP trace exporter")?;
+            tracers = Some(
+                SdkTracerProvider::builder()
+                    .with_resource(resource)
+                    .with_batch_exporter(spans)
+                    .build(),
+            );
+        }
+        let telemetry = Self {
+            meters: meters.build(),
+            tracers,
+            registry,
+        };
+        process::observe(&telemetry.meter());
+        if let Some(counts) = exports {
+            counts.observe(&telemetry.meter());
+        }
+        Ok(telemetry)
+    }
+
+    /// The meter that rooms make their instruments from.
+    pub fn meter(&self) -> Meter {
+        self.meters.meter(SCOPE)
+    }
+
+    /// The tracer, when spans have somewhere to go.
+    pub fn tracer(&self) -> Option<SdkTracer> {
+        self.tracers.as_ref().map(|tracers| tracers.tracer(SCOPE))
+    }
+
+    /// Observes the runtime it is called in: tasks, queue depth, busy share.
+    pub fn observe_runtime(&self) {
+        process::observe_runtime(&self.meter(), tokio::runtime::Handle::current());
+    }
+
+    /// All metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a metric cannot be encoded.
+    pub fn render(&self) -> anyhow::Result<String> {
+        prometheus::TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .context("encoding the metrics")
+    }
+
+    /// Exports what is left, for at most five seconds a signal. The last thing a process does.
+    pub fn shutdown(&self) {
+        if let Err(error) = self.meters.shutdown_with_timeout(FLUSH_LIMIT) {
+            tracing::debug!(%error, "metrics were not flushed");
+        }
+        if let Some(tracers) = &self.tracers
+            && let Err(error) = tracers.shutdown_with_timeout(FLUSH_LIMIT)
+        {
+            tracing::warn!(%error, "traces were not flushed");
+        }
+    }
+}
+
+fn resource() -> Resource {
+    let builder = Resource::builder();
+    let named = std::env::var_os("OTEL_SERVICE_NAME").is_some()
+        || std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|text| text.contains("service.name="));
+    let builder = if named { builder } else { builder.with_service_name(SCOPE) };
+    builder
+        .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// The URL for one signal: its own variable if set (used as it stands), else the base URL's path.
+fn signal_endpoint(base: &Endpoint, signal: &str, path: &str) -> String {
+    std::env::var(format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")).unwrap_or_else(|_| format!("{base}/{path}"))
+}
+
+fn check_protocol() -> anyhow::Result<()> {
+    match std::env::var("OTEL_EXPORTER_OTLP_PROTOCOL") {
+        Ok(protocol) if protocol != "http/protobuf" => anyhow::bail!(
+            "OTEL_EXPORTER_OTLP_PROTOCOL: {:?} is not allowed: http/protobuf (port 4318 of a collector)",
+            protocol
+        ),
+        _ => Ok(()),
+    }
+}
