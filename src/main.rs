@@ -1,2 +1,65 @@
-//! The `lab` binary.
-fn main() {}
+//! `lab`: parse, start telemetry, run one command, flush.
+
+use std::process::ExitCode;
+
+use lab::{
+    app::{self, Ending},
+    cli::{self, Stop, Task},
+    telemetry::{self, Telemetry},
+};
+
+fn main() -> ExitCode {
+    let parsed = match cli::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(Stop::Show(text)) => {
+            return match text.print() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Err(Stop::Refuse(text)) => {
+            eprintln!("lab: {text}");
+            return ExitCode::from(2);
+        }
+    };
+    let task = parsed.cli.command.unwrap_or(Task::Serve(parsed.cli.serve));
+    let ending = match task {
+        Task::Serve(args) => with_telemetry(&args.telemetry.clone(), |telemetry| {
+            run(app::serve(args, telemetry))
+        }),
+        Task::Service(args) => with_telemetry(&args.telemetry.clone(), |telemetry| {
+            run(app::serve_service(args, telemetry))
+        }),
+        Task::Config(args) => cli::print_config(&parsed.in_force, args.json),
+        Task::Audit(args) => run(async move { app::audit::run(&args).await }),
+        Task::Health(args) => run(async move { app::health::run(&args).await }),
+        Task::Bench(args) => run(app::run_bench(args)),
+        Task::Completions(args) => cli::print_completions(args.shell),
+    };
+    match ending {
+        Ok(ending) => ExitCode::from(ending.code()),
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::from(Ending::Failed.code())
+        }
+    }
+}
+
+fn run(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<Ending> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ending = runtime.block_on(task);
+    // Work that a deadline or a second signal cut short is not waited for again.
+    runtime.shutdown_background();
+    ending
+}
+
+fn with_telemetry(
+    config: &telemetry::Config,
+    task: impl FnOnce(Telemetry) -> anyhow::Result<Ending>,
+) -> anyhow::Result<Ending> {
+    telemetry::init_logs(config.log_format);
+    let telemetry = Telemetry::start(config)?;
+    let ending = task(telemetry.clone());
+    telemetry.shutdown();
+    ending
+}

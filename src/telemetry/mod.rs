@@ -56,6 +56,7 @@ bounded!(
 
 /// Where telemetry goes.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 #[command(next_help_heading = "Telemetry")]
 pub struct Config {
     /// Push metrics and traces by OTLP over HTTP (protobuf) to this base URL; unset: nothing is pushed

@@ -1,0 +1,81 @@
+//! The yardstick: an axum handler that answers a constant, and nothing around it.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The longest answer, in bytes.
+const ANSWER_LIMIT_BYTES: u32 = 1 << 20;
+
+/// Around the padding: the answer is a JSON string.
+const QUOTE: u8 = b'"';
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// Length of the answer's body in bytes, at least 2
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=i64::from(ANSWER_LIMIT_BYTES)))]
+    bytes: u32,
+    /// Content type of the answer
+    #[arg(long, default_value = "application/json")]
+    content_type: String,
+}
+
+/// Serves `GET /` until stopped, and says where on stderr.
+pub(super) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    serve(listener, args, stop).await?;
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, args: Args, stop: CancellationToken) -> io::Result<()> {
+    let content_type = axum::http::HeaderValue::try_from(args.content_type)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let body = json_of_length(args.bytes);
+    let handler = move || async move { ([(CONTENT_TYPE, content_type)], body) };
+    axum::serve(listener, Router::new().route("/", get(handler)))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+fn json_of_length(bytes: u32) -> Bytes {
+    let padding = bytes.saturating_sub(2) as usize;
+    let mut body = Vec::with_capacity(padding + 2);
+    body.push(QUOTE);
+    body.resize(padding + 1, b'x');
+    body.push(QUOTE);
+    body.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Uri;
+
+    use super::*;
+    use crate::load::connection::Connection;
+
+    #[tokio::test]
+    async fn the_answer_has_the_size_and_type_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let args = Args {
+            bytes: 217,
+            content_type: "application/json".to_owned(),
+        };
+        tokio::spawn(serve(listener, args, CancellationToken::new()));
+        let mut connection = Connection::open(addr).await.unwrap();
+        let page = connection
+            .fetch(&Uri::from_static("/"), 1_000)
+            .await
+            .unwrap();
+        assert_eq!((page.status.as_u16(), page.body.len()), (200, 217));
+        assert_eq!(page.content_type.unwrap(), "application/json");
+        assert!(serde_json::from_slice::<String>(&page.body).is_ok());
+    }
+}

@@ -1,0 +1,358 @@
+//! `lab bench http`: the HTTP lab beside a bare handler, and beside itself without telemetry.
+//!
+//! Three servers stand idle while one of them is driven: the lab with everything on and services
+//! that take no time, the same with telemetry off, and an axum handler that answers a constant of the
+//! same size and type. A round visits every arm once, starting one further each round. Processor time
+//! is counted in clock ticks (10 ms), which is half a percent of a busy window of two seconds.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use hyper::Uri;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{self, Window};
+use super::memory;
+use super::output::Output;
+use super::report::{Aim, Figure, Quantity, Report, Unit};
+use super::server::{self, Server};
+use super::stats::paired_ratios;
+use super::unless_stopped;
+use crate::load::Targets;
+use crate::load::closed::ClosedLoop;
+use crate::load::connection::{Connection, Page};
+
+const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
+const BARE: &str = "bare";
+
+/// Services that take no time and do not fail, and no limit in the way: what is left is the lab.
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("LAB_ADDR", "127.0.0.1:0"),
+    ("SERVICE_A_LATENCY", "constant:0"),
+    ("SERVICE_B_LATENCY", "constant:0"),
+    ("SERVICE_B_ERROR_RATE", "0"),
+    ("ASYNC_LIMIT", "10000"),
+];
+const TELEMETRY_OFF: (&str, &str) = ("OTEL_SDK_DISABLED", "true");
+
+/// Before the first round every arm is driven this long.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// A longer answer of the lab is an error.
+const ANSWER_LIMIT_BYTES: usize = 1 << 20;
+
+const REQUESTS_RATIO: Quantity = Quantity {
+    key: "requests_per_second_ratio",
+    text: "requests/s, lab / bare",
+    unit: Unit::Ratio,
+    aim: Some(Aim::AtLeast(0.85)),
+};
+const CPU_RATIO: Quantity = Quantity {
+    key: "cpu_per_request_ratio",
+    text: "server CPU a request, lab / bare",
+    unit: Unit::Ratio,
+    aim: None,
+};
+const TELEMETRY_RATIO: Quantity = Quantity {
+    key: "telemetry_cpu_ratio",
+    text: "server CPU a request, telemetry on / off",
+    unit: Unit::Ratio,
+    aim: None,
+};
+const REQUESTS: Quantity = Quantity {
+    key: "requests_per_second",
+    text: "requests/s",
+    unit: Unit::PerSecond,
+    aim: None,
+};
+const CPU: Quantity = Quantity {
+    key: "cpu_per_request_us",
+    text: "server CPU a request",
+    unit: Unit::Microseconds,
+    aim: None,
+};
+
+/// Arguments of `lab bench http`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// How often every arm is measured (1 to 1000)
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// How long every arm is driven in a round (1 to 600)
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Keep-alive connections, each with one request at a time (1 to 5000)
+    #[arg(long, default_value = "64", value_parser = connections)]
+    connections: NonZeroU32,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn connections(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .ok()
+        .filter(|connections: &NonZeroU32| connections.get() <= 5_000)
+        .ok_or_else(|| "not in 1..=5000".to_owned())
+}
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    rounds: u32,
+    seconds: u64,
+    connections: NonZeroU32,
+    answer_bytes: usize,
+    cores: usize,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cores shared by client and server, answers of {} bytes",
+            self.cores, self.answer_bytes
+        )
+    }
+}
+
+pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    let servers = unless_stopped(stop, Servers::start(&program)).await?;
+    let rounds = unless_stopped(stop, servers.measure(&args)).await;
+    let answer_bytes = servers.answer_bytes;
+    let stopped = servers.stop().await;
+    let mut figures = rounds?.figures();
+    stopped?;
+    figures.extend(memory::figures(&program, stop).await?);
+    args.output.write(&Report {
+        command: format!(
+            "lab bench http --rounds {} --seconds {} --connections {}",
+            args.rounds, args.seconds, args.connections
+        ),
+        setting: Setting {
+            rounds: args.rounds,
+            seconds: args.seconds,
+            connections: args.connections,
+            answer_bytes,
+            cores: std::thread::available_parallelism()?.get(),
+        },
+        figures,
+    })
+}
+
+/// The servers that are compared.
+struct Servers {
+    lab: Server,
+    silent: Server,
+    bare: Server,
+    answer_bytes: usize,
+}
+
+impl Servers {
+    async fn start(program: &Path) -> anyhow::Result<Self> {
+        let lab = Server::start(program, &["serve"], &ENVIRONMENT).await?;
+        let without_telemetry = [&ENVIRONMENT[..], &[TELEMETRY_OFF]].concat();
+        let silent = Server::start(program, &["serve"], &without_telemetry).await?;
+
+        let answer = longest_answer(&lab).await?;
+        let bytes = answer.body.len().to_string();
+        let content_type = answer
+            .content_type
+            .as_ref()
+            .context("the lab's answer has no content type")?
+            .to_str()?;
+        let bare_args = [
+            "bench",
+            "bare",
+            "--bytes",
+            &bytes,
+            "--content-type",
+            content_type,
+        ];
+        let bare = Server::start(program, &bare_args, &[]).await?;
+        Ok(Self {
+            lab,
+            silent,
+            bare,
+            answer_bytes: answer.body.len(),
+        })
+    }
+
+    /// Drives every arm once a round, after a warm-up.
+    async fn measure(&self, args: &Args) -> anyhow::Result<Rounds> {
+        let load = |(server, target): (&Server, &'static str), duration| ClosedLoop {
+            addr: server.addr(),
+            targets: Targets::from(Uri::from_static(target)),
+            connections: args.connections,
+            duration,
+        };
+        let arms = self.arms();
+        for arm in arms {
+            client::window(arm.0, load(arm, WARM_UP)).await?;
+        }
+        let mut readings = arms.map(|_| Readings::default());
+        for round in 0..args.rounds as usize {
+            show_progress(round, args.rounds);
+            for turn in 0..arms.len() {
+                let arm = (round + turn) % arms.len();
+                let load = load(arms[arm], Duration::from_secs(args.seconds));
+                readings[arm].push(client::window(arms[arm].0, load).await?);
+            }
+        }
+        let [bare, lab @ .., s0, s1, s2, s3] = readings;
+        Ok(Rounds {
+            bare,
+            lab,
+            silent: [s0, s1, s2, s3],
+        })
+    }
+
+    /// The bare handler, the lab's endpoints, and these again without telemetry.
+    fn arms(&self) -> [(&Server, &'static str); 9] {
+        let [e0, e1, e2, e3] = ENDPOINTS;
+        let (lab, silent) = (&self.lab, &self.silent);
+        [
+            (&self.bare, "/"),
+            (lab, e0),
+            (lab, e1),
+            (lab, e2),
+            (lab, e3),
+            (silent, e0),
+            (silent, e1),
+            (silent, e2),
+            (silent, e3),
+        ]
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        server::stop_all([self.lab, self.silent, self.bare]).await
+    }
+}
+
+/// The longest of one real answer of each endpoint.
+async fn longest_answer(lab: &Server) -> anyhow::Result<Page> {
+    let mut connection = Connection::open(lab.addr()).await?;
+    let mut answers = Vec::new();
+    for endpoint in ENDPOINTS {
+        let answer = connection
+            .fetch(&Uri::from_static(endpoint), ANSWER_LIMIT_BYTES)
+            .await?;
+        ensure!(
+            answer.status.is_success(),
+            "{endpoint} answers {}",
+            answer.status
+        );
+        answers.push(answer);
+    }
+    answers
+        .into_iter()
+        .max_by_key(|answer| answer.body.len())
+        .context("the lab has no endpoints")
+}
+
+fn show_progress(round: usize, rounds: u32) {
+    if io::stderr().is_terminal() {
+        eprintln!("round {} of {rounds}", round + 1);
+    }
+}
+
+/// What an arm gave, a reading a round.
+#[derive(Debug, Default)]
+struct Readings {
+    requests_per_second: Vec<f64>,
+    cpu_per_request_us: Vec<f64>,
+}
+
+impl Readings {
+    fn push(&mut self, window: Window) {
+        self.requests_per_second.push(window.requests_per_second);
+        self.cpu_per_request_us
+            .push(window.cpu_per_request.as_secs_f64() * 1e6);
+    }
+
+    fn figures(&self, subject: &'static str) -> impl Iterator<Item = Option<Figure>> {
+        let requests = Figure::of(subject, REQUESTS, self.requests_per_second.iter().copied());
+        let cpu = Figure::of(subject, CPU, self.cpu_per_request_us.iter().copied());
+        [requests, cpu].into_iter()
+    }
+}
+
+/// The readings of all arms; those of the lab in the order of [`ENDPOINTS`].
+struct Rounds {
+    bare: Readings,
+    lab: [Readings; ENDPOINTS.len()],
+    silent: [Readings; ENDPOINTS.len()],
+}
+
+impl Rounds {
+    fn figures(&self) -> Vec<Figure> {
+        let bare = &self.bare;
+        let mut figures = Vec::new();
+        for ((endpoint, lab), silent) in ENDPOINTS.into_iter().zip(&self.lab).zip(&self.silent) {
+            let ratios = [
+                (
+                    REQUESTS_RATIO,
+                    &lab.requests_per_second,
+                    &bare.requests_per_second,
+                ),
+                (CPU_RATIO, &lab.cpu_per_request_us, &bare.cpu_per_request_us),
+                (
+                    TELEMETRY_RATIO,
+                    &lab.cpu_per_request_us,
+                    &silent.cpu_per_request_us,
+                ),
+            ];
+            figures.extend(
+                ratios.map(|(quantity, a, b)| Figure::of(endpoint, quantity, paired_ratios(a, b))),
+            );
+            figures.extend(lab.figures(endpoint));
+        }
+        figures.extend(bare.figures(BARE));
+        figures.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings(requests_per_second: f64, cpu_us: f64) -> Readings {
+        let mut readings = Readings::default();
+        for factor in [1.0, 2.0] {
+            readings.push(Window {
+                requests_per_second: requests_per_second * factor,
+                cpu_per_request: Duration::from_secs_f64(cpu_us / factor / 1e6),
+            });
+        }
+        readings
+    }
+
+    #[test]
+    fn each_endpoint_is_set_against_bare_and_against_silence() {
+        let rounds = Rounds {
+            bare: readings(1_000.0, 10.0),
+            lab: [900.0, 800.0, 700.0, 600.0].map(|rate| readings(rate, 12.0)),
+            silent: [11.0, 10.0, 9.0, 8.0].map(|cpu_us| readings(1_000.0, cpu_us)),
+        };
+        let figures = rounds.figures();
+        let median = |subject, key| {
+            figures
+                .iter()
+                .find(|figure| figure.subject == subject && figure.quantity.key == key)
+                .map(|figure| (figure.spread.median * 1e3).round() / 1e3)
+        };
+        assert_eq!(median("/sync", "requests_per_second_ratio"), Some(0.9));
+        assert_eq!(
+            median("/async-timeout", "requests_per_second_ratio"),
+            Some(0.6)
+        );
+        assert_eq!(median("/async", "cpu_per_request_ratio"), Some(1.2));
+        assert_eq!(median("/async-timeout", "telemetry_cpu_ratio"), Some(1.5));
+        assert_eq!(median("bare", "requests_per_second"), Some(1_500.0));
+        assert_eq!(figures.len(), 4 * 5 + 2);
+    }
+}

@@ -1,0 +1,77 @@
+//! `lab bench`: what the lab itself costs.
+//!
+//! A tool that measures others has to be cheap, and to say how cheap it is. Each arm is a process
+//! of its own, started by this one and ended by its id, with the environment that is written here
+//! and nothing from outside, in the directory for temporary files. The load comes from this
+//! process, over loopback, on one thread.
+//!
+//! - `lab bench http` ([`http`]): the HTTP lab beside a bare axum handler, and beside itself with
+//!   telemetry off; then the memory that a request in flight takes.
+//! - `lab bench start` ([`start`]): from spawn to `listening`, and memory at rest.
+//!
+//! Arms are interleaved and their order rotates, so that what changes on the machine meets all of
+//! them; ratios are taken within a round. A benchmark reports: a missed aim is printed, and is not a
+//! failure. An arm that does not start, or does not answer 200 to everything, is one.
+//!
+//! Processor time and memory are read from `/proc`, so that Linux is needed. Client and servers
+//! share the machine; requests per second say what both together reach, processor time per
+//! request what the server alone takes.
+
+mod bare;
+mod client;
+mod descriptors;
+pub mod http;
+mod memory;
+mod output;
+mod report;
+mod server;
+pub mod start;
+mod stats;
+mod usage;
+
+use anyhow::Context;
+use clap::Subcommand;
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of `lab bench`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Bench {
+    /// Measure the HTTP lab beside a bare handler: requests per second, processor time, memory
+    Http(http::Args),
+    /// Measure the time from start to listening, and memory at rest
+    Start(start::Args),
+    /// Serve the bare handler that `lab bench http` compares with
+    #[command(hide = true)]
+    Bare(bare::Args),
+}
+
+/// Runs one benchmark and prints its report.
+///
+/// # Errors
+///
+/// When an arm cannot be started or does not answer as it should, when the platform does not tell
+/// what is measured, when `stop` was cancelled, or when the report cannot be written. All children
+/// have ended by then. Dropping the future kills them.
+pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    match args.bench {
+        Bench::Http(args) => http::run(args, &stop).await,
+        Bench::Start(args) => start::run(args, &stop).await,
+        Bench::Bare(args) => bare::run(args, stop).await,
+    }
+}
+
+/// Awaits `work`, or drops it when `stop` is cancelled.
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    stop.run_until_cancelled(work)
+        .await
+        .context("interrupted")?
+}

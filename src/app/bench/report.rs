@@ -1,0 +1,222 @@
+//! What a benchmark found: figures with their spread, beside what is aimed at.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::stats::Spread;
+
+/// A unit, and how people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Unit {
+    Ratio,
+    PerSecond,
+    Microseconds,
+    Milliseconds,
+    Bytes,
+}
+
+/// The value that the median should have.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// Something that is measured: its name in JSON, its name for people, its unit, its aim.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quantity {
+    pub(super) key: &'static str,
+    pub(super) text: &'static str,
+    pub(super) unit: Unit,
+    pub(super) aim: Option<Aim>,
+}
+
+/// One quantity of one subject, measured.
+#[derive(Clone, Debug)]
+pub(super) struct Figure {
+    pub(super) subject: &'static str,
+    pub(super) quantity: Quantity,
+    pub(super) spread: Spread,
+}
+
+/// The outcome of a benchmark.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report<S> {
+    /// The command that prints it, with the options in force.
+    pub(super) command: String,
+    /// What else was held fixed.
+    pub(super) setting: S,
+    pub(super) figures: Vec<Figure>,
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::Ratio => format!("{value:.3}"),
+            Self::PerSecond => format!("{value:.0} /s"),
+            Self::Microseconds => format!("{value:.2} µs"),
+            Self::Milliseconds => format!("{value:.1} ms"),
+            Self::Bytes if value.abs() >= 1e6 => format!("{:.1} MB", value / 1e6),
+            Self::Bytes => format!("{:.2} KB", value / 1e3),
+        }
+    }
+}
+
+impl Aim {
+    fn is_met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(aim) => value >= aim,
+            Self::AtMost(aim) => value <= aim,
+        }
+    }
+
+    fn show(self, unit: Unit, value: f64) -> String {
+        let (sign, aim) = match self {
+            Self::AtLeast(aim) => (">=", aim),
+            Self::AtMost(aim) => ("<=", aim),
+        };
+        let verdict = if self.is_met_by(value) {
+            "met"
+        } else {
+            "not met"
+        };
+        format!("{sign} {}: {verdict}", unit.show(aim))
+    }
+}
+
+impl Figure {
+    /// The figure of these readings; none where there is no reading.
+    pub(super) fn of(
+        subject: &'static str,
+        quantity: Quantity,
+        readings: impl IntoIterator<Item = f64>,
+    ) -> Option<Self> {
+        Spread::of(readings).map(|spread| Self {
+            subject,
+            quantity,
+            spread,
+        })
+    }
+
+    fn row(&self) -> [String; 6] {
+        let Self {
+            subject,
+            quantity,
+            spread,
+        } = self;
+        let show = |value| quantity.unit.show(value);
+        [
+            (*subject).to_owned(),
+            quantity.text.to_owned(),
+            show(spread.median),
+            format!("{} .. {}", show(spread.min), show(spread.max)),
+            spread.n.to_string(),
+            quantity
+                .aim
+                .map(|aim| aim.show(quantity.unit, spread.median))
+                .unwrap_or_default(),
+        ]
+    }
+}
+
+impl Serialize for Figure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            subject,
+            quantity,
+            spread,
+        } = self;
+        let mut figure = serializer.serialize_struct("Figure", 9)?;
+        figure.serialize_field("subject", subject)?;
+        figure.serialize_field("key", quantity.key)?;
+        figure.serialize_field("unit", &quantity.unit)?;
+        figure.serialize_field("median", &spread.median)?;
+        figure.serialize_field("min", &spread.min)?;
+        figure.serialize_field("max", &spread.max)?;
+        figure.serialize_field("n", &spread.n)?;
+        figure.serialize_field("aim", &quantity.aim)?;
+        let met = quantity.aim.map(|aim| aim.is_met_by(spread.median));
+        figure.serialize_field("met", &met)?;
+        figure.end()
+    }
+}
+
+impl<S: fmt::Display> fmt::Display for Report<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEAD: [&str; 6] = ["what", "figure", "median", "range", "n", "aim"];
+        let mut rows = vec![HEAD.map(str::to_owned)];
+        rows.extend(self.figures.iter().map(Figure::row));
+        let mut widths = [0; HEAD.len()];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        writeln!(f, "$ {}", self.command)?;
+        writeln!(f, "{}", self.setting)?;
+        for row in rows {
+            let [what, figure, median, range, n, aim] = &row;
+            let [w0, w1, w2, w3, w4, _] = widths;
+            let line =
+                format!("{what:w0$}  {figure:w1$}  {median:>w2$}  {range:>w3$}  {n:>w4$}  {aim}");
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report<&'static str> {
+        let quantity = |key, text, unit, aim| Quantity {
+            key,
+            text,
+            unit,
+            aim,
+        };
+        let ratio = quantity("ratio", "lab / bare", Unit::Ratio, Some(Aim::AtLeast(0.85)));
+        let memory = quantity("memory", "a request", Unit::Bytes, Some(Aim::AtMost(14e3)));
+        let cpu = quantity("cpu", "CPU", Unit::Microseconds, None);
+        Report {
+            command: "lab bench test".to_owned(),
+            setting: "2 cores",
+            figures: [
+                Figure::of("/sync", ratio, [0.9, 0.8, 0.95]),
+                Figure::of("/async-limited", memory, [15_210.0]),
+                Figure::of("bare", cpu, [10.0, 12.5]),
+                Figure::of("none", cpu, []),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        }
+    }
+
+    #[test]
+    fn people_read_a_table() {
+        insta::assert_snapshot!(report(), @r"
+        $ lab bench test
+        2 cores
+        what            figure        median                 range  n  aim
+        /sync           lab / bare     0.900        0.800 .. 0.950  3  >= 0.850: met
+        /async-limited  a request   15.21 KB  15.21 KB .. 15.21 KB  1  <= 14.00 KB: not met
+        bare            CPU         11.25 µs  10.00 µs .. 12.50 µs  2
+        ");
+    }
+
+    #[test]
+    fn machines_read_the_same_figures() {
+        let json = serde_json::to_value(report()).unwrap();
+        let first = &json["figures"][0];
+        assert_eq!(first["median"], 0.9);
+        assert_eq!(first["aim"]["at_least"], 0.85);
+        assert_eq!(first["met"], true);
+        assert_eq!(json["figures"][1]["met"], false);
+        assert!(json["figures"][2]["met"].is_null());
+    }
+}

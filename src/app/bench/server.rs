@@ -1,0 +1,139 @@
+//! A server in a process of its own, from its first line to its last.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{self, AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time;
+
+use super::usage::Usage;
+
+/// How long a server may take to listen.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long it may drain after SIGTERM before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// How much of what it said instead of listening is repeated.
+const COMPLAINT_LINES: usize = 10;
+
+const LISTENING: &str = "listening on http://";
+
+/// A running server. [`Server::stop`] ends it; dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    pid: u32,
+    addr: SocketAddr,
+}
+
+impl Server {
+    /// Starts `program` with these arguments and this environment, and nothing else, and waits
+    /// until it says where it listens. Cancellation safe: the child is killed.
+    pub(super) async fn start(
+        program: &Path,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let mut child = Command::new(program)
+            .args(args)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let pid = child.id().context("the server has ended")?;
+        let stderr = child.stderr.take().context("the server has no stderr")?;
+        let addr = time::timeout(START_LIMIT, listening_addr(stderr))
+            .await
+            .with_context(|| format!("not listening after {START_LIMIT:?}"))
+            .flatten()
+            .with_context(|| format!("the arm `{}` failed", args.join(" ")))?;
+        Ok(Self { child, pid, addr })
+    }
+
+    pub(super) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(super) fn usage(&self) -> anyhow::Result<Usage> {
+        Usage::of(self.pid).context("cannot read what a server used")
+    }
+
+    /// Asks the server to end, and kills it when it does not.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        // Not reaped before it is waited for below: the id is still its own.
+        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        if time::timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
+            self.child.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends all of `servers`, each even if another could not be ended.
+pub(super) async fn stop_all(servers: impl IntoIterator<Item = Server>) -> anyhow::Result<()> {
+    let mut outcome = Ok(());
+    for server in servers {
+        outcome = outcome.and(server.stop().await);
+    }
+    outcome
+}
+
+/// Reads the address from the first line that names one; what follows is read away, so that the
+/// server never waits for a reader.
+async fn listening_addr(stderr: ChildStderr) -> anyhow::Result<SocketAddr> {
+    let mut lines = BufReader::new(stderr).lines();
+    let mut complaint = Vec::new();
+    while let Some(line) = lines.next_line().await? {
+        if let Some(addr) = line.strip_prefix(LISTENING) {
+            let addr = addr.trim_end_matches('/').parse()?;
+            let mut rest = lines.into_inner();
+            tokio::spawn(async move { io::copy_buf(&mut rest, &mut io::sink()).await });
+            return Ok(addr);
+        }
+        if complaint.len() < COMPLAINT_LINES {
+            complaint.push(line);
+        }
+    }
+    bail!("it ended without listening: {}", complaint.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn shell(script: &str) -> anyhow::Result<Server> {
+        Server::start(Path::new("/bin/sh"), &["-c", script], &[("A", "1")]).await
+    }
+
+    #[tokio::test]
+    async fn a_server_is_started_and_stopped() {
+        let script = "echo listening on http://127.0.0.1:$((A + 4000)) >&2; exec sleep 60";
+        let server = shell(script).await.unwrap();
+        assert_eq!(server.addr().to_string(), "127.0.0.1:4001");
+        let pid = Pid::from_raw(server.pid.try_into().unwrap()).unwrap();
+        server.stop().await.unwrap();
+        assert!(rustix::process::test_kill_process(pid).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_start_says_why() {
+        let error = shell("echo LAB_ADDR: bad >&2; exit 2").await.unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("LAB_ADDR: bad"), "{text}");
+        let error = Server::start(Path::new("/nonexistent"), &[], &[]).await;
+        assert!(error.unwrap_err().to_string().contains("/nonexistent"));
+    }
+}

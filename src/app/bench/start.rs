@@ -1,0 +1,106 @@
+//! `lab bench start`: how long until the lab listens, and what it takes at rest.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::output::Output;
+use super::report::{Aim, Figure, Quantity, Report, Unit};
+use super::server::Server;
+use super::unless_stopped;
+
+/// How long a server is left alone before its memory is read.
+const SETTLE: Duration = Duration::from_millis(200);
+
+const ENVIRONMENT: [(&str, &str); 1] = [("LAB_ADDR", "127.0.0.1:0")];
+
+const LISTENING: Quantity = Quantity {
+    key: "spawn_to_listening_ms",
+    text: "spawn to `listening`",
+    unit: Unit::Milliseconds,
+    aim: Some(Aim::AtMost(100.0)),
+};
+const IDLE: Quantity = Quantity {
+    key: "resident_idle_bytes",
+    text: "resident, idle",
+    unit: Unit::Bytes,
+    aim: None,
+};
+
+/// Arguments of `lab bench start`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// How many starts are measured, after one that is not (1 to 1000)
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    starts: u32,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    starts: u32,
+    settle_ms: u128,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "one start before that is not counted; idle is {} ms later",
+            self.settle_ms
+        )
+    }
+}
+
+pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    let mut listening_ms = Vec::new();
+    let mut resident_bytes = Vec::new();
+    // The first start reads the program from disk.
+    start_once(&program, stop).await?;
+    for _ in 0..args.starts {
+        let started = start_once(&program, stop).await?;
+        listening_ms.push(started.listening.as_secs_f64() * 1e3);
+        resident_bytes.push(started.resident_bytes as f64);
+    }
+    let figures = [
+        Figure::of("serve", LISTENING, listening_ms),
+        Figure::of("serve", IDLE, resident_bytes),
+    ];
+    args.output.write(&Report {
+        command: format!("lab bench start --starts {}", args.starts),
+        setting: Setting {
+            starts: args.starts,
+            settle_ms: SETTLE.as_millis(),
+        },
+        figures: figures.into_iter().flatten().collect(),
+    })
+}
+
+struct Started {
+    listening: Duration,
+    resident_bytes: u64,
+}
+
+async fn start_once(program: &Path, stop: &CancellationToken) -> anyhow::Result<Started> {
+    let spawned = Instant::now();
+    let server = unless_stopped(stop, Server::start(program, &["serve"], &ENVIRONMENT)).await?;
+    let listening = spawned.elapsed();
+    let usage = unless_stopped(stop, async {
+        time::sleep(SETTLE).await;
+        server.usage()
+    })
+    .await;
+    let stopped = server.stop().await;
+    let resident_bytes = usage?.resident_bytes;
+    stopped?;
+    Ok(Started {
+        listening,
+        resident_bytes,
+    })
+}

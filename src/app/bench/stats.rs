@@ -1,0 +1,88 @@
+//! The statistics of a benchmark: median, range, and ratios taken within a round. Pure.
+
+use serde::Serialize;
+
+/// The middle and the ends of a few repeated readings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) n: usize,
+}
+
+impl Spread {
+    /// The spread of the finite readings; `None` when there are none.
+    pub(super) fn of(readings: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = readings.into_iter().filter(|x| x.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        // The two middle ones are the same one when n is odd.
+        let median = f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]);
+        Some(Self {
+            median,
+            min,
+            max,
+            n,
+        })
+    }
+}
+
+/// The ratio of each round: what changes from round to round falls out of it.
+pub(super) fn paired_ratios<'a>(
+    numerators: &'a [f64],
+    denominators: &'a [f64],
+) -> impl Iterator<Item = f64> + 'a {
+    numerators.iter().zip(denominators).map(|(a, b)| a / b)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spread(readings: &[f64]) -> Option<(f64, f64, f64, usize)> {
+        Spread::of(readings.iter().copied()).map(|s| (s.median, s.min, s.max, s.n))
+    }
+
+    #[test]
+    fn medians_and_ranges() {
+        assert_eq!(spread(&[]), None);
+        assert_eq!(spread(&[3.0]), Some((3.0, 3.0, 3.0, 1)));
+        assert_eq!(spread(&[4.0, 1.0]), Some((2.5, 1.0, 4.0, 2)));
+        assert_eq!(spread(&[9.0, 1.0, 2.0]), Some((2.0, 1.0, 9.0, 3)));
+        assert_eq!(
+            spread(&[f64::NAN, f64::INFINITY, 7.0]),
+            Some((7.0, 7.0, 7.0, 1))
+        );
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        let ratios: Vec<_> = paired_ratios(&[1.0, 6.0, 5.0], &[2.0, 3.0, 0.0]).collect();
+        assert_eq!(ratios, [0.5, 2.0, f64::INFINITY]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_median_halves_the_readings(readings in prop::collection::vec(-1e9..1e9_f64, 1..50)) {
+            let spread = Spread::of(readings.iter().copied()).unwrap();
+            let below = readings.iter().filter(|x| **x < spread.median).count();
+            let above = readings.iter().filter(|x| **x > spread.median).count();
+            prop_assert!(below.max(above) * 2 <= readings.len());
+            prop_assert!(readings.iter().all(|x| (spread.min..=spread.max).contains(x)));
+        }
+
+        #[test]
+        fn a_drift_common_to_both_arms_falls_out(
+            drift in prop::collection::vec(0.5..2.0_f64, 1..20), ratio in 0.1..10.0_f64,
+        ) {
+            let slower: Vec<_> = drift.iter().map(|x| x * ratio).collect();
+            let spread = Spread::of(paired_ratios(&slower, &drift)).unwrap();
+            prop_assert!((spread.min / ratio - 1.0).abs() < 1e-9);
+            prop_assert!((spread.max / ratio - 1.0).abs() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The landing page: what runs here, with a link to all of it.
+
+use std::net::SocketAddr;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{ConnectInfo, State},
+    http::{HeaderMap, Uri},
+    routing::get,
+};
+
+use super::server::Links;
+use crate::web::{Admin, Frame, Page};
+
+/// One thing that runs here.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    group: &'static str,
+    path: &'static str,
+    about: &'static str,
+}
+
+impl Link {
+    pub(super) fn new(group: &'static str, path: &'static str, about: &'static str) -> Self {
+        Self { group, path, about }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Landing {
+    links: Links,
+    admin: Admin,
+}
+
+/// How the visitor stands to the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Visitor {
+    MayChange,
+    MaySignIn,
+    MayLook,
+}
+
+#[derive(Template)]
+#[template(path = "landing.html")]
+struct LandingPage {
+    frame: Frame,
+    groups: Vec<(&'static str, Vec<Link>)>,
+    visitor: Visitor,
+    host: String,
+}
+
+/// `GET /`.
+pub(super) fn routes(links: Vec<Link>, admin: Admin) -> Router {
+    let landing = Landing {
+        links: links.into(),
+        admin,
+    };
+    Router::new().route("/", get(show)).with_state(landing)
+}
+
+async fn show(
+    State(landing): State<Landing>,
+    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Page<LandingPage> {
+    let may_change =
+        peer.is_some_and(|axum::Extension(ConnectInfo(peer))| landing.admin.allows(peer, &headers, &uri));
+    let visitor = match (may_change, landing.admin.token_required()) {
+        (true, _) => Visitor::MayChange,
+        (false, true) => Visitor::MaySignIn,
+        (false, false) => Visitor::MayLook,
+    };
+    let mut groups: Vec<(&'static str, Vec<Link>)> = Vec::new();
+    for link in landing.links.iter() {
+        match groups.last_mut() {
+            Some((group, links)) if *group == link.group => links.push(link.clone()),
+            _ => groups.push((link.group, vec![link.clone()])),
+        }
+    }
+    let host = headers
+        .get("host")
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("127.0.0.1:8080");
+    Page(LandingPage {
+        frame: Frame::new("Concurrency lab", [].into(), "/"),
+        groups,
+        visitor,
+        host: host.to_owned(),
+    })
+}

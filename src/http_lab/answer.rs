@@ -1,0 +1,187 @@
+//! What a request is answered: how it ended, what each service did and took.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use super::limiter::WaitedTooLong;
+
+/// The status under which a request is counted whose client left before the answer (nginx's number).
+pub(super) const CLIENT_GONE: u16 = 499;
+
+/// The end of one call, as the caller saw it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Report {
+    /// Why it failed, if it did.
+    pub(super) error: Option<&'static str>,
+    /// From sending the call to its end.
+    pub(super) took: Duration,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) ending: Ending,
+    /// Service A's end; `None` if it had none.
+    pub(super) a: Option<Report>,
+    /// Service B's end; `None` if it had none.
+    pub(super) b: Option<Report>,
+    /// How long a semaphore was waited for, where there is one.
+    pub(super) semaphore_wait: Option<Duration>,
+}
+
+/// How a strategy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Done,
+    Shed,
+    Deadline,
+}
+
+/// How a request ended, as it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ok,
+    ServiceError,
+    Shed,
+    Deadline,
+    Cancelled,
+}
+
+impl Outcome {
+    pub(super) const ALL: [Self; 5] = [Self::Ok, Self::ServiceError, Self::Shed, Self::Deadline, Self::Cancelled];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ServiceError => "service_error",
+            Self::Shed => "shed",
+            Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status that stands for it: the one map from outcome to status.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Ok => StatusCode::OK,
+            Self::ServiceError => StatusCode::BAD_GATEWAY,
+            Self::Shed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Self::Cancelled => StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+impl Answer {
+    /// Both services ended.
+    pub(super) fn done(a: Report, b: Report) -> Self {
+        Self::of(Some(a), Some(b))
+    }
+
+    /// The strategy ran to its end.
+    pub(super) fn of(a: Option<Report>, b: Option<Report>) -> Self {
+        Self {
+            ending: Ending::Done,
+            a,
+            b,
+            semaphore_wait: None,
+        }
+    }
+
+    /// The request gave up its place in the queue for B.
+    pub(super) fn shed(a: Option<Report>, WaitedTooLong(waited): WaitedTooLong) -> Self {
+        Self {
+            ending: Ending::Shed,
+            ..Self::of(a, None).waited(waited)
+        }
+    }
+
+    /// The deadline expired.
+    pub(super) fn deadline(a: Option<Report>, b: Option<Report>) -> Self {
+        Self {
+            ending: Ending::Deadline,
+            ..Self::of(a, b)
+        }
+    }
+
+    /// The same with the time that a semaphore was waited for.
+    pub(super) fn waited(self, waited: Duration) -> Self {
+        Self {
+            semaphore_wait: Some(waited),
+            ..self
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        let failed = [self.a, self.b].iter().flatten().any(|report| report.error.is_some());
+        match self.ending {
+            Ending::Shed => Outcome::Shed,
+            Ending::Deadline => Outcome::Deadline,
+            Ending::Done if failed => Outcome::ServiceError,
+            Ending::Done => Outcome::Ok,
+        }
+    }
+
+    /// The answer as JSON. `called` says whether each service was called at all.
+    pub(super) fn body(&self, path: &'static str, called: [bool; 2], total: Duration) -> Body {
+        Body {
+            strategy: path.trim_start_matches('/'),
+            a: ServiceBody::of(self.a, called[0]),
+            b: ServiceBody::of(self.b, called[1]),
+            semaphore_wait_ms: self.semaphore_wait.map(millis),
+            total_ms: millis(total),
+        }
+    }
+}
+
+/// Milliseconds with three decimals.
+pub(super) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// What a strategy's endpoint answers; under an error these are members of the problem.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(super) struct Body {
+    /// The strategy.
+    strategy: &'static str,
+    /// Service A.
+    a: ServiceBody,
+    /// Service B.
+    b: ServiceBody,
+    /// Milliseconds waited for the semaphore, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    semaphore_wait_ms: Option<f64>,
+    /// Milliseconds from the request's arrival to its answer.
+    total_ms: f64,
+}
+
+/// What one service did.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(super) struct ServiceBody {
+    /// `ok`, `error`, `cancelled` (called, then given up) or `not_called`.
+    outcome: &'static str,
+    /// Milliseconds it took, if it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ms: Option<f64>,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
+
+impl ServiceBody {
+    fn of(report: Option<Report>, called: bool) -> Self {
+        match report {
+            Some(report) => Self {
+                outcome: if report.error.is_some() { "error" } else { "ok" },
+                ms: Some(millis(report.took)),
+                error: report.error,
+            },
+            None => Self {
+                outcome: if called { "cancelled" } else { "not_called" },
+                ms: None,
+                error: None,
+            },
+        }
+    }
+}

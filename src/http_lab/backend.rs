@@ -1,0 +1,156 @@
+//! What stands behind a call: a simulated service, or a real one behind a URL.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    ledger::CallLedger,
+    metrics::{LabMetrics, ServiceMetrics},
+    remote::{Remote, RemoteCall},
+    settings::Settings,
+};
+use crate::{
+    sim::{self, CallHandle, Contention, Failure, Key, OnCallerGone, Profile, Service, Spec},
+};
+
+/// The two services of an endpoint.
+#[derive(Debug)]
+pub(super) struct Backends {
+    /// The endpoint they belong to, or `shared`.
+    pub(super) owner: &'static str,
+    pub(super) a: Backend,
+    pub(super) b: Backend,
+}
+
+impl Backends {
+    pub(super) fn each(&self) -> [(&'static str, &Backend); 2] {
+        [("A", &self.a), ("B", &self.b)]
+    }
+
+    /// The settings have changed.
+    pub(super) fn apply(&self, settings: &Settings) {
+        self.a.change(spec_a(settings));
+        self.b.change(spec_b(settings));
+    }
+}
+
+/// Service A as the settings describe it. It has no contention, and stops when its caller leaves.
+pub(super) fn spec_a(settings: &Settings) -> Spec {
+    Spec {
+        latency: settings.service_a_latency.clone(),
+        error_rate: settings.service_a_error_rate,
+        contention: Contention::Off,
+        on_caller_gone: OnCallerGone::Abort,
+    }
+}
+
+/// Service B as the settings describe it.
+pub(super) fn spec_b(settings: &Settings) -> Spec {
+    Spec {
+        latency: settings.service_b_latency.clone(),
+        error_rate: settings.service_b_error_rate,
+        contention: settings.service_b_contention,
+        on_caller_gone: settings.service_b_on_caller_gone,
+    }
+}
+
+/// One service.
+#[derive(Debug)]
+pub(super) struct Backend {
+    kind: Kind,
+    metrics: Arc<ServiceMetrics>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Simulated(Service),
+    Remote(Remote),
+}
+
+impl Backend {
+    /// A service that follows `spec`, or the real one if there is one.
+    pub(super) fn new(name: &'static str, spec: Spec, remote: Option<Remote>, metrics: &LabMetrics) -> Self {
+        Self {
+            kind: match remote {
+                Some(remote) => Kind::Remote(remote),
+                None => Kind::Simulated(Service::start(spec)),
+            },
+            metrics: metrics.service(name),
+        }
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<ServiceMetrics> {
+        &self.metrics
+    }
+
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.kind, Kind::Remote(_))
+    }
+
+    /// Sends a call; `latency` replaces a simulated service's profile for it.
+    pub(super) fn call(
+        &self,
+        key: Key,
+        latency: Option<&Profile>,
+        trace: Option<&opentelemetry::Context>,
+    ) -> BackendCall {
+        match &self.kind {
+            Kind::Simulated(service) => BackendCall::Simulated(service.call(key, latency)),
+            Kind::Remote(remote) => BackendCall::Remote(remote.call(key, trace)),
+        }
+    }
+
+    pub(super) fn ledger(&self) -> CallLedger {
+        match &self.kind {
+            Kind::Simulated(service) => service.ledger().into(),
+            Kind::Remote(remote) => remote.ledger(),
+        }
+    }
+
+    fn change(&self, spec: Spec) {
+        if let Kind::Simulated(service) = &self.kind
+            && *service.spec() != spec
+        {
+            service.change(spec);
+        }
+    }
+}
+
+/// A call under way; dropping it takes it back.
+#[derive(Debug)]
+pub(super) enum BackendCall {
+    Simulated(sim::Call),
+    Remote(RemoteCall),
+}
+
+impl BackendCall {
+    /// Ready with the reason why it failed, if it did.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<&'static str>> {
+        match self {
+            Self::Simulated(call) => Pin::new(call)
+                .poll(cx)
+                .map(|finished| finished.result.err().map(reason)),
+            Self::Remote(call) => Pin::new(call).poll(cx),
+        }
+    }
+
+    /// A hold on a simulated call, to tell its service that nobody wants the answer any more.
+    pub(super) fn handle(&self) -> Option<CallHandle> {
+        match self {
+            Self::Simulated(call) => call.handle(),
+            Self::Remote(_) => None,
+        }
+    }
+}
+
+fn reason(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Failed => "failed",
+        Failure::Refused => "refused: the queue is full",
+        Failure::Stopped => "stopped",
+    }
+}
+

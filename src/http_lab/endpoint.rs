@@ -1,0 +1,222 @@
+//! One endpoint: a strategy with its own services, ledger and instruments, from arrival to answer.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use arc_swap::ArcSwap;
+use axum::{
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+};
+use opentelemetry::{
+    KeyValue,
+    trace::{SpanKind, Status, TraceContextExt as _, Tracer as _},
+};
+use opentelemetry_sdk::trace::SdkTracer;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    answer::{Answer, Outcome},
+    backend::Backends,
+    ledger::Requests,
+    metrics::EndpointMetrics,
+    request::Request,
+    settings::{Overrides, Settings},
+    slots::Slots,
+    strategies::Strategy,
+};
+use crate::{telemetry::propagation, web::Problem};
+
+/// When a client that was shed may try again.
+const RETRY_AFTER_S: u32 = 1;
+
+/// What all endpoints share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: ArcSwap<Settings>,
+    pub(super) seed: u64,
+    pub(super) slots: Arc<Slots>,
+    pub(super) tracer: Option<SdkTracer>,
+    pub(super) detached: TaskTracker,
+}
+
+/// One strategy's endpoint.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) strategy: Box<dyn Strategy>,
+    pub(super) backends: Arc<Backends>,
+    pub(super) requests: Requests,
+    pub(super) metrics: EndpointMetrics,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Serves one request.
+pub(super) async fn handle(
+    State(endpoint): State<Arc<Endpoint>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let visit = Visit::start(&endpoint, method, &headers);
+    let overrides = match endpoint.overrides(uri.query()) {
+        Ok(overrides) => overrides,
+        Err(problem) => return visit.refuse(problem),
+    };
+    let Some(slot) = endpoint.shared.slots.take() else {
+        endpoint.metrics.shed_by_safety_stop.add(1);
+        return visit.shed_by_safety_stop();
+    };
+    let request = Request {
+        arrived: visit.arrived,
+        number: visit.number,
+        seed: endpoint.shared.seed,
+        settings: endpoint.shared.settings.load_full(),
+        overrides,
+        backends: endpoint.backends.clone(),
+        span: visit.span.clone(),
+        slot: Arc::new(slot),
+        detached: endpoint.shared.detached.clone(),
+        called: Default::default(),
+    };
+    let answer = endpoint.strategy.run(&request).await;
+    let called = [&request.called[0], &request.called[1]].map(|called| called.load(Ordering::Relaxed));
+    visit.answer(&answer, called)
+}
+
+impl Endpoint {
+    fn overrides(&self, query: Option<&str>) -> Result<Overrides, Problem> {
+        let refuse = |name: String, detail: String| {
+            Problem::of(StatusCode::BAD_REQUEST).detail(detail).with("parameter", name)
+        };
+        let overrides = Overrides::parse(query).map_err(|(name, invalid)| {
+            let detail = format!("{name}: {invalid}");
+            refuse(name, detail).with("allowed", invalid.allowed)
+        })?;
+        if overrides.b.is_some() && self.backends.b.is_remote() {
+            let detail = "b: service B is a real one (SERVICE_B_URL); its time cannot be chosen";
+            return Err(refuse("b".to_owned(), detail.to_owned()));
+        }
+        Ok(overrides)
+    }
+}
+
+/// A request from arrival to end. Dropped before an answer: the client left.
+struct Visit<'a> {
+    endpoint: &'a Endpoint,
+    method: Method,
+    arrived: Instant,
+    number: u64,
+    span: Option<(SdkTracer, opentelemetry::Context)>,
+    ended: bool,
+}
+
+impl<'a> Visit<'a> {
+    fn start(endpoint: &'a Endpoint, method: Method, headers: &HeaderMap) -> Self {
+        let span = endpoint.shared.tracer.as_ref().map(|tracer| {
+            let path = endpoint.strategy.path();
+            let parent = propagation::extract(headers);
+            let span = tracer
+                .span_builder(format!("{method} {path}"))
+                .with_kind(SpanKind::Server)
+                .with_attributes([
+                    KeyValue::new("http.request.method", method.to_string()),
+                    KeyValue::new("http.route", path),
+                ])
+                .start_with_context(tracer, &parent);
+            (tracer.clone(), parent.with_span(span))
+        });
+        Self {
+            number: endpoint.requests.start(),
+            endpoint,
+            method,
+            arrived: Instant::now(),
+            span,
+            ended: false,
+        }
+    }
+
+    fn answer(mut self, answer: &Answer, called: [bool; 2]) -> Response {
+        let outcome = answer.outcome();
+        if outcome == Outcome::Shed {
+            self.endpoint.metrics.shed_by_wait.add(1);
+        }
+        let body = answer.body(self.endpoint.strategy.path(), called, self.arrived.elapsed());
+        self.end(outcome.status(), Some(outcome));
+        let (kind, title, detail) = match outcome {
+            Outcome::Ok => return axum::Json(body).into_response(),
+            Outcome::ServiceError => (
+                "/problems/service-failed",
+                "A service failed",
+                "one of the services answered with a failure",
+            ),
+            Outcome::Shed => (
+                "/problems/shed",
+                "Too busy",
+                "the wait for service B was longer than it may be",
+            ),
+            Outcome::Deadline | Outcome::Cancelled => (
+                "/problems/deadline",
+                "Too late",
+                "the services did not answer before the deadline",
+            ),
+        };
+        let mut problem = Problem::new(outcome.status(), kind, title).detail(detail);
+        if let Ok(serde_json::Value::Object(members)) = serde_json::to_value(&body) {
+            for (name, value) in members {
+                problem = problem.with(&name, value);
+            }
+        }
+        if outcome == Outcome::Shed {
+            problem = problem.retry_after_s(RETRY_AFTER_S);
+        }
+        problem.into_response()
+    }
+
+    fn refuse(mut self, problem: Problem) -> Response {
+        self.end(problem.status(), None);
+        problem.into_response()
+    }
+
+    fn shed_by_safety_stop(mut self) -> Response {
+        self.end(StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::Shed));
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "/problems/safety-stop",
+            "Too much work in flight",
+        )
+        .detail("the process holds as much work as it may (LAB_MAX_IN_FLIGHT)")
+        .retry_after_s(RETRY_AFTER_S)
+        .into_response()
+    }
+
+    fn end(&mut self, status: StatusCode, outcome: Option<Outcome>) {
+        self.ended = true;
+        self.endpoint.requests.complete();
+        self.count(status, outcome);
+    }
+
+    fn count(&self, status: StatusCode, outcome: Option<Outcome>) {
+        self.endpoint.metrics.count(&self.method, status);
+        if let Some(outcome) = outcome {
+            self.endpoint.metrics.record(outcome, self.arrived.elapsed());
+        }
+        if let Some((_, context)) = &self.span {
+            let span = context.span();
+            span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+            if status.is_server_error() || outcome == Some(Outcome::Cancelled) {
+                span.set_status(Status::error(outcome.map_or("refused", Outcome::label)));
+            }
+            span.end();
+        }
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.endpoint.requests.cancel();
+            self.count(Outcome::Cancelled.status(), Some(Outcome::Cancelled));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The balance sheet of an endpoint's requests, and of all the lab's calls.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// `started = completed + cancelled + in_flight`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RequestLedger {
+    /// Requests that arrived.
+    pub started: u64,
+    /// Requests that were answered, whatever the answer.
+    pub completed: u64,
+    /// Requests whose client left before the answer.
+    pub cancelled: u64,
+    /// Requests in progress now.
+    pub in_flight: u64,
+}
+
+impl RequestLedger {
+    /// Whether the terms add up.
+    pub fn balances(&self) -> bool {
+        self.started == self.completed + self.cancelled + self.in_flight
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.started += other.started;
+        self.completed += other.completed;
+        self.cancelled += other.cancelled;
+        self.in_flight += other.in_flight;
+    }
+}
+
+/// One endpoint's requests. All terms change together, so any look at them is a consistent one.
+#[derive(Debug, Default)]
+pub(super) struct Requests(Mutex<RequestLedger>);
+
+impl Requests {
+    /// Counts an arrival and gives it its number, from 0.
+    pub(super) fn start(&self) -> u64 {
+        let mut ledger = self.ledger();
+        let number = ledger.started;
+        ledger.started += 1;
+        ledger.in_flight += 1;
+        number
+    }
+
+    pub(super) fn complete(&self) {
+        let mut ledger = self.ledger();
+        ledger.completed += 1;
+        ledger.in_flight -= 1;
+    }
+
+    pub(super) fn cancel(&self) {
+        let mut ledger = self.ledger();
+        ledger.cancelled += 1;
+        ledger.in_flight -= 1;
+    }
+
+    pub(super) fn look(&self) -> RequestLedger {
+        *self.ledger()
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, RequestLedger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `started = completed + failed + cancelled + in_flight`, over all calls to services.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CallLedger {
+    /// Calls sent.
+    pub started: u64,
+    /// Calls that ended well.
+    pub completed: u64,
+    /// Calls that failed, refusals included.
+    pub failed: u64,
+    /// Calls given up because their caller left.
+    pub cancelled: u64,
+    /// Calls waiting or running now.
+    pub in_flight: u64,
+    /// Calls among the completed and failed whose caller had gone; `null` where it cannot be known
+    /// (a service behind a URL).
+    pub orphaned: Option<u64>,
+    /// Milliseconds that orphaned calls ran after their caller had gone; `null` where unknown.
+    pub orphaned_ms: Option<f64>,
+}
+
+impl CallLedger {
+    /// Whether the terms add up.
+    pub fn balances(&self) -> bool {
+        self.started == self.completed + self.failed + self.cancelled + self.in_flight
+            && self.orphaned.is_none_or(|orphaned| orphaned <= self.completed + self.failed)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.started += other.started;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.in_flight += other.in_flight;
+        // One unknown makes the sum unknown.
+        self.orphaned = self.orphaned.zip(other.orphaned).map(|(a, b)| a + b);
+        self.orphaned_ms = self.orphaned_ms.zip(other.orphaned_ms).map(|(a, b)| a + b);
+    }
+}
+
+impl From<crate::sim::Ledger> for CallLedger {
+    fn from(ledger: crate::sim::Ledger) -> Self {
+        Self {
+            started: ledger.started,
+            completed: ledger.completed,
+            failed: ledger.failed,
+            cancelled: ledger.cancelled,
+            in_flight: ledger.in_flight,
+            orphaned: Some(ledger.orphaned),
+            orphaned_ms: Some(ledger.orphaned_ns as f64 / 1e6),
+        }
+    }
+}
+
+/// All balance sheets of a server: what `GET /audit` answers and `lab audit` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Audit {
+    /// HTTP requests, where the server has the lab's endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpAudit>,
+    /// Calls to services.
+    pub service: ServiceAudit,
+}
+
+/// The sum over the endpoints, then each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HttpAudit {
+    /// The sum.
+    #[serde(flatten)]
+    pub sum: RequestLedger,
+    /// By endpoint.
+    pub endpoints: BTreeMap<String, RequestLedger>,
+}
+
+impl HttpAudit {
+    pub(super) fn of(endpoints: BTreeMap<String, RequestLedger>) -> Self {
+        let mut sum = RequestLedger::default();
+        endpoints.values().for_each(|ledger| sum.add(ledger));
+        Self { sum, endpoints }
+    }
+
+    /// Whether every balance holds.
+    pub fn balances(&self) -> bool {
+        self.sum.balances() && self.endpoints.values().all(RequestLedger::balances)
+    }
+}
+
+/// The sum over the services, then each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ServiceAudit {
+    /// The sum.
+    #[serde(flatten)]
+    pub sum: CallLedger,
+    /// By endpoint and service, as `/sync B`.
+    pub services: BTreeMap<String, CallLedger>,
+}
+
+impl ServiceAudit {
+    pub(super) fn of(services: BTreeMap<String, CallLedger>) -> Self {
+        let mut sum = CallLedger {
+            orphaned: Some(0),
+            orphaned_ms: Some(0.0),
+            ..CallLedger::default()
+        };
+        services.values().for_each(|ledger| sum.add(ledger));
+        Self { sum, services }
+    }
+
+    /// Whether every balance holds.
+    pub fn balances(&self) -> bool {
+        self.sum.balances() && self.services.values().all(CallLedger::balances)
+    }
+}

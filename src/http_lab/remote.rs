@@ -1,0 +1,361 @@
+//! A real service behind a URL, called over HTTP.
+//!
+//! Connections are pooled, trace context is passed on, answers are read to their end and bounded, and
+//! every call ends within a time limit. Leaving a call closes its connection; whether the service
+//! behind it stops working cannot be seen from here, so orphaned work is *unknown*, never 0.
+//!
+//! The header `lab-call` carries the call's key, so that `lab service` draws for request 17 what the
+//! lab itself would have drawn.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use serde::Deserialize;
+
+use super::ledger::CallLedger;
+use crate::{
+    bounded,
+    config::{Allowed, Invalid},
+    sim::Key,
+    telemetry::propagation,
+};
+
+/// The header that names a call's draws.
+pub(super) const KEY_HEADER: &str = "lab-call";
+/// How long a connection attempt may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept: below the time after which common servers close one.
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
+
+bounded!(
+    /// The longest a call may take, milliseconds.
+    CallLimitMs: u64 = 1 to 600000
+);
+bounded!(
+    /// The most bytes of an answer that are read.
+    AnswerLimitBytes: u64 = 1 to 67108864
+);
+
+/// The address of a real service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrl(Uri);
+
+impl Allowed for ServiceUrl {
+    const ALLOWED: &'static str = "an http:// URL such as http://127.0.0.1:8081/";
+}
+
+impl FromStr for ServiceUrl {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.trim().parse::<Uri>() {
+            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(Self(uri)),
+            _ => Err(Invalid::new(text, Self::ALLOWED)),
+        }
+    }
+}
+
+impl std::fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a real service is asked, and what counts as a failure. Written as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestSpec {
+    text: String,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+    success: Vec<StatusRule>,
+    timeout: Duration,
+    answer_limit_bytes: usize,
+}
+
+/// The members of a [`RequestSpec`] as a person writes them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSpec {
+    #[serde(default = "get")]
+    method: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: String,
+    #[serde(default = "two_hundreds")]
+    success: Vec<String>,
+    timeout_ms: Option<CallLimitMs>,
+    answer_limit_bytes: Option<AnswerLimitBytes>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn two_hundreds() -> Vec<String> {
+    vec!["2xx".to_owned()]
+}
+
+/// One status or a class of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StatusRule {
+    One(u16),
+    Class(u16),
+}
+
+impl StatusRule {
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix("xx") {
+            Some(class) => class.parse().ok().filter(|c| (1..=5).contains(c)).map(Self::Class),
+            None => text.parse().ok().filter(|s| (100..=599).contains(s)).map(Self::One),
+        }
+    }
+
+    fn holds(self, status: StatusCode) -> bool {
+        match self {
+            Self::One(code) => status.as_u16() == code,
+            Self::Class(class) => status.as_u16() / 100 == class,
+        }
+    }
+}
+
+impl Allowed for RequestSpec {
+    const ALLOWED: &'static str = "a JSON object with any of method, headers, body, success (statuses such as [\"2xx\", \"404\"]; \
+         others are failures), timeout_ms (1 to 600000, default 30000), \
+         answer_limit_bytes (1 to 67108864, default 1048576)";
+}
+
+impl FromStr for RequestSpec {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refuse = |why: &dyn std::fmt::Display| Invalid::new(text, format!("{} ({why})", Self::ALLOWED));
+        let raw: RawSpec = serde_json::from_str(text).map_err(|error| refuse(&error))?;
+        let method: Method = raw.method.parse().map_err(|error| refuse(&error))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &raw.headers {
+            let name: HeaderName = name.parse().map_err(|error| refuse(&error))?;
+            let value: HeaderValue = value.parse().map_err(|error| refuse(&error))?;
+            headers.append(name, value);
+        }
+        let success = raw.success.iter().map(|rule| StatusRule::parse(rule)).collect();
+        Ok(Self {
+            text: text.to_owned(),
+            method,
+            headers,
+            body: raw.body.into(),
+            success: Option::ok_or_else(success, || refuse(&"success holds what is no status"))?,
+            timeout: Duration::from_millis(raw.timeout_ms.map_or(30_000, CallLimitMs::get)),
+            answer_limit_bytes: raw
+                .answer_limit_bytes
+                .map_or(1 << 20, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX)),
+        })
+    }
+}
+
+impl std::fmt::Display for RequestSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A real service.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    client: Client<HttpConnector, Full<Bytes>>,
+    url: Uri,
+    spec: Arc<RequestSpec>,
+    ledger: Arc<Mutex<CallLedger>>,
+}
+
+impl Remote {
+    pub(super) fn new(url: &ServiceUrl, spec: &RequestSpec) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_LIMIT));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .build(connector);
+        Self {
+            client,
+            url: url.0.clone(),
+            spec: Arc::new(spec.clone()),
+            ledger: Arc::default(),
+        }
+    }
+
+    pub(super) fn call(&self, key: Key, trace: Option<&opentelemetry::Context>) -> RemoteCall {
+        let counted = Counted::start(self.ledger.clone());
+        let mut request = Request::new(Full::new(self.spec.body.clone()));
+        *request.method_mut() = self.spec.method.clone();
+        *request.uri_mut() = self.url.clone();
+        *request.headers_mut() = self.spec.headers.clone();
+        let Key {
+            seed,
+            request: number,
+            attempt,
+            ..
+        } = key;
+        if let Ok(value) = HeaderValue::try_from(format!("{seed}-{number}-{attempt}")) {
+            request.headers_mut().insert(KEY_HEADER, value);
+        }
+        if let Some(trace) = trace {
+            propagation::inject(trace, request.headers_mut());
+        }
+        let (client, spec) = (self.client.clone(), self.spec.clone());
+        let exchange = async move {
+            match tokio::time::timeout(spec.timeout, exchange(&client, request, &spec)).await {
+                Ok(result) => result.err(),
+                Err(_) => Some("timed out"),
+            }
+        };
+        RemoteCall {
+            exchange: Box::pin(exchange),
+            counted,
+        }
+    }
+
+    pub(super) fn ledger(&self) -> CallLedger {
+        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn exchange(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+    spec: &RequestSpec,
+) -> Result<(), &'static str> {
+    let response = client.request(request).await.map_err(|error| {
+        if error.is_connect() { "no connection" } else { "no answer" }
+    })?;
+    let status = response.status();
+    let mut body = Limited::new(response.into_body(), spec.answer_limit_bytes);
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                "the answer is too large"
+            } else {
+                "the answer broke off"
+            }
+        })?;
+    }
+    if spec.success.iter().any(|rule| rule.holds(status)) {
+        Ok(())
+    } else {
+        Err("answered with a failure")
+    }
+}
+
+/// A call to a real service.
+pub(super) struct RemoteCall {
+    exchange: Pin<Box<dyn Future<Output = Option<&'static str>> + Send>>,
+    counted: Counted,
+}
+
+impl std::fmt::Debug for RemoteCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteCall").finish_non_exhaustive()
+    }
+}
+
+impl Future for RemoteCall {
+    type Output = Option<&'static str>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let error = std::task::ready!(self.exchange.as_mut().poll(cx));
+        self.counted.end(if error.is_some() { End::Failed } else { End::Completed });
+        Poll::Ready(error)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+/// A call in the ledger; dropped before its end it was cancelled.
+#[derive(Debug)]
+struct Counted {
+    ledger: Arc<Mutex<CallLedger>>,
+    ended: bool,
+}
+
+impl Counted {
+    fn start(ledger: Arc<Mutex<CallLedger>>) -> Self {
+        {
+            let mut terms = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            terms.started += 1;
+            terms.in_flight += 1;
+        }
+        Self { ledger, ended: false }
+    }
+
+    fn end(&mut self, end: End) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let mut terms = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        terms.in_flight -= 1;
+        *match end {
+            End::Completed => &mut terms.completed,
+            End::Failed => &mut terms.failed,
+            End::Cancelled => &mut terms.cancelled,
+        } += 1;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.end(End::Cancelled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_whole_or_refused() {
+        let spec: RequestSpec = r#"{"method":"POST","headers":{"x-key":"v"},"body":"{}","success":["2xx","404"],"timeout_ms":500}"#
+            .parse()
+            .expect("a spec");
+        assert_eq!(spec.method, Method::POST);
+        assert_eq!(spec.headers["x-key"], "v");
+        assert_eq!(spec.timeout, Duration::from_millis(500));
+        let good = |status: u16| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            spec.success.iter().any(|rule| rule.holds(status))
+        };
+        assert!(good(204) && good(404) && !good(500) && !good(301));
+        assert!("{}".parse::<RequestSpec>().is_ok());
+        for bad in [
+            "", "[]", r#"{"methud":"GET"}"#, r#"{"method":"G T"}"#, r#"{"headers":{"a b":"c"}}"#,
+            r#"{"success":["9xx"]}"#, r#"{"success":["abc"]}"#, r#"{"timeout_ms":0}"#, r#"{"answer_limit_bytes":0}"#,
+        ] {
+            assert!(bad.parse::<RequestSpec>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_http() {
+        assert!("http://127.0.0.1:9/x?y=1".parse::<ServiceUrl>().is_ok());
+        for bad in ["", "127.0.0.1:9", "https://example.com", "ftp://x", "http://", "http:///x"] {
+            assert!(bad.parse::<ServiceUrl>().is_err(), "{bad}");
+        }
+    }
+}

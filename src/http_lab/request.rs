@@ -1,0 +1,219 @@
+//! One request, as a strategy sees it: it can call A and B, and knows its limits.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue,
+    trace::{SpanKind, Status, TraceContextExt as _, Tracer as _},
+};
+use opentelemetry_sdk::trace::SdkTracer;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    answer::Report,
+    backend::{Backend, BackendCall, Backends},
+    metrics::{CallOutcome, ServiceMetrics},
+    settings::{Overrides, Settings},
+    slots::Slot,
+};
+use crate::sim::{CallHandle, Key};
+
+/// Tokio rounds a deadline up to the next millisecond of its clock; half a millisecond earlier, it is
+/// rounded to the nearest.
+pub(super) fn nearest_tick(deadline: Instant) -> Instant {
+    deadline.checked_sub(Duration::from_micros(500)).unwrap_or(deadline)
+}
+
+/// A request in progress.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) arrived: Instant,
+    /// The request's number within its endpoint, from 0.
+    pub(super) number: u64,
+    pub(super) seed: u64,
+    pub(super) settings: Arc<Settings>,
+    pub(super) overrides: Overrides,
+    pub(super) backends: Arc<Backends>,
+    /// The request's span, if spans go anywhere.
+    pub(super) span: Option<(SdkTracer, opentelemetry::Context)>,
+    /// Counts towards the process's safety stop until the last of the request's work has ended.
+    pub(super) slot: Arc<Slot>,
+    pub(super) detached: TaskTracker,
+    pub(super) called: [AtomicBool; 2],
+}
+
+impl Request {
+    /// Calls service A. The call is under way at once; drop it to take it back.
+    pub(super) fn a(&self) -> Call {
+        self.called[0].store(true, Ordering::Relaxed);
+        self.call(&self.backends.a, 'A')
+    }
+
+    /// Calls service B. The call is under way at once; drop it to take it back.
+    pub(super) fn b(&self) -> Call {
+        self.called[1].store(true, Ordering::Relaxed);
+        self.call(&self.backends.b, 'B')
+    }
+
+    fn call(&self, backend: &Backend, service: char) -> Call {
+        let key = match self.overrides.seed {
+            Some(seed) => Key {
+                seed,
+                request: 0,
+                service,
+                attempt: 0,
+            },
+            None => Key {
+                seed: self.seed,
+                request: self.number,
+                service,
+                attempt: 0,
+            },
+        };
+        let latency = match service {
+            'B' => self.overrides.b.as_ref().map(super::settings::BriefProfile::profile),
+            _ => None,
+        };
+        let span = self.span.as_ref().map(|(tracer, parent)| {
+            let span = tracer
+                .span_builder(format!("service {service}"))
+                .with_kind(SpanKind::Client)
+                .with_attributes([KeyValue::new("lab.service", service.to_string())])
+                .start_with_context(tracer, parent);
+            parent.with_span(span)
+        });
+        Call {
+            inner: backend.call(key, latency, span.as_ref()),
+            watch: Watch {
+                sent: Instant::now(),
+                metrics: backend.metrics().clone(),
+                span,
+                ended: false,
+            },
+        }
+    }
+
+    /// Lets a call run on a task of its own. It runs on, orphaned, when the returned future is
+    /// dropped.
+    pub(super) fn spawn(&self, call: Call) -> Detached {
+        let handle = call.inner.handle();
+        let slot = self.slot.clone();
+        let task = self.detached.spawn(async move {
+            let report = call.await;
+            drop(slot);
+            report
+        });
+        Detached { task, handle }
+    }
+
+    /// The longest wait for a semaphore; `None`: without bound.
+    pub(super) fn limit_wait(&self) -> Option<Duration> {
+        let ms = self
+            .overrides
+            .limit_wait_ms
+            .unwrap_or(self.settings.async_limit_max_wait_ms)
+            .get();
+        (ms > 0).then(|| Duration::from_millis(ms))
+    }
+
+    /// When the request must have ended.
+    pub(super) fn deadline(&self) -> Instant {
+        let ms = self.overrides.deadline_ms.unwrap_or(self.settings.async_timeout_ms).get();
+        nearest_tick(self.arrived + Duration::from_millis(ms))
+    }
+}
+
+/// A call under way. Await it for its [`Report`]; drop it to take it back.
+#[derive(Debug)]
+pub(super) struct Call {
+    inner: BackendCall,
+    watch: Watch,
+}
+
+impl Future for Call {
+    type Output = Report;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+        match self.inner.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(error) => Poll::Ready(self.watch.end(error)),
+        }
+    }
+}
+
+/// Records the end of a call; dropped before it, the call was cancelled.
+#[derive(Debug)]
+struct Watch {
+    sent: Instant,
+    metrics: Arc<ServiceMetrics>,
+    span: Option<opentelemetry::Context>,
+    ended: bool,
+}
+
+impl Watch {
+    fn end(&mut self, error: Option<&'static str>) -> Report {
+        self.ended = true;
+        let took = self.sent.elapsed();
+        let outcome = if error.is_some() { CallOutcome::Error } else { CallOutcome::Ok };
+        self.metrics.record(outcome, took);
+        if let Some(context) = &self.span {
+            if let Some(error) = error {
+                context.span().set_status(Status::error(error));
+            }
+            context.span().end();
+        }
+        Report { error, took }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.metrics.record(CallOutcome::Cancelled, self.sent.elapsed());
+        if let Some(context) = &self.span {
+            context.span().set_status(Status::error("cancelled"));
+            context.span().end();
+        }
+    }
+}
+
+/// A call on a task of its own, which outlives the one who awaits it.
+#[derive(Debug)]
+pub(super) struct Detached {
+    task: JoinHandle<Report>,
+    handle: Option<CallHandle>,
+}
+
+impl Future for Detached {
+    type Output = Report;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+        let joined = std::task::ready!(Pin::new(&mut self.task).poll(cx));
+        self.handle = None;
+        Poll::Ready(joined.unwrap_or(Report {
+            error: Some("the call's task ended early"),
+            took: Duration::ZERO,
+        }))
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take()
+            && !self.task.is_finished()
+        {
+            handle.forsake();
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `lab service a|b`: a simulated service as a process of its own.
+//!
+//! It answers any method on `/`: 200 after the drawn time, 500 when the draw says that the call
+//! fails, 503 when its queue is full. A caller that disconnects is noticed and treated as
+//! `SERVICE_B_ON_CALLER_GONE` says, and the service keeps a ledger of its own at `/audit`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
+};
+use tokio::time::Instant;
+
+use super::{
+    Runtime,
+    answer::millis,
+    ledger::{Audit, ServiceAudit},
+    metrics::{CallOutcome, LabMetrics, ServiceMetrics},
+    remote::KEY_HEADER,
+};
+use crate::{
+    sim::{self, Contention, Failure, Key, OnCallerGone, Service, Spec},
+    web::{Json, Problem},
+};
+
+/// Which service, and what it is like.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Which {
+    /// Service A: fast and stable
+    A(super::ServiceA),
+    /// Service B: slow, variable, failing
+    B(super::ServiceB),
+}
+
+impl Which {
+    /// `A` or `B`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::A(_) => "A",
+            Self::B(_) => "B",
+        }
+    }
+
+    fn spec(&self) -> Spec {
+        match self {
+            Self::A(a) => Spec {
+                latency: a.service_a_latency.clone(),
+                error_rate: a.service_a_error_rate,
+                contention: Contention::Off,
+                on_caller_gone: OnCallerGone::Abort,
+            },
+            Self::B(b) => Spec {
+                latency: b.service_b_latency.clone(),
+                error_rate: b.service_b_error_rate,
+                contention: b.service_b_contention,
+                on_caller_gone: b.service_b_on_caller_gone,
+            },
+        }
+    }
+}
+
+/// A simulated service that answers HTTP. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct ServiceServer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: &'static str,
+    seed: u64,
+    calls: AtomicU64,
+    service: Service,
+    metrics: Arc<ServiceMetrics>,
+}
+
+impl ServiceServer {
+    /// Starts the service. Must be called inside a Tokio runtime.
+    pub fn start(which: &Which, seed: u64, runtime: &Runtime) -> Self {
+        let name = which.name();
+        let inner = Arc::new(Inner {
+            name,
+            seed,
+            calls: AtomicU64::new(0),
+            service: Service::start(which.spec()),
+            metrics: LabMetrics::new(&runtime.meter, runtime.slo_ms).service(name),
+        });
+        let weak = Arc::downgrade(&inner);
+        runtime
+            .meter
+            .u64_observable_gauge("service_inflight")
+            .with_description("Calls that a service has and has not ended")
+            .with_callback(move |observer| {
+                if let Some(inner) = weak.upgrade() {
+                    let labels = [
+                        opentelemetry::KeyValue::new("service", inner.name),
+                        opentelemetry::KeyValue::new("endpoint", "/"),
+                    ];
+                    observer.observe(inner.service.ledger().in_flight, &labels);
+                }
+            })
+            .build();
+        Self { inner }
+    }
+
+    /// `/`, which is the service, and `/audit`.
+    pub fn routes(&self) -> Router {
+        Router::new()
+            .route("/", any(call))
+            .route("/audit", get(audit))
+            .with_state(self.clone())
+    }
+
+    /// The balance sheet now.
+    pub fn audit(&self) -> Audit {
+        let ledger = self.inner.service.ledger().into();
+        Audit {
+            http: None,
+            service: ServiceAudit::of(BTreeMap::from([(self.inner.name.to_owned(), ledger)])),
+        }
+    }
+
+    /// The draws of a call: those that its caller names, else those of its number here.
+    fn key(&self, headers: &HeaderMap) -> Key {
+        let named = headers
+            .get(KEY_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| {
+                let mut parts = text.split('-');
+                let key = (
+                    parts.next()?.parse().ok()?,
+                    parts.next()?.parse().ok()?,
+                    parts.next()?.parse().ok()?,
+                );
+                parts.next().is_none().then_some(key)
+            });
+        let number = self.inner.calls.fetch_add(1, Ordering::Relaxed);
+        let (seed, request, attempt) = named.unwrap_or((self.inner.seed, number, 0));
+        Key {
+            seed,
+            request,
+            service: self.inner.name.chars().next().unwrap_or_default(),
+            attempt,
+        }
+    }
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Done {
+    service: &'static str,
+    ms: f64,
+}
+
+async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Response {
+    let key = server.key(&headers);
+    let mut seen = Seen {
+        metrics: &server.inner.metrics,
+        since: Instant::now(),
+        outcome: CallOutcome::Cancelled,
+    };
+    let sim::Finished { result, .. } = server.inner.service.call(key, None).await;
+    let ms = millis(seen.since.elapsed());
+    let refused = |status, kind, title| Problem::new(status, kind, title).with("ms", ms).into_response();
+    match result {
+        Ok(()) => {
+            seen.outcome = CallOutcome::Ok;
+            Json(Done {
+                service: server.inner.name,
+                ms,
+            })
+            .into_response()
+        }
+        Err(failure) => {
+            seen.outcome = CallOutcome::Error;
+            match failure {
+                Failure::Failed => refused(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "/problems/simulated-failure",
+                    "The simulated service failed",
+                ),
+                Failure::Refused => refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "/problems/queue-full",
+                    "The service's queue is full",
+                ),
+                Failure::Stopped => refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "/problems/stopped",
+                    "The service was stopped",
+                ),
+            }
+        }
+    }
+}
+
+/// Records the call when the handler ends, also when the caller disconnects.
+struct Seen<'a> {
+    metrics: &'a ServiceMetrics,
+    since: Instant,
+    outcome: CallOutcome,
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        self.metrics.record(self.outcome, self.since.elapsed());
+    }
+}
+
+async fn audit(State(server): State<ServiceServer>) -> Json<Audit> {
+    Json(server.audit())
+}

@@ -1,0 +1,45 @@
+//! The process's safety stop: how much work may be in flight at all, whoever still waits for it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Counts requests whose work has not ended, detached tasks included.
+#[derive(Debug)]
+pub(super) struct Slots {
+    in_use: AtomicUsize,
+    capacity: usize,
+}
+
+impl Slots {
+    pub(super) fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Self {
+            in_use: AtomicUsize::new(0),
+            capacity,
+        })
+    }
+
+    /// A slot, unless all are taken.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
+        if self.in_use.fetch_add(1, Ordering::Relaxed) >= self.capacity {
+            self.in_use.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Slot(self.clone()))
+    }
+
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
+    }
+}
+
+/// One unit of work in flight, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot(Arc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+}

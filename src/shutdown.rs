@@ -1,0 +1,271 @@
+//! One way to stop, for every system.
+//!
+//! A stop passes through three points, each a [`CancellationToken`] that work can wait on:
+//!
+//! 1. *stopping*: the first signal came. Readiness fails, so that load balancers look elsewhere, but
+//!    work is still taken in.
+//! 2. *intake closed*: `unready` later. Nothing new is taken in; what is inside is finished.
+//! 3. *aborted*: a second signal came. Nobody waits any more; the binary prints what is left.
+//!
+//! Between 2 and 3 lies the drain deadline, counted from the first signal with the unready time
+//! included, so that it can be compared with the grace period of whatever supervises the process.
+//! Detached work is spawned on the [`TaskTracker`], so that a drain can wait for it.
+//!
+//! A stop cannot be taken back, and a [`Shutdown`] is not reused.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A cheap handle on the stop of one process, or of one system under test.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    drain: Option<Duration>,
+    unready: Duration,
+    triggered_at: OnceLock<Instant>,
+    stopping: CancellationToken,
+    intake_closed: CancellationToken,
+    aborted: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Shutdown {
+    /// A stop that has not begun. `drain` bounds it as a whole (`None`: it takes the time it takes);
+    /// `unready` is how long work is still taken in after readiness fails.
+    pub fn new(drain: Option<Duration>, unready: Duration) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                drain,
+                unready,
+                triggered_at: OnceLock::new(),
+                stopping: CancellationToken::new(),
+                intake_closed: CancellationToken::new(),
+                aborted: CancellationToken::new(),
+                tracker: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Cancelled by the first signal: readiness fails from here on.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.shared.stopping
+    }
+
+    /// Cancelled `unready` after [`stopping`](Self::stopping): take nothing in any more.
+    pub fn intake_closed(&self) -> &CancellationToken {
+        &self.shared.intake_closed
+    }
+
+    /// Cancelled by the second signal: stop waiting, say what is left, go.
+    pub fn aborted(&self) -> &CancellationToken {
+        &self.shared.aborted
+    }
+
+    /// Where detached work is spawned, so that a drain waits for it.
+    pub fn tracker(&self) -> &TaskTracker {
+        &self.shared.tracker
+    }
+
+    /// Whether the first signal has come.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.is_cancelled()
+    }
+
+    /// When the drain gives up; `None` before the first signal, and when the drain has no bound.
+    pub fn drain_deadline(&self) -> Option<Instant> {
+        let triggered_at = self.shared.triggered_at.get()?;
+        triggered_at.checked_add(self.shared.drain?)
+    }
+
+    /// Waits until a drain must give up: at its deadline, or at the second signal. Before the first
+    /// signal this waits for that first. Cancel safe.
+    pub async fn drain_over(&self) {
+        self.stopping().cancelled().await;
+        let deadline = async {
+            match self.drain_deadline() {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.aborted().cancelled() => {}
+            () = deadline => {}
+        }
+    }
+
+    /// Begins the stop, as the first signal does; later calls change nothing. Outside a Tokio
+    /// runtime there is no clock to wait on, and the intake closes at once.
+    pub fn trigger(&self) {
+        let runtime = tokio::runtime::Handle::try_current();
+        if self.shared.triggered_at.set(Instant::now()).is_err() {
+            return;
+        }
+        self.stopping().cancel();
+        match runtime {
+            Ok(runtime) if !self.shared.unready.is_zero() => {
+                let this = self.clone();
+                runtime.spawn(async move {
+                    let close = tokio::time::sleep(this.shared.unready);
+                    tokio::select! {
+                        biased;
+                        () = this.intake_closed().cancelled() => {}
+                        () = close => this.intake_closed().cancel(),
+                    }
+                });
+            }
+            _ => self.intake_closed().cancel(),
+        }
+    }
+
+    /// Ends all waiting, as the second signal does.
+    pub fn abort(&self) {
+        self.trigger();
+        self.intake_closed().cancel();
+        self.aborted().cancel();
+    }
+
+    /// Lets SIGINT and SIGTERM (elsewhere than on Unix, Ctrl-C) drive this stop: the first
+    /// [triggers](Self::trigger), the second [aborts](Self::abort).
+    ///
+    /// # Errors
+    ///
+    /// When the handlers cannot be installed. Must be called within a Tokio runtime.
+    pub fn listen_for_signals(&self) -> std::io::Result<()> {
+        let mut signals = Signals::install()?;
+        let this = self.clone();
+        tokio::spawn(async move {
+            signals.next().await;
+            tracing::info!("stopping; a second signal ends the process without waiting");
+            this.trigger();
+            signals.next().await;
+            this.abort();
+        });
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNREADY: Duration = Duration::from_secs(5);
+    const DRAIN: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn intake_closes_after_the_unready_time_and_the_drain_ends_at_its_deadline() {
+        let shutdown = Shutdown::new(Some(DRAIN), UNREADY);
+        assert_eq!(shutdown.drain_deadline(), None);
+        let begun = Instant::now();
+
+        shutdown.trigger();
+        assert!(shutdown.is_stopping());
+        assert!(!shutdown.intake_closed().is_cancelled());
+        shutdown.intake_closed().cancelled().await;
+        assert_eq!(begun.elapsed(), UNREADY);
+
+        shutdown.drain_over().await;
+        assert_eq!(begun.elapsed(), DRAIN);
+        assert!(!shutdown.aborted().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_trigger_moves_nothing() {
+        let shutdown = Shutdown::new(Some(DRAIN), UNREADY);
+        shutdown.trigger();
+        let deadline = shutdown.drain_deadline();
+        shutdown.intake_closed().cancelled().await;
+        shutdown.trigger();
+        assert_eq!(shutdown.drain_deadline(), deadline);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_unready_time_the_intake_closes_at_once() {
+        let shutdown = Shutdown::new(None, Duration::ZERO);
+        shutdown.trigger();
+        assert!(shutdown.intake_closed().is_cancelled());
+        assert_eq!(shutdown.drain_deadline(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_abort_ends_an_unbounded_drain() {
+        let shutdown = Shutdown::new(None, UNREADY);
+        let over = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.drain_over().await }
+        });
+        shutdown.abort();
+        over.await.unwrap();
+        assert!(shutdown.intake_closed().is_cancelled());
+    }
+
+    #[test]
+    fn a_trigger_outside_a_runtime_closes_the_intake() {
+        let shutdown = Shutdown::new(Some(DRAIN), UNREADY);
+        shutdown.trigger();
+        assert!(shutdown.intake_closed().is_cancelled());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_first_signal_triggers_and_the_second_aborts() {
+        use rustix::process::{Signal, getpid, kill_process};
+
+        let shutdown = Shutdown::new(Some(DRAIN), UNREADY);
+        shutdown.listen_for_signals().unwrap();
+        kill_process(getpid(), Signal::TERM).unwrap();
+        shutdown.stopping().cancelled().await;
+        assert!(!shutdown.aborted().is_cancelled());
+        kill_process(getpid(), Signal::INT).unwrap();
+        shutdown.aborted().cancelled().await;
+    }
+}

@@ -1,0 +1,179 @@
+//! Who may change state beyond submitting work.
+//!
+//! | `LAB_ADMIN_TOKEN` | who may |
+//! |---|---|
+//! | set | who sends it as a bearer token, or traded it for a session cookie at `POST /session` |
+//! | not set | a peer on loopback that also addresses us by a loopback name, which defeats DNS rebinding |
+//!
+//! Either way a request that a page of another origin made is refused (403). Wrong tokens are limited
+//! in rate, for everyone together: while the limit is reached right tokens are not looked at either
+//! (429), or guessing would go on unhindered. Sessions are not affected, their ids cannot be guessed.
+//! Behind a proxy on this machine every peer is loopback: set a token there.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tokio::time::Instant;
+
+use super::session::{self, Sessions};
+use super::throttle::Throttle;
+use super::{Problem, Secret, origin};
+
+/// The admin rule of one server; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    token: Option<Secret>,
+    state: Mutex<Mutable>,
+}
+
+#[derive(Debug)]
+struct Mutable {
+    sessions: Sessions,
+    throttle: Throttle,
+}
+
+impl Admin {
+    /// The rule with `token`, or for loopback only.
+    pub fn new(token: Option<Secret>) -> Self {
+        let state = Mutable {
+            sessions: Sessions::default(),
+            throttle: Throttle::new(Instant::now()),
+        };
+        Self {
+            shared: Arc::new(Shared {
+                token,
+                state: Mutex::new(state),
+            }),
+        }
+    }
+
+    /// Whether pages must ask for a token.
+    pub fn token_required(&self) -> bool {
+        self.shared.token.is_some()
+    }
+
+    /// Whether a request may change state; for pages that show what is allowed.
+    pub fn allows(&self, peer: SocketAddr, headers: &HeaderMap, uri: &Uri) -> bool {
+        self.check(Some(peer), headers, uri, Instant::now()).is_ok()
+    }
+
+    /// Puts every route of `router` under the rule. The peer is what [`serve`](super::serve) says it is;
+    /// without one, nobody counts as loopback.
+    pub fn guard(&self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self.clone(), guard))
+    }
+
+    /// `POST /session` and `DELETE /session`.
+    pub fn session_routes(&self) -> Router {
+        let methods = post(session::sign_in).delete(session::sign_out);
+        Router::new()
+            .route("/session", methods)
+            .with_state(self.clone())
+    }
+
+    pub(super) fn sign_in(
+        &self,
+        headers: &HeaderMap,
+        candidate: &str,
+        now: Instant,
+    ) -> Result<String, Problem> {
+        refuse_foreign(headers)?;
+        let Some(token) = &self.shared.token else {
+            return Err(Problem::of(StatusCode::NOT_FOUND)
+                .detail("LAB_ADMIN_TOKEN is not set: this machine needs no session"));
+        };
+        let mut state = self.state();
+        state.compare(token, candidate, now)?;
+        state.sessions.open(now).map_err(|error| {
+            tracing::error!(%error, "no random bytes for a session");
+            Problem::of(StatusCode::INTERNAL_SERVER_ERROR)
+        })
+    }
+
+    pub(super) fn sign_out(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        refuse_foreign(headers)?;
+        if let Some(id) = session::id_in(headers) {
+            self.state().sessions.close(id);
+        }
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        peer: Option<SocketAddr>,
+        headers: &HeaderMap,
+        uri: &Uri,
+        now: Instant,
+    ) -> Result<(), Problem> {
+        refuse_foreign(headers)?;
+        let Some(token) = &self.shared.token else {
+            let near = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+            return if near && origin::names_loopback(headers, uri) {
+                Ok(())
+            } else {
+                Err(Problem::of(StatusCode::FORBIDDEN)
+                    .detail("without LAB_ADMIN_TOKEN only this machine may, as localhost"))
+            };
+        };
+        let mut state = self.state();
+        match (session::id_in(headers), bearer(headers)) {
+            (Some(id), _) if state.sessions.knows(id, now) => Ok(()),
+            (_, Some(candidate)) => state.compare(token, candidate, now),
+            _ => Err(Problem::of(StatusCode::UNAUTHORIZED)),
+        }
+    }
+
+    /// No code panics while it holds the lock, and each change is whole.
+    fn state(&self) -> MutexGuard<'_, Mutable> {
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mutable {
+    /// Compares under the lock, so that no try slips past the throttle.
+    fn compare(&mut self, token: &Secret, candidate: &str, now: Instant) -> Result<(), Problem> {
+        if !self.throttle.is_open(now) {
+            return Err(Problem::of(StatusCode::TOO_MANY_REQUESTS).detail("too many wrong tokens"));
+        }
+        if token.matches(candidate) {
+            return Ok(());
+        }
+        self.throttle.failed();
+        Err(Problem::of(StatusCode::UNAUTHORIZED).detail("the token is wrong"))
+    }
+}
+
+fn refuse_foreign(headers: &HeaderMap) -> Result<(), Problem> {
+    if origin::is_foreign(headers) {
+        Err(Problem::of(StatusCode::FORBIDDEN).detail("sent by a page of another origin"))
+    } else {
+        Ok(())
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| *peer);
+    match admin.check(peer, request.headers(), request.uri(), Instant::now()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}

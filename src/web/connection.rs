@@ -1,0 +1,94 @@
+//! One connection, from its first byte to its end.
+//!
+//! While the server stops, every answer says `Connection: close`, so a busy connection ends by itself.
+//! What remains when the intake closes are quiet ones, and ones whose request is still on its way
+//! through the kernel. hyper's graceful shutdown closes an idle connection at once, unread request or
+//! not; so a connection first gets [`QUIET_MS`] in which a request that was already sent is read and
+//! answered. A request whose head is not complete by then may go unanswered.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanic;
+
+use super::Limits;
+use super::edge::{Edge, Panicked};
+use super::socket::Socket;
+use crate::shutdown::Shutdown;
+
+/// What a connection gets after the intake closed to show that a request is on its way.
+const QUIET_MS: u64 = 250;
+
+/// What all connections of one server share.
+pub(super) struct Connections {
+    http: http1::Builder,
+    edge: Arc<Edge>,
+    write_stall_timeout: Duration,
+    shutdown: Shutdown,
+    /// Cancelled when the drain gives up; never before the intake closed.
+    cut: CancellationToken,
+}
+
+impl Connections {
+    pub(super) fn new(
+        edge: Edge,
+        limits: &Limits,
+        shutdown: Shutdown,
+        cut: CancellationToken,
+    ) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout())
+            .max_buf_size(limits.head_buffer_bytes())
+            .half_close(false);
+        Self {
+            http,
+            edge: Arc::new(edge),
+            write_stall_timeout: limits.write_stall_timeout(),
+            shutdown,
+            cut,
+        }
+    }
+
+    /// Serves one connection until it ends, or is cut.
+    pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let edge = Arc::clone(&self.edge);
+        let service = tower::service_fn(move |request| Arc::clone(&edge).answer(peer, request));
+        let service = TowerToHyperService::new(CatchPanic::custom(service, Panicked));
+        let socket = Socket::new(stream, self.write_stall_timeout);
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), service));
+
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return report(ended),
+            () = self.shutdown.intake_closed().cancelled() => {}
+        }
+        let mut cut = pin!(self.cut.cancelled());
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return report(ended),
+            () = cut.as_mut() => return,
+            () = tokio::time::sleep(Duration::from_millis(QUIET_MS)) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            ended = connection => report(ended),
+            () = cut => {}
+        }
+    }
+}
+
+/// How a connection ends is the client's affair most of the time, so this is for debugging only.
+fn report(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}

@@ -1,0 +1,146 @@
+//! What happens to every request just outside the app: its body is read within its limits, a panic
+//! becomes a 500, an error becomes a problem document, and while stopping each answer ends its
+//! connection.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, Request, StatusCode, header, response};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+use tower_http::catch_panic::ResponseForPanic;
+
+use super::{Limits, Problem, problem};
+use crate::shutdown::Shutdown;
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+/// Longest plain text that is carried over into a problem's `detail`.
+const DETAIL_LIMIT_BYTES: u64 = 1024;
+
+pub(super) struct Edge {
+    app: Router,
+    shutdown: Shutdown,
+    body_limit_bytes: usize,
+    body_timeout: Duration,
+}
+
+impl Edge {
+    pub(super) fn new(app: Router, limits: &Limits, shutdown: Shutdown) -> Self {
+        Self {
+            app,
+            shutdown,
+            body_limit_bytes: limits.body_limit_bytes,
+            body_timeout: limits.body_timeout(),
+        }
+    }
+
+    /// Answers one request; dropped by hyper when the client leaves.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        let mut response = match self.read(body).await {
+            Ok(body) => {
+                parts.extensions.insert(ConnectInfo(peer));
+                let answer = self.app.clone().oneshot(Request::from_parts(parts, body));
+                with_problem(answer.await?).await
+            }
+            Err(problem) => closing(problem),
+        };
+        if self.shutdown.is_stopping() {
+            response.headers_mut().insert(header::CONNECTION, CLOSE);
+        }
+        Ok(response)
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Body, Problem> {
+        if body.is_end_stream() {
+            return Ok(Body::empty());
+        }
+        let limit_bytes = self.body_limit_bytes;
+        if body.size_hint().lower() > limit_bytes as u64 {
+            return Err(too_large(limit_bytes));
+        }
+        let whole = Limited::new(body, limit_bytes).collect();
+        match tokio::time::timeout(self.body_timeout, whole).await {
+            Ok(Ok(whole)) => Ok(Body::from(whole.to_bytes())),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit_bytes)),
+            Ok(Err(_)) => Err(Problem::of(StatusCode::BAD_REQUEST).detail("the body is broken off")),
+            Err(_) => Err(Problem::of(StatusCode::REQUEST_TIMEOUT)
+                .with("body_timeout_ms", self.body_timeout.as_millis() as u64)),
+        }
+    }
+}
+
+fn too_large(limit_bytes: usize) -> Problem {
+    Problem::of(StatusCode::PAYLOAD_TOO_LARGE).with("body_limit_bytes", limit_bytes)
+}
+
+/// An answer to a request that was not read to its end: the connection cannot carry another.
+fn closing(problem: Problem) -> Response {
+    ([(header::CONNECTION, CLOSE)], problem).into_response()
+}
+
+/// A panic's answer. The panic hook has reported where it was.
+#[derive(Clone, Copy)]
+pub(super) struct Panicked;
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, _: Box<dyn Any + Send>) -> Response {
+        tracing::error!("a handler panicked");
+        closing(Problem::of(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+}
+
+/// Turns any error that is neither a problem yet nor a page into one. Headers (`Allow`, `Retry-After`)
+/// stay, and short plain text becomes the `detail`.
+async fn with_problem(response: Response) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) || is_final(response.headers()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let mut problem = Problem::of(status);
+    if let Some(detail) = plain_text(&parts, body).await {
+        problem = problem.detail(detail);
+    }
+    let headers = &mut parts.headers;
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::CONTENT_ENCODING);
+    headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
+    if let Some(seconds) = problem.retry_after() {
+        headers.entry(header::RETRY_AFTER).or_insert(seconds);
+    }
+    Response::from_parts(parts, Body::from(problem.to_bytes()))
+}
+
+fn is_final(headers: &header::HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == problem::CONTENT_TYPE || kind.as_bytes().starts_with(b"text/html"))
+}
+
+async fn plain_text(parts: &response::Parts, body: Body) -> Option<String> {
+    let kind = parts.headers.get(header::CONTENT_TYPE)?;
+    let plain = kind.as_bytes().starts_with(b"text/plain")
+        && !parts.headers.contains_key(header::CONTENT_ENCODING)
+        && body.size_hint().exact()? <= DETAIL_LIMIT_BYTES;
+    if !plain {
+        return None;
+    }
+    let text = body.collect().await.ok()?.to_bytes();
+    let text = std::str::from_utf8(&text).ok()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -1,0 +1,128 @@
+//! axum's extractors, with rejections that are problems and name the field at fault.
+
+use std::error::Error;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Problem;
+
+/// A JSON body, in or out. Refuses with 415 (not JSON by its content type), 400 (not JSON by its
+/// syntax) or 422 (JSON of another shape), with `field` where one is at fault.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json<T>(pub T);
+
+/// A query string. Refuses with 400 and, where one is at fault, `field`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(refusal::<serde_json::Error>(rejection.status(), &rejection)),
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(refusal::<serde::de::value::Error>(
+                rejection.status(),
+                &rejection,
+            )),
+        }
+    }
+}
+
+/// Finds in `rejection` what the deserializer `E` said, and where.
+fn refusal<E: Error + 'static>(status: StatusCode, rejection: &(dyn Error + 'static)) -> Problem {
+    let mut causes = std::iter::successors(Some(rejection), |&error| error.source());
+    match causes.find_map(|error| error.downcast_ref::<serde_path_to_error::Error<E>>()) {
+        Some(located) => {
+            let problem = Problem::of(status).detail(located.inner().to_string());
+            match located.path().to_string().as_str() {
+                "." => problem,
+                field => problem.with("field", field),
+            }
+        }
+        None => Problem::of(status).detail(rejection.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::header;
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Mode {
+        Fast,
+        Slow,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only the way in is tested")]
+    struct Settings {
+        limit: u32,
+        mode: Mode,
+    }
+
+    fn document(problem: &Problem) -> Value {
+        serde_json::from_slice(&problem.to_bytes()).unwrap()
+    }
+
+    async fn body(content_type: &str, body: &'static str) -> Problem {
+        let request = Request::builder()
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Body::from(body))
+            .unwrap();
+        Json::<Settings>::from_request(request, &()).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_bad_body_names_its_field_and_what_is_allowed() {
+        let problem = document(&body("application/json", r#"{"limit":1,"mode":"warp"}"#).await);
+        assert_eq!(problem["status"], 422);
+        assert_eq!(problem["field"], "mode");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("expected `fast` or `slow`"), "{detail}");
+
+        assert_eq!(document(&body("application/json", "{").await)["status"], 400);
+        assert_eq!(document(&body("text/plain", "{}").await)["status"], 415);
+        let missing = document(&body("application/json", "{}").await);
+        assert_eq!(missing["detail"], "missing field `limit` at line 1 column 2");
+        assert_eq!(missing.get("field"), None);
+    }
+
+    #[tokio::test]
+    async fn a_bad_query_names_its_field() {
+        let request = Request::builder().uri("/?limit=-1&mode=fast").body(()).unwrap();
+        let mut parts = request.into_parts().0;
+        let problem = Query::<Settings>::from_request_parts(&mut parts, &()).await.unwrap_err();
+        let problem = document(&problem);
+        assert_eq!(problem["status"], json!(400));
+        assert_eq!(problem["field"], "limit");
+    }
+}

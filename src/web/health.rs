@@ -1,0 +1,198 @@
+//! `/healthz` (alive), `/readyz` (ready for work), `/version`.
+//!
+//! Readiness fails while the server stops, and while a named check fails or does not answer within
+//! [`CHECK_TIMEOUT_MS`]. Checks run side by side. Why one failed is logged, not told: an error may hold
+//! an address or a user name.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use serde::Serialize;
+use serde_json::Map;
+use utoipa::{OpenApi, ToSchema};
+
+use super::{Json, Problem};
+use crate::shutdown::Shutdown;
+
+const CHECK_TIMEOUT_MS: u64 = 1_000;
+const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+
+/// What a server says about itself.
+pub struct Health {
+    shutdown: Shutdown,
+    checks: Vec<Check>,
+}
+
+struct Check {
+    name: &'static str,
+    run: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+}
+
+impl Health {
+    /// Ready until `shutdown` begins.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self {
+            shutdown,
+            checks: Vec::new(),
+        }
+    }
+
+    /// Adds a dependency that must answer before the server calls itself ready.
+    #[must_use]
+    pub fn check<F, Fut, E>(mut self, name: &'static str, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display,
+    {
+        let run = move || {
+            let outcome = check();
+            async move { outcome.await.map_err(|error| error.to_string()) }.boxed()
+        };
+        self.checks.push(Check {
+            name,
+            run: Box::new(run),
+        });
+        self
+    }
+
+    /// The three routes.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/version", get(version))
+            .with_state(Arc::new(self))
+    }
+}
+
+/// The OpenAPI description of the health routes.
+#[derive(OpenApi)]
+#[openapi(paths(healthz, readyz, version), components(schemas(Problem)))]
+pub struct HealthApi;
+
+/// Which program this is.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Version {
+    /// The program's name.
+    pub name: &'static str,
+    /// Its version, as released.
+    pub version: &'static str,
+}
+
+impl Version {
+    /// This build.
+    pub const CURRENT: Self = Self {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+}
+
+/// The process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "health",
+    responses((status = 200, description = "Alive", body = String)))]
+async fn healthz() -> Response {
+    (NO_STORE, "ok\n").into_response()
+}
+
+/// The server takes work: it is not stopping, and its dependencies answer.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, description = "Ready; each check by name", body = Object),
+    (status = 503, description = "Stopping, or a check failed", body = Problem)))]
+async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    if health.shutdown.is_stopping() {
+        let stopping = Problem::of(StatusCode::SERVICE_UNAVAILABLE).detail("stopping");
+        return (NO_STORE, stopping).into_response();
+    }
+    let outcomes = join_all(health.checks.iter().map(Check::outcome)).await;
+    let ready = outcomes.iter().all(|outcome| *outcome == "ok");
+    let names = health.checks.iter().map(|check| check.name.to_owned());
+    let checks: Map<_, _> = names.zip(outcomes.into_iter().map(Into::into)).collect();
+    if ready {
+        (NO_STORE, Json(checks)).into_response()
+    } else {
+        let failing = Problem::of(StatusCode::SERVICE_UNAVAILABLE)
+            .detail("a dependency does not answer")
+            .with("checks", checks);
+        (NO_STORE, failing).into_response()
+    }
+}
+
+/// The program's name and version.
+#[utoipa::path(get, path = "/version", tag = "health",
+    responses((status = 200, description = "Name and version", body = Version)))]
+async fn version() -> Json<Version> {
+    Json(Version::CURRENT)
+}
+
+impl Check {
+    async fn outcome(&self) -> &'static str {
+        let bound = Duration::from_millis(CHECK_TIMEOUT_MS);
+        match tokio::time::timeout(bound, (self.run)()).await {
+            Ok(Ok(())) => "ok",
+            Ok(Err(error)) => {
+                tracing::warn!(check = self.name, error, "not ready");
+                "failed"
+            }
+            Err(_) => {
+                tracing::warn!(check = self.name, "not ready: no answer in time");
+                "timed out"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(routes: Router, path: &str) -> (StatusCode, Value) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_names_what_fails_and_what_hangs() {
+        let health = Health::new(Shutdown::new(None, Duration::ZERO))
+            .check("store", async || Ok::<_, String>(()))
+            .check("redis", async || Err("redis://user:secret@host refused"))
+            .check("slow", std::future::pending::<Result<(), String>>);
+        let (status, body) = ask(health.routes(), "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            body["checks"],
+            json!({"store": "ok", "redis": "failed", "slow": "timed out"})
+        );
+    }
+
+    #[tokio::test]
+    async fn readiness_ends_with_the_first_signal_and_life_does_not() {
+        let shutdown = Shutdown::new(None, Duration::from_secs(5));
+        let routes = Health::new(shutdown.clone()).routes();
+        assert_eq!(ask(routes.clone(), "/readyz").await.0, StatusCode::OK);
+        shutdown.trigger();
+        assert_eq!(
+            ask(routes.clone(), "/readyz").await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(ask(routes.clone(), "/healthz").await.0, StatusCode::OK);
+        assert_eq!(ask(routes, "/version").await.1["name"], "lab");
+    }
+}

@@ -1,0 +1,55 @@
+//! What one server grants its clients.
+
+use std::time::Duration;
+
+/// hyper's own floor for its read buffer, and so for a head.
+pub(super) const HEAD_LIMIT_FLOOR_BYTES: usize = 8 * 1024;
+
+/// The bounds of one server; every wait for a peer and every buffer it can fill is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections (`LAB_MAX_CONNECTIONS`); one more is answered 503 and closed.
+    pub connections: usize,
+    /// Time for a complete head; it also closes a keep-alive connection that stays idle.
+    pub header_timeout_ms: u64,
+    /// Bytes of a request's head, and of hyper's buffers; never below 8 KiB.
+    pub head_limit_bytes: usize,
+    /// Bytes of a request's body. axum's own extractors refuse more than 2 MiB whatever stands here.
+    pub body_limit_bytes: usize,
+    /// Time for a complete body, from the end of the head.
+    pub body_timeout_ms: u64,
+    /// Time in which a client that has an answer to read must take at least some of it.
+    pub write_stall_timeout_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            header_timeout_ms: 10_000,
+            head_limit_bytes: 16 * 1024,
+            body_limit_bytes: 64 * 1024,
+            body_timeout_ms: 10_000,
+            write_stall_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn header_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_timeout_ms)
+    }
+
+    pub(super) fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms)
+    }
+
+    pub(super) fn write_stall_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_stall_timeout_ms)
+    }
+
+    /// hyper panics below its floor, so a smaller value is raised to it.
+    pub(super) fn head_buffer_bytes(&self) -> usize {
+        self.head_limit_bytes.max(HEAD_LIMIT_FLOOR_BYTES)
+    }
+}

@@ -1,0 +1,54 @@
+//! Where a server listens, and how many descriptors it may hold.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections the kernel may hold for us between two accepts.
+pub(super) const ACCEPT_BACKLOG_CONNECTIONS: u32 = 4096;
+
+/// Binds `addr`; port 0 takes a free one. An address in TIME_WAIT can be taken again at once.
+///
+/// # Errors
+///
+/// When the address cannot be bound. Must be called within a Tokio runtime.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    #[cfg(unix)] // elsewhere the option lets two servers share a port
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(ACCEPT_BACKLOG_CONNECTIONS)
+}
+
+/// Prints the address in force as one line on stderr, for people and for scripts that used port 0.
+///
+/// # Errors
+///
+/// When the listener cannot tell its own address.
+pub fn announce(listener: &TcpListener) -> io::Result<()> {
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    Ok(())
+}
+
+/// Raises the soft limit of open descriptors to the hard one. A refusal is logged and survived: the
+/// accept loop backs off when descriptors run out.
+pub fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let limit = getrlimit(Resource::Nofile);
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, "the descriptor limit stays at {:?}", limit.current);
+        }
+    }
+}

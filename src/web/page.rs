@@ -1,0 +1,93 @@
+//! The frame all pages share, and the headers that keep a page to itself.
+//!
+//! A page is a struct with an askama template that extends `base.html` and a field `frame`. Answered
+//! as a [`Page`], it may load nothing but this server's own files, runs no inline script or style, and
+//! cannot be framed. Templates stand in `src/web/templates/`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+use super::{LAB_CSS, Problem};
+
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
+     script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+pub(super) const NOSNIFF: (HeaderName, HeaderValue) = (
+    header::X_CONTENT_TYPE_OPTIONS,
+    HeaderValue::from_static("nosniff"),
+);
+
+/// One entry of the navigation.
+#[derive(Clone, Debug)]
+pub struct NavItem {
+    /// What it says.
+    pub label: Cow<'static, str>,
+    /// Where it leads.
+    pub href: Cow<'static, str>,
+}
+
+/// What a page gives to `base.html`.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The page's title and heading.
+    pub title: String,
+    /// The navigation.
+    pub nav: Arc<[NavItem]>,
+    current: Cow<'static, str>,
+}
+
+impl Frame {
+    /// The frame of the page titled `title`; the entry of `nav` whose address is `current` is marked.
+    pub fn new(
+        title: impl Into<String>,
+        nav: Arc<[NavItem]>,
+        current: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            title: title.into(),
+            nav,
+            current: current.into(),
+        }
+    }
+
+    /// The address of the styles.
+    pub fn stylesheet(&self) -> String {
+        LAB_CSS.href()
+    }
+
+    /// Whether `item` leads to this page.
+    pub fn is_current(&self, item: &NavItem) -> bool {
+        item.href == self.current
+    }
+}
+
+/// A template as an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<T>(pub T);
+
+impl<T: Template> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        let html = match self.0.render() {
+            Ok(html) => html,
+            Err(error) => {
+                tracing::error!(%error, "a page cannot be rendered");
+                return Problem::of(StatusCode::INTERNAL_SERVER_ERROR).into_response();
+            }
+        };
+        let headers = [
+            (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+            (header::REFERRER_POLICY, "same-origin"),
+            (
+                HeaderName::from_static("cross-origin-opener-policy"),
+                "same-origin",
+            ),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        (headers, [NOSNIFF], Html(html)).into_response()
+    }
+}

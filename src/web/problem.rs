@@ -1,0 +1,186 @@
+//! Errors as RFC 9457 problem documents.
+//!
+//! A [`Problem`] has a stable `type`, which clients branch on, and a `detail` for people. 429 and 503
+//! always carry `Retry-After`, 401 `WWW-Authenticate`.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// The media type of every error.
+pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What `Retry-After` says where nobody knows better.
+const RETRY_AFTER_DEFAULT_S: u32 = 1;
+
+/// One error, ready to be answered.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[must_use]
+pub struct Problem {
+    /// Stable name of the kind, such as `/problems/not-found`.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: Cow<'static, str>,
+    /// The kind in words.
+    #[schema(value_type = String)]
+    title: Cow<'static, str>,
+    /// The HTTP status, repeated.
+    #[serde(serialize_with = "status_as_number")]
+    #[schema(value_type = u16)]
+    status: StatusCode,
+    /// What happened this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Further members, by name.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    members: Map<String, Value>,
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
+}
+
+fn status_as_number<S: Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A kind of one's own; `kind` is a path under `/problems/` that never changes meaning.
+    pub fn new(
+        status: StatusCode,
+        kind: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            kind: kind.into(),
+            title: title.into(),
+            status,
+            detail: None,
+            members: Map::new(),
+            retry_after_s: None,
+        }
+    }
+
+    /// The kind that goes with a bare status.
+    pub fn of(status: StatusCode) -> Self {
+        let (kind, title) = match status {
+            StatusCode::BAD_REQUEST => ("/problems/bad-request", "The request is not understood"),
+            StatusCode::UNAUTHORIZED => ("/problems/unauthorized", "A valid token is needed"),
+            StatusCode::FORBIDDEN => ("/problems/forbidden", "Not allowed from here"),
+            StatusCode::NOT_FOUND => ("/problems/not-found", "Nothing is here"),
+            StatusCode::METHOD_NOT_ALLOWED => (
+                "/problems/method-not-allowed",
+                "The method is not allowed here",
+            ),
+            StatusCode::REQUEST_TIMEOUT => (
+                "/problems/request-timeout",
+                "The request took too long to arrive",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                ("/problems/body-too-large", "The body is too large")
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+                "/problems/unsupported-media-type",
+                "The media type is not supported",
+            ),
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                ("/problems/invalid-value", "A value is not allowed")
+            }
+            StatusCode::TOO_MANY_REQUESTS => ("/problems/too-many-requests", "Too many requests"),
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                ("/problems/internal-error", "Something broke on our side")
+            }
+            StatusCode::SERVICE_UNAVAILABLE => ("/problems/unavailable", "Not available now"),
+            other => {
+                let title = other.canonical_reason().unwrap_or("Error");
+                return Self::new(other, format!("/problems/status-{}", other.as_u16()), title);
+            }
+        };
+        Self::new(status, kind, title)
+    }
+
+    /// Says what happened this time. Never put a secret or a path of this machine here.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a member, such as `field`.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Says when to come back.
+    pub fn retry_after_s(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The status this answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn retry_after(&self) -> Option<HeaderValue> {
+        let must = matches!(
+            self.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+        let seconds = self.retry_after_s.or(must.then_some(RETRY_AFTER_DEFAULT_S))?;
+        Some(HeaderValue::from(seconds))
+    }
+
+    /// The document's bytes. All members are strings, numbers and JSON values, so this cannot fail;
+    /// if it did, the status would still stand.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let content_type = [(header::CONTENT_TYPE, CONTENT_TYPE)];
+        let mut response = (self.status, content_type, self.to_bytes()).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_flat_json_with_its_members() {
+        let problem = Problem::of(StatusCode::UNPROCESSABLE_ENTITY)
+            .detail("limit: at least 1")
+            .with("field", "limit");
+        insta::assert_snapshot!(
+            String::from_utf8(problem.to_bytes()).unwrap(),
+            @r#"{"type":"/problems/invalid-value","title":"A value is not allowed","status":422,"detail":"limit: at least 1","field":"limit"}"#
+        );
+    }
+
+    #[test]
+    fn only_429_and_503_must_say_when_to_come_back() {
+        let seconds = |status| {
+            let response = Problem::of(status).into_response();
+            response.headers().get(header::RETRY_AFTER).cloned()
+        };
+        assert_eq!(seconds(StatusCode::TOO_MANY_REQUESTS).unwrap(), "1");
+        assert_eq!(seconds(StatusCode::SERVICE_UNAVAILABLE).unwrap(), "1");
+        assert_eq!(seconds(StatusCode::NOT_FOUND), None);
+        let chosen = Problem::of(StatusCode::SERVICE_UNAVAILABLE).retry_after_s(7);
+        assert_eq!(chosen.retry_after().unwrap(), "7");
+    }
+}
