@@ -12,7 +12,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
-use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, error::ErrorKind, parser::ValueSource};
+use clap::{
+    Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, error::ErrorKind,
+    parser::ValueSource,
+};
 
 use crate::{app, config::Invalid};
 
@@ -123,8 +126,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         .clone()
         .try_get_matches_from(&arguments)
         .map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
-    let in_force = in_force(&command, &matches, &file, &dotenv);
+    let cli =
+        Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
+    let in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
     Ok(Parsed { cli, in_force })
 }
 
@@ -155,18 +159,14 @@ fn load_dotenv(path: &Path) -> Result<Vec<String>, String> {
 /// An empty variable counts as unset, as it is what `${NAME:-}` in a compose file gives.
 fn forget_empty(command: Command) -> Command {
     each_argument(command, &|argument| {
-        let empty = argument
-            .get_env()
-            .and_then(|name| std::env::var_os(name))
-            .is_some_and(|value| value.is_empty());
+        let empty =
+            argument.get_env().and_then(|name| std::env::var_os(name)).is_some_and(|value| value.is_empty());
         if empty { argument.env(None::<&str>) } else { argument }
     })
 }
 
 fn each_argument(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {
-    command
-        .mut_args(change)
-        .mut_subcommands(|subcommand| each_argument(subcommand, change))
+    command.mut_args(change).mut_subcommands(|subcommand| each_argument(subcommand, change))
 }
 
 /// The file's path: the flag or `LAB_CONFIG`, before the rest is parsed.
@@ -186,10 +186,11 @@ fn config_path(command: &Command, arguments: &[OsString]) -> Option<OsString> {
 /// Reads the file's flat table; a key is a variable's name in lower case.
 fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>, String> {
     let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("LAB_CONFIG: {name:?} cannot be read: {error}", name = name.to_string()))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        format!("LAB_CONFIG: {name} is not TOML: {}", error.message())
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("LAB_CONFIG: {name:?} cannot be read: {error}", name = name.to_string()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| format!("LAB_CONFIG: {name} is not TOML: {}", error.message()))?;
     let known = variables(command);
     let mut values = BTreeMap::new();
     for (key, value) in table {
@@ -205,9 +206,7 @@ fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>,
             toml::Value::Float(number) => number.to_string(),
             toml::Value::Boolean(flag) => flag.to_string(),
             _ => {
-                return Err(format!(
-                    "LAB_CONFIG: {name}: {key}: a text, a number or true/false is allowed"
-                ));
+                return Err(format!("LAB_CONFIG: {name}: {key}: a text, a number or true/false is allowed"));
             }
         };
         values.insert(variable, text);
@@ -217,9 +216,7 @@ fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>,
 
 /// The names of all variables that any command takes.
 fn variables(command: &Command) -> Vec<String> {
-    let own = command
-        .get_arguments()
-        .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
+    let own = command.get_arguments().filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
     own.chain(command.get_subcommands().flat_map(variables)).collect()
 }
 
@@ -309,7 +306,8 @@ fn refusal(
         Some(invalid) => invalid.allowed.clone(),
         None => phrases.get(argument.get_id().as_str())?.clone(),
     };
-    let name = argument.get_env().map_or_else(|| format!("--{long}"), |name| name.to_string_lossy().into_owned());
+    let name =
+        argument.get_env().map_or_else(|| format!("--{long}"), |name| name.to_string_lossy().into_owned());
     let source = match std::env::var(&name) {
         Ok(set) if set == *value && dotenv.contains(&name) => "from .env",
         Ok(set) if set == *value => "from the environment",

@@ -25,10 +25,7 @@ impl Invalid {
             value.truncate(end);
             value.push('…');
         }
-        Self {
-            value,
-            allowed: allowed.into(),
-        }
+        Self { value, allowed: allowed.into() }
     }
 }
 
@@ -118,11 +115,7 @@ impl Allowed for Fraction {
 impl TryFrom<f64> for Fraction {
     type Error = Invalid;
     fn try_from(value: f64) -> Result<Self, Invalid> {
-        if (0.0..=1.0).contains(&value) {
-            Ok(Self(value))
-        } else {
-            Err(Invalid::new(value, Self::ALLOWED))
-        }
+        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(Invalid::new(value, Self::ALLOWED)) }
     }
 }
 impl From<Fraction> for f64 {

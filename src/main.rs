@@ -24,12 +24,12 @@ fn main() -> ExitCode {
     };
     let task = parsed.cli.command.unwrap_or(Task::Serve(parsed.cli.serve));
     let ending = match task {
-        Task::Serve(args) => with_telemetry(&args.telemetry.clone(), |telemetry| {
-            run(app::serve(args, telemetry))
-        }),
-        Task::Service(args) => with_telemetry(&args.telemetry.clone(), |telemetry| {
-            run(app::serve_service(args, telemetry))
-        }),
+        Task::Serve(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, telemetry)))
+        }
+        Task::Service(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
+        }
         Task::Config(args) => cli::print_config(&parsed.in_force, args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),

@@ -36,7 +36,8 @@ pub enum System {
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     let url = format!("{}/audit", args.url.trim_end_matches('/'));
     let body = fetch(&url).await?;
-    let audit: Audit = serde_json::from_str(&body).with_context(|| format!("{url} did not answer an audit"))?;
+    let audit: Audit =
+        serde_json::from_str(&body).with_context(|| format!("{url} did not answer an audit"))?;
     let (balances, text) = match args.system {
         System::Http => {
             let http = audit.http.context("this server has no HTTP lab")?;
@@ -45,7 +46,8 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         }
         System::Service => {
             let service = audit.service;
-            let text = if args.json { json(&service)? } else { service_table(&service.services, &service.sum) };
+            let text =
+                if args.json { json(&service)? } else { service_table(&service.services, &service.sum) };
             (service.balances(), text)
         }
     };
@@ -64,7 +66,10 @@ fn json(audit: &impl serde::Serialize) -> anyhow::Result<String> {
 type Rows<'a, T> = &'a std::collections::BTreeMap<String, T>;
 
 fn http_table(endpoints: Rows<'_, RequestLedger>, sum: &RequestLedger) -> String {
-    let mut text = format!("{:<18}{:>10}{:>12}{:>12}{:>11}", "endpoint", "started", "completed", "cancelled", "in_flight");
+    let mut text = format!(
+        "{:<18}{:>10}{:>12}{:>12}{:>11}",
+        "endpoint", "started", "completed", "cancelled", "in_flight"
+    );
     let sum = ("sum".to_owned(), *sum);
     for (name, terms) in endpoints.iter().chain([(&sum.0, &sum.1)]) {
         text += &format!(

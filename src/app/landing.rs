@@ -52,10 +52,7 @@ struct LandingPage {
 
 /// `GET /`.
 pub(super) fn routes(links: Vec<Link>, admin: Admin) -> Router {
-    let landing = Landing {
-        links: links.into(),
-        admin,
-    };
+    let landing = Landing { links: links.into(), admin };
     Router::new().route("/", get(show)).with_state(landing)
 }
 
@@ -79,10 +76,7 @@ async fn show(
             _ => groups.push((link.group, vec![link.clone()])),
         }
     }
-    let host = headers
-        .get("host")
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("127.0.0.1:8080");
+    let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:8080");
     Page(LandingPage {
         frame: Frame::new("Concurrency lab", [].into(), "/"),
         groups,

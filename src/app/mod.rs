@@ -164,8 +164,13 @@ pub struct ServiceArgs {
     #[arg(long, env = "SERVICE_ADDR", default_value = "127.0.0.1:8081", value_name = ListenAddr::ALLOWED, global = true)]
     pub addr: ListenAddr,
     /// The seed of draws that the caller does not name
-    #[arg(long = "seed", env = "LAB_SEED", default_value = "1", global = true,
-          value_name = "a whole number from 0 to 18446744073709551615")]
+    #[arg(
+        long = "seed",
+        env = "LAB_SEED",
+        default_value = "1",
+        global = true,
+        value_name = "a whole number from 0 to 18446744073709551615"
+    )]
     pub seed: u64,
     #[command(flatten)]
     #[allow(missing_docs)]

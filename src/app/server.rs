@@ -26,12 +26,9 @@ pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Endi
     let metrics = Metrics::new(&telemetry.meter());
     let router = router(&lab, &args, &telemetry, &metrics, &shutdown)?;
     let drained = args.server.run(args.addr, router, &telemetry, &metrics, &shutdown).await?;
-    let left = lab.in_flight();
-    Ok(report(drained, &shutdown, || {
-        left.iter()
-            .map(|(endpoint, requests)| format!("{requests} on {endpoint}"))
-            .collect()
-    }))
+    let stragglers =
+        || lab.in_flight().iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}")).collect();
+    Ok(report(drained, &shutdown, stragglers).await)
 }
 
 /// Everything the server answers.
@@ -53,10 +50,7 @@ pub(super) fn router(
         .merge(web::assets(&[web::LAB_CSS]))
         .merge(web::openapi(&lab.openapi()).context("writing the OpenAPI document")?)
         .fallback(async || StatusCode::NOT_FOUND);
-    Ok(metrics
-        .count_requests(house)
-        .merge(lab.endpoints())
-        .merge(scrape(telemetry)))
+    Ok(metrics.count_requests(house).merge(lab.endpoints()).merge(scrape(telemetry)))
 }
 
 fn links(lab: &HttpLab) -> Vec<Link> {
@@ -70,9 +64,7 @@ fn links(lab: &HttpLab) -> Vec<Link> {
         ("Server", "/readyz", "ready for work"),
         ("Server", "/version", "which build this is"),
     ];
-    strategies
-        .chain(rest.map(|(group, path, about)| Link::new(group, path, about)))
-        .collect()
+    strategies.chain(rest.map(|(group, path, about)| Link::new(group, path, about))).collect()
 }
 
 /// `GET /metrics`.
@@ -134,7 +126,11 @@ impl ServerArgs {
 }
 
 /// Says what a drain left behind, and what that makes of the process's end.
-pub(super) fn report(drained: Drained, shutdown: &Shutdown, stragglers: impl FnOnce() -> Vec<String>) -> Ending {
+pub(super) async fn report(
+    drained: Drained,
+    shutdown: &Shutdown,
+    stragglers: impl FnOnce() -> Vec<String>,
+) -> Ending {
     if drained.clean {
         return Ending::Done;
     }
@@ -142,11 +138,8 @@ pub(super) fn report(drained: Drained, shutdown: &Shutdown, stragglers: impl FnO
     left.push(format!("{} connections", drained.connections_left));
     left.push(format!("{} detached tasks", drained.tasks_left));
     eprintln!("lab: left behind: {}", left.join(", "));
-    if shutdown.aborted().is_cancelled() {
-        Ending::Aborted
-    } else {
-        Ending::Failed
-    }
+    drained.cut().await;
+    if shutdown.aborted().is_cancelled() { Ending::Aborted } else { Ending::Failed }
 }
 
 /// The links of the landing page, shared by tests that check them.

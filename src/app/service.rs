@@ -23,15 +23,12 @@ pub async fn serve(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<En
     };
     let service = ServiceServer::start(&args.which, args.seed, &runtime);
     let metrics = Metrics::new(&telemetry.meter());
-    let house = Router::new()
-        .merge(Health::new(shutdown.clone()).routes())
-        .fallback(async || StatusCode::NOT_FOUND);
-    let router = metrics
-        .count_requests(house)
-        .merge(service.routes())
-        .merge(server::scrape(&telemetry));
+    let house =
+        Router::new().merge(Health::new(shutdown.clone()).routes()).fallback(async || StatusCode::NOT_FOUND);
+    let router = metrics.count_requests(house).merge(service.routes()).merge(server::scrape(&telemetry));
     let drained = args.server.run(args.addr, router, &telemetry, &metrics, &shutdown).await?;
     Ok(server::report(drained, &shutdown, || {
         vec![format!("{} calls", service.audit().service.sum.in_flight)]
-    }))
+    })
+    .await)
 }

@@ -49,7 +49,8 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const ALL: [Self; 5] = [Self::Ok, Self::ServiceError, Self::Shed, Self::Deadline, Self::Cancelled];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Ok, Self::ServiceError, Self::Shed, Self::Deadline, Self::Cancelled];
 
     pub(super) const fn label(self) -> &'static str {
         match self {
@@ -81,36 +82,22 @@ impl Answer {
 
     /// The strategy ran to its end.
     pub(super) fn of(a: Option<Report>, b: Option<Report>) -> Self {
-        Self {
-            ending: Ending::Done,
-            a,
-            b,
-            semaphore_wait: None,
-        }
+        Self { ending: Ending::Done, a, b, semaphore_wait: None }
     }
 
     /// The request gave up its place in the queue for B.
     pub(super) fn shed(a: Option<Report>, WaitedTooLong(waited): WaitedTooLong) -> Self {
-        Self {
-            ending: Ending::Shed,
-            ..Self::of(a, None).waited(waited)
-        }
+        Self { ending: Ending::Shed, ..Self::of(a, None).waited(waited) }
     }
 
     /// The deadline expired.
     pub(super) fn deadline(a: Option<Report>, b: Option<Report>) -> Self {
-        Self {
-            ending: Ending::Deadline,
-            ..Self::of(a, b)
-        }
+        Self { ending: Ending::Deadline, ..Self::of(a, b) }
     }
 
     /// The same with the time that a semaphore was waited for.
     pub(super) fn waited(self, waited: Duration) -> Self {
-        Self {
-            semaphore_wait: Some(waited),
-            ..self
-        }
+        Self { semaphore_wait: Some(waited), ..self }
     }
 
     pub(super) fn outcome(&self) -> Outcome {
@@ -177,11 +164,7 @@ impl ServiceBody {
                 ms: Some(millis(report.took)),
                 error: report.error,
             },
-            None => Self {
-                outcome: if called { "cancelled" } else { "not_called" },
-                ms: None,
-                error: None,
-            },
+            None => Self { outcome: if called { "cancelled" } else { "not_called" }, ms: None, error: None },
         }
     }
 }

@@ -12,9 +12,7 @@ use super::{
     remote::{Remote, RemoteCall},
     settings::Settings,
 };
-use crate::{
-    sim::{self, CallHandle, Contention, Failure, Key, OnCallerGone, Profile, Service, Spec},
-};
+use crate::sim::{self, CallHandle, Contention, Failure, Key, OnCallerGone, Profile, Service, Spec};
 
 /// The two services of an endpoint.
 #[derive(Debug)]
@@ -130,9 +128,9 @@ impl BackendCall {
     /// Ready with the reason why it failed, if it did.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<&'static str>> {
         match self {
-            Self::Simulated(call) => Pin::new(call)
-                .poll(cx)
-                .map(|finished| finished.result.err().map(reason)),
+            Self::Simulated(call) => {
+                Pin::new(call).poll(cx).map(|finished| finished.result.err().map(reason))
+            }
             Self::Remote(call) => Pin::new(call).poll(cx),
         }
     }
@@ -153,4 +151,3 @@ fn reason(failure: Failure) -> &'static str {
         Failure::Stopped => "stopped",
     }
 }
-

@@ -150,16 +150,12 @@ impl<'a> Visit<'a> {
                 "A service failed",
                 "one of the services answered with a failure",
             ),
-            Outcome::Shed => (
-                "/problems/shed",
-                "Too busy",
-                "the wait for service B was longer than it may be",
-            ),
-            Outcome::Deadline | Outcome::Cancelled => (
-                "/problems/deadline",
-                "Too late",
-                "the services did not answer before the deadline",
-            ),
+            Outcome::Shed => {
+                ("/problems/shed", "Too busy", "the wait for service B was longer than it may be")
+            }
+            Outcome::Deadline | Outcome::Cancelled => {
+                ("/problems/deadline", "Too late", "the services did not answer before the deadline")
+            }
         };
         let mut problem = Problem::new(outcome.status(), kind, title).detail(detail);
         if let Ok(serde_json::Value::Object(members)) = serde_json::to_value(&body) {
@@ -180,14 +176,10 @@ impl<'a> Visit<'a> {
 
     fn shed_by_safety_stop(mut self) -> Response {
         self.end(StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::Shed));
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "/problems/safety-stop",
-            "Too much work in flight",
-        )
-        .detail("the process holds as much work as it may (LAB_MAX_IN_FLIGHT)")
-        .retry_after_s(RETRY_AFTER_S)
-        .into_response()
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/safety-stop", "Too much work in flight")
+            .detail("the process holds as much work as it may (LAB_MAX_IN_FLIGHT)")
+            .retry_after_s(RETRY_AFTER_S)
+            .into_response()
     }
 
     fn end(&mut self, status: StatusCode, outcome: Option<Outcome>) {

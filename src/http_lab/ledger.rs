@@ -167,11 +167,7 @@ pub struct ServiceAudit {
 
 impl ServiceAudit {
     pub(super) fn of(services: BTreeMap<String, CallLedger>) -> Self {
-        let mut sum = CallLedger {
-            orphaned: Some(0),
-            orphaned_ms: Some(0.0),
-            ..CallLedger::default()
-        };
+        let mut sum = CallLedger { orphaned: Some(0), orphaned_ms: Some(0.0), ..CallLedger::default() };
         services.values().for_each(|ledger| sum.add(ledger));
         Self { sum, services }
     }

@@ -39,7 +39,9 @@ impl LabMetrics {
             slo_ms,
             requests: meter
                 .u64_counter("http_requests")
-                .with_description("Requests of the lab's endpoints that ended, by status (499: the client left)")
+                .with_description(
+                    "Requests of the lab's endpoints that ended, by status (499: the client left)",
+                )
                 .build(),
             durations: meter
                 .f64_histogram("http_request_duration_ms")
@@ -48,7 +50,9 @@ impl LabMetrics {
                 .build(),
             shed: meter
                 .u64_counter("http_shed")
-                .with_description("Requests refused, by reason: the wait for the limit, or the process's safety stop")
+                .with_description(
+                    "Requests refused, by reason: the wait for the limit, or the process's safety stop",
+                )
                 .build(),
             service_durations: meter
                 .f64_histogram("service_duration_ms")
@@ -84,10 +88,8 @@ impl LabMetrics {
         };
         EndpointMetrics {
             requests: METHODS.map(|method| STATUSES.map(|status| request(&method, status))),
-            durations: Outcome::ALL.map(|outcome| {
-                self.durations
-                    .bind(&[endpoint(), KeyValue::new("outcome", outcome.label())])
-            }),
+            durations: Outcome::ALL
+                .map(|outcome| self.durations.bind(&[endpoint(), KeyValue::new("outcome", outcome.label())])),
             shed_by_wait: shed("limit_wait"),
             shed_by_safety_stop: shed("safety_stop"),
         }
@@ -99,8 +101,7 @@ impl LabMetrics {
         errors.add(0);
         Arc::new(ServiceMetrics {
             durations: CallOutcome::ALL.map(|outcome| {
-                self.service_durations
-                    .bind(&[service(), KeyValue::new("outcome", outcome.label())])
+                self.service_durations.bind(&[service(), KeyValue::new("outcome", outcome.label())])
             }),
             errors,
         })

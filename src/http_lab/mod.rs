@@ -137,8 +137,13 @@ pub struct Config {
           help_heading = "HTTP lab")]
     pub max_in_flight: MaxInFlight,
     /// The seed of all draws
-    #[arg(long = "seed", env = "LAB_SEED", default_value = "1", value_name = "a whole number from 0 to 18446744073709551615",
-          help_heading = "HTTP lab")]
+    #[arg(
+        long = "seed",
+        env = "LAB_SEED",
+        default_value = "1",
+        value_name = "a whole number from 0 to 18446744073709551615",
+        help_heading = "HTTP lab"
+    )]
     pub seed: u64,
 }
 
@@ -225,21 +230,14 @@ impl HttpLab {
                 })
             })
             .collect();
-        let lab = Self {
-            shared,
-            endpoints,
-            backends: backends.into(),
-        };
+        let lab = Self { shared, endpoints, backends: backends.into() };
         lab.observe(metrics.meter());
         lab
     }
 
     /// The endpoints, each with what it does.
     pub fn strategies(&self) -> Vec<(&'static str, &'static str)> {
-        self.endpoints
-            .iter()
-            .map(|endpoint| (endpoint.strategy.path(), endpoint.strategy.about()))
-            .collect()
+        self.endpoints.iter().map(|endpoint| (endpoint.strategy.path(), endpoint.strategy.about())).collect()
     }
 
     /// The settings in force.
@@ -252,9 +250,7 @@ impl HttpLab {
         let settings = Arc::new(self.settings().patched(patch));
         self.shared.settings.store(settings.clone());
         self.backends.iter().for_each(|backends| backends.apply(&settings));
-        self.endpoints
-            .iter()
-            .for_each(|endpoint| endpoint.strategy.apply(&settings));
+        self.endpoints.iter().for_each(|endpoint| endpoint.strategy.apply(&settings));
         settings
     }
 
@@ -265,10 +261,7 @@ impl HttpLab {
             .iter()
             .map(|endpoint| (endpoint.strategy.path().to_owned(), endpoint.requests.look()))
             .collect();
-        Audit {
-            http: Some(HttpAudit::of(endpoints)),
-            service: service_audit(&self.backends),
-        }
+        Audit { http: Some(HttpAudit::of(endpoints)), service: service_audit(&self.backends) }
     }
 
     /// Requests in progress by endpoint, those without any left out: a drain's stragglers.
@@ -296,7 +289,9 @@ impl HttpLab {
         let shared = Arc::downgrade(&self.shared);
         meter
             .u64_observable_gauge("http_work_inflight")
-            .with_description("Requests whose work has not ended, detached tasks included (the safety stop's measure)")
+            .with_description(
+                "Requests whose work has not ended, detached tasks included (the safety stop's measure)",
+            )
             .with_callback(move |observer| {
                 if let Some(shared) = shared.upgrade() {
                     observer.observe(shared.slots.in_use() as u64, &[]);
@@ -350,10 +345,7 @@ fn observe_services(meter: &Meter, backends: &Arc<[Arc<Backends>]>) {
             };
             let each = backends.iter().flat_map(|pair| {
                 pair.each().map(|(service, backend)| {
-                    let labels = [
-                        KeyValue::new("service", service),
-                        KeyValue::new("endpoint", pair.owner),
-                    ];
+                    let labels = [KeyValue::new("service", service), KeyValue::new("endpoint", pair.owner)];
                     (labels, backend.ledger())
                 })
             });
@@ -398,8 +390,7 @@ fn observe_services(meter: &Meter, backends: &Arc<[Arc<Backends>]>) {
 
 fn service_audit(backends: &[Arc<Backends>]) -> ServiceAudit {
     let services = backends.iter().flat_map(|pair| {
-        pair.each()
-            .map(|(service, backend)| (format!("{} {service}", pair.owner), backend.ledger()))
+        pair.each().map(|(service, backend)| (format!("{} {service}", pair.owner), backend.ledger()))
     });
     ServiceAudit::of(services.collect())
 }

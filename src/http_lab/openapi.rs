@@ -33,9 +33,8 @@ struct LabApi;
 impl HttpLab {
     /// The OpenAPI document of a server that serves this lab.
     pub fn openapi(&self) -> OpenApi {
-        let mut document = LabApi::openapi()
-            .merge_from(HealthApi::openapi())
-            .merge_from(SessionApi::openapi());
+        let mut document =
+            LabApi::openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
         for (path, about) in self.strategies() {
             let mut operation = OperationBuilder::new()
                 .tag("strategies")
@@ -67,10 +66,7 @@ impl HttpLab {
                         .content(media_type, ContentBuilder::new().schema(Some(schema)).build()),
                 );
             }
-            document
-                .paths
-                .paths
-                .insert(path.to_owned(), PathItem::new(HttpMethod::Get, operation));
+            document.paths.paths.insert(path.to_owned(), PathItem::new(HttpMethod::Get, operation));
         }
         document
     }

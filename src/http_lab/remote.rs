@@ -189,12 +189,7 @@ impl Remote {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .build(connector);
-        Self {
-            client,
-            url: url.0.clone(),
-            spec: Arc::new(spec.clone()),
-            ledger: Arc::default(),
-        }
+        Self { client, url: url.0.clone(), spec: Arc::new(spec.clone()), ledger: Arc::default() }
     }
 
     pub(super) fn call(&self, key: Key, trace: Option<&opentelemetry::Context>) -> RemoteCall {
@@ -203,12 +198,7 @@ impl Remote {
         *request.method_mut() = self.spec.method.clone();
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = self.spec.headers.clone();
-        let Key {
-            seed,
-            request: number,
-            attempt,
-            ..
-        } = key;
+        let Key { seed, request: number, attempt, .. } = key;
         if let Ok(value) = HeaderValue::try_from(format!("{seed}-{number}-{attempt}")) {
             request.headers_mut().insert(KEY_HEADER, value);
         }
@@ -222,10 +212,7 @@ impl Remote {
                 Err(_) => Some("timed out"),
             }
         };
-        RemoteCall {
-            exchange: Box::pin(exchange),
-            counted,
-        }
+        RemoteCall { exchange: Box::pin(exchange), counted }
     }
 
     pub(super) fn ledger(&self) -> CallLedger {
@@ -238,9 +225,10 @@ async fn exchange(
     request: Request<Full<Bytes>>,
     spec: &RequestSpec,
 ) -> Result<(), &'static str> {
-    let response = client.request(request).await.map_err(|error| {
-        if error.is_connect() { "no connection" } else { "no answer" }
-    })?;
+    let response = client
+        .request(request)
+        .await
+        .map_err(|error| if error.is_connect() { "no connection" } else { "no answer" })?;
     let status = response.status();
     let mut body = Limited::new(response.into_body(), spec.answer_limit_bytes);
     while let Some(frame) = body.frame().await {
@@ -252,11 +240,7 @@ async fn exchange(
             }
         })?;
     }
-    if spec.success.iter().any(|rule| rule.holds(status)) {
-        Ok(())
-    } else {
-        Err("answered with a failure")
-    }
+    if spec.success.iter().any(|rule| rule.holds(status)) { Ok(()) } else { Err("answered with a failure") }
 }
 
 /// A call to a real service.
@@ -344,8 +328,15 @@ mod tests {
         assert!(good(204) && good(404) && !good(500) && !good(301));
         assert!("{}".parse::<RequestSpec>().is_ok());
         for bad in [
-            "", "[]", r#"{"methud":"GET"}"#, r#"{"method":"G T"}"#, r#"{"headers":{"a b":"c"}}"#,
-            r#"{"success":["9xx"]}"#, r#"{"success":["abc"]}"#, r#"{"timeout_ms":0}"#, r#"{"answer_limit_bytes":0}"#,
+            "",
+            "[]",
+            r#"{"methud":"GET"}"#,
+            r#"{"method":"G T"}"#,
+            r#"{"headers":{"a b":"c"}}"#,
+            r#"{"success":["9xx"]}"#,
+            r#"{"success":["abc"]}"#,
+            r#"{"timeout_ms":0}"#,
+            r#"{"answer_limit_bytes":0}"#,
         ] {
             assert!(bad.parse::<RequestSpec>().is_err(), "{bad}");
         }

@@ -66,18 +66,8 @@ impl Request {
 
     fn call(&self, backend: &Backend, service: char) -> Call {
         let key = match self.overrides.seed {
-            Some(seed) => Key {
-                seed,
-                request: 0,
-                service,
-                attempt: 0,
-            },
-            None => Key {
-                seed: self.seed,
-                request: self.number,
-                service,
-                attempt: 0,
-            },
+            Some(seed) => Key { seed, request: 0, service, attempt: 0 },
+            None => Key { seed: self.seed, request: self.number, service, attempt: 0 },
         };
         let latency = match service {
             'B' => self.overrides.b.as_ref().map(super::settings::BriefProfile::profile),
@@ -93,12 +83,7 @@ impl Request {
         });
         Call {
             inner: backend.call(key, latency, span.as_ref()),
-            watch: Watch {
-                sent: Instant::now(),
-                metrics: backend.metrics().clone(),
-                span,
-                ended: false,
-            },
+            watch: Watch { sent: Instant::now(), metrics: backend.metrics().clone(), span, ended: false },
         }
     }
 
@@ -117,11 +102,7 @@ impl Request {
 
     /// The longest wait for a semaphore; `None`: without bound.
     pub(super) fn limit_wait(&self) -> Option<Duration> {
-        let ms = self
-            .overrides
-            .limit_wait_ms
-            .unwrap_or(self.settings.async_limit_max_wait_ms)
-            .get();
+        let ms = self.overrides.limit_wait_ms.unwrap_or(self.settings.async_limit_max_wait_ms).get();
         (ms > 0).then(|| Duration::from_millis(ms))
     }
 
@@ -201,10 +182,9 @@ impl Future for Detached {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
         let joined = std::task::ready!(Pin::new(&mut self.task).poll(cx));
         self.handle = None;
-        Poll::Ready(joined.unwrap_or(Report {
-            error: Some("the call's task ended early"),
-            took: Duration::ZERO,
-        }))
+        Poll::Ready(
+            joined.unwrap_or(Report { error: Some("the call's task ended early"), took: Duration::ZERO }),
+        )
     }
 }
 

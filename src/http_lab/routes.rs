@@ -6,7 +6,11 @@ use axum::{
     routing::{get, patch},
 };
 
-use super::{HttpLab, ledger::Audit, settings::{Patch, Settings}};
+use super::{
+    HttpLab,
+    ledger::Audit,
+    settings::{Patch, Settings},
+};
 use crate::web::Json;
 
 impl HttpLab {
@@ -20,17 +24,12 @@ impl HttpLab {
 
     /// What anybody may look at: `GET /settings`, `GET /audit`.
     pub fn views(&self) -> Router {
-        Router::new()
-            .route("/settings", get(settings))
-            .route("/audit", get(audit))
-            .with_state(self.clone())
+        Router::new().route("/settings", get(settings)).route("/audit", get(audit)).with_state(self.clone())
     }
 
     /// What only an administrator may do: `PATCH /settings`.
     pub fn controls(&self) -> Router {
-        Router::new()
-            .route("/settings", patch(change_settings))
-            .with_state(self.clone())
+        Router::new().route("/settings", patch(change_settings)).with_state(self.clone())
     }
 }
 
@@ -47,10 +46,7 @@ pub(super) async fn settings(State(lab): State<HttpLab>) -> Json<Settings> {
     (status = 400, description = "A setting is unknown or out of range; nothing was changed"),
     (status = 401, description = "The token is missing or wrong"),
     (status = 403, description = "Not from this machine, or by a page of another origin")))]
-pub(super) async fn change_settings(
-    State(lab): State<HttpLab>,
-    Json(patch): Json<Patch>,
-) -> Json<Settings> {
+pub(super) async fn change_settings(State(lab): State<HttpLab>, Json(patch): Json<Patch>) -> Json<Settings> {
     let settings = lab.change(patch);
     let text = serde_json::to_string(&*settings).unwrap_or_default();
     tracing::info!(settings = text, "settings changed");

@@ -115,10 +115,7 @@ impl ServiceServer {
 
     /// `/`, which is the service, and `/audit`.
     pub fn routes(&self) -> Router {
-        Router::new()
-            .route("/", any(call))
-            .route("/audit", get(audit))
-            .with_state(self.clone())
+        Router::new().route("/", any(call)).route("/audit", get(audit)).with_state(self.clone())
     }
 
     /// The balance sheet now.
@@ -132,26 +129,14 @@ impl ServiceServer {
 
     /// The draws of a call: those that its caller names, else those of its number here.
     fn key(&self, headers: &HeaderMap) -> Key {
-        let named = headers
-            .get(KEY_HEADER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| {
-                let mut parts = text.split('-');
-                let key = (
-                    parts.next()?.parse().ok()?,
-                    parts.next()?.parse().ok()?,
-                    parts.next()?.parse().ok()?,
-                );
-                parts.next().is_none().then_some(key)
-            });
+        let named = headers.get(KEY_HEADER).and_then(|value| value.to_str().ok()).and_then(|text| {
+            let mut parts = text.split('-');
+            let key = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            parts.next().is_none().then_some(key)
+        });
         let number = self.inner.calls.fetch_add(1, Ordering::Relaxed);
         let (seed, request, attempt) = named.unwrap_or((self.inner.seed, number, 0));
-        Key {
-            seed,
-            request,
-            service: self.inner.name.chars().next().unwrap_or_default(),
-            attempt,
-        }
+        Key { seed, request, service: self.inner.name.chars().next().unwrap_or_default(), attempt }
     }
 }
 
@@ -163,22 +148,15 @@ struct Done {
 
 async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Response {
     let key = server.key(&headers);
-    let mut seen = Seen {
-        metrics: &server.inner.metrics,
-        since: Instant::now(),
-        outcome: CallOutcome::Cancelled,
-    };
+    let mut seen =
+        Seen { metrics: &server.inner.metrics, since: Instant::now(), outcome: CallOutcome::Cancelled };
     let sim::Finished { result, .. } = server.inner.service.call(key, None).await;
     let ms = millis(seen.since.elapsed());
     let refused = |status, kind, title| Problem::new(status, kind, title).with("ms", ms).into_response();
     match result {
         Ok(()) => {
             seen.outcome = CallOutcome::Ok;
-            Json(Done {
-                service: server.inner.name,
-                ms,
-            })
-            .into_response()
+            Json(Done { service: server.inner.name, ms }).into_response()
         }
         Err(failure) => {
             seen.outcome = CallOutcome::Error;
@@ -193,11 +171,9 @@ async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Respon
                     "/problems/queue-full",
                     "The service's queue is full",
                 ),
-                Failure::Stopped => refused(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "/problems/stopped",
-                    "The service was stopped",
-                ),
+                Failure::Stopped => {
+                    refused(StatusCode::SERVICE_UNAVAILABLE, "/problems/stopped", "The service was stopped")
+                }
             }
         }
     }

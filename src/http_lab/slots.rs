@@ -14,10 +14,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self {
-            in_use: AtomicUsize::new(0),
-            capacity,
-        })
+        Arc::new(Self { in_use: AtomicUsize::new(0), capacity })
     }
 
     /// A slot, unless all are taken.

@@ -37,10 +37,7 @@ impl Default for Histogram {
 impl Histogram {
     /// An empty histogram.
     #[must_use]
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "the bounds are constants, and every test builds them"
-    )]
+    #[expect(clippy::missing_panics_doc, reason = "the bounds are constants, and every test builds them")]
     pub fn new() -> Self {
         Self {
             answered: Buckets::new_with_bounds(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
@@ -53,8 +50,7 @@ impl Histogram {
     /// Counts an answer that took `latency`.
     pub fn record(&mut self, latency: Duration) {
         let us = u64::try_from(latency.as_micros()).unwrap_or(HIGHEST_US);
-        self.answered
-            .saturating_record(us.clamp(LOWEST_US, HIGHEST_US));
+        self.answered.saturating_record(us.clamp(LOWEST_US, HIGHEST_US));
     }
 
     /// Counts a request that will never have a useful answer.
@@ -126,11 +122,7 @@ impl Histogram {
     /// [`Histogram::percentile`] with its name and sample size, for people.
     #[must_use]
     pub fn labelled_percentile(&self, q: f64) -> Percentile {
-        Percentile {
-            q,
-            n: self.offered(),
-            quantile: self.percentile(q),
-        }
+        Percentile { q, n: self.offered(), quantile: self.percentile(q) }
     }
 
     /// The mean of the answered ones, to three digits.
@@ -156,15 +148,8 @@ impl Histogram {
     #[must_use]
     pub fn within(&self, limit: Duration) -> Rate {
         let us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        let part = if us < LOWEST_US {
-            0
-        } else {
-            self.answered.count_between(0, us.min(HIGHEST_US))
-        };
-        Rate {
-            part,
-            whole: self.offered(),
-        }
+        let part = if us < LOWEST_US { 0 } else { self.answered.count_between(0, us.min(HIGHEST_US)) };
+        Rate { part, whole: self.offered() }
     }
 
     fn unless_empty<T>(&self, read: impl FnOnce(&Buckets<u64>) -> T) -> Option<T> {
@@ -188,9 +173,8 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Vec<Event>> {
-        let us = (0_u32..32, any::<u32>()).prop_map(|(shift, raw)| {
-            Event::Answered(u64::from(raw >> shift).clamp(LOWEST_US, HIGHEST_US))
-        });
+        let us = (0_u32..32, any::<u32>())
+            .prop_map(|(shift, raw)| Event::Answered(u64::from(raw >> shift).clamp(LOWEST_US, HIGHEST_US)));
         let event = prop_oneof![
             12 => us,
             1 => Just(Event::InfinitelySlow),
@@ -298,11 +282,7 @@ mod tests {
             for _ in 1..enough {
                 histogram.record(Duration::from_millis(1));
             }
-            assert_eq!(
-                histogram.percentile(q),
-                Quantile::TooFew { n: enough - 1 },
-                "q {q}"
-            );
+            assert_eq!(histogram.percentile(q), Quantile::TooFew { n: enough - 1 }, "q {q}");
             histogram.record(Duration::from_millis(1));
             assert!(histogram.percentile(q).value().is_some(), "q {q}");
         }
@@ -347,9 +327,6 @@ mod tests {
         let empty = Histogram::new();
         assert_eq!((empty.mean(), empty.min(), empty.max()), (None, None, None));
         assert_eq!(empty.percentile(0.5), Quantile::TooFew { n: 0 });
-        assert_eq!(
-            empty.labelled_percentile(0.5).to_string(),
-            "p50 too few (n 0)"
-        );
+        assert_eq!(empty.labelled_percentile(0.5).to_string(), "p50 too few (n 0)");
     }
 }

@@ -98,14 +98,8 @@ mod tests {
         let show = |q, n, quantile| Percentile { q, n, quantile }.to_string();
         let value = Quantile::Value(Duration::from_millis(1160));
         assert_eq!(show(0.95, 8100, value), "p95 1.16 s (n 8100)");
-        assert_eq!(
-            show(0.999, 8100, Quantile::NotReached),
-            "p99.9 not reached (n 8100)"
-        );
-        assert_eq!(
-            show(0.9999, 40, Quantile::TooFew { n: 40 }),
-            "p99.99 too few (n 40)"
-        );
+        assert_eq!(show(0.999, 8100, Quantile::NotReached), "p99.9 not reached (n 8100)");
+        assert_eq!(show(0.9999, 40, Quantile::TooFew { n: 40 }), "p99.99 too few (n 40)");
     }
 
     #[test]

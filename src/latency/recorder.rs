@@ -31,12 +31,9 @@ impl Recorder {
         if let Some(sent) = sample.sent {
             let took = sample.finished.saturating_duration_since(sent);
             count(&mut self.since_sent, sample.outcome.fate(), took);
-            self.send_lag
-                .record(sent.saturating_duration_since(sample.intended));
+            self.send_lag.record(sent.saturating_duration_since(sample.intended));
         }
-        self.by_outcome[sample.outcome.index()]
-            .get_or_insert_default()
-            .record(took);
+        self.by_outcome[sample.outcome.index()].get_or_insert_default().record(took);
     }
 
     /// Adds what `other` counted. The order of merges does not matter.
@@ -79,9 +76,7 @@ impl Recorder {
     #[must_use]
     pub fn good(&self, slo: Duration) -> Rate {
         Rate {
-            part: self
-                .of(Outcome::Ok)
-                .map_or(0, |histogram| histogram.within(slo).part),
+            part: self.of(Outcome::Ok).map_or(0, |histogram| histogram.within(slo).part),
             whole: self.headline.offered(),
         }
     }

@@ -138,10 +138,7 @@ mod tests {
         let in_flight = burst.start();
         all_here.wait().await;
         let tally = in_flight.finish(Duration::from_secs(30)).await;
-        assert_eq!(
-            (tally.ok(), tally.unfinished(), tally.errors.total()),
-            (u64::from(REQUESTS), 0, 0)
-        );
+        assert_eq!((tally.ok(), tally.unfinished(), tally.errors.total()), (u64::from(REQUESTS), 0, 0));
     }
 
     #[tokio::test]

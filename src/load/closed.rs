@@ -53,30 +53,19 @@ impl ClosedLoop {
     /// connections.
     pub async fn run(&self, stop: &CancellationToken) -> Measured {
         let tally = SharedTally::default();
-        let opened = stop
-            .run_until_cancelled(self.connect(&tally))
-            .await
-            .unwrap_or_default();
+        let opened = stop.run_until_cancelled(self.connect(&tally)).await.unwrap_or_default();
 
         let started = Instant::now();
         let mut users = JoinSet::new();
         for (turn, connection) in opened.into_iter().enumerate() {
-            let user = User {
-                addr: self.addr,
-                targets: self.targets.clone(),
-                turn,
-                tally: tally.clone(),
-            };
+            let user = User { addr: self.addr, targets: self.targets.clone(), turn, tally: tally.clone() };
             users.spawn(user.ask_forever(connection));
         }
         stop.run_until_cancelled(time::sleep(self.duration)).await;
         let elapsed = started.elapsed();
         users.shutdown().await;
 
-        Measured {
-            tally: tally.close(),
-            elapsed,
-        }
+        Measured { tally: tally.close(), elapsed }
     }
 
     /// Opens all connections before the first request, so that none has a head start.
@@ -162,11 +151,7 @@ mod tests {
 
     fn assert_balanced(tally: &Tally) {
         let errors = tally.errors.answer + tally.errors.body;
-        assert_eq!(
-            tally.started,
-            tally.answered() + errors + tally.unfinished(),
-            "{tally:?}"
-        );
+        assert_eq!(tally.started, tally.answered() + errors + tally.unfinished(), "{tally:?}");
     }
 
     #[tokio::test]
@@ -194,33 +179,19 @@ mod tests {
         let router = Router::new().route("/", get(std::future::pending::<()>));
         tokio::spawn(async { axum::serve(listener, router).await });
 
-        let measured = closed(addr, &["/"], 50)
-            .run(&CancellationToken::new())
-            .await;
+        let measured = closed(addr, &["/"], 50).run(&CancellationToken::new()).await;
         assert_balanced(&measured.tally);
-        assert_eq!(
-            (measured.tally.started, measured.tally.unfinished()),
-            (4, 4)
-        );
+        assert_eq!((measured.tally.started, measured.tally.unfinished()), (4, 4));
     }
 
     #[tokio::test]
     async fn failures_are_told_apart() {
         let (listener, addr) = listen().await;
         drop(listener);
-        let refused = closed(addr, &["/"], 50)
-            .run(&CancellationToken::new())
-            .await
-            .tally;
-        assert!(
-            refused.errors.connect >= 4 && refused.started == 0,
-            "{refused:?}"
-        );
+        let refused = closed(addr, &["/"], 50).run(&CancellationToken::new()).await.tally;
+        assert!(refused.errors.connect >= 4 && refused.started == 0, "{refused:?}");
 
-        for (bytes, body) in [
-            ("", false),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", true),
-        ] {
+        for (bytes, body) in [("", false), ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", true)] {
             let (listener, addr) = listen().await;
             tokio::spawn(async move {
                 while let Ok((mut stream, _)) = listener.accept().await {
@@ -230,10 +201,7 @@ mod tests {
                     drop(stream.write_all(bytes.as_bytes()).await);
                 }
             });
-            let tally = closed(addr, &["/"], 50)
-                .run(&CancellationToken::new())
-                .await
-                .tally;
+            let tally = closed(addr, &["/"], 50).run(&CancellationToken::new()).await.tally;
             assert_balanced(&tally);
             let (broken, other) = if body {
                 (tally.errors.body, tally.errors.answer)

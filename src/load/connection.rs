@@ -61,9 +61,7 @@ impl Connection {
     pub async fn open(addr: SocketAddr) -> Result<Self, Failure> {
         let stream = TcpStream::connect(addr).await.map_err(Failure::Connect)?;
         stream.set_nodelay(true).map_err(Failure::Connect)?;
-        let (sender, protocol) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(Failure::Answer)?;
+        let (sender, protocol) = http1::handshake(TokioIo::new(stream)).await.map_err(Failure::Answer)?;
         // What ends the protocol also fails the request in flight, where it is counted.
         tokio::spawn(async { drop(protocol.await) });
         let host = HeaderValue::try_from(addr.to_string())
@@ -88,10 +86,7 @@ impl Connection {
             let frame = frame.map_err(|error| Failure::Body(error.into()))?;
             body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
-        Ok(Answer {
-            status: response.status(),
-            body_bytes,
-        })
+        Ok(Answer { status: response.status(), body_bytes })
     }
 
     /// Sends `GET target` and reads the answer's body, up to `body_limit_bytes`.
@@ -101,16 +96,8 @@ impl Connection {
     /// As [`Connection::exchange`]; a longer body is [`Failure::Body`].
     pub async fn fetch(&mut self, target: &Uri, body_limit_bytes: usize) -> Result<Page, Failure> {
         let (mut head, body) = self.send(target).await?.into_parts();
-        let body = Limited::new(body, body_limit_bytes)
-            .collect()
-            .await
-            .map_err(Failure::Body)?
-            .to_bytes();
-        Ok(Page {
-            status: head.status,
-            content_type: head.headers.remove(CONTENT_TYPE),
-            body,
-        })
+        let body = Limited::new(body, body_limit_bytes).collect().await.map_err(Failure::Body)?.to_bytes();
+        Ok(Page { status: head.status, content_type: head.headers.remove(CONTENT_TYPE), body })
     }
 
     async fn send(&mut self, target: &Uri) -> Result<Response<Incoming>, Failure> {
@@ -119,10 +106,7 @@ impl Connection {
         request.headers_mut().insert(HOST, self.host.clone());
         // The last answer may be here before the protocol's task knows that it is over.
         self.sender.ready().await.map_err(Failure::Answer)?;
-        self.sender
-            .send_request(request)
-            .await
-            .map_err(Failure::Answer)
+        self.sender.send_request(request).await.map_err(Failure::Answer)
     }
 }
 

@@ -55,10 +55,7 @@ impl Tally {
     /// Answers of 200.
     #[must_use]
     pub fn ok(&self) -> u64 {
-        self.by_status
-            .get(&StatusCode::OK.as_u16())
-            .copied()
-            .unwrap_or(0)
+        self.by_status.get(&StatusCode::OK.as_u16()).copied().unwrap_or(0)
     }
 
     /// Requests still in flight when the driver stopped.

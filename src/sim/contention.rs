@@ -87,17 +87,11 @@ impl FromStr for Contention {
                         Some(text) => text.parse().ok().filter(|n| *n <= QUEUE_LIMIT)?,
                         None => QUEUE_DEFAULT,
                     };
-                    Some(Self::Pool {
-                        servers,
-                        queue_capacity,
-                    })
+                    Some(Self::Pool { servers, queue_capacity })
                 }
                 "usl" => {
                     let share = |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-                    Some(Self::Usl {
-                        contention: share(first)?,
-                        coherency: share(second?)?,
-                    })
+                    Some(Self::Usl { contention: share(first)?, coherency: share(second?)? })
                 }
                 _ => None,
             }
@@ -110,10 +104,7 @@ impl fmt::Display for Contention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("off"),
-            Self::Pool {
-                servers,
-                queue_capacity,
-            } => write!(f, "pool:{servers},{queue_capacity}"),
+            Self::Pool { servers, queue_capacity } => write!(f, "pool:{servers},{queue_capacity}"),
             Self::Usl { contention, coherency } => write!(f, "usl:{contention},{coherency}"),
         }
     }

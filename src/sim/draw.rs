@@ -47,20 +47,12 @@ mod tests {
     use super::*;
     use rand::Rng;
 
-    const KEY: Key = Key {
-        seed: 1,
-        request: 17,
-        service: 'B',
-        attempt: 0,
-    };
+    const KEY: Key = Key { seed: 1, request: 17, service: 'B', attempt: 0 };
 
     #[test]
     fn the_same_key_draws_the_same_and_any_other_key_another() {
         let first = |key: Key, purpose| key.rng(purpose).next_u64();
-        assert_eq!(
-            first(KEY, Purpose::Latency),
-            first(KEY, Purpose::Latency)
-        );
+        assert_eq!(first(KEY, Purpose::Latency), first(KEY, Purpose::Latency));
         let others = [
             first(KEY, Purpose::Failure),
             first(Key { seed: 2, ..KEY }, Purpose::Latency),

@@ -98,19 +98,13 @@ impl Profile {
             ("constant", &[value]) if ms(value) => Self::Constant { ms: value },
             ("uniform", &[min, max]) if min <= max && ms(max) => Self::Uniform { min, max },
             ("exponential", &[mean]) if ms(mean) => Self::Exponential { mean },
-            ("lognormal", &[median, spread]) if ms(median) && sigma(spread) => Self::LogNormal {
-                median,
-                sigma: spread,
-            },
+            ("lognormal", &[median, spread]) if ms(median) && sigma(spread) => {
+                Self::LogNormal { median, sigma: spread }
+            }
             ("bimodal", &[fast, slow, share, ref rest @ ..])
                 if ms(fast) && ms(slow) && share <= 1.0 && rest.iter().all(|&spread| sigma(spread)) =>
             {
-                Self::Bimodal {
-                    fast,
-                    slow,
-                    share,
-                    sigma: rest.first().copied().unwrap_or(BIMODAL_SIGMA),
-                }
+                Self::Bimodal { fast, slow, share, sigma: rest.first().copied().unwrap_or(BIMODAL_SIGMA) }
             }
             _ => return None,
         };
@@ -138,7 +132,8 @@ impl Profile {
             match line.parse::<f64>() {
                 Ok(ms) if (0.0..=WORK_LIMIT_MS).contains(&ms) => samples.push(ms),
                 _ => {
-                    let why = format!("milliseconds from 0 to 600000 on each line; line {} is not", index + 1);
+                    let why =
+                        format!("milliseconds from 0 to 600000 on each line; line {} is not", index + 1);
                     return Err(refuse(why));
                 }
             }
@@ -146,10 +141,7 @@ impl Profile {
         if samples.is_empty() || samples.len() > SAMPLE_LIMIT {
             return Err(refuse(format!("1 to {SAMPLE_LIMIT} samples; it has {}", samples.len())));
         }
-        Ok(Self::Empirical {
-            name: name.to_owned(),
-            samples: samples.into(),
-        })
+        Ok(Self::Empirical { name: name.to_owned(), samples: samples.into() })
     }
 
     /// A service time in milliseconds, 0 to 600,000.
@@ -304,9 +296,23 @@ mod tests {
     #[test]
     fn what_is_malformed_is_refused_with_what_is_allowed() {
         for bad in [
-            "", "constant", "constant:", "constant:-1", "constant:1,2", "uniform:5", "uniform:9,3",
-            "uniform:1,2,3", "exponential:inf", "lognormal:100,5", "bimodal:1,2", "bimodal:1,2,1.5",
-            "bimodal:1,2,0.5,0.1,9", "constant:600001", "constant:1e999", "gamma:1", "constant:NaN",
+            "",
+            "constant",
+            "constant:",
+            "constant:-1",
+            "constant:1,2",
+            "uniform:5",
+            "uniform:9,3",
+            "uniform:1,2,3",
+            "exponential:inf",
+            "lognormal:100,5",
+            "bimodal:1,2",
+            "bimodal:1,2,1.5",
+            "bimodal:1,2,0.5,0.1,9",
+            "constant:600001",
+            "constant:1e999",
+            "gamma:1",
+            "constant:NaN",
         ] {
             let refusal = bad.parse::<Profile>().expect_err(bad);
             assert!(refusal.allowed.contains("uniform:MIN,MAX"), "{refusal}");

@@ -100,21 +100,16 @@ impl Service {
         let mut station = self.core.advanced();
         let due_before = station.next_due_ns();
         let state = match station.arrive(self.core.now_ns(), work, answer) {
-            Admission::Admitted(id) => State::Sent {
-                handle: CallHandle {
-                    core: self.core.clone(),
-                    id,
-                },
-                awaited,
-            },
+            Admission::Admitted(id) => {
+                State::Sent { handle: CallHandle { core: self.core.clone(), id }, awaited }
+            }
             Admission::Done(_) => State::Ended(Finished {
                 result: if work.fails { Err(Failure::Failed) } else { Ok(()) },
                 waited: Duration::ZERO,
             }),
-            Admission::Refused(_) => State::Ended(Finished {
-                result: Err(Failure::Refused),
-                waited: Duration::ZERO,
-            }),
+            Admission::Refused(_) => {
+                State::Ended(Finished { result: Err(Failure::Refused), waited: Duration::ZERO })
+            }
         };
         let moved = station.next_due_ns() != due_before;
         drop(station);
@@ -152,9 +147,7 @@ impl Drop for Service {
 
 fn draw(spec: &Spec, key: Key, latency: Option<&Profile>) -> Work {
     let profile = latency.unwrap_or(&spec.latency);
-    let ms = profile
-        .is_constant()
-        .unwrap_or_else(|| profile.sample(&mut key.rng(Purpose::Latency)));
+    let ms = profile.is_constant().unwrap_or_else(|| profile.sample(&mut key.rng(Purpose::Latency)));
     let share = spec.error_rate.get();
     Work {
         work_ns: (ms * 1e6).round() as u64,
@@ -223,10 +216,7 @@ pub struct Call {
 
 #[derive(Debug)]
 enum State {
-    Sent {
-        handle: CallHandle,
-        awaited: oneshot::Receiver<Finished>,
-    },
+    Sent { handle: CallHandle, awaited: oneshot::Receiver<Finished> },
     Ended(Finished),
 }
 
@@ -250,10 +240,7 @@ impl Future for Call {
             State::Sent { awaited, .. } => match Pin::new(awaited).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(finished)) => finished,
-                Poll::Ready(Err(_)) => Finished {
-                    result: Err(Failure::Stopped),
-                    waited: Duration::ZERO,
-                },
+                Poll::Ready(Err(_)) => Finished { result: Err(Failure::Stopped), waited: Duration::ZERO },
             },
         };
         self.state = State::Ended(finished);
@@ -309,12 +296,7 @@ mod tests {
     }
 
     fn key(request: u64) -> Key {
-        Key {
-            seed: 1,
-            request,
-            service: 'B',
-            attempt: 0,
-        }
+        Key { seed: 1, request, service: 'B', attempt: 0 }
     }
 
     #[tokio::test(start_paused = true)]

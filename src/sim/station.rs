@@ -155,13 +155,7 @@ impl<T> Station<T> {
         self.next_id += 1;
         self.jobs.insert(
             id,
-            Job {
-                work,
-                payload: Some(payload),
-                arrived_ns: now_ns,
-                running: None,
-                gone_ns: None,
-            },
+            Job { work, payload: Some(payload), arrived_ns: now_ns, running: None, gone_ns: None },
         );
         self.ledger.in_flight += 1;
         if starts {
@@ -262,11 +256,7 @@ impl<T> Station<T> {
             return;
         }
         let pace = self.contention.pace(self.running.len());
-        self.progress_ns += if pace == 1.0 {
-            elapsed_ns
-        } else {
-            (elapsed_ns as f64 * pace) as u64
-        };
+        self.progress_ns += if pace == 1.0 { elapsed_ns } else { (elapsed_ns as f64 * pace) as u64 };
         self.now_ns = now_ns;
     }
 
@@ -285,10 +275,7 @@ impl<T> Station<T> {
         let given_ns = (ahead_ns as f64 * self.contention.pace(self.running.len() + 1)) as u64;
         if let Some(job) = self.jobs.get_mut(&id) {
             let done_at_progress_ns = (self.progress_ns + job.work.work_ns).saturating_sub(given_ns);
-            job.running = Some(Running {
-                since_ns: self.now_ns - ahead_ns,
-                done_at_progress_ns,
-            });
+            job.running = Some(Running { since_ns: self.now_ns - ahead_ns, done_at_progress_ns });
             self.running.insert((done_at_progress_ns, id));
         }
     }
@@ -304,11 +291,7 @@ impl<T> Station<T> {
 
 /// How long `work_ns` takes at `pace`, rounded up so that time always moves on.
 fn stretched(work_ns: u64, pace: f64) -> u64 {
-    if pace == 1.0 {
-        work_ns
-    } else {
-        (work_ns as f64 / pace).ceil() as u64
-    }
+    if pace == 1.0 { work_ns } else { (work_ns as f64 / pace).ceil() as u64 }
 }
 
 #[cfg(test)]

@@ -4,10 +4,7 @@ use proptest::prelude::*;
 const MS: u64 = 1_000_000;
 
 fn work(ms: u64) -> Work {
-    Work {
-        work_ns: ms * MS,
-        fails: false,
-    }
+    Work { work_ns: ms * MS, fails: false }
 }
 
 /// Runs arrivals of (at ms, work ms) and returns (payload, end ms, wait ms) in order of ending.
@@ -20,25 +17,17 @@ fn run(contention: &str, arrivals: &[(u64, u64)]) -> Vec<(usize, u64, u64)> {
     }
     station.advance(u64::MAX / 4, &mut out);
     assert!(station.ledger().balances());
-    out.iter()
-        .map(|end| (end.payload, (end.at_ns + MS / 2) / MS, end.waited_ns / MS))
-        .collect()
+    out.iter().map(|end| (end.payload, (end.at_ns + MS / 2) / MS, end.waited_ns / MS)).collect()
 }
 
 #[test]
 fn without_contention_calls_never_meet() {
-    assert_eq!(
-        run("off", &[(0, 100), (10, 20), (20, 100)]),
-        [(1, 30, 0), (0, 100, 0), (2, 120, 0)]
-    );
+    assert_eq!(run("off", &[(0, 100), (10, 20), (20, 100)]), [(1, 30, 0), (0, 100, 0), (2, 120, 0)]);
 }
 
 #[test]
 fn a_pool_serves_in_order_of_arrival_and_refuses_at_a_full_queue() {
-    assert_eq!(
-        run("pool:1", &[(0, 100), (10, 20), (20, 100)]),
-        [(0, 100, 0), (1, 120, 90), (2, 220, 100)]
-    );
+    assert_eq!(run("pool:1", &[(0, 100), (10, 20), (20, 100)]), [(0, 100, 0), (1, 120, 90), (2, 220, 100)]);
     // One server, one place: the third is refused.
     assert_eq!(run("pool:1,1", &[(0, 100), (10, 20), (20, 100)]), [(0, 100, 0), (1, 120, 90)]);
     // A zero-time call waits its turn behind a busy server, and its end frees it at once.

@@ -35,10 +35,8 @@ impl ExportCounts {
             .with_description("Pushes of metrics to the collector, by outcome (ok, failed)")
             .with_callback(move |observer| {
                 observer.observe(self.0.ok.load(Ordering::Relaxed), &[KeyValue::new("outcome", "ok")]);
-                observer.observe(
-                    self.0.failed.load(Ordering::Relaxed),
-                    &[KeyValue::new("outcome", "failed")],
-                );
+                observer
+                    .observe(self.0.failed.load(Ordering::Relaxed), &[KeyValue::new("outcome", "failed")]);
             })
             .build();
     }
@@ -47,12 +45,7 @@ impl ExportCounts {
 /// Watches the exports of `inner`, which go to `endpoint`.
 pub(super) fn watch<E>(inner: E, endpoint: String) -> (Watched<E>, ExportCounts) {
     let counts = ExportCounts::default();
-    let watched = Watched {
-        inner,
-        endpoint,
-        away: AtomicBool::new(false),
-        counts: counts.clone(),
-    };
+    let watched = Watched { inner, endpoint, away: AtomicBool::new(false), counts: counts.clone() };
     (watched, counts)
 }
 

@@ -60,8 +60,12 @@ bounded!(
 #[command(next_help_heading = "Telemetry")]
 pub struct Config {
     /// Push metrics and traces by OTLP over HTTP (protobuf) to this base URL; unset: nothing is pushed
-    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = <Endpoint as crate::config::Allowed>::ALLOWED)]
     pub endpoint: Option<Endpoint>,
+    /// The protocol of those pushes
+    #[arg(long = "otlp-protocol", env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "http/protobuf",
+          value_name = <Protocol as crate::config::Allowed>::ALLOWED)]
+    pub protocol: Protocol,
     /// Time between two pushes, in milliseconds
     #[arg(long = "export-interval-ms", env = "OTEL_METRIC_EXPORT_INTERVAL", default_value = "2000",
           value_name = <ExportIntervalMs as crate::config::Allowed>::ALLOWED)]
@@ -77,6 +81,24 @@ pub struct Config {
     #[arg(long = "slo-ms", env = "LAB_SLO_MS", default_value = "1500",
           value_name = <SloMs as crate::config::Allowed>::ALLOWED)]
     pub slo_ms: SloMs,
+}
+
+/// The protocol spoken to an OTLP receiver: one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol;
+
+impl crate::config::Allowed for Protocol {
+    const ALLOWED: &'static str = "http/protobuf (port 4318 of a collector)";
+}
+
+impl std::str::FromStr for Protocol {
+    type Err = crate::config::Invalid;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "http/protobuf" => Ok(Self),
+            _ => Err(crate::config::Invalid::new(text, <Self as crate::config::Allowed>::ALLOWED)),
+        }
+    }
 }
 
 /// The base URL of an OTLP receiver.
@@ -116,16 +138,11 @@ impl Telemetry {
     /// Builds the providers. Call it outside a Tokio runtime.
     ///
     /// # Errors
-    /// When an exporter cannot be built, or the environment asks for a protocol that this program
-    /// does not speak.
+    /// When an exporter cannot be built.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
         let registry = prometheus::Registry::new();
         if config.disabled {
-            return Ok(Self {
-                meters: SdkMeterProvider::builder().build(),
-                tracers: None,
-                registry,
-            });
+            return Ok(Self { meters: SdkMeterProvider::builder().build(), tracers: None, registry });
         }
         let resource = resource();
         let exporter = opentelemetry_prometheus::exporter()
@@ -133,13 +150,10 @@ impl Telemetry {
             .scope_info_enabled(false)
             .build()
             .context("building the Prometheus reader")?;
-        let mut meters = SdkMeterProvider::builder()
-            .with_resource(resource.clone())
-            .with_reader(exporter);
+        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter);
         let mut tracers = None;
         let mut exports = None;
         if let Some(endpoint) = &config.endpoint {
-            check_protocol()?;
             let metrics = opentelemetry_otlp::MetricExporter::builder()
                 .with_http()
                 .with_endpoint(signal_endpoint(endpoint, "METRICS", "v1/metrics"))
@@ -154,18 +168,10 @@ impl Telemetry {
                 .with_endpoint(signal_endpoint(endpoint, "TRACES", "v1/traces"))
                 .build()
                 .context("building the OTLP trace exporter")?;
-            tracers = Some(
-                SdkTracerProvider::builder()
-                    .with_resource(resource)
-                    .with_batch_exporter(spans)
-                    .build(),
-            );
+            tracers =
+                Some(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build());
         }
-        let telemetry = Self {
-            meters: meters.build(),
-            tracers,
-            registry,
-        };
+        let telemetry = Self { meters: meters.build(), tracers, registry };
         process::observe(&telemetry.meter());
         if let Some(counts) = exports {
             counts.observe(&telemetry.meter());
@@ -216,22 +222,11 @@ fn resource() -> Resource {
     let named = std::env::var_os("OTEL_SERVICE_NAME").is_some()
         || std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|text| text.contains("service.name="));
     let builder = if named { builder } else { builder.with_service_name(SCOPE) };
-    builder
-        .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .build()
+    builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
 }
 
 /// The URL for one signal: its own variable if set (used as it stands), else the base URL's path.
 fn signal_endpoint(base: &Endpoint, signal: &str, path: &str) -> String {
-    std::env::var(format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")).unwrap_or_else(|_| format!("{base}/{path}"))
-}
-
-fn check_protocol() -> anyhow::Result<()> {
-    match std::env::var("OTEL_EXPORTER_OTLP_PROTOCOL") {
-        Ok(protocol) if protocol != "http/protobuf" => anyhow::bail!(
-            "OTEL_EXPORTER_OTLP_PROTOCOL: {:?} is not allowed: http/protobuf (port 4318 of a collector)",
-            protocol
-        ),
-        _ => Ok(()),
-    }
+    std::env::var(format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
+        .unwrap_or_else(|_| format!("{base}/{path}"))
 }

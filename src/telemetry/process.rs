@@ -101,9 +101,7 @@ pub(super) fn observe_runtime(meter: &Meter, handle: Handle) {
 async fn sample_busy_ratio(handle: Handle, ratio: Arc<AtomicU64>) {
     let metrics = handle.metrics();
     let total = || -> Duration {
-        (0..metrics.num_workers())
-            .map(|worker| metrics.worker_total_busy_duration(worker))
-            .sum()
+        (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
     };
     let mut ticks = interval(BUSY_WINDOW);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

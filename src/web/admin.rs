@@ -46,16 +46,8 @@ struct Mutable {
 impl Admin {
     /// The rule with `token`, or for loopback only.
     pub fn new(token: Option<Secret>) -> Self {
-        let state = Mutable {
-            sessions: Sessions::default(),
-            throttle: Throttle::new(Instant::now()),
-        };
-        Self {
-            shared: Arc::new(Shared {
-                token,
-                state: Mutex::new(state),
-            }),
-        }
+        let state = Mutable { sessions: Sessions::default(), throttle: Throttle::new(Instant::now()) };
+        Self { shared: Arc::new(Shared { token, state: Mutex::new(state) }) }
     }
 
     /// Whether pages must ask for a token.
@@ -77,9 +69,7 @@ impl Admin {
     /// `POST /session` and `DELETE /session`.
     pub fn session_routes(&self) -> Router {
         let methods = post(session::sign_in).delete(session::sign_out);
-        Router::new()
-            .route("/session", methods)
-            .with_state(self.clone())
+        Router::new().route("/session", methods).with_state(self.clone())
     }
 
     pub(super) fn sign_in(

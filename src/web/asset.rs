@@ -12,11 +12,8 @@ use axum::routing::get;
 use super::page::NOSNIFF;
 
 /// The styles every page shares.
-pub const LAB_CSS: Asset = Asset::new(
-    "/assets/lab.css",
-    "text/css; charset=utf-8",
-    include_str!("assets/lab.css"),
-);
+pub const LAB_CSS: Asset =
+    Asset::new("/assets/lab.css", "text/css; charset=utf-8", include_str!("assets/lab.css"));
 
 /// One embedded file.
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +27,7 @@ pub struct Asset {
 impl Asset {
     /// An asset at `path`; give it `include_str!`.
     pub const fn new(path: &'static str, content_type: &'static str, body: &'static str) -> Self {
-        Self {
-            path,
-            content_type,
-            body,
-            hash: fnv1a(body.as_bytes()),
-        }
+        Self { path, content_type, body, hash: fnv1a(body.as_bytes()) }
     }
 
     /// The address to link, which changes with the content.
@@ -57,10 +49,7 @@ impl Asset {
             .get(header::IF_NONE_MATCH)
             .and_then(|tags| tags.to_str().ok())
             .is_some_and(|tags| tags.split(',').any(|tag| tag.trim().ends_with(&etag)));
-        let caching = [
-            (header::ETAG, etag),
-            (header::CACHE_CONTROL, cache.to_owned()),
-        ];
+        let caching = [(header::ETAG, etag), (header::CACHE_CONTROL, cache.to_owned())];
         if known {
             return (StatusCode::NOT_MODIFIED, caching).into_response();
         }

@@ -37,24 +37,13 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(
-        edge: Edge,
-        limits: &Limits,
-        shutdown: Shutdown,
-        cut: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(edge: Edge, limits: &Limits, shutdown: Shutdown, cut: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout())
             .max_buf_size(limits.head_buffer_bytes())
             .half_close(false);
-        Self {
-            http,
-            edge: Arc::new(edge),
-            write_stall_timeout: limits.write_stall_timeout(),
-            shutdown,
-            cut,
-        }
+        Self { http, edge: Arc::new(edge), write_stall_timeout: limits.write_stall_timeout(), shutdown, cut }
     }
 
     /// Serves one connection until it ends, or is cut.

@@ -34,12 +34,7 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn new(app: Router, limits: &Limits, shutdown: Shutdown) -> Self {
-        Self {
-            app,
-            shutdown,
-            body_limit_bytes: limits.body_limit_bytes,
-            body_timeout: limits.body_timeout(),
-        }
+        Self { app, shutdown, body_limit_bytes: limits.body_limit_bytes, body_timeout: limits.body_timeout() }
     }
 
     /// Answers one request; dropped by hyper when the client leaves.

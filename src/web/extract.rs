@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::Problem;
 
-/// A JSON body, in or out. Refuses with 415 (not JSON by its content type), 400 (not JSON by its
-/// syntax) or 422 (JSON of another shape), with `field` where one is at fault.
+/// A JSON body, in or out. Refuses with 415 (not JSON by its content type) or 400 (not JSON by its
+/// syntax, or JSON that holds what is not allowed), with `field` where one is at fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json<T>(pub T);
 
@@ -26,7 +26,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match axum::Json::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(refusal::<serde_json::Error>(rejection.status(), &rejection)),
+            Err(rejection) => {
+                // axum tells bad syntax (400) from bad values (422); here both are a bad request.
+                let status = match rejection.status() {
+                    StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+                    other => other,
+                };
+                Err(refusal::<serde_json::Error>(status, &rejection))
+            }
         }
     }
 }
@@ -43,10 +50,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(refusal::<serde::de::value::Error>(
-                rejection.status(),
-                &rejection,
-            )),
+            Err(rejection) => Err(refusal::<serde::de::value::Error>(rejection.status(), &rejection)),
         }
     }
 }
@@ -94,17 +98,15 @@ mod tests {
     }
 
     async fn body(content_type: &str, body: &'static str) -> Problem {
-        let request = Request::builder()
-            .header(header::CONTENT_TYPE, content_type)
-            .body(Body::from(body))
-            .unwrap();
+        let request =
+            Request::builder().header(header::CONTENT_TYPE, content_type).body(Body::from(body)).unwrap();
         Json::<Settings>::from_request(request, &()).await.unwrap_err()
     }
 
     #[tokio::test]
     async fn a_bad_body_names_its_field_and_what_is_allowed() {
         let problem = document(&body("application/json", r#"{"limit":1,"mode":"warp"}"#).await);
-        assert_eq!(problem["status"], 422);
+        assert_eq!(problem["status"], 400);
         assert_eq!(problem["field"], "mode");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("expected `fast` or `slow`"), "{detail}");

@@ -30,10 +30,7 @@ impl Goodbyes {
         let problem = Problem::of(StatusCode::SERVICE_UNAVAILABLE)
             .detail("this server holds as many connections as it may")
             .retry_after_s(1);
-        Self {
-            answer: answer(&problem).into(),
-            permits: Arc::new(Semaphore::new(GOODBYES_MAX)),
-        }
+        Self { answer: answer(&problem).into(), permits: Arc::new(Semaphore::new(GOODBYES_MAX)) }
     }
 
     /// Says goodbye in a task of `tasks`, or drops the stream if too many are being said.
@@ -60,10 +57,8 @@ impl Goodbyes {
 /// `problem` as the bytes of a whole HTTP/1.1 answer that ends its connection.
 fn answer(problem: &Problem) -> Vec<u8> {
     let body = problem.to_bytes();
-    let retry_after = problem
-        .retry_after()
-        .and_then(|value| value.to_str().ok().map(str::to_owned))
-        .unwrap_or_default();
+    let retry_after =
+        problem.retry_after().and_then(|value| value.to_str().ok().map(str::to_owned)).unwrap_or_default();
     let head = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\nretry-after: {retry_after}\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n",

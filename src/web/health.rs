@@ -39,10 +39,7 @@ struct Check {
 impl Health {
     /// Ready until `shutdown` begins.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self {
-            shutdown,
-            checks: Vec::new(),
-        }
+        Self { shutdown, checks: Vec::new() }
     }
 
     /// Adds a dependency that must answer before the server calls itself ready.
@@ -57,10 +54,7 @@ impl Health {
             let outcome = check();
             async move { outcome.await.map_err(|error| error.to_string()) }.boxed()
         };
-        self.checks.push(Check {
-            name,
-            run: Box::new(run),
-        });
+        self.checks.push(Check { name, run: Box::new(run) });
         self
     }
 
@@ -90,10 +84,7 @@ pub struct Version {
 
 impl Version {
     /// This build.
-    pub const CURRENT: Self = Self {
-        name: env!("CARGO_PKG_NAME"),
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    pub const CURRENT: Self = Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
 }
 
 /// The process is alive.
@@ -176,10 +167,7 @@ mod tests {
             .check("slow", std::future::pending::<Result<(), String>>);
         let (status, body) = ask(health.routes(), "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(
-            body["checks"],
-            json!({"store": "ok", "redis": "failed", "slow": "timed out"})
-        );
+        assert_eq!(body["checks"], json!({"store": "ok", "redis": "failed", "slow": "timed out"}));
     }
 
     #[tokio::test]
@@ -188,10 +176,7 @@ mod tests {
         let routes = Health::new(shutdown.clone()).routes();
         assert_eq!(ask(routes.clone(), "/readyz").await.0, StatusCode::OK);
         shutdown.trigger();
-        assert_eq!(
-            ask(routes.clone(), "/readyz").await.0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+        assert_eq!(ask(routes.clone(), "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(ask(routes.clone(), "/healthz").await.0, StatusCode::OK);
         assert_eq!(ask(routes, "/version").await.1["name"], "lab");
     }

@@ -14,11 +14,7 @@ pub(super) const ACCEPT_BACKLOG_CONNECTIONS: u32 = 4096;
 ///
 /// When the address cannot be bound. Must be called within a Tokio runtime.
 pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(unix)] // elsewhere the option lets two servers share a port
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
@@ -43,10 +39,7 @@ pub fn raise_descriptor_limit() {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
         let limit = getrlimit(Resource::Nofile);
-        let raised = Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        };
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(%error, "the descriptor limit stays at {:?}", limit.current);
         }

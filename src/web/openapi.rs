@@ -13,8 +13,5 @@ use axum::routing::get;
 pub fn openapi(document: &utoipa::openapi::OpenApi) -> Result<Router, serde_json::Error> {
     let json = Bytes::from(serde_json::to_vec(document)?);
     let content_type = [(header::CONTENT_TYPE, "application/json")];
-    Ok(Router::new().route(
-        "/openapi.json",
-        get(async move || (content_type, json.clone())),
-    ))
+    Ok(Router::new().route("/openapi.json", get(async move || (content_type, json.clone()))))
 }

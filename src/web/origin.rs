@@ -11,15 +11,11 @@ use axum::http::{HeaderMap, Uri, header};
 /// Whether a browser sent this on behalf of a page of another origin. Clients other than browsers send
 /// neither header, and cannot be misled into sending a request.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
-    let foreign_site = headers
-        .get_all("sec-fetch-site")
-        .iter()
-        .any(|site| site != "same-origin" && site != "none");
+    let foreign_site =
+        headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");
     let own = host(headers);
-    let foreign_origin = headers
-        .get_all(header::ORIGIN)
-        .iter()
-        .any(|origin| match (authority_of(origin.as_bytes()), &own) {
+    let foreign_origin =
+        headers.get_all(header::ORIGIN).iter().any(|origin| match (authority_of(origin.as_bytes()), &own) {
             (Some(origin), Some(own)) => origin != *own,
             _ => true,
         });
@@ -43,9 +39,7 @@ fn host(headers: &HeaderMap) -> Option<Authority> {
 }
 
 fn authority_of(origin: &[u8]) -> Option<Authority> {
-    let authority = origin
-        .strip_prefix(b"http://")
-        .or_else(|| origin.strip_prefix(b"https://"))?;
+    let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"))?;
     Authority::try_from(authority).ok()
 }
 
@@ -56,10 +50,7 @@ fn is_loopback(authority: &Authority) -> bool {
     let host = authority.host();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     host.eq_ignore_ascii_case("localhost")
-        || bare
-            .unwrap_or(host)
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
+        || bare.unwrap_or(host).parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -69,10 +60,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
     }
 
     #[test]

@@ -17,10 +17,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img
      script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
 
-pub(super) const NOSNIFF: (HeaderName, HeaderValue) = (
-    header::X_CONTENT_TYPE_OPTIONS,
-    HeaderValue::from_static("nosniff"),
-);
+pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 
 /// One entry of the navigation.
 #[derive(Clone, Debug)]
@@ -34,28 +32,20 @@ pub struct NavItem {
 /// What a page gives to `base.html`.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// The page's title and heading.
+    /// The page's heading, and its name in the browser.
     pub title: String,
-    /// The navigation.
+    /// The navigation, shared by all pages.
     pub nav: Arc<[NavItem]>,
     current: Cow<'static, str>,
 }
 
 impl Frame {
     /// The frame of the page titled `title`; the entry of `nav` whose address is `current` is marked.
-    pub fn new(
-        title: impl Into<String>,
-        nav: Arc<[NavItem]>,
-        current: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self {
-            title: title.into(),
-            nav,
-            current: current.into(),
-        }
+    pub fn new(title: impl Into<String>, nav: Arc<[NavItem]>, current: impl Into<Cow<'static, str>>) -> Self {
+        Self { title: title.into(), nav, current: current.into() }
     }
 
-    /// The address of the styles.
+    /// Where the shared styles are.
     pub fn stylesheet(&self) -> String {
         LAB_CSS.href()
     }
@@ -82,12 +72,54 @@ impl<T: Template> IntoResponse for Page<T> {
         let headers = [
             (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
             (header::REFERRER_POLICY, "same-origin"),
-            (
-                HeaderName::from_static("cross-origin-opener-policy"),
-                "same-origin",
-            ),
+            (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
             (header::CACHE_CONTROL, "no-store"),
         ];
         (headers, [NOSNIFF], Html(html)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Template)]
+    #[template(
+        source = r#"{% extends "base.html" %}{% block body %}<p>{{ text }}</p>{% endblock %}"#,
+        ext = "html"
+    )]
+    struct Sample {
+        frame: Frame,
+        text: &'static str,
+    }
+
+    fn sample() -> Sample {
+        let item =
+            |label: &'static str, href: &'static str| NavItem { label: label.into(), href: href.into() };
+        let nav = [item("Overview", "/"), item("Streams", "/streams")];
+        Sample { frame: Frame::new("Streams <live>", nav.into(), "/streams"), text: "a < b" }
+    }
+
+    #[test]
+    fn a_page_stands_in_the_frame_and_is_escaped() {
+        let html = sample().render().unwrap();
+        assert!(html.contains(r#"<a href="/streams" aria-current="page">Streams</a>"#), "{html}");
+        assert!(html.contains(r#"<a href="/">Overview</a>"#), "{html}");
+        assert!(html.contains(&LAB_CSS.href()), "{html}");
+        assert!(html.contains("<title>Streams &#60;live&#62; · lab</title>"), "{html}");
+        assert!(html.contains("<p>a &#60; b</p>"), "{html}");
+        assert!(!html.contains("<script") && !html.contains("style="), "{html}");
+    }
+
+    #[test]
+    fn a_page_keeps_to_itself() {
+        let response = Page(sample()).into_response();
+        let headers = response.headers();
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{policy}");
+        assert!(policy.ends_with("base-uri 'none'; frame-ancestors 'none'"), "{policy}");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(headers[header::REFERRER_POLICY], "same-origin");
+        assert_eq!(headers["cross-origin-opener-policy"], "same-origin");
     }
 }

@@ -71,28 +71,19 @@ impl Problem {
             StatusCode::UNAUTHORIZED => ("/problems/unauthorized", "A valid token is needed"),
             StatusCode::FORBIDDEN => ("/problems/forbidden", "Not allowed from here"),
             StatusCode::NOT_FOUND => ("/problems/not-found", "Nothing is here"),
-            StatusCode::METHOD_NOT_ALLOWED => (
-                "/problems/method-not-allowed",
-                "The method is not allowed here",
-            ),
-            StatusCode::REQUEST_TIMEOUT => (
-                "/problems/request-timeout",
-                "The request took too long to arrive",
-            ),
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                ("/problems/body-too-large", "The body is too large")
+            StatusCode::METHOD_NOT_ALLOWED => {
+                ("/problems/method-not-allowed", "The method is not allowed here")
             }
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => (
-                "/problems/unsupported-media-type",
-                "The media type is not supported",
-            ),
-            StatusCode::UNPROCESSABLE_ENTITY => {
-                ("/problems/invalid-value", "A value is not allowed")
+            StatusCode::REQUEST_TIMEOUT => {
+                ("/problems/request-timeout", "The request took too long to arrive")
             }
+            StatusCode::PAYLOAD_TOO_LARGE => ("/problems/body-too-large", "The body is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("/problems/unsupported-media-type", "The media type is not supported")
+            }
+            StatusCode::UNPROCESSABLE_ENTITY => ("/problems/invalid-value", "A value is not allowed"),
             StatusCode::TOO_MANY_REQUESTS => ("/problems/too-many-requests", "Too many requests"),
-            StatusCode::INTERNAL_SERVER_ERROR => {
-                ("/problems/internal-error", "Something broke on our side")
-            }
+            StatusCode::INTERNAL_SERVER_ERROR => ("/problems/internal-error", "Something broke on our side"),
             StatusCode::SERVICE_UNAVAILABLE => ("/problems/unavailable", "Not available now"),
             other => {
                 let title = other.canonical_reason().unwrap_or("Error");
@@ -126,10 +117,7 @@ impl Problem {
     }
 
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
-        let must = matches!(
-            self.status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        );
+        let must = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let seconds = self.retry_after_s.or(must.then_some(RETRY_AFTER_DEFAULT_S))?;
         Some(HeaderValue::from(seconds))
     }
@@ -162,9 +150,8 @@ mod tests {
 
     #[test]
     fn a_problem_is_flat_json_with_its_members() {
-        let problem = Problem::of(StatusCode::UNPROCESSABLE_ENTITY)
-            .detail("limit: at least 1")
-            .with("field", "limit");
+        let problem =
+            Problem::of(StatusCode::UNPROCESSABLE_ENTITY).detail("limit: at least 1").with("field", "limit");
         insta::assert_snapshot!(
             String::from_utf8(problem.to_bytes()).unwrap(),
             @r#"{"type":"/problems/invalid-value","title":"A value is not allowed","status":422,"detail":"limit: at least 1","field":"limit"}"#

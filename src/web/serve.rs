@@ -2,7 +2,8 @@
 //!
 //! From *stopping* to *intake closed* connections are still taken, each answer ends its connection.
 //! Then what the kernel accepted for us is taken too, the listener closes, and connections and
-//! detached tasks are waited for until the drain deadline. What is open then is counted and cut.
+//! detached tasks are waited for until the drain deadline. What is open then is counted, and cut when
+//! its owner has said what it was.
 //!
 //! One gap remains that no system call closes: a connection whose handshake ends between the last
 //! look at the backlog and the close of the listener is reset by the kernel. It was never accepted.
@@ -31,17 +32,20 @@ const ACCEPT_RETRY_MS: u64 = 100;
 const CUT_MS: u64 = 1_000;
 
 /// How a server's stop went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[must_use]
 pub struct Drained {
     /// Whether every connection and every detached task ended by itself.
     pub clean: bool,
     /// Connections taken in over the server's life, refused ones not included.
     pub connections_accepted: u64,
-    /// Connections that were cut at the deadline, or at the second signal.
+    /// Connections that are still open at the deadline, or at the second signal; [`cut`](Self::cut)
+    /// ends them.
     pub connections_left: usize,
     /// Detached tasks of the whole process that had not ended by then; they are not stopped here.
     pub tasks_left: usize,
+    tasks: TaskTracker,
+    cut: CancellationToken,
 }
 
 /// Serves `app` on `listener` until `shutdown` has run its course. `app` finds its peer as
@@ -103,12 +107,7 @@ impl Door {
         let cut = CancellationToken::new();
         let room_max = limits.connections.min(Semaphore::MAX_PERMITS);
         Self {
-            connections: Arc::new(Connections::new(
-                edge,
-                limits,
-                shutdown.clone(),
-                cut.clone(),
-            )),
+            connections: Arc::new(Connections::new(edge, limits, shutdown.clone(), cut.clone())),
             room: Arc::new(Semaphore::new(room_max)),
             room_max,
             goodbyes: Goodbyes::new(),
@@ -164,25 +163,25 @@ impl Door {
             ((), ()) = async { tokio::join!(self.tasks.wait(), detached.wait()) } => true,
             () = self.shutdown.drain_over() => false,
         };
-        let drained = Drained {
+        Drained {
             clean,
             connections_accepted: self.accepted,
             connections_left: self.room_max - self.room.available_permits(),
             tasks_left: detached.len(),
-        };
-        if !clean {
-            tracing::warn!(
-                connections_left = drained.connections_left,
-                tasks_left = drained.tasks_left,
-                "the drain ended early; open connections are cut"
-            );
-            self.cut.cancel();
-            let dropped = tokio::time::timeout(Duration::from_millis(CUT_MS), self.tasks.wait());
-            if dropped.await.is_err() {
-                tracing::warn!("a handler blocks its thread and could not be cut");
-            }
+            tasks: self.tasks,
+            cut: self.cut,
         }
-        drained
+    }
+}
+
+impl Drained {
+    /// Cuts the connections that are left, after their owner has looked at what they were doing.
+    pub async fn cut(self) {
+        self.cut.cancel();
+        let dropped = tokio::time::timeout(Duration::from_millis(CUT_MS), self.tasks.wait());
+        if dropped.await.is_err() {
+            tracing::warn!("a handler blocks its thread and could not be cut");
+        }
     }
 }
 

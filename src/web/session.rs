@@ -45,8 +45,7 @@ impl Sessions {
                 self.expiries.remove(&first);
             }
         }
-        self.expiries
-            .insert(id.clone(), now + Duration::from_secs(SESSION_S));
+        self.expiries.insert(id.clone(), now + Duration::from_secs(SESSION_S));
         Ok(id)
     }
 
@@ -121,10 +120,7 @@ pub(super) async fn sign_in(
 #[utoipa::path(delete, path = "/session", tag = "session", responses(
     (status = 204, description = "Signed out"),
     (status = 403, description = "Sent by a page of another origin", body = Problem)))]
-pub(super) async fn sign_out(
-    State(admin): State<Admin>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(super) async fn sign_out(State(admin): State<Admin>, headers: HeaderMap) -> Result<Response, Problem> {
     admin.sign_out(&headers)?;
     Ok((StatusCode::NO_CONTENT, cookie("", 0)).into_response())
 }

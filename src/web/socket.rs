@@ -33,36 +33,23 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, stall_timeout: Duration) -> Self {
-        Self {
-            stream,
-            stall_timeout,
-            timer: None,
-            ended: false,
-        }
+        Self { stream, stall_timeout, timer: None, ended: false }
     }
 
     /// Passes a write's progress on, unless there was none for too long.
-    fn watch(
-        &mut self,
-        cx: &mut Context<'_>,
-        progress: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+    fn watch(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if progress.is_ready() {
             self.timer = None;
             return progress;
         }
         let stall_timeout = self.stall_timeout;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep(Duration::from_millis(LINGER_MS))));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(Duration::from_millis(LINGER_MS))));
         let mut scratch = [0; DISCARD_BYTES];
         while timer.as_mut().poll(cx).is_pending() {
             let mut discarded = ReadBuf::new(&mut scratch);
@@ -86,11 +73,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(cx, progress)
     }

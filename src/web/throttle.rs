@@ -13,10 +13,7 @@ pub(super) struct Throttle {
 
 impl Throttle {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            tokens: FAILURES_PER_SECOND,
-            filled_at: now,
-        }
+        Self { tokens: FAILURES_PER_SECOND, filled_at: now }
     }
 
     /// Whether one more try may be made at `now`.

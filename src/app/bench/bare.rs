@@ -64,16 +64,10 @@ mod tests {
     async fn the_answer_has_the_size_and_type_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let args = Args {
-            bytes: 217,
-            content_type: "application/json".to_owned(),
-        };
+        let args = Args { bytes: 217, content_type: "application/json".to_owned() };
         tokio::spawn(serve(listener, args, CancellationToken::new()));
         let mut connection = Connection::open(addr).await.unwrap();
-        let page = connection
-            .fetch(&Uri::from_static("/"), 1_000)
-            .await
-            .unwrap();
+        let page = connection.fetch(&Uri::from_static("/"), 1_000).await.unwrap();
         assert_eq!((page.status.as_u16(), page.body.len()), (200, 217));
         assert_eq!(page.content_type.unwrap(), "application/json");
         assert!(serde_json::from_slice::<String>(&page.body).is_ok());

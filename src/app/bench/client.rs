@@ -33,10 +33,7 @@ pub(super) async fn window(server: &Server, load: ClosedLoop) -> anyhow::Result<
         tally.errors,
     );
     let cpu = after.cpu.saturating_sub(before.cpu);
-    Ok(Window {
-        requests_per_second: measured.answers_per_second(),
-        cpu_per_request: cpu.div_f64(ok as f64),
-    })
+    Ok(Window { requests_per_second: measured.answers_per_second(), cpu_per_request: cpu.div_f64(ok as f64) })
 }
 
 /// Runs the loop on a thread of its own, where a request costs the client least. Dropping the
@@ -45,9 +42,7 @@ async fn drive(load: ClosedLoop) -> anyhow::Result<Measured> {
     let stop = CancellationToken::new();
     let _ended_with_this_future = stop.clone().drop_guard();
     task::spawn_blocking(move || {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(load.run(&stop)))
     })
     .await?
@@ -74,9 +69,7 @@ mod tests {
         let router = Router::new().route("/", get(|| async {}));
         tokio::spawn(async { axum::serve(listener, router).await });
         let script = format!("echo listening on http://{addr} >&2; exec sleep 60");
-        let server = Server::start(Path::new("/bin/sh"), &["-c", &script], &[])
-            .await
-            .unwrap();
+        let server = Server::start(Path::new("/bin/sh"), &["-c", &script], &[]).await.unwrap();
         let load = |target| ClosedLoop {
             addr: server.addr(),
             targets: Targets::from(Uri::from_static(target)),

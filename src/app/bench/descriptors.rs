@@ -16,10 +16,7 @@ pub(super) fn raise_to(needed: u64) -> anyhow::Result<()> {
         maximum.unwrap_or_default(),
     );
     if current.is_some_and(|current| current < needed) {
-        let raised = Rlimit {
-            current: maximum.or(Some(needed)),
-            maximum,
-        };
+        let raised = Rlimit { current: maximum.or(Some(needed)), maximum };
         setrlimit(Resource::Nofile, raised)?;
     }
     Ok(())

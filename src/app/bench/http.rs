@@ -64,18 +64,10 @@ const TELEMETRY_RATIO: Quantity = Quantity {
     unit: Unit::Ratio,
     aim: None,
 };
-const REQUESTS: Quantity = Quantity {
-    key: "requests_per_second",
-    text: "requests/s",
-    unit: Unit::PerSecond,
-    aim: None,
-};
-const CPU: Quantity = Quantity {
-    key: "cpu_per_request_us",
-    text: "server CPU a request",
-    unit: Unit::Microseconds,
-    aim: None,
-};
+const REQUESTS: Quantity =
+    Quantity { key: "requests_per_second", text: "requests/s", unit: Unit::PerSecond, aim: None };
+const CPU: Quantity =
+    Quantity { key: "cpu_per_request_us", text: "server CPU a request", unit: Unit::Microseconds, aim: None };
 
 /// Arguments of `lab bench http`.
 #[derive(Clone, Debug, clap::Args)]
@@ -111,11 +103,7 @@ struct Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} cores shared by client and server, answers of {} bytes",
-            self.cores, self.answer_bytes
-        )
+        write!(f, "{} cores shared by client and server, answers of {} bytes", self.cores, self.answer_bytes)
     }
 }
 
@@ -160,26 +148,11 @@ impl Servers {
 
         let answer = longest_answer(&lab).await?;
         let bytes = answer.body.len().to_string();
-        let content_type = answer
-            .content_type
-            .as_ref()
-            .context("the lab's answer has no content type")?
-            .to_str()?;
-        let bare_args = [
-            "bench",
-            "bare",
-            "--bytes",
-            &bytes,
-            "--content-type",
-            content_type,
-        ];
+        let content_type =
+            answer.content_type.as_ref().context("the lab's answer has no content type")?.to_str()?;
+        let bare_args = ["bench", "bare", "--bytes", &bytes, "--content-type", content_type];
         let bare = Server::start(program, &bare_args, &[]).await?;
-        Ok(Self {
-            lab,
-            silent,
-            bare,
-            answer_bytes: answer.body.len(),
-        })
+        Ok(Self { lab, silent, bare, answer_bytes: answer.body.len() })
     }
 
     /// Drives every arm once a round, after a warm-up.
@@ -204,11 +177,7 @@ impl Servers {
             }
         }
         let [bare, lab @ .., s0, s1, s2, s3] = readings;
-        Ok(Rounds {
-            bare,
-            lab,
-            silent: [s0, s1, s2, s3],
-        })
+        Ok(Rounds { bare, lab, silent: [s0, s1, s2, s3] })
     }
 
     /// The bare handler, the lab's endpoints, and these again without telemetry.
@@ -238,20 +207,11 @@ async fn longest_answer(lab: &Server) -> anyhow::Result<Page> {
     let mut connection = Connection::open(lab.addr()).await?;
     let mut answers = Vec::new();
     for endpoint in ENDPOINTS {
-        let answer = connection
-            .fetch(&Uri::from_static(endpoint), ANSWER_LIMIT_BYTES)
-            .await?;
-        ensure!(
-            answer.status.is_success(),
-            "{endpoint} answers {}",
-            answer.status
-        );
+        let answer = connection.fetch(&Uri::from_static(endpoint), ANSWER_LIMIT_BYTES).await?;
+        ensure!(answer.status.is_success(), "{endpoint} answers {}", answer.status);
         answers.push(answer);
     }
-    answers
-        .into_iter()
-        .max_by_key(|answer| answer.body.len())
-        .context("the lab has no endpoints")
+    answers.into_iter().max_by_key(|answer| answer.body.len()).context("the lab has no endpoints")
 }
 
 fn show_progress(round: usize, rounds: u32) {
@@ -270,8 +230,7 @@ struct Readings {
 impl Readings {
     fn push(&mut self, window: Window) {
         self.requests_per_second.push(window.requests_per_second);
-        self.cpu_per_request_us
-            .push(window.cpu_per_request.as_secs_f64() * 1e6);
+        self.cpu_per_request_us.push(window.cpu_per_request.as_secs_f64() * 1e6);
     }
 
     fn figures(&self, subject: &'static str) -> impl Iterator<Item = Option<Figure>> {
@@ -294,21 +253,12 @@ impl Rounds {
         let mut figures = Vec::new();
         for ((endpoint, lab), silent) in ENDPOINTS.into_iter().zip(&self.lab).zip(&self.silent) {
             let ratios = [
-                (
-                    REQUESTS_RATIO,
-                    &lab.requests_per_second,
-                    &bare.requests_per_second,
-                ),
+                (REQUESTS_RATIO, &lab.requests_per_second, &bare.requests_per_second),
                 (CPU_RATIO, &lab.cpu_per_request_us, &bare.cpu_per_request_us),
-                (
-                    TELEMETRY_RATIO,
-                    &lab.cpu_per_request_us,
-                    &silent.cpu_per_request_us,
-                ),
+                (TELEMETRY_RATIO, &lab.cpu_per_request_us, &silent.cpu_per_request_us),
             ];
-            figures.extend(
-                ratios.map(|(quantity, a, b)| Figure::of(endpoint, quantity, paired_ratios(a, b))),
-            );
+            figures
+                .extend(ratios.map(|(quantity, a, b)| Figure::of(endpoint, quantity, paired_ratios(a, b))));
             figures.extend(lab.figures(endpoint));
         }
         figures.extend(bare.figures(BARE));
@@ -346,10 +296,7 @@ mod tests {
                 .map(|figure| (figure.spread.median * 1e3).round() / 1e3)
         };
         assert_eq!(median("/sync", "requests_per_second_ratio"), Some(0.9));
-        assert_eq!(
-            median("/async-timeout", "requests_per_second_ratio"),
-            Some(0.6)
-        );
+        assert_eq!(median("/async-timeout", "requests_per_second_ratio"), Some(0.6));
         assert_eq!(median("/async", "cpu_per_request_ratio"), Some(1.2));
         assert_eq!(median("/async-timeout", "telemetry_cpu_ratio"), Some(1.5));
         assert_eq!(median("bare", "requests_per_second"), Some(1_500.0));

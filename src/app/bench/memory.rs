@@ -48,51 +48,28 @@ const PER_REQUEST: Quantity = Quantity {
     unit: Unit::Bytes,
     aim: Some(Aim::AtMost(14_000.0)),
 };
-const BEFORE: Quantity = Quantity {
-    key: "resident_before_bytes",
-    text: "resident, none in flight",
-    unit: Unit::Bytes,
-    aim: None,
-};
+const BEFORE: Quantity =
+    Quantity { key: "resident_before_bytes", text: "resident, none in flight", unit: Unit::Bytes, aim: None };
 const HELD: Quantity = Quantity {
     key: "resident_in_flight_bytes",
     text: "resident, 10,000 in flight",
     unit: Unit::Bytes,
     aim: None,
 };
-const AFTER: Quantity = Quantity {
-    key: "resident_after_bytes",
-    text: "resident, all answered",
-    unit: Unit::Bytes,
-    aim: None,
-};
+const AFTER: Quantity =
+    Quantity { key: "resident_after_bytes", text: "resident, all answered", unit: Unit::Bytes, aim: None };
 
 /// Holds the requests in flight on a server of their own and reads its memory.
-pub(super) async fn figures(
-    program: &Path,
-    stop: &CancellationToken,
-) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn figures(program: &Path, stop: &CancellationToken) -> anyhow::Result<Vec<Figure>> {
     descriptors::raise_to(u64::from(REQUESTS.get()) + OTHER_DESCRIPTORS)?;
     let server = unless_stopped(stop, Server::start(program, &["serve"], &ENVIRONMENT)).await?;
     let resident = unless_stopped(stop, Resident::read(&server)).await;
     let stopped = server.stop().await;
-    let Resident {
-        before,
-        held,
-        after,
-    } = resident?;
+    let Resident { before, held, after } = resident?;
     stopped?;
     let per_request = (held - before) / f64::from(REQUESTS.get());
-    let figures = [
-        (PER_REQUEST, per_request),
-        (BEFORE, before),
-        (HELD, held),
-        (AFTER, after),
-    ];
-    Ok(figures
-        .into_iter()
-        .filter_map(|(quantity, bytes)| Figure::of(ENDPOINT, quantity, [bytes]))
-        .collect())
+    let figures = [(PER_REQUEST, per_request), (BEFORE, before), (HELD, held), (AFTER, after)];
+    Ok(figures.into_iter().filter_map(|(quantity, bytes)| Figure::of(ENDPOINT, quantity, [bytes])).collect())
 }
 
 /// Resident memory in bytes before, during and after.
@@ -110,11 +87,7 @@ impl Resident {
         in_flight(&mut scrape).await?;
         let before = resident()?;
 
-        let burst = Burst {
-            addr: server.addr(),
-            target: Uri::from_static(ENDPOINT),
-            requests: REQUESTS,
-        };
+        let burst = Burst { addr: server.addr(), target: Uri::from_static(ENDPOINT), requests: REQUESTS };
         let requests = burst.start();
         wait_until_all_in_flight(&mut scrape).await?;
         let held = resident()?;
@@ -127,11 +100,7 @@ impl Resident {
             tally.errors,
             tally.unfinished(),
         );
-        Ok(Self {
-            before,
-            held,
-            after: resident()?,
-        })
+        Ok(Self { before, held, after: resident()? })
     }
 }
 
@@ -150,9 +119,7 @@ async fn wait_until_all_in_flight(scrape: &mut Connection) -> anyhow::Result<()>
 }
 
 async fn in_flight(scrape: &mut Connection) -> anyhow::Result<f64> {
-    let page = scrape
-        .fetch(&Uri::from_static("/metrics"), METRICS_LIMIT_BYTES)
-        .await?;
+    let page = scrape.fetch(&Uri::from_static("/metrics"), METRICS_LIMIT_BYTES).await?;
     ensure!(page.status.is_success(), "/metrics answers {}", page.status);
     Ok(in_flight_gauge(&String::from_utf8_lossy(&page.body)))
 }
@@ -186,9 +153,8 @@ mod tests {
     #[test]
     fn the_services_take_as_long_as_the_wait_supposes() {
         let latency = format!("constant:{}", SERVICE_LATENCY.as_millis());
-        let services = ENVIRONMENT
-            .iter()
-            .filter(|(name, value)| name.ends_with("_LATENCY") && *value == latency);
+        let services =
+            ENVIRONMENT.iter().filter(|(name, value)| name.ends_with("_LATENCY") && *value == latency);
         assert_eq!(services.count(), 2);
     }
 }

@@ -71,7 +71,5 @@ async fn unless_stopped<T>(
     stop: &CancellationToken,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    stop.run_until_cancelled(work)
-        .await
-        .context("interrupted")?
+    stop.run_until_cancelled(work).await.context("interrupted")?
 }

@@ -37,8 +37,7 @@ impl Output {
         if path == Path::new(STDOUT) {
             stdout.write_all(json.as_bytes())?;
         } else {
-            std::fs::write(path, json)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
             write!(stdout, "{report}")?;
         }
         Ok(())

@@ -78,11 +78,7 @@ impl Aim {
             Self::AtLeast(aim) => (">=", aim),
             Self::AtMost(aim) => ("<=", aim),
         };
-        let verdict = if self.is_met_by(value) {
-            "met"
-        } else {
-            "not met"
-        };
+        let verdict = if self.is_met_by(value) { "met" } else { "not met" };
         format!("{sign} {}: {verdict}", unit.show(aim))
     }
 }
@@ -94,19 +90,11 @@ impl Figure {
         quantity: Quantity,
         readings: impl IntoIterator<Item = f64>,
     ) -> Option<Self> {
-        Spread::of(readings).map(|spread| Self {
-            subject,
-            quantity,
-            spread,
-        })
+        Spread::of(readings).map(|spread| Self { subject, quantity, spread })
     }
 
     fn row(&self) -> [String; 6] {
-        let Self {
-            subject,
-            quantity,
-            spread,
-        } = self;
+        let Self { subject, quantity, spread } = self;
         let show = |value| quantity.unit.show(value);
         [
             (*subject).to_owned(),
@@ -114,21 +102,14 @@ impl Figure {
             show(spread.median),
             format!("{} .. {}", show(spread.min), show(spread.max)),
             spread.n.to_string(),
-            quantity
-                .aim
-                .map(|aim| aim.show(quantity.unit, spread.median))
-                .unwrap_or_default(),
+            quantity.aim.map(|aim| aim.show(quantity.unit, spread.median)).unwrap_or_default(),
         ]
     }
 }
 
 impl Serialize for Figure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self {
-            subject,
-            quantity,
-            spread,
-        } = self;
+        let Self { subject, quantity, spread } = self;
         let mut figure = serializer.serialize_struct("Figure", 9)?;
         figure.serialize_field("subject", subject)?;
         figure.serialize_field("key", quantity.key)?;
@@ -160,8 +141,7 @@ impl<S: fmt::Display> fmt::Display for Report<S> {
         for row in rows {
             let [what, figure, median, range, n, aim] = &row;
             let [w0, w1, w2, w3, w4, _] = widths;
-            let line =
-                format!("{what:w0$}  {figure:w1$}  {median:>w2$}  {range:>w3$}  {n:>w4$}  {aim}");
+            let line = format!("{what:w0$}  {figure:w1$}  {median:>w2$}  {range:>w3$}  {n:>w4$}  {aim}");
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
@@ -173,12 +153,7 @@ mod tests {
     use super::*;
 
     fn report() -> Report<&'static str> {
-        let quantity = |key, text, unit, aim| Quantity {
-            key,
-            text,
-            unit,
-            aim,
-        };
+        let quantity = |key, text, unit, aim| Quantity { key, text, unit, aim };
         let ratio = quantity("ratio", "lab / bare", Unit::Ratio, Some(Aim::AtLeast(0.85)));
         let memory = quantity("memory", "a request", Unit::Bytes, Some(Aim::AtMost(14e3)));
         let cpu = quantity("cpu", "CPU", Unit::Microseconds, None);

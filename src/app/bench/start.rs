@@ -24,12 +24,8 @@ const LISTENING: Quantity = Quantity {
     unit: Unit::Milliseconds,
     aim: Some(Aim::AtMost(100.0)),
 };
-const IDLE: Quantity = Quantity {
-    key: "resident_idle_bytes",
-    text: "resident, idle",
-    unit: Unit::Bytes,
-    aim: None,
-};
+const IDLE: Quantity =
+    Quantity { key: "resident_idle_bytes", text: "resident, idle", unit: Unit::Bytes, aim: None };
 
 /// Arguments of `lab bench start`.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,11 +45,7 @@ struct Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "one start before that is not counted; idle is {} ms later",
-            self.settle_ms
-        )
+        write!(f, "one start before that is not counted; idle is {} ms later", self.settle_ms)
     }
 }
 
@@ -68,16 +60,10 @@ pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<
         listening_ms.push(started.listening.as_secs_f64() * 1e3);
         resident_bytes.push(started.resident_bytes as f64);
     }
-    let figures = [
-        Figure::of("serve", LISTENING, listening_ms),
-        Figure::of("serve", IDLE, resident_bytes),
-    ];
+    let figures = [Figure::of("serve", LISTENING, listening_ms), Figure::of("serve", IDLE, resident_bytes)];
     args.output.write(&Report {
         command: format!("lab bench start --starts {}", args.starts),
-        setting: Setting {
-            starts: args.starts,
-            settle_ms: SETTLE.as_millis(),
-        },
+        setting: Setting { starts: args.starts, settle_ms: SETTLE.as_millis() },
         figures: figures.into_iter().flatten().collect(),
     })
 }
@@ -99,8 +85,5 @@ async fn start_once(program: &Path, stop: &CancellationToken) -> anyhow::Result<
     let stopped = server.stop().await;
     let resident_bytes = usage?.resident_bytes;
     stopped?;
-    Ok(Started {
-        listening,
-        resident_bytes,
-    })
+    Ok(Started { listening, resident_bytes })
 }

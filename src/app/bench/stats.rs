@@ -20,12 +20,7 @@ impl Spread {
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         // The two middle ones are the same one when n is odd.
         let median = f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]);
-        Some(Self {
-            median,
-            min,
-            max,
-            n,
-        })
+        Some(Self { median, min, max, n })
     }
 }
 
@@ -53,10 +48,7 @@ mod tests {
         assert_eq!(spread(&[3.0]), Some((3.0, 3.0, 3.0, 1)));
         assert_eq!(spread(&[4.0, 1.0]), Some((2.5, 1.0, 4.0, 2)));
         assert_eq!(spread(&[9.0, 1.0, 2.0]), Some((2.0, 1.0, 9.0, 3)));
-        assert_eq!(
-            spread(&[f64::NAN, f64::INFINITY, 7.0]),
-            Some((7.0, 7.0, 7.0, 1))
-        );
+        assert_eq!(spread(&[f64::NAN, f64::INFINITY, 7.0]), Some((7.0, 7.0, 7.0, 1)));
     }
 
     #[test]

@@ -19,10 +19,7 @@ impl Usage {
         let process = procfs::process::Process::new(pid.try_into()?)?;
         let stat = process.stat()?;
         let ticks = stat.utime + stat.stime;
-        let resident_kib = process
-            .status()?
-            .vmrss
-            .context("the process has no memory: it has ended")?;
+        let resident_kib = process.status()?.vmrss.context("the process has no memory: it has ended")?;
         Ok(Self {
             cpu: Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64),
             resident_bytes: resident_kib * 1024,

@@ -1,0 +1,7 @@
+//! The room at its public edge: real sockets on port 0, raw bytes, and events rather than sleeps.
+
+mod admin;
+mod answers;
+mod limits;
+mod stop;
+mod support;

@@ -1,0 +1,146 @@
+//! What comes back: every error as a problem, panics, departed clients, counts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use tokio::sync::Notify;
+
+use super::support::{PATIENCE, Server};
+use crate::web::{Json, LAB_CSS, assets, openapi};
+
+fn app() -> Router {
+    Router::new()
+        .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()))
+        .route("/panic", get(async || -> String { panic!("on purpose") }))
+        .route("/echo", post(async |Json(body): Json<Vec<u32>>| Json(body)))
+        .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
+        .route("/items/{id}", get(async |axum::extract::Path(id): axum::extract::Path<u32>| id.to_string()))
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem() {
+    let server = Server::start(app());
+
+    let missing = server.get("/nowhere").await;
+    assert_eq!(missing.problem()["type"], "/problems/not-found");
+
+    let method = server.ask("POST /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(method.problem()["type"], "/problems/method-not-allowed");
+    assert_eq!(method.header("allow"), Some("get,head"));
+
+    let path = server.get("/items/many").await;
+    assert_eq!(path.status, 400);
+    assert!(path.problem()["detail"].as_str().unwrap().contains("`many`"), "{path:?}");
+
+    let busy = server.get("/busy").await;
+    assert_eq!(busy.problem()["status"], 503);
+    assert_eq!(busy.header("retry-after"), Some("1"));
+
+    let echo = |kind: &str, body: &str| {
+        format!(
+            "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let good = server.ask(&echo("application/json", "[1,2]")).await;
+    assert_eq!((good.status, good.body.as_str()), (200, "[1,2]"));
+    let shape = server.ask(&echo("application/json", "[1,\"two\"]")).await;
+    assert_eq!(shape.status, 400);
+    assert_eq!(shape.problem()["field"], "[1]");
+    assert_eq!(server.ask(&echo("application/json", "[")).await.problem()["status"], 400);
+    assert_eq!(server.ask(&echo("text/plain", "[]")).await.problem()["status"], 415);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_and_the_server_lives_on() {
+    let server = Server::start(app());
+    let answer = server.get("/panic").await;
+    assert_eq!(answer.problem()["type"], "/problems/internal-error");
+    assert!(!answer.body.contains("on purpose"));
+    let peer = server.get("/peer").await;
+    assert!(peer.body.starts_with("127.0.0.1:"), "{peer:?}");
+}
+
+#[tokio::test]
+async fn hyper_answers_what_is_not_http_with_an_empty_400() {
+    let server = Server::start(app());
+    let mut client = server.connect().await;
+    client.send("\u{1}nonsense\r\n\r\n").await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (400, ""));
+    client.ended().await;
+}
+
+/// Fires when dropped.
+struct OnDrop(Arc<Notify>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_handler_along() {
+    let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let server = Server::with(Default::default(), Default::default(), |_, metrics| {
+        let (entered, dropped) = (Arc::clone(&entered), Arc::clone(&dropped));
+        let wait = async move || {
+            let _guard = OnDrop(dropped);
+            entered.notify_one();
+            std::future::pending::<()>().await;
+        };
+        metrics.count_requests(Router::new().route("/wait", get(wait)))
+    });
+    let mut client = server.connect().await;
+    client.send("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    entered.notified().await;
+    drop(client);
+    tokio::time::timeout(PATIENCE, dropped.notified()).await.unwrap();
+    let cancelled = [("route", "/wait"), ("status", "cancelled")];
+    assert_eq!(server.series("web_requests_total", &cancelled), Some(1));
+    assert!(server.stop().await.clean);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_template_never_by_path() {
+    let server =
+        Server::with(Default::default(), Default::default(), |_, metrics| metrics.count_requests(app()));
+    server.get("/items/7001").await;
+    server.get("/nowhere/7002").await;
+    server.get("/panic").await;
+    server.ask("BREW /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    for (route, method, status) in [
+        ("/items/{id}", "GET", "200"),
+        ("unmatched", "GET", "404"),
+        ("/panic", "GET", "500"),
+        ("unmatched", "other", "404"),
+    ] {
+        let labels = [("route", route), ("method", method), ("status", status)];
+        assert_eq!(server.series("web_requests_total", &labels), Some(1), "{labels:?}");
+    }
+    let metrics = server.scrape();
+    for raw in ["7001", "7002", "BREW"] {
+        assert!(!metrics.contains(raw), "{raw} in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn assets_and_the_openapi_document_are_served() {
+    use utoipa::OpenApi;
+
+    let mut document = crate::web::HealthApi::openapi();
+    document.merge(crate::web::SessionApi::openapi());
+    let server = Server::start(assets(&[LAB_CSS]).merge(openapi(&document).unwrap()));
+    let css = server.get(&LAB_CSS.href()).await;
+    assert_eq!(css.header("content-type"), Some("text/css; charset=utf-8"));
+    let document: serde_json::Value = serde_json::from_str(&server.get("/openapi.json").await.body).unwrap();
+    for path in ["/healthz", "/readyz", "/version", "/session"] {
+        assert!(document["paths"][path].is_object(), "{path} in {document}");
+    }
+    assert!(document["components"]["schemas"]["Problem"].is_object(), "{document}");
+}

@@ -1,0 +1,137 @@
+//! The command line: layers of configuration, refusals, exit codes.
+
+use crate::support::{program, run};
+
+#[test]
+fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
+    for (variable, value, allowed) in [
+        ("ASYNC_LIMIT", "0", "a whole number from 1 to 10000"),
+        ("ASYNC_TIMEOUT_MS", "soon", "a whole number from 1 to 60000"),
+        ("SERVICE_B_LATENCY", "uniform:9,3", "uniform:MIN,MAX"),
+        ("SERVICE_B_ERROR_RATE", "1.5", "a number from 0 to 1"),
+        ("SERVICE_B_CONTENTION", "pool", "pool:SERVERS"),
+        ("SERVICE_B_ON_CALLER_GONE", "stop", "abort, dequeue or continue"),
+        ("SERVICE_B_URL", "ftp://x", "http:// URL"),
+        ("SERVICE_B_REQUEST", "{\"nope\":1}", "a JSON object"),
+        ("LAB_ADDR", "nowhere", "IP:PORT"),
+        ("LAB_SEED", "x", "a whole number"),
+        ("LAB_SHARED_BACKEND", "maybe", "true or false"),
+        ("LAB_SLO_MS", "0", "a whole number from 1 to 60000"),
+        ("LOG_FORMAT", "xml", "text or json"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "an http:// URL"),
+        ("LAB_MAX_IN_FLIGHT", "-1", "a whole number from 1"),
+        ("LAB_MAX_CONNECTIONS", "many", "a whole number from 1"),
+        ("LAB_DRAIN_MS", "1s", "a whole number from 0"),
+    ] {
+        let (code, out, err) = run(&["serve"], &[(variable, value)]);
+        assert_eq!((code, out.as_str()), (2, ""), "{variable}: {err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+        for part in [variable, "from the environment", allowed] {
+            assert!(err.contains(part), "{part:?} is missing: {err}");
+        }
+        assert!(err.contains(&value.escape_debug().to_string()), "{err}");
+    }
+    let (code, _, err) = run(&["serve", "--async-limit", "0"], &[]);
+    assert!(code == 2 && err.contains("ASYNC_LIMIT (--async-limit, from the flag): \"0\""), "{err}");
+    let (code, _, err) = run(&["serve", "--asink"], &[]);
+    assert!(code == 2 && err.lines().count() == 1 && err.contains("--asink"), "{err}");
+    let (code, _, err) = run(&["service", "b"], &[("SERVICE_B_LATENCY", "x")]);
+    assert!(code == 2 && err.contains("SERVICE_B_LATENCY"), "{err}");
+    let (code, _, err) = run(
+        &["serve"],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+    );
+    assert!(code == 2 && err.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{err}");
+}
+
+#[test]
+fn each_layer_covers_the_one_below_and_says_where_a_value_came_from() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = "async_limit = 11\nasync_timeout_ms = 111\nservice_b_error_rate = 0.1\nservice_b_latency = \"constant:1\"\n";
+    std::fs::write(directory.path().join("lab.toml"), file).expect("written");
+    let dotenv = "ASYNC_TIMEOUT_MS=222\nSERVICE_B_ERROR_RATE=0.2\nSERVICE_B_LATENCY=constant:2\nLAB_ADMIN_TOKEN=hush\n";
+    std::fs::write(directory.path().join(".env"), dotenv).expect("written");
+    let environment =
+        [("SERVICE_B_ERROR_RATE", "0.3"), ("SERVICE_B_LATENCY", "constant:3"), ("SERVICE_B_URL", "")];
+    let arguments = ["config", "--json", "--config", "lab.toml", "--service-b-latency", "constant:4"];
+    let output = program(directory.path(), &arguments, &environment).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let settings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    for (name, value, source) in [
+        ("ASYNC_LIMIT_MAX_WAIT_MS", Some("1000"), "default"),
+        ("ASYNC_LIMIT", Some("11"), "file"),
+        ("ASYNC_TIMEOUT_MS", Some("222"), ".env"),
+        ("SERVICE_B_ERROR_RATE", Some("0.3"), "environment"),
+        ("SERVICE_B_LATENCY", Some("constant:4"), "flag"),
+        ("LAB_ADMIN_TOKEN", Some("(hidden)"), ".env"),
+        ("SERVICE_B_URL", None, "default"),
+    ] {
+        let found = settings.iter().find(|setting| setting["name"] == name).expect(name);
+        assert_eq!((found["value"].as_str(), found["source"].as_str()), (value, Some(source)), "{name}");
+    }
+
+    for (file, complaint) in [
+        ("async_limt = 3", "\"async_limt\" is not a setting"),
+        ("async_limit = [3]", "a text, a number or true/false"),
+        ("async_limit = 0", "ASYNC_LIMIT (--async-limit, from the file): \"0\" is not allowed"),
+        ("= 1", "is not TOML"),
+    ] {
+        std::fs::write(directory.path().join("lab.toml"), file).expect("written");
+        let output =
+            program(directory.path(), &["config", "--config=lab.toml"], &[]).output().expect("it runs");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{file}");
+        assert!(err.contains(complaint) && err.lines().count() == 1, "{err}");
+    }
+    let output =
+        program(directory.path(), &["config"], &[("LAB_CONFIG", "absent.toml")]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn help_completions_and_the_small_commands_work() {
+    let (code, help, _) = run(&["--help"], &[]);
+    assert_eq!(code, 0);
+    for command in ["serve", "service", "config", "audit", "health", "bench", "completions"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}");
+    }
+    assert!(!help.contains('\u{1b}'), "no colour when not on a terminal");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, script, _) = run(&["completions", shell], &[]);
+        assert!(code == 0 && script.contains("async-limited") | script.contains("async-limit"), "{shell}");
+    }
+    let (code, out, _) = run(&["--version"], &[]);
+    assert!(code == 0 && out.starts_with("lab "), "{out}");
+    let (code, _, err) = run(&["health", "http://127.0.0.1:1/healthz"], &[]);
+    assert!(code == 1 && err.contains("127.0.0.1:1"), "{err}");
+    let (code, _, err) = run(&["audit", "http", "--url", "http://127.0.0.1:1"], &[]);
+    assert!(code == 1 && err.lines().count() == 1, "{err}");
+    let (code, _, err) = run(&["audit", "nothing"], &[]);
+    assert!(code == 2, "{err}");
+}
+
+#[test]
+fn the_example_environment_is_made_of_the_defaults() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).expect("a file");
+    let (_, printed, _) = run(&["config", "--json"], &[]);
+    let settings: Vec<serde_json::Value> = serde_json::from_str(&printed).expect("JSON");
+    let mut documented: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let Some((name, value)) = line.trim_start_matches('#').trim().split_once('=') else {
+            continue;
+        };
+        if !name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') {
+            continue;
+        }
+        documented.push(name);
+        let setting = settings.iter().find(|setting| setting["name"] == name);
+        let default = setting.unwrap_or_else(|| panic!("{name} is no setting"))["value"].as_str();
+        if let Some(default) = default {
+            assert_eq!(value, default, "{name}");
+        }
+    }
+    for setting in &settings {
+        let name = setting["name"].as_str().expect("a name");
+        assert!(documented.contains(&name) || name == "LAB_CONFIG", "{name} is not in .env.example");
+    }
+}

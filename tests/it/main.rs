@@ -1,0 +1,8 @@
+//! Tests at the public edge: a file a system, one `support` module.
+
+mod command_line;
+mod http_lab;
+mod process;
+mod services;
+mod support;
+mod telemetry;

@@ -1,0 +1,211 @@
+//! Services as processes of their own, and real ones that misbehave.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::support::{Server, at_rest, get, send};
+
+fn lab(a: &Server, b: &Server, more: &[(&str, &str)]) -> Server {
+    let (a, b) = (a.url("/"), b.url("/"));
+    let mut environment = vec![("SERVICE_A_URL", a.as_str()), ("SERVICE_B_URL", b.as_str())];
+    environment.extend(more);
+    Server::start(&["serve"], &environment)
+}
+
+#[tokio::test]
+async fn a_strategy_works_against_services_as_processes_and_they_notice_who_leaves() {
+    let a = Server::start(&["service", "a", "--service-a-latency=uniform:1,5"], &[]);
+    let b = Server::start(
+        &["service", "b", "--service-b-latency=uniform:200,600", "--service-b-error-rate=0"],
+        &[],
+    );
+    let lab = lab(&a, &b, &[("ASYNC_TIMEOUT_MS", "400")]);
+    for path in ["/sync", "/async", "/async-limited"] {
+        assert_eq!(get(lab.addr, path).await.status, 200, "{path}");
+    }
+    // Half of B's calls take longer than the deadline: both processes must agree on what became of
+    // them, and nothing works on for nobody.
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let answers = join_all((0..20).map(|_| get(lab.addr, "/async-timeout"))).await;
+        statuses.extend(answers.iter().map(|answer| answer.status));
+    }
+    let late = statuses.iter().filter(|status| **status == 504).count() as u64;
+    assert!((20..90).contains(&late), "{late}");
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 504)), "{statuses:?}");
+
+    let at_lab = at_rest(lab.addr).await;
+    let at_b = at_rest(b.addr).await;
+    assert!(at_lab.service.balances() && at_b.service.balances());
+    let (seen, own) = (&at_lab.service.services["shared B"], &at_b.service.services["B"]);
+    assert_eq!(seen.cancelled, late);
+    assert_eq!(own.orphaned, Some(0), "aborted, not orphaned");
+    // A cancellation and an answer can cross on the way.
+    assert!(own.cancelled <= late && own.cancelled + 20 >= late, "{own:?} {late}");
+    assert_eq!(own.started, seen.started);
+
+    // What happens behind a URL is unknown, never 0.
+    assert_eq!((seen.orphaned, at_lab.service.sum.orphaned), (None, None));
+    let audit = get(lab.addr, "/audit").await.json();
+    assert!(audit["service"]["orphaned"].is_null());
+    let metrics = get(lab.addr, "/metrics").await.body;
+    assert!(!metrics.contains("service_orphaned_total{"));
+    assert!(metrics.contains("service_inflight{endpoint=\"shared\",service=\"B\"} 0"));
+
+    // The process draws what the lab would have drawn.
+    let alone = Server::start(
+        &["serve"],
+        &[("SERVICE_A_LATENCY", "uniform:1,5"), ("SERVICE_B_LATENCY", "uniform:200,600")],
+    );
+    let took = |answer: crate::support::Answer| answer.json()["b"]["ms"].as_f64().expect("ms");
+    let remote = took(get(lab.addr, "/sync?seed=5").await);
+    let simulated = took(get(alone.addr, "/sync?seed=5").await);
+    assert!((remote - simulated).abs() < 100.0, "{remote} {simulated}");
+    assert_eq!(get(lab.addr, "/sync?b=constant:1").await.status, 400, "a real B has its own time");
+}
+
+#[tokio::test]
+async fn a_service_that_carries_on_counts_its_orphans() {
+    let b = Server::start(
+        &["service", "b", "--service-b-latency=constant:300", "--service-b-on-caller-gone=continue"],
+        &[("SERVICE_B_ERROR_RATE", "0")],
+    );
+    let mut callers = Vec::new();
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(b.addr).await.expect("connected");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: b\r\n\r\n").await.expect("sent");
+        callers.push(stream);
+    }
+    crate::support::until(b.addr, "/audit", |answer| {
+        (answer.json()["service"]["started"] == 10).then_some(())
+    })
+    .await;
+    drop(callers);
+    let sum = at_rest(b.addr).await.service.sum;
+    assert_eq!((sum.completed, sum.cancelled, sum.orphaned), (10, 0, Some(10)));
+    assert!(sum.orphaned_ms.expect("known") > 0.0);
+}
+
+/// A server that treats each connection with `behave`.
+async fn bad_server<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(behave(stream));
+        }
+    });
+    addr
+}
+
+async fn reads_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+#[tokio::test]
+async fn a_real_service_that_misbehaves_is_a_failure_with_its_reason() {
+    let says = |answer: &'static str| {
+        bad_server(move |mut stream| async move {
+            reads_head(&mut stream).await;
+            // The other side may have gone.
+            let _ = stream.write_all(answer.as_bytes()).await;
+        })
+    };
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        listener.local_addr().expect("an address")
+    };
+    let silent = bad_server(|stream| async move {
+        let _held = stream;
+        std::future::pending::<()>().await;
+    });
+    for (addr, request, error) in [
+        (nobody, "{}", "no connection"),
+        (says("").await, "{}", "no answer"),
+        (says("HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n").await, "{}", "answered with a failure"),
+        (
+            says("HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n").await,
+            "{}",
+            "answered with a failure",
+        ),
+        (says("HTTP/1.1 200 X\r\ncontent-length: 99\r\n\r\nhalf").await, "{}", "the answer broke off"),
+        (
+            says("HTTP/1.1 200 X\r\ncontent-length: 20\r\n\r\nfar too long for this").await,
+            r#"{"answer_limit_bytes":10}"#,
+            "the answer is too large",
+        ),
+        (silent.await, r#"{"timeout_ms":150}"#, "timed out"),
+    ] {
+        let url = format!("http://{addr}/");
+        let lab = Server::start(
+            &["serve"],
+            &[("SERVICE_A_LATENCY", "constant:0"), ("SERVICE_B_URL", &url), ("SERVICE_B_REQUEST", request)],
+        );
+        for path in ["/sync", "/async", "/async-limited", "/async-timeout"] {
+            let answer = get(lab.addr, path).await;
+            assert_eq!((answer.status, &answer.json()["b"]["error"]), (502, &error.into()), "{path}");
+        }
+        let audit = at_rest(lab.addr).await;
+        assert!(audit.service.balances());
+        assert!(audit.service.services.iter().any(|(name, ledger)| name.ends_with('B') && ledger.failed > 0));
+    }
+}
+
+#[tokio::test]
+async fn a_real_service_is_asked_as_the_settings_say() {
+    let (sender, mut heads) = tokio::sync::mpsc::channel(4);
+    let addr = bad_server(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            let head = reads_head(&mut stream).await;
+            let mut body = [0; 7];
+            stream.read_exact(&mut body).await.expect("a body");
+            sender.send((head, body)).await.expect("room");
+            stream.write_all(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n").await.expect("sent");
+        }
+    })
+    .await;
+    let url = format!("http://{addr}/work?x=1");
+    let request =
+        r#"{"method":"POST","headers":{"x-tenant":"t1"},"body":"{\"n\":1}","success":["2xx","404"]}"#;
+    let collector = bad_server(|mut stream| async move {
+        reads_head(&mut stream).await;
+    })
+    .await;
+    let lab = Server::start(
+        &["serve"],
+        &[
+            ("SERVICE_A_LATENCY", "constant:0"),
+            ("SERVICE_B_URL", &url),
+            ("SERVICE_B_REQUEST", request),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{collector}")),
+        ],
+    );
+    let parent = "GET /sync\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert_eq!(send(lab.addr, parent, "").await.status, 200, "404 is a success by the rule");
+    let (head, body) = tokio::time::timeout(Duration::from_secs(30), heads.recv())
+        .await
+        .expect("in time")
+        .expect("a request");
+    assert!(head.starts_with("POST /work?x=1 HTTP/1.1"), "{head}");
+    for line in ["x-tenant: t1", "lab-call: 1-0-0", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-"] {
+        assert!(head.contains(line), "{line:?}: {head}");
+    }
+    assert!(!head.contains("b7ad6b7169203331"), "the service's parent is the call's span: {head}");
+    assert_eq!(&body, b"{\"n\":1}");
+}

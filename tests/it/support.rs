@@ -1,0 +1,250 @@
+//! Starts the lab: as a process of its own on port 0, or in this process under a paused clock.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response},
+};
+use lab::{app::ServeArgs, cli, http_lab::HttpLab, telemetry::Telemetry};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+/// How long anything real may take before a test fails: long, because machines are slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program with nothing of this process's environment, in a directory of its own.
+pub(crate) fn program(
+    directory: &std::path::Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs the program to its end: exit code, stdout, stderr.
+pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = program(directory.path(), arguments, environment).output().expect("the program runs");
+    (
+        output.status.code().expect("an exit code"),
+        String::from_utf8(output.stdout).expect("text"),
+        String::from_utf8(output.stderr).expect("text"),
+    )
+}
+
+/// A server process, killed by its id when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    pub(crate) addr: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts `lab ARGUMENTS` on a free port and waits for its `listening` line.
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut command = program(directory.path(), arguments, environment);
+        for variable in ["LAB_ADDR", "SERVICE_ADDR"] {
+            command.env(variable, "127.0.0.1:0");
+        }
+        let mut child = command.stdout(Stdio::null()).spawn().expect("the program starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        stderr.read_line(&mut line).expect("a line");
+        let addr = line
+            .trim()
+            .strip_prefix("listening on http://")
+            .unwrap_or_else(|| panic!("not listening: {line}"))
+            .parse()
+            .expect("an address");
+        Self { child, stderr, addr, _directory: directory }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// Waits for the end: status and the rest of stderr.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("an end"), rest)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// Reads one answer to the end of the connection.
+    pub(crate) fn parse(raw: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(raw);
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let mut lines = head.lines();
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let headers: BTreeMap<String, String> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let length: usize = match headers.get("content-length") {
+            Some(length) => length.parse().ok()?,
+            None if status == 204 => 0,
+            None => return None,
+        };
+        (body.len() == length).then(|| Self { status, headers: headers.clone(), body: body.to_owned() })
+    }
+}
+
+/// Sends one request on a connection of its own.
+pub(crate) async fn send(addr: SocketAddr, head: &str, body: &str) -> Answer {
+    let exchange = async {
+        let mut stream = TcpStream::connect(addr).await.expect("connected");
+        let length = body.len();
+        let request = format!(
+            "{} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {length}\r\n{}\r\n{body}",
+            head.lines().next().unwrap_or_default(),
+            head.lines().skip(1).map(|line| format!("{line}\r\n")).collect::<String>(),
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut raw = Vec::new();
+        stream.read_to_end(&mut raw).await.expect("answered");
+        Answer::parse(&raw).unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&raw)))
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.expect("in time")
+}
+
+pub(crate) async fn get(addr: SocketAddr, path: &str) -> Answer {
+    send(addr, &format!("GET {path}"), "").await
+}
+
+/// Asks until `done` says so; each question waits for its answer, and the whole has a limit.
+pub(crate) async fn until<T>(addr: SocketAddr, path: &str, done: impl Fn(&Answer) -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = done(&get(addr, path).await) {
+                return found;
+            }
+            // A server that is busy is not made busier: the event has no other sign to wait for.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("in time")
+}
+
+/// Waits until nothing is in flight, and returns the audit.
+pub(crate) async fn at_rest(addr: SocketAddr) -> lab::http_lab::Audit {
+    until(addr, "/audit", |answer| {
+        let audit: lab::http_lab::Audit = serde_json::from_str(&answer.body).expect("an audit");
+        let http = audit.http.as_ref().map_or(0, |http| http.sum.in_flight);
+        (http == 0 && audit.service.sum.in_flight == 0).then_some(audit)
+    })
+    .await
+}
+
+/// A lab in this process, without sockets: works under a paused clock.
+pub(crate) struct Lab {
+    pub(crate) lab: HttpLab,
+    pub(crate) router: Router,
+    pub(crate) detached: TaskTracker,
+    _meters: SdkMeterProvider,
+}
+
+/// The arguments that `lab serve FLAGS` would have.
+pub(crate) fn serve_args(flags: &[&str]) -> ServeArgs {
+    let arguments = ["lab", "serve"].iter().chain(flags).map(Into::into);
+    match cli::parse(arguments).expect("good flags").cli.command {
+        Some(cli::Task::Serve(args)) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Lab {
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let meters = SdkMeterProvider::default();
+        let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "test");
+        Self::with_meter(flags, meter, meters)
+    }
+
+    /// A lab whose metrics can be read.
+    pub(crate) fn measured(flags: &[&str]) -> (Self, Telemetry) {
+        let telemetry = Telemetry::start(&serve_args(flags).telemetry).expect("telemetry");
+        let lab = Self::with_meter(flags, telemetry.meter(), SdkMeterProvider::default());
+        (lab, telemetry)
+    }
+
+    fn with_meter(flags: &[&str], meter: opentelemetry::metrics::Meter, meters: SdkMeterProvider) -> Self {
+        let args = serve_args(flags);
+        let detached = TaskTracker::new();
+        let runtime = lab::http_lab::Runtime {
+            meter,
+            tracer: None,
+            detached: detached.clone(),
+            slo_ms: args.telemetry.slo_ms.get(),
+        };
+        let lab = HttpLab::start(&args.lab, runtime);
+        Self {
+            router: lab.endpoints().merge(lab.views()).merge(lab.controls()),
+            lab,
+            detached,
+            _meters: meters,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response<Body> {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        self.router.clone().oneshot(request).await.expect("infallible")
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> (u16, serde_json::Value) {
+        let response = self.get(path).await;
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+}

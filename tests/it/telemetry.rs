@@ -1,0 +1,365 @@
+//! Both ways out of the telemetry room: names and labels as Prometheus shows them, against a real
+//! OTLP receiver.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+use opentelemetry_proto::tonic::{
+    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    common::v1::{KeyValue, any_value::Value},
+    metrics::v1::metric::Data,
+    trace::v1::Span,
+};
+use prost::Message as _;
+use rustix::process::Signal;
+use tokio::sync::Notify;
+
+use crate::support::{PATIENCE, Server, get, send};
+
+/// Every metric by the name that Prometheus shows, with its labels: the one list that the README,
+/// the dashboards and the rules are held against.
+const METRICS: &[(&str, &str)] = &[
+    ("http_inflight", "endpoint"),
+    ("http_request_duration_ms", "endpoint outcome"),
+    ("http_requests_total", "endpoint method status"),
+    ("http_shed_total", "endpoint reason"),
+    ("http_work_inflight", ""),
+    ("process_allocated_bytes_total", ""),
+    ("process_allocations_total", ""),
+    ("process_cpu_seconds_total", ""),
+    ("process_heap_bytes", ""),
+    ("process_open_fds", ""),
+    ("process_resident_memory_bytes", ""),
+    ("serviceB_semaphore_in_use", "endpoint"),
+    ("serviceB_semaphore_limit", "endpoint"),
+    ("serviceB_semaphore_wait_ms", "outcome"),
+    ("serviceB_semaphore_waiters", "endpoint"),
+    ("service_duration_ms", "outcome service"),
+    ("service_errors_total", "service"),
+    ("service_inflight", "endpoint service"),
+    ("service_orphaned_ms_total", "endpoint service"),
+    ("service_orphaned_total", "endpoint service"),
+    ("telemetry_exports_total", "outcome"),
+    ("tokio_alive_tasks", ""),
+    ("tokio_busy_ratio", ""),
+    ("tokio_global_queue_depth", ""),
+    ("web_connections", ""),
+    ("web_connections_refused_total", "reason"),
+    ("web_requests_total", "method route status"),
+];
+
+fn expected() -> BTreeMap<String, BTreeSet<String>> {
+    METRICS
+        .iter()
+        .map(|(name, labels)| {
+            let labels = labels.split_whitespace().map(str::to_owned).collect();
+            ((*name).to_owned(), labels)
+        })
+        .collect()
+}
+
+/// A receiver of OTLP over HTTP.
+#[derive(Clone, Default)]
+struct Receiver {
+    received: Arc<Mutex<Received>>,
+    more: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Received {
+    metrics: Option<ExportMetricsServiceRequest>,
+    metric_pushes: usize,
+    spans: Vec<Span>,
+}
+
+impl Receiver {
+    async fn start() -> (Self, String) {
+        let receiver = Self::default();
+        let router = Router::new()
+            .route("/v1/metrics", post(metrics))
+            .route("/v1/traces", post(traces))
+            .with_state(receiver.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (receiver, url)
+    }
+
+    /// Waits until what has been received satisfies `done`.
+    async fn until<T>(&self, done: impl Fn(&Received) -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                let more = self.more.notified();
+                if let Some(found) = done(&self.received.lock().expect("no panic")) {
+                    return found;
+                }
+                more.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("in time")
+    }
+}
+
+async fn metrics(State(receiver): State<Receiver>, body: Bytes) -> StatusCode {
+    let request = ExportMetricsServiceRequest::decode(body).expect("OTLP");
+    {
+        let mut received = receiver.received.lock().expect("no panic");
+        received.metrics = Some(request);
+        received.metric_pushes += 1;
+    }
+    receiver.more.notify_waiters();
+    StatusCode::OK
+}
+
+async fn traces(State(receiver): State<Receiver>, body: Bytes) -> StatusCode {
+    let request = ExportTraceServiceRequest::decode(body).expect("OTLP");
+    let spans = request
+        .resource_spans
+        .into_iter()
+        .flat_map(|resource| resource.scope_spans)
+        .flat_map(|scope| scope.spans);
+    receiver.received.lock().expect("no panic").spans.extend(spans);
+    receiver.more.notify_waiters();
+    StatusCode::OK
+}
+
+fn labels(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    attributes
+        .iter()
+        .map(|pair| {
+            let value = match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
+                Some(Value::StringValue(text)) => text.clone(),
+                Some(Value::IntValue(number)) => number.to_string(),
+                other => panic!("{other:?}"),
+            };
+            (pair.key.clone(), value)
+        })
+        .collect()
+}
+
+type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
+
+/// What the Collector's translation makes of a push: counters gain `_total`, a unit would be
+/// appended, a histogram is counted.
+fn translated(request: &ExportMetricsServiceRequest) -> Series {
+    let mut series = Series::new();
+    let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+    for metric in scopes.flat_map(|scope| &scope.metrics) {
+        assert_eq!(metric.unit, "", "{}: a unit would be appended to the name", metric.name);
+        let number =
+            |value: &Option<opentelemetry_proto::tonic::metrics::v1::number_data_point::Value>| match value {
+                Some(opentelemetry_proto::tonic::metrics::v1::number_data_point::Value::AsDouble(number)) => {
+                    *number
+                }
+                Some(opentelemetry_proto::tonic::metrics::v1::number_data_point::Value::AsInt(number)) => {
+                    *number as f64
+                }
+                None => f64::NAN,
+            };
+        match metric.data.as_ref().expect("data") {
+            Data::Sum(sum) => {
+                assert_eq!(sum.aggregation_temporality, 2, "{}: cumulative", metric.name);
+                let suffix = if sum.is_monotonic { "_total" } else { "" };
+                for point in &sum.data_points {
+                    series.insert(
+                        (format!("{}{suffix}", metric.name), labels(&point.attributes)),
+                        number(&point.value),
+                    );
+                }
+            }
+            Data::Gauge(gauge) => {
+                for point in &gauge.data_points {
+                    series.insert((metric.name.clone(), labels(&point.attributes)), number(&point.value));
+                }
+            }
+            Data::Histogram(histogram) => {
+                for point in &histogram.data_points {
+                    assert!(point.explicit_bounds.contains(&1500.0), "an edge at the SLO");
+                    series.insert((metric.name.clone(), labels(&point.attributes)), point.count as f64);
+                }
+            }
+            other => panic!("{}: {other:?}", metric.name),
+        }
+    }
+    series
+}
+
+/// The same from an exposition.
+fn scraped(text: &str) -> Series {
+    let mut series = Series::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect("a value");
+        let (name, labels) = match name.split_once('{') {
+            Some((name, labels)) => (name, labels.trim_end_matches('}')),
+            None => (name, ""),
+        };
+        if name.ends_with("_bucket") || name.ends_with("_sum") || name == "target_info" {
+            continue;
+        }
+        let labels = labels
+            .split(',')
+            .filter_map(|label| label.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.trim_matches('"').to_owned()))
+            .collect();
+        let name = name.strip_suffix("_count").unwrap_or(name);
+        series.insert((name.to_owned(), labels), value.parse().expect("a number"));
+    }
+    series
+}
+
+fn names(series: &Series) -> BTreeMap<String, BTreeSet<String>> {
+    let mut names = BTreeMap::<String, BTreeSet<String>>::new();
+    for (name, labels) in series.keys() {
+        names.entry(name.clone()).or_default().extend(labels.keys().cloned());
+    }
+    names
+}
+
+#[tokio::test]
+async fn both_paths_show_the_same_names_labels_and_counts() {
+    let (receiver, url) = Receiver::start().await;
+    let server = Server::start(
+        &["serve"],
+        &[
+            ("SERVICE_A_LATENCY", "constant:1"),
+            ("SERVICE_B_LATENCY", "constant:2"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
+        ],
+    );
+    // Series exist before the first request, and start at 0.
+    let first = scraped(&get(server.addr, "/metrics").await.body);
+    let zero = |name: &str, labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(first.get(&(name.to_owned(), labels)), Some(&0.0), "{name}");
+    };
+    for endpoint in ["/sync", "/async", "/async-limited", "/async-timeout"] {
+        for status in ["200", "400", "499", "502", "503", "504"] {
+            zero("http_requests_total", &[("endpoint", endpoint), ("method", "GET"), ("status", status)]);
+        }
+        for outcome in ["ok", "service_error", "shed", "deadline", "cancelled"] {
+            zero("http_request_duration_ms", &[("endpoint", endpoint), ("outcome", outcome)]);
+        }
+        zero("http_inflight", &[("endpoint", endpoint)]);
+        for service in ["A", "B"] {
+            zero("service_orphaned_total", &[("endpoint", endpoint), ("service", service)]);
+        }
+    }
+    for outcome in ["acquired", "shed", "cancelled"] {
+        zero("serviceB_semaphore_wait_ms", &[("outcome", outcome)]);
+    }
+
+    for path in ["/sync", "/async", "/async-limited", "/async-timeout"] {
+        for _ in 0..25 {
+            get(server.addr, path).await;
+        }
+    }
+    get(server.addr, "/healthz").await;
+    let requests = |series: &Series| -> f64 {
+        series.iter().filter(|((name, _), _)| name == "http_requests_total").map(|(_, count)| count).sum()
+    };
+    let pushed = receiver
+        .until(|received| {
+            let series = translated(received.metrics.as_ref()?);
+            (requests(&series) == 100.0).then_some(series)
+        })
+        .await;
+    let shown = scraped(&get(server.addr, "/metrics").await.body);
+    assert_eq!(names(&shown), expected());
+    assert_eq!(names(&pushed), expected());
+    for (key, count) in &shown {
+        if key.0.starts_with("http_request") || key.0.starts_with("service_") {
+            assert_eq!(pushed.get(key), Some(count), "{key:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_one_span_with_a_child_a_call_and_the_last_export_comes_at_the_end() {
+    let (receiver, url) = Receiver::start().await;
+    let server = Server::start(
+        &["serve"],
+        &[
+            ("SERVICE_A_LATENCY", "constant:1"),
+            ("SERVICE_B_LATENCY", "constant:2"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "600000"),
+            ("LAB_UNREADY_MS", "0"),
+        ],
+    );
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let head = format!("GET /async\ntraceparent: 00-{trace}-b7ad6b7169203331-01");
+    assert_eq!(send(server.addr, &head, "").await.status, 200);
+    // The caller said: not sampled.
+    let head = "GET /sync\ntraceparent: 00-11111111111111111111111111111111-b7ad6b7169203331-00";
+    assert_eq!(send(server.addr, head, "").await.status, 200);
+    server.signal(Signal::TERM);
+    let (status, rest) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+    assert_eq!(status.code(), Some(0), "{rest}");
+
+    let received = receiver.received.lock().expect("no panic");
+    let series = translated(received.metrics.as_ref().expect("flushed at the end"));
+    assert_eq!(received.metric_pushes, 1, "the interval never came");
+    let counted: f64 =
+        series.iter().filter(|((name, _), _)| name == "http_requests_total").map(|(_, count)| count).sum();
+    assert_eq!(counted, 2.0);
+    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(received.spans.len(), 3, "unsampled requests export nothing");
+    assert!(received.spans.iter().all(|span| hex(&span.trace_id) == trace));
+    let request = received.spans.iter().find(|span| span.name == "GET /async").expect("the request");
+    assert_eq!(hex(&request.parent_span_id), "b7ad6b7169203331");
+    assert_eq!(labels(&request.attributes)["http.response.status_code"], "200");
+    for call in ["service A", "service B"] {
+        let span = received.spans.iter().find(|span| span.name == call).expect(call);
+        assert_eq!(span.parent_span_id, request.span_id, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_costs_one_line_and_no_request() {
+    let gone = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        listener.local_addr().expect("an address")
+    };
+    let url = format!("http://{gone}");
+    let server = Server::start(
+        &["serve"],
+        &[
+            ("SERVICE_A_LATENCY", "constant:1"),
+            ("SERVICE_B_LATENCY", "constant:2"),
+            ("SERVICE_B_ERROR_RATE", "0"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+        ],
+    );
+    crate::support::until(server.addr, "/metrics", |answer| {
+        let failed = answer
+            .body
+            .lines()
+            .find(|line| line.starts_with("telemetry_exports_total{outcome=\"failed\"}"))?;
+        let failed: f64 = failed.rsplit(' ').next()?.parse().ok()?;
+        (failed >= 5.0).then_some(())
+    })
+    .await;
+    assert_eq!(get(server.addr, "/sync").await.status, 200);
+    server.signal(Signal::TERM);
+    let (status, log) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(log.matches("telemetry cannot be pushed").count(), 1, "{log}");
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[tokio::test]
+async fn without_an_endpoint_nothing_is_pushed_and_disabled_nothing_is_recorded() {
+    let server = Server::start(
+        &["serve"],
+        &[("SERVICE_A_LATENCY", "constant:1"), ("SERVICE_B_LATENCY", "constant:1")],
+    );
+    let shown = scraped(&get(server.addr, "/metrics").await.body);
+    assert!(!shown.keys().any(|(name, _)| name.starts_with("telemetry_exports")));
+    let silent = Server::start(&["serve"], &[("OTEL_SDK_DISABLED", "true")]);
+    assert_eq!(get(silent.addr, "/metrics").await.body, "");
+}
