@@ -159,8 +159,7 @@ fn load_dotenv(path: &Path) -> Result<Vec<String>, String> {
 /// An empty variable counts as unset, as it is what `${NAME:-}` in a compose file gives.
 fn forget_empty(command: Command) -> Command {
     each_argument(command, &|argument| {
-        let empty =
-            argument.get_env().and_then(|name| std::env::var_os(name)).is_some_and(|value| value.is_empty());
+        let empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
         if empty { argument.env(None::<&str>) } else { argument }
     })
 }

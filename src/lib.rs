@@ -1,4 +1,48 @@
-//! The concurrency lab: measured, not guessed.
+//! The concurrency lab: how should a service treat a slow dependency? Measured, not guessed.
+//!
+//! Work *arrives*, is *admitted* or refused, *waits*, is *served*, is *recorded*; at the end it
+//! *drains*. Each system is that idea at another scale, so all share one instrument ([`latency`]), one
+//! way to stop ([`shutdown`]) and one way to be seen ([`telemetry`], [`web`]).
+//!
+//! ```text
+//!   clients ──> web (limits, problems, drain) ──> http_lab: endpoint ──> strategy ──> A, B (sim, or a URL)
+//!                 │                                  │ ledger, slots         └ limiter
+//!                 └ pages, settings, audit           └ instruments ──> telemetry ──> /metrics, OTLP
+//! ```
+//!
+//! # Map
+//!
+//! In reading order; what is not here yet has no room yet.
+//!
+//! ```text
+//! main.rs        parse, start telemetry, run one command, flush; no logic
+//! cli.rs         one variant per command; layers of configuration; refusals in one line
+//! config.rs      bounded newtypes; what is allowed is said in one place
+//! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
+//! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context
+//! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
+//! sim/           seeded services: latency distribution, capacity, contention, failure
+//! web/           serve(listener, Router, shutdown): health, limits, problem+json, admin, pages
+//! load/          a closed loop and a burst over HTTP/1.1
+//! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
+//! app/           composes routers, pages and systems; small commands; benchmarks
+//! ```
+//!
+//! # Invariants
+//!
+//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`) -> `load`, `sim`, `web` ->
+//!   `telemetry`, `latency` -> `config`, `shutdown`. A system never names another. A test checks it.
+//! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
+//!   virtual time, and the same seed meets the same services.
+//! - Pure where it decides ([`sim::Station`], buckets, histograms), thin where it acts.
+//! - Everything is bounded, with the unit in the name, and what is refused is counted.
+//! - Conservation: requests `started = completed + cancelled + in_flight`; calls `started = completed +
+//!   failed + cancelled + in_flight`, with orphaned work counted among those that ended. `lab audit`
+//!   asks a running server.
+//! - A name that must agree in several places has one source, or a test.
+//!
+//! Deliberately absent: a clustering layer, HTTP/2 and TLS on the server side (a proxy's work), a
+//! storage room (until a system needs one).
 
 pub mod app;
 pub mod cli;

@@ -36,9 +36,9 @@ struct Landing {
 /// How the visitor stands to the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Visitor {
-    MayChange,
-    MaySignIn,
-    MayLook,
+    Administrator,
+    SignedOut,
+    Elsewhere,
 }
 
 #[derive(Template)]
@@ -65,9 +65,9 @@ async fn show(
     let may_change =
         peer.is_some_and(|axum::Extension(ConnectInfo(peer))| landing.admin.allows(peer, &headers, &uri));
     let visitor = match (may_change, landing.admin.token_required()) {
-        (true, _) => Visitor::MayChange,
-        (false, true) => Visitor::MaySignIn,
-        (false, false) => Visitor::MayLook,
+        (true, _) => Visitor::Administrator,
+        (false, true) => Visitor::SignedOut,
+        (false, false) => Visitor::Elsewhere,
     };
     let mut groups: Vec<(&'static str, Vec<Link>)> = Vec::new();
     for link in landing.links.iter() {

@@ -65,7 +65,7 @@ pub(super) struct Backend {
 #[derive(Debug)]
 enum Kind {
     Simulated(Service),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl Backend {
@@ -73,7 +73,7 @@ impl Backend {
     pub(super) fn new(name: &'static str, spec: Spec, remote: Option<Remote>, metrics: &LabMetrics) -> Self {
         Self {
             kind: match remote {
-                Some(remote) => Kind::Remote(remote),
+                Some(remote) => Kind::Remote(Box::new(remote)),
                 None => Kind::Simulated(Service::start(spec)),
             },
             metrics: metrics.service(name),
