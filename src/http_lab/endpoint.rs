@@ -1,11 +1,11 @@
 //! One endpoint: a strategy with its own services, ledger and instruments, from arrival to answer.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::{
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{Method, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use opentelemetry::{
@@ -54,12 +54,13 @@ pub(super) struct Endpoint {
 /// Serves one request.
 pub(super) async fn handle(
     State(endpoint): State<Arc<Endpoint>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    incoming: axum::extract::Request,
 ) -> Response {
-    let visit = Visit::start(&endpoint, method, &headers);
-    let overrides = match endpoint.overrides(uri.query()) {
+    let visit = Visit::start(&endpoint, &incoming);
+    let overrides = endpoint.overrides(incoming.uri().query());
+    // Its head lies in the connection's read buffer, which can be used again once it is gone.
+    drop(incoming);
+    let overrides = match overrides {
         Ok(overrides) => overrides,
         Err(problem) => return visit.refuse(problem),
     };
@@ -67,20 +68,9 @@ pub(super) async fn handle(
         endpoint.metrics.shed_by_safety_stop.add(1);
         return visit.shed_by_safety_stop();
     };
-    let request = Request {
-        arrived: visit.arrived,
-        number: visit.number,
-        seed: endpoint.shared.seed,
-        settings: endpoint.shared.settings.load_full(),
-        overrides,
-        backends: endpoint.backends.clone(),
-        span: visit.span.clone(),
-        slot: Arc::new(slot),
-        detached: endpoint.shared.detached.clone(),
-        called: Default::default(),
-    };
+    let request = Request::new(&endpoint, &visit, overrides, slot);
     let answer = endpoint.strategy.run(&request).await;
-    let called = [&request.called[0], &request.called[1]].map(|called| called.load(Ordering::Relaxed));
+    let called = request.called();
     visit.answer(&answer, called)
 }
 
@@ -102,20 +92,21 @@ impl Endpoint {
 }
 
 /// A request from arrival to end. Dropped before an answer: the client left.
-struct Visit<'a> {
+pub(super) struct Visit<'a> {
     endpoint: &'a Endpoint,
-    method: Method,
-    arrived: Instant,
-    number: u64,
-    span: Option<(SdkTracer, opentelemetry::Context)>,
+    is_head: bool,
+    pub(super) arrived: Instant,
+    pub(super) number: u64,
+    pub(super) span: Option<opentelemetry::Context>,
     ended: bool,
 }
 
 impl<'a> Visit<'a> {
-    fn start(endpoint: &'a Endpoint, method: Method, headers: &HeaderMap) -> Self {
+    fn start(endpoint: &'a Endpoint, incoming: &axum::extract::Request) -> Self {
+        let method = incoming.method();
         let span = endpoint.shared.tracer.as_ref().map(|tracer| {
             let path = endpoint.strategy.path();
-            let parent = propagation::extract(headers);
+            let parent = propagation::extract(incoming.headers());
             let span = tracer
                 .span_builder(format!("{method} {path}"))
                 .with_kind(SpanKind::Server)
@@ -124,12 +115,12 @@ impl<'a> Visit<'a> {
                     KeyValue::new("http.route", path),
                 ])
                 .start_with_context(tracer, &parent);
-            (tracer.clone(), parent.with_span(span))
+            parent.with_span(span)
         });
         Self {
             number: endpoint.requests.start(),
             endpoint,
-            method,
+            is_head: method == Method::HEAD,
             arrived: Instant::now(),
             span,
             ended: false,
@@ -189,11 +180,11 @@ impl<'a> Visit<'a> {
     }
 
     fn count(&self, status: StatusCode, outcome: Option<Outcome>) {
-        self.endpoint.metrics.count(&self.method, status);
+        self.endpoint.metrics.count(self.is_head, status);
         if let Some(outcome) = outcome {
             self.endpoint.metrics.record(outcome, self.arrived.elapsed());
         }
-        if let Some((_, context)) = &self.span {
+        if let Some(context) = &self.span {
             let span = context.span();
             span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
             if status.is_server_error() || outcome == Some(Outcome::Cancelled) {

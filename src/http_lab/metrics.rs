@@ -123,8 +123,8 @@ pub(super) struct EndpointMetrics {
 
 impl EndpointMetrics {
     /// Counts a request that ended.
-    pub(super) fn count(&self, method: &Method, status: StatusCode) {
-        let method = usize::from(*method == Method::HEAD);
+    pub(super) fn count(&self, is_head: bool, status: StatusCode) {
+        let method = usize::from(is_head);
         if let Some(place) = STATUSES.iter().position(|known| *known == status.as_u16()) {
             self.requests[method][place].add(1);
         }

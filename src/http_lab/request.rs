@@ -14,13 +14,12 @@ use opentelemetry::{
     KeyValue,
     trace::{SpanKind, Status, TraceContextExt as _, Tracer as _},
 };
-use opentelemetry_sdk::trace::SdkTracer;
 use tokio::{task::JoinHandle, time::Instant};
-use tokio_util::task::TaskTracker;
 
 use super::{
     answer::Report,
     backend::{Backend, BackendCall, Backends},
+    endpoint::{Endpoint, Shared, Visit},
     metrics::{CallOutcome, ServiceMetrics},
     settings::{Overrides, Settings},
     slots::Slot,
@@ -35,23 +34,44 @@ pub(super) fn nearest_tick(deadline: Instant) -> Instant {
 
 /// A request in progress.
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) arrived: Instant,
-    /// The request's number within its endpoint, from 0.
-    pub(super) number: u64,
-    pub(super) seed: u64,
-    pub(super) settings: Arc<Settings>,
-    pub(super) overrides: Overrides,
-    pub(super) backends: Arc<Backends>,
-    /// The request's span, if spans go anywhere.
-    pub(super) span: Option<(SdkTracer, opentelemetry::Context)>,
+pub(super) struct Request<'a> {
+    shared: &'a Shared,
+    backends: &'a Backends,
+    settings: Arc<Settings>,
+    overrides: Overrides,
+    arrived: Instant,
+    number: u64,
+    span: Option<&'a opentelemetry::Context>,
     /// Counts towards the process's safety stop until the last of the request's work has ended.
-    pub(super) slot: Arc<Slot>,
-    pub(super) detached: TaskTracker,
-    pub(super) called: [AtomicBool; 2],
+    slot: Arc<Slot>,
+    called: [AtomicBool; 2],
 }
 
-impl Request {
+impl<'a> Request<'a> {
+    pub(super) fn new(
+        endpoint: &'a Endpoint,
+        visit: &'a Visit<'_>,
+        overrides: Overrides,
+        slot: Slot,
+    ) -> Self {
+        Self {
+            shared: &endpoint.shared,
+            backends: &endpoint.backends,
+            settings: endpoint.shared.settings.load_full(),
+            overrides,
+            arrived: visit.arrived,
+            number: visit.number,
+            span: visit.span.as_ref(),
+            slot: Arc::new(slot),
+            called: Default::default(),
+        }
+    }
+
+    /// Whether A and B were called.
+    pub(super) fn called(&self) -> [bool; 2] {
+        [&self.called[0], &self.called[1]].map(|called| called.load(Ordering::Relaxed))
+    }
+
     /// Calls service A. The call is under way at once; drop it to take it back.
     pub(super) fn a(&self) -> Call {
         self.called[0].store(true, Ordering::Relaxed);
@@ -67,13 +87,13 @@ impl Request {
     fn call(&self, backend: &Backend, service: char) -> Call {
         let key = match self.overrides.seed {
             Some(seed) => Key { seed, request: 0, service, attempt: 0 },
-            None => Key { seed: self.seed, request: self.number, service, attempt: 0 },
+            None => Key { seed: self.shared.seed, request: self.number, service, attempt: 0 },
         };
         let latency = match service {
             'B' => self.overrides.b.as_ref().map(super::settings::BriefProfile::profile),
             _ => None,
         };
-        let span = self.span.as_ref().map(|(tracer, parent)| {
+        let span = self.shared.tracer.as_ref().zip(self.span).map(|(tracer, parent)| {
             let span = tracer
                 .span_builder(format!("service {service}"))
                 .with_kind(SpanKind::Client)
@@ -92,7 +112,7 @@ impl Request {
     pub(super) fn spawn(&self, call: Call) -> Detached {
         let handle = call.inner.handle();
         let slot = self.slot.clone();
-        let task = self.detached.spawn(async move {
+        let task = self.shared.detached.spawn(async move {
             let report = call.await;
             drop(slot);
             report

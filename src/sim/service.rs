@@ -96,20 +96,22 @@ impl Service {
     pub fn call(&self, key: Key, latency: Option<&Profile>) -> Call {
         let spec = self.core.spec.load();
         let work = draw(&spec, key, latency);
-        let (answer, awaited) = oneshot::channel();
-        let mut station = self.core.advanced();
+        let mut awaited = None;
+        let make_answer = || {
+            let (answer, receiver) = oneshot::channel();
+            awaited = Some(receiver);
+            answer
+        };
+        let (mut station, now_ns) = self.core.advanced();
         let due_before = station.next_due_ns();
-        let state = match station.arrive(self.core.now_ns(), work, answer) {
-            Admission::Admitted(id) => {
+        let ended = |result| State::Ended(Finished { result, waited: Duration::ZERO });
+        let admission = station.arrive(now_ns, work, make_answer);
+        let state = match (admission, awaited) {
+            (Admission::Admitted(id), Some(awaited)) => {
                 State::Sent { handle: CallHandle { core: self.core.clone(), id }, awaited }
             }
-            Admission::Done(_) => State::Ended(Finished {
-                result: if work.fails { Err(Failure::Failed) } else { Ok(()) },
-                waited: Duration::ZERO,
-            }),
-            Admission::Refused(_) => {
-                State::Ended(Finished { result: Err(Failure::Refused), waited: Duration::ZERO })
-            }
+            (Admission::Done, _) => ended(if work.fails { Err(Failure::Failed) } else { Ok(()) }),
+            (Admission::Refused | Admission::Admitted(_), _) => ended(Err(Failure::Refused)),
         };
         let moved = station.next_due_ns() != due_before;
         drop(station);
@@ -129,13 +131,15 @@ impl Service {
     pub fn change(&self, spec: Spec) {
         let contention = spec.contention;
         self.core.spec.store(Arc::new(spec));
-        self.core.advanced().reshape(self.core.now_ns(), contention);
+        let (mut station, now_ns) = self.core.advanced();
+        station.reshape(now_ns, contention);
+        drop(station);
         self.core.changed.notify_one();
     }
 
     /// The balance sheet now.
     pub fn ledger(&self) -> Ledger {
-        self.core.advanced().ledger()
+        self.core.advanced().0.ledger()
     }
 }
 
@@ -160,13 +164,14 @@ impl Core {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The station, with everything processed that is due by now and its callers woken.
-    fn advanced(&self) -> MutexGuard<'_, Station<oneshot::Sender<Finished>>> {
+    /// The station, with everything processed that is due by now and its callers woken; and now.
+    fn advanced(&self) -> (MutexGuard<'_, Station<oneshot::Sender<Finished>>>, u64) {
         let mut departures = Vec::new();
         let mut station = self.station.lock().unwrap_or_else(PoisonError::into_inner);
-        station.advance(self.now_ns(), &mut departures);
+        let now_ns = self.now_ns();
+        station.advance(now_ns, &mut departures);
         wake(departures);
-        station
+        (station, now_ns)
     }
 }
 
@@ -271,9 +276,9 @@ impl CallHandle {
     }
 
     fn leave(&self, policy: OnCallerGone) {
-        let mut station = self.core.advanced();
+        let (mut station, now_ns) = self.core.advanced();
         let due_before = station.next_due_ns();
-        station.leave(self.core.now_ns(), self.id, policy);
+        station.leave(now_ns, self.id, policy);
         let moved = station.next_due_ns() != due_before;
         drop(station);
         if moved {

@@ -65,14 +65,14 @@ impl Ledger {
 }
 
 /// What became of an arrival.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Admission<T> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
     /// It had nothing to do and found a free server: it is done.
-    Done(T),
+    Done,
     /// It runs or waits under this number.
     Admitted(u64),
     /// The queue is full.
-    Refused(T),
+    Refused,
 }
 
 /// A call that reached its end.
@@ -91,7 +91,7 @@ pub struct Departure<T> {
 #[derive(Debug)]
 struct Job<T> {
     work: Work,
-    payload: Option<T>,
+    payload: T,
     arrived_ns: u64,
     running: Option<Running>,
     gone_ns: Option<u64>,
@@ -137,26 +137,26 @@ impl<T> Station<T> {
     /// If the station has been advanced a little further than `now_ns`, because a completion was
     /// announced at the nearest tick before it, a call that finds a free server starts at its own
     /// time all the same: announcements that are early then make up for those that are late.
-    pub fn arrive(&mut self, now_ns: u64, work: Work, payload: T) -> Admission<T> {
+    ///
+    /// `payload` is made only for a call that stays.
+    pub fn arrive(&mut self, now_ns: u64, work: Work, payload: impl FnOnce() -> T) -> Admission {
         self.pass_time(now_ns);
         let ahead_ns = self.now_ns.saturating_sub(now_ns);
         self.ledger.started += 1;
         let starts = self.running.len() < self.contention.servers();
         if starts && work.work_ns == 0 {
             self.count_end(work.fails);
-            return Admission::Done(payload);
+            return Admission::Done;
         }
         if !starts && self.waiting.len() >= self.contention.queue_capacity() {
             self.ledger.failed += 1;
             self.ledger.refused += 1;
-            return Admission::Refused(payload);
+            return Admission::Refused;
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.jobs.insert(
-            id,
-            Job { work, payload: Some(payload), arrived_ns: now_ns, running: None, gone_ns: None },
-        );
+        self.jobs
+            .insert(id, Job { work, payload: payload(), arrived_ns: now_ns, running: None, gone_ns: None });
         self.ledger.in_flight += 1;
         if starts {
             self.start(id, ahead_ns);
@@ -215,14 +215,12 @@ impl<T> Station<T> {
                     self.ledger.orphaned += 1;
                     self.ledger.orphaned_ns += self.now_ns.saturating_sub(gone_ns.max(since_ns));
                 }
-                if let Some(payload) = job.payload {
-                    departures.push(Departure {
-                        payload,
-                        failed: job.work.fails,
-                        waited_ns: since_ns.saturating_sub(job.arrived_ns),
-                        at_ns: self.now_ns,
-                    });
-                }
+                departures.push(Departure {
+                    payload: job.payload,
+                    failed: job.work.fails,
+                    waited_ns: since_ns.saturating_sub(job.arrived_ns),
+                    at_ns: self.now_ns,
+                });
             }
             self.fill_servers();
         }

@@ -13,7 +13,7 @@ fn run(contention: &str, arrivals: &[(u64, u64)]) -> Vec<(usize, u64, u64)> {
     let mut out = Vec::new();
     for (index, &(at, ms)) in arrivals.iter().enumerate() {
         station.advance(at * MS, &mut out);
-        station.arrive(at * MS, work(ms), index);
+        station.arrive(at * MS, work(ms), || index);
     }
     station.advance(u64::MAX / 4, &mut out);
     assert!(station.ledger().balances());
@@ -53,8 +53,8 @@ fn each_policy_does_with_a_lost_caller_what_it_says() {
     ] {
         let mut station = Station::new("pool:1".parse().expect("a pool"));
         let mut out = Vec::new();
-        station.arrive(0, work(100), ());
-        station.arrive(0, work(30), ());
+        station.arrive(0, work(100), || ());
+        station.arrive(0, work(30), || ());
         station.advance(40 * MS, &mut out);
         station.leave(40 * MS, 0, policy);
         station.leave(40 * MS, 1, policy);
@@ -73,7 +73,7 @@ fn a_new_shape_takes_effect_on_what_is_there() {
     let mut station = Station::new("pool:1".parse().expect("a pool"));
     let mut out = Vec::new();
     for payload in 0..4 {
-        station.arrive(0, work(100), payload);
+        station.arrive(0, work(100), || payload);
     }
     station.reshape(50 * MS, "pool:4".parse().expect("a pool"));
     station.advance(150 * MS, &mut out);
@@ -111,9 +111,9 @@ proptest! {
             station.advance(now, &mut out);
             match step {
                 Step::Arrive { ms, fails } => {
-                    match station.arrive(now, Work { work_ns: ms * MS, fails }, payload) {
+                    match station.arrive(now, Work { work_ns: ms * MS, fails }, || payload) {
                         Admission::Admitted(id) => last_id = id,
-                        Admission::Done(_) | Admission::Refused(_) => at_once += 1,
+                        Admission::Done | Admission::Refused => at_once += 1,
                     }
                     payload += 1;
                 }
@@ -150,7 +150,7 @@ proptest! {
             for now in 0..10_000 {
                 station.advance(now * MS, &mut out);
                 while let Some((index, &(_, ms))) = next.next_if(|(_, arrival)| arrival.0 == now) {
-                    station.arrive(now * MS, work(ms), index);
+                    station.arrive(now * MS, work(ms), || index);
                 }
             }
             let often: Vec<_> = out

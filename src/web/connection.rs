@@ -7,12 +7,13 @@
 //! answered. A request whose head is not complete by then may go unanswered.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,12 @@ impl Connections {
             ended = connection.as_mut() => return report(ended),
             () = self.shutdown.intake_closed().cancelled() => {}
         }
+        // Boxed, so that a connection does not carry its size before it stops.
+        Box::pin(self.stop(connection)).await;
+    }
+
+    /// Lets a connection end, or cuts it.
+    async fn stop<C: GracefulConnection<Error = hyper::Error>>(&self, mut connection: Pin<&mut C>) {
         let mut cut = pin!(self.cut.cancelled());
         tokio::select! {
             biased;

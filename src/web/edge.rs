@@ -44,11 +44,19 @@ impl Edge {
         request: Request<Incoming>,
     ) -> Result<Response, Infallible> {
         let (mut parts, body) = request.into_parts();
-        let mut response = match self.read(body).await {
+        // What few requests need is boxed, so that the others do not carry its size while they wait.
+        let body = match body.is_end_stream() {
+            true => Ok(Body::empty()),
+            false => Box::pin(self.read(body)).await,
+        };
+        let mut response = match body {
             Ok(body) => {
                 parts.extensions.insert(ConnectInfo(peer));
-                let answer = self.app.clone().oneshot(Request::from_parts(parts, body));
-                with_problem(answer.await?).await
+                let response = self.app.clone().oneshot(Request::from_parts(parts, body)).await?;
+                match is_bare_error(&response) {
+                    true => Box::pin(with_problem(response)).await,
+                    false => response,
+                }
             }
             Err(problem) => closing(problem),
         };
@@ -59,9 +67,6 @@ impl Edge {
     }
 
     async fn read(&self, body: Incoming) -> Result<Body, Problem> {
-        if body.is_end_stream() {
-            return Ok(Body::empty());
-        }
         let limit_bytes = self.body_limit_bytes;
         if body.size_hint().lower() > limit_bytes as u64 {
             return Err(too_large(limit_bytes));
@@ -99,15 +104,17 @@ impl ResponseForPanic for Panicked {
     }
 }
 
-/// Turns any error that is neither a problem yet nor a page into one. Headers (`Allow`, `Retry-After`)
-/// stay, and short plain text becomes the `detail`.
-async fn with_problem(response: Response) -> Response {
+/// Whether a response is an error that is neither a problem yet nor a page.
+fn is_bare_error(response: &Response) -> bool {
     let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || is_final(response.headers()) {
-        return response;
-    }
+    (status.is_client_error() || status.is_server_error()) && !is_final(response.headers())
+}
+
+/// Turns a bare error into a problem. Headers (`Allow`, `Retry-After`) stay, and short plain text becomes
+/// the `detail`.
+async fn with_problem(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let mut problem = Problem::of(status);
+    let mut problem = Problem::of(parts.status);
     if let Some(detail) = plain_text(&parts, body).await {
         problem = problem.detail(detail);
     }

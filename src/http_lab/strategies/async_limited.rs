@@ -24,7 +24,7 @@ impl Strategy for Limited {
         "A and B in parallel, B behind a semaphore; shed after a bounded wait"
     }
 
-    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+    fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a> {
         Box::pin(async move {
             let mut a = None;
             let call_a = async {

@@ -20,7 +20,7 @@ impl Strategy for Deadline {
         "A and B in parallel under one deadline; both are cancelled when it expires"
     }
 
-    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+    fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a> {
         Box::pin(async move {
             let (mut a, mut b) = (None, None);
             let both = async {

@@ -20,7 +20,7 @@ impl Strategy for Unbounded {
         "A and B on spawned tasks, unbounded; they run on when the client leaves"
     }
 
-    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+    fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a> {
         Box::pin(async move {
             let a = request.spawn(request.a());
             let b = request.spawn(request.b());

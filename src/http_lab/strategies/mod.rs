@@ -21,7 +21,7 @@ pub(super) trait Strategy: Send + Sync + std::fmt::Debug {
     fn about(&self) -> &'static str;
 
     /// Serves one request. Dropped when the client leaves.
-    fn run<'a>(&'a self, request: &'a Request) -> Running<'a>;
+    fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a>;
 
     /// The settings have changed.
     fn apply(&self, _settings: &Settings) {}

@@ -18,7 +18,7 @@ impl Strategy for Sequential {
         "A, then B"
     }
 
-    fn run<'a>(&'a self, request: &'a Request) -> Running<'a> {
+    fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a> {
         Box::pin(async move {
             let a = request.a().await;
             let b = request.b().await;
