@@ -416,3 +416,62 @@ fn every_dependency_has_a_licence_that_is_allowed() {
     }
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
+
+/// The first cells of a README table's rows, code marks taken off: (first, second).
+fn rows(readme: &str, header: &str) -> Vec<(String, String)> {
+    let cell = |text: Option<&str>| text.unwrap_or_default().trim().trim_matches('`').to_owned();
+    readme
+        .lines()
+        .skip_while(|line| !line.starts_with(header))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let mut cells = line.trim_matches('|').split('|');
+            (cell(cells.next()), cell(cells.next()))
+        })
+        .collect()
+}
+
+#[test]
+fn the_readme_lists_every_variable_with_its_default() {
+    let (_, printed, _) = crate::support::run(&["config", "--json"], &[]);
+    let settings: Vec<serde_json::Value> = serde_json::from_str(&printed).expect("JSON");
+    let in_force: Vec<(String, String)> = settings
+        .iter()
+        .filter(|setting| setting["name"] != "LAB_CONFIG")
+        .map(|setting| {
+            let text = |key: &str| setting[key].as_str().unwrap_or("(unset)").to_owned();
+            (text("name"), text("value"))
+        })
+        .collect();
+    assert_eq!(rows(&read(Path::new("README.md")), "| variable | default |"), in_force);
+}
+
+#[test]
+fn the_readme_lists_every_metric_with_its_labels() {
+    let listed: BTreeSet<(String, BTreeSet<String>)> =
+        rows(&read(Path::new("README.md")), "| metric | labels |")
+            .into_iter()
+            .map(|(name, labels)| {
+                let labels =
+                    labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
+                (name, labels)
+            })
+            .collect();
+    let recorded: BTreeSet<(String, BTreeSet<String>)> = crate::telemetry::METRICS
+        .iter()
+        .map(|(name, labels)| ((*name).to_owned(), labels.split_whitespace().map(str::to_owned).collect()))
+        .collect();
+    assert_eq!(listed, recorded);
+}
+
+#[test]
+fn the_readme_shows_every_endpoint() {
+    let readme = read(Path::new("README.md"));
+    let shown: Vec<String> =
+        rows(&readme, "| endpoint | what it does |").into_iter().map(|(endpoint, _)| endpoint).collect();
+    assert_eq!(shown, ["/sync", "/async", "/async-limited", "/async-timeout"]);
+    for endpoint in shown {
+        assert!(readme.contains(&format!("$ curl -s localhost:8080{endpoint}\n{{")), "{endpoint}");
+    }
+}

@@ -21,7 +21,7 @@ use crate::support::{PATIENCE, Server, get, send};
 
 /// Every metric by the name that Prometheus shows, with its labels: the one list that the README,
 /// the dashboards and the rules are held against.
-const METRICS: &[(&str, &str)] = &[
+pub(crate) const METRICS: &[(&str, &str)] = &[
     ("http_inflight", "endpoint"),
     ("http_request_duration_ms", "endpoint outcome"),
     ("http_requests_total", "endpoint method status"),
