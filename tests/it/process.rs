@@ -188,7 +188,7 @@ async fn a_drain_names_its_stragglers_and_a_second_signal_ends_it() {
         }
         let (status, rest) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
         assert_eq!(status.code(), Some(code), "{rest}");
-        assert!(rest.contains("left behind: 1 on /sync, 1 connections"), "{rest}");
+        assert!(rest.contains("left behind: 1 on /sync, "), "{rest}");
     }
 }
 
@@ -229,16 +229,27 @@ async fn what_is_too_large_too_slow_or_not_http_is_refused() {
     let closed = tokio::time::timeout(PATIENCE, slow.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "a head that never ends must not hold a connection");
     assert_eq!(get(addr, "/sync").await.status, 200);
-    // An endless head is cut off.
+    // An endless head is cut off, long before its end.
     let mut endless = TcpStream::connect(addr).await.expect("connected");
-    let writing = async {
-        endless.write_all(b"GET / HTTP/1.1\r\n").await?;
-        for number in 0..100_000_u32 {
-            endless.write_all(format!("x-{number}: {number}\r\n").as_bytes()).await?;
+    let (mut reading, mut writing) = endless.split();
+    let feeding = async {
+        let begun = writing.write_all(b"GET / HTTP/1.1\r\n").await;
+        let mut fed = begun;
+        while fed.is_ok() {
+            fed = writing.write_all(b"x-more: and more\r\n").await;
         }
-        std::io::Result::Ok(())
+        fed
     };
-    assert!(tokio::time::timeout(PATIENCE, writing).await.expect("in time").is_err());
+    let mut raw = Vec::new();
+    let cut_off = async {
+        tokio::select! {
+            fed = feeding => assert!(fed.is_err()),
+            // The answer, if the reset does not overtake it.
+            _ = reading.read_to_end(&mut raw) => {}
+        }
+    };
+    tokio::time::timeout(PATIENCE, cut_off).await.expect("in time");
+    assert!(raw.is_empty() || raw.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&raw));
     // Not HTTP at all.
     let mut noise = TcpStream::connect(addr).await.expect("connected");
     noise.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n").await.expect("sent");
