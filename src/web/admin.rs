@@ -60,7 +60,7 @@ impl Admin {
         self.check(Some(peer), headers, uri, Instant::now()).is_ok()
     }
 
-    /// Puts every route of `router` under the rule. The peer is what [`serve`](super::serve) says it is;
+    /// Puts every route of `router` under the rule. The peer is what [`serve`](super::serve()) says it is;
     /// without one, nobody counts as loopback.
     pub fn guard(&self, router: Router) -> Router {
         router.layer(from_fn_with_state(self.clone(), guard))

@@ -7,7 +7,7 @@
 //!             '- connection cap, descriptor outages, stop along the data's path
 //! ```
 //!
-//! [`serve`] runs its own accept loop rather than axum's: it owns the cap and the stop, and a request in
+//! [`serve()`] runs its own accept loop rather than axum's: it owns the cap and the stop, and a request in
 //! flight holds less memory. The app hands in a [`Router`](axum::Router) and gets back a
 //! [`Drained`]. Around it stand the parts an app composes: [`Health`], [`Admin`], [`Page`],
 //! [`assets`], [`openapi()`], [`Metrics`], and the extractors [`Json`] and [`Query`].
