@@ -5,5 +5,6 @@ mod house;
 mod http_lab;
 mod process;
 mod services;
+mod stack;
 mod support;
 mod telemetry;

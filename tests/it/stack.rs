@@ -1,0 +1,232 @@
+//! The stack's files agree with the program and with each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use serde_json::Value;
+
+use crate::telemetry::METRICS;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn dashboards() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/dashboards");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("dashboards") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let json = serde_json::from_str(&read(&format!("grafana/dashboards/{name}"))).expect("JSON");
+        found.push((name, json));
+    }
+    assert!(found.len() >= 2);
+    found
+}
+
+/// Every string under a key, however deep.
+fn strings<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == key => found.push(text),
+                    _ => strings(member, key, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| strings(item, key, found)),
+        _ => {}
+    }
+}
+
+/// Names in an expression that could be metrics: not functions, keywords, labels or texts.
+fn metrics_in(expression: &str) -> BTreeSet<String> {
+    const WORDS: [&str; 13] = [
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "and",
+        "or",
+        "unless",
+        "offset",
+        "bool",
+        "sum",
+        "group_left",
+        "le",
+        "Inf",
+    ];
+    let mut found = BTreeSet::new();
+    let characters: Vec<char> = expression.chars().collect();
+    let (mut at, mut braces, mut in_text, mut labels) = (0, 0, false, 0);
+    while at < characters.len() {
+        let character = characters[at];
+        if in_text {
+            in_text = character != '"';
+            at += 1;
+            continue;
+        }
+        match character {
+            '"' => in_text = true,
+            '{' | '[' => braces += 1,
+            '}' | ']' => braces -= 1,
+            ')' if labels > 0 => labels -= 1,
+            _ => {}
+        }
+        if braces == 0 && (character.is_ascii_alphabetic() || character == '_') {
+            let start = at;
+            while at < characters.len()
+                && (characters[at].is_ascii_alphanumeric() || "_:".contains(characters[at]))
+            {
+                at += 1;
+            }
+            let word: String = characters[start..at].iter().collect();
+            let rest: String = characters[at..].iter().collect::<String>().trim_start().to_owned();
+            if ["by", "without", "on", "ignoring"].contains(&word.as_str()) {
+                labels = 1;
+            } else if labels == 0 && !rest.starts_with('(') && !WORDS.contains(&word.as_str()) {
+                let after_digit = start > 0 && characters[start - 1].is_ascii_digit();
+                if !after_digit {
+                    found.insert(word);
+                }
+            }
+            continue;
+        }
+        at += 1;
+    }
+    found
+}
+
+#[test]
+fn metrics_are_found_in_an_expression() {
+    let expression = r#"sum by (endpoint, le) (rate(a_bucket{outcome=~"ok|x",le!="+Inf"}[30s])) or b:c:d > 1.5 * e offset 1m and on (f) g"#;
+    let found: Vec<String> = metrics_in(expression).into_iter().collect();
+    assert_eq!(found, ["a_bucket", "b:c:d", "e", "g"]);
+}
+
+/// `record: NAME` and `expr: TEXT` of a rules file, folded lines joined.
+fn rules(path: &str) -> (BTreeSet<String>, Vec<String>) {
+    let text = read(path);
+    let (mut records, mut expressions) = (BTreeSet::new(), Vec::new());
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let trimmed = line.trim().trim_start_matches("- ");
+        if let Some(name) = trimmed.strip_prefix("record: ") {
+            records.insert(name.to_owned());
+        } else if let Some(first) = trimmed.strip_prefix("expr: ") {
+            let mut expression = first.trim_start_matches(">-").to_owned();
+            let indent = line.len() - line.trim_start().len();
+            while let Some(more) = lines.next_if(|next| next.len() - next.trim_start().len() > indent) {
+                expression = format!("{expression} {}", more.trim());
+            }
+            expressions.push(expression);
+        }
+    }
+    (records, expressions)
+}
+
+/// A histogram's series are known by its name.
+fn base(name: &str) -> &str {
+    let known = |name: &str| METRICS.iter().any(|(metric, _)| *metric == name);
+    ["_bucket", "_sum", "_count"]
+        .iter()
+        .filter_map(|suffix| name.strip_suffix(suffix))
+        .find(|base| known(base))
+        .unwrap_or(name)
+}
+
+#[test]
+fn dashboards_and_rules_name_only_metrics_that_exist_and_every_metric_is_shown() {
+    let (recorded, mut in_rules) = rules("prometheus/rules/recording.yml");
+    in_rules.extend(rules("prometheus/rules/alerts.yml").1);
+    assert!(in_rules.len() > 10);
+    let exists = |name: &str| {
+        METRICS.iter().any(|(metric, _)| *metric == base(name))
+            || recorded.contains(name)
+            || ["up", "scrape_duration_seconds"].contains(&name)
+    };
+    let mut unknown = BTreeSet::new();
+    let mut shown = BTreeSet::new();
+    for expression in &in_rules {
+        unknown.extend(metrics_in(expression).into_iter().filter(|name| !exists(name)));
+    }
+    for (_, dashboard) in dashboards() {
+        let mut expressions = Vec::new();
+        strings(&dashboard, "expr", &mut expressions);
+        for expression in expressions {
+            for name in metrics_in(expression) {
+                if !exists(&name) {
+                    unknown.insert(name.clone());
+                }
+                shown.insert(base(&name).to_owned());
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let hidden: Vec<_> =
+        METRICS.iter().map(|(name, _)| *name).filter(|name| !shown.contains(*name)).collect();
+    assert!(hidden.is_empty(), "no panel shows {hidden:?}");
+}
+
+#[test]
+fn dashboards_are_whole() {
+    let provisioned = read("grafana/provisioning/datasources/datasources.yaml");
+    for (name, dashboard) in dashboards() {
+        let panels = dashboard["panels"].as_array().expect("panels");
+        let mut ids = BTreeMap::<i64, usize>::new();
+        for panel in panels {
+            *ids.entry(panel["id"].as_i64().expect("an id")).or_default() += 1;
+            let kind = panel["type"].as_str().expect("a type");
+            if kind != "row" && kind != "text" {
+                let about = panel["description"].as_str().unwrap_or_default();
+                assert!(about.len() > 10, "{name}: {} does not say how to read it", panel["title"]);
+                assert!(!panel["targets"].as_array().expect("targets").is_empty());
+            }
+        }
+        assert!(ids.values().all(|count| *count == 1), "{name}: {ids:?}");
+        let mut sources = Vec::new();
+        for panel in panels {
+            strings(&panel["datasource"], "uid", &mut sources);
+        }
+        assert!(
+            sources.iter().all(|uid| provisioned.contains(&format!("uid: {uid}\n"))),
+            "{name}: {sources:?}"
+        );
+    }
+    let text = read("grafana/dashboards/http-lab.json");
+    for lesson in ["only load", "is saturation", "is queueing", "back-pressure only while", "did not fall"] {
+        assert!(text.contains(lesson), "{lesson:?} is not taught");
+    }
+}
+
+#[test]
+fn compose_passes_on_only_variables_that_exist() {
+    let compose = read("docker-compose.yml");
+    let (_, printed, _) = crate::support::run(&["config", "--json"], &[]);
+    let standard = ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "RUST_LOG"];
+    let app = compose
+        .split("\n  app:\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n    deploy:").next())
+        .expect("the app");
+    let mut passed = 0;
+    for line in app.lines().filter_map(|line| line.strip_prefix("      ")) {
+        let Some((name, _)) = line.split_once(": ") else {
+            continue;
+        };
+        if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+            let known = printed.contains(&format!("\"{name}\"")) || standard.contains(&name);
+            assert!(known, "{name} is no setting");
+            passed += 1;
+        }
+    }
+    assert!(passed > 15, "{passed}");
+    for line in compose.lines().filter(|line| line.contains("ports:")) {
+        let published = line.split('[').nth(1).expect("a list");
+        assert!(published.split(',').all(|port| port.trim().starts_with("\"127.0.0.1:")), "{line}");
+    }
+}
