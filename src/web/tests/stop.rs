@@ -25,6 +25,7 @@ fn work(books: &Books) -> Router {
     let started = Arc::clone(&books.started);
     let handler = async move || {
         started.fetch_add(1, Ordering::Relaxed);
+        // What the handler stands for takes time.
         tokio::time::sleep(Duration::from_millis(2)).await;
         "x".repeat(10_000)
     };
