@@ -63,9 +63,7 @@ pub(crate) fn code(source: &str) -> String {
 fn is_in_name(text: &[char], at: usize) -> bool {
     let in_word = |at: usize| text.get(at).is_some_and(|c| c.is_alphanumeric() || *c == '_');
     match at.checked_sub(1) {
-        Some(before) if matches!(text[before], 'b' | 'c') => {
-            before.checked_sub(1).is_some_and(|before| in_word(before))
-        }
+        Some(before) if matches!(text[before], 'b' | 'c') => before.checked_sub(1).is_some_and(in_word),
         Some(before) => in_word(before),
         None => false,
     }
