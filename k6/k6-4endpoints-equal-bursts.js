@@ -32,15 +32,15 @@ const SUMMARY_JSON = __ENV.SUMMARY_JSON || ''; // a file for the summary's figur
 // (A takes 50-150 ms, B 300-1200 ms and fails in 5% of calls, the limit is 32, the deadline 1 s):
 const DESIGN = {
   // A, then B: 1350 ms at the most, so all but the 5% that fail are good, in a burst too, because a service that
-  // only sleeps is not hurt by concurrency.
+  // only sleeps is not hurt by concurrency. Ten points are left for chance and a machine that is busy otherwise.
   '/sync': {
-    steady: { good: 0.9, most: { 502: 0.1 } },
-    burst: { good: 0.9, most: { 502: 0.1 } },
+    steady: { good: 0.85, most: { 502: 0.1 } },
+    burst: { good: 0.85, most: { 502: 0.1 } },
   },
   // A and B side by side: 1200 ms at the most; the rest as above.
   '/async': {
-    steady: { good: 0.9, most: { 502: 0.1 } },
-    burst: { good: 0.9, most: { 502: 0.1 } },
+    steady: { good: 0.85, most: { 502: 0.1 } },
+    burst: { good: 0.85, most: { 502: 0.1 } },
   },
   // 32 calls of 0.75 s carry 42.7/s: 30/s pass at once (95% good), but the first seconds after a burst work off
   // its queue, late or shed. Of a burst's 90/s at least the half must be shed; what is let through has waited for
