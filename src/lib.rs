@@ -25,6 +25,7 @@
 //! web/           serve(listener, Router, shutdown): health, limits, problem+json, admin, pages
 //! load/          a closed loop and a burst over HTTP/1.1
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
+//! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
 //! app/           composes routers, pages and systems; small commands; benchmarks
 //! ```
 //!
@@ -50,6 +51,7 @@ pub mod config;
 pub mod http_lab;
 pub mod latency;
 pub mod load;
+pub mod pipeline;
 pub mod shutdown;
 pub mod sim;
 pub mod telemetry;

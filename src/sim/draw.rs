@@ -14,6 +14,8 @@ pub enum Purpose {
     Latency = 1,
     /// Whether the call fails.
     Failure = 2,
+    /// Where in its range a wait lies.
+    Jitter = 3,
 }
 
 /// Names one call of one request.

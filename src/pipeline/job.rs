@@ -1,0 +1,37 @@
+//! One job, from arrival to end.
+
+use tokio::time::Instant;
+
+/// Why an attempt, or a job for good, failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum JobError {
+    /// The simulated work drew a failure.
+    #[error("simulated worker failure")]
+    Simulated,
+}
+
+/// A job on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    /// Its number, from 1, never given twice.
+    pub(super) id: u64,
+    /// How many attempts have failed.
+    pub(super) failed_attempts: u32,
+    /// When it was meant to arrive, which is before it was handed in if the queue was full.
+    pub(super) offered_at: Instant,
+    /// Since when it could have been taken.
+    pub(super) ready_at: Instant,
+}
+
+/// A job that ended, on its way to the collector.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// The job as it was when it ended.
+    pub(super) job: Job,
+    /// The worker that ended it.
+    pub(super) worker: u64,
+    /// When.
+    pub(super) at: Instant,
+    /// How.
+    pub(super) outcome: Result<(), JobError>,
+}
