@@ -128,7 +128,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         .map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
     let cli =
         Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
-    let in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
+    let mut in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
+    if matches!(cli.command, Some(Task::Config(_))) {
+        others(&Cli::command(), &file, &dotenv, &mut in_force);
+    }
     Ok(Parsed { cli, in_force })
 }
 
@@ -365,6 +368,35 @@ fn in_force(
         });
     }
     settings
+}
+
+/// Adds the settings that only other commands take, as those commands would find them.
+fn others(
+    command: &Command,
+    file: &BTreeMap<String, String>,
+    dotenv: &[String],
+    settings: &mut Vec<InForce>,
+) {
+    for argument in command.get_arguments() {
+        let Some(name) = argument.get_env().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if settings.iter().any(|setting| setting.name == name) {
+            continue;
+        }
+        let set = std::env::var(name).ok().filter(|value| !value.is_empty());
+        let default =
+            || argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
+        let (value, source) = match (set, file.get(name)) {
+            (Some(value), _) if dotenv.iter().any(|known| known == name) => (Some(value), ".env"),
+            (Some(value), _) => (Some(value), "environment"),
+            (None, Some(value)) => (Some(value.clone()), "file"),
+            (None, None) => (default(), "default"),
+        };
+        let value = value.map(|value| if SECRETS.contains(&name) { "(hidden)".to_owned() } else { value });
+        settings.push(InForce { name: name.to_owned(), value, source });
+    }
+    command.get_subcommands().for_each(|subcommand| others(subcommand, file, dotenv, settings));
 }
 
 /// Prints the settings in force.

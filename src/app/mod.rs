@@ -127,12 +127,19 @@ pub struct ServerArgs {
     /// milliseconds
     #[arg(long, env = "LAB_UNREADY_MS", default_value = "1000", value_name = UnreadyMs::ALLOWED)]
     pub unready_ms: UnreadyMs,
-    /// After a stop signal: how long the whole stop may take, in milliseconds
-    #[arg(long, env = "LAB_DRAIN_MS", default_value = "30000", value_name = DrainMs::ALLOWED)]
-    pub drain_ms: DrainMs,
     /// The token that changes settings; unset: only this machine may change them
     #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = "a text that is not empty")]
     pub admin_token: Option<Secret>,
+}
+
+/// How long a server's stop may take. Commands that drain to zero by design have no bound of their own.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Server")]
+pub struct DrainArgs {
+    /// After a stop signal: how long the whole stop may take, in milliseconds
+    #[arg(long, env = "LAB_DRAIN_MS", default_value = "30000", value_name = DrainMs::ALLOWED)]
+    pub drain_ms: DrainMs,
 }
 
 /// What `lab serve` takes.
@@ -145,6 +152,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub drain: DrainArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub lab: http_lab::Config,
@@ -175,6 +185,9 @@ pub struct ServiceArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub drain: DrainArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub telemetry: telemetry::Config,

@@ -1,6 +1,6 @@
 //! The lab as a server: its systems' routers behind one door.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::get};
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    let shutdown = args.server.shutdown();
+    let shutdown = args.server.shutdown(Some(args.drain.drain_ms));
     let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown));
     let metrics = Metrics::new(&telemetry.meter());
     let router = router(&lab, &args, &telemetry, &metrics, &shutdown)?;
@@ -92,10 +92,11 @@ impl ServeArgs {
 }
 
 impl ServerArgs {
-    pub(super) fn shutdown(&self) -> Shutdown {
+    /// The stop of a server; without `drain_ms` it takes the time it takes.
+    pub(super) fn shutdown(&self, drain_ms: Option<super::DrainMs>) -> Shutdown {
         Shutdown::new(
-            Some(std::time::Duration::from_millis(self.drain_ms.get())),
-            std::time::Duration::from_millis(self.unready_ms.get()),
+            drain_ms.map(|ms| Duration::from_millis(ms.get())),
+            Duration::from_millis(self.unready_ms.get()),
         )
     }
 
