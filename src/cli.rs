@@ -10,20 +10,24 @@
 //! says what such a type allows stands in the derive as the value's name, from where it goes into
 //! `--help` and into every refusal.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::Path,
+};
 
 use clap::{
     Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, error::ErrorKind,
     parser::ValueSource,
 };
 
-use crate::{app, config::Invalid};
+use crate::{app, config::Invalid, pipeline};
 
 /// The lab's command line.
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, about, long_about = LONG_ABOUT, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// Read settings from this TOML file; its keys are the variables' names in lower case
+    /// Read settings from this file: TOML, its keys the variables' names in lower case; or the pipeline's YAML
     #[arg(long, env = "LAB_CONFIG", global = true, value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
     /// What to do; without a command: the lab with all its systems
@@ -32,6 +36,9 @@ pub struct Cli {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub serve: app::ServeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pipeline: app::pipeline::InLab,
 }
 
 const LONG_ABOUT: &str = "A concurrency lab: how should a service treat a slow dependency? Measured, not guessed.\n\n\
@@ -44,6 +51,8 @@ pub enum Task {
     Serve(app::ServeArgs),
     /// Serve a simulated service as a process of its own
     Service(app::ServiceArgs),
+    /// Run the auto-scaling pipeline
+    Pipeline(app::pipeline::Args),
     /// Print the settings in force and where each came from
     Config(ConfigArgs),
     /// Print a running system's balance sheet; exit 1 if it does not balance
@@ -54,6 +63,17 @@ pub enum Task {
     Bench(app::bench::Args),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
+}
+
+impl Cli {
+    /// What the values of the command that was named allow together.
+    fn check(&self) -> Result<(), pipeline::Crossed> {
+        match &self.command {
+            None => self.pipeline.0.clone().settings().map(|_| ()),
+            Some(Task::Pipeline(args)) => args.check(),
+            Some(_) => Ok(()),
+        }
+    }
 }
 
 /// What `lab config` takes: the server's flags, and how to print.
@@ -129,6 +149,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let cli =
         Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
     let mut in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
+    cli.check().map_err(|crossed| Stop::Refuse(crossed_refusal(&crossed, &in_force)))?;
     if matches!(cli.command, Some(Task::Config(_))) {
         others(&Cli::command(), &file, &dotenv, &mut in_force);
     }
@@ -190,10 +211,13 @@ fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>,
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("LAB_CONFIG: {name:?} cannot be read: {error}", name = name.to_string()))?;
+    let known = variables(command);
+    if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
+        return read_yaml(&name.to_string(), &text, &known);
+    }
     let table: toml::Table = text
         .parse()
         .map_err(|error: toml::de::Error| format!("LAB_CONFIG: {name} is not TOML: {}", error.message()))?;
-    let known = variables(command);
     let mut values = BTreeMap::new();
     for (key, value) in table {
         let variable = key.to_uppercase();
@@ -214,6 +238,22 @@ fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>,
         values.insert(variable, text);
     }
     Ok(values)
+}
+
+/// Reads a file of the pipeline's form: `pipeline:` with its keys.
+fn read_yaml(name: &str, text: &str, known: &[String]) -> Result<BTreeMap<String, String>, String> {
+    let values = pipeline::config::read_yaml(text).map_err(|error| format!("LAB_CONFIG: {name}: {error}"))?;
+    let stranger = values.iter().find(|(variable, _)| !known.contains(variable));
+    let Some((variable, value)) = stranger else {
+        return Ok(values);
+    };
+    let key = |variable: &str| variable.trim_start_matches("PIPELINE_").to_lowercase();
+    let keys: BTreeSet<String> =
+        known.iter().filter(|name| name.starts_with("PIPELINE_")).map(|name| key(name)).collect();
+    let keys: Vec<String> = keys.into_iter().collect();
+    let invalid =
+        Invalid::new(format!("{}: {value}", key(variable)), format!("keys are seed, {}", keys.join(", ")));
+    Err(format!("LAB_CONFIG: {name}: {invalid}"))
 }
 
 /// The names of all variables that any command takes.
@@ -322,6 +362,19 @@ fn refusal(
         format!("{:?}", Invalid::new(value, "").value)
     };
     Some(format!("{name} (--{long}, {source}): {shown} is not allowed: {allowed}"))
+}
+
+/// The same for a value that another value does not allow.
+fn crossed_refusal(crossed: &pipeline::Crossed, in_force: &[InForce]) -> String {
+    let name = crossed.variable;
+    let source = match in_force.iter().find(|setting| setting.name == name).map(|setting| setting.source) {
+        Some("flag") => "from the flag",
+        Some(".env") => "from .env",
+        Some("environment") => "from the environment",
+        Some("file") => "from the file",
+        _ => "by default",
+    };
+    format!("{name} ({source}): {}", crossed.invalid)
 }
 
 fn find<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use lab::{
     app::{self, Ending},
-    cli::{self, Stop, Task},
+    cli::{self, InForce, Stop, Task},
     telemetry::{self, Telemetry},
 };
 
@@ -22,19 +22,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let task = parsed.cli.command.unwrap_or(Task::Serve(parsed.cli.serve));
-    let ending = match task {
-        Task::Serve(args) => {
-            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, telemetry)))
+    let (serve, pipeline) = (parsed.cli.serve, parsed.cli.pipeline);
+    let ending = match parsed.cli.command {
+        None => {
+            let telemetry = serve.telemetry.clone();
+            with_telemetry(&telemetry, |telemetry| run(app::serve(serve, Some(pipeline), telemetry)))
         }
-        Task::Service(args) => {
-            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
-        }
-        Task::Config(args) => cli::print_config(&parsed.in_force, args.json),
-        Task::Audit(args) => run(async move { app::audit::run(&args).await }),
-        Task::Health(args) => run(async move { app::health::run(&args).await }),
-        Task::Bench(args) => run(app::run_bench(args)),
-        Task::Completions(args) => cli::print_completions(args.shell),
+        Some(task) => perform(task, &parsed.in_force),
     };
     match ending {
         Ok(ending) => ExitCode::from(ending.code()),
@@ -42,6 +36,28 @@ fn main() -> ExitCode {
             eprintln!("lab: {error:#}");
             ExitCode::from(Ending::Failed.code())
         }
+    }
+}
+
+fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
+    match task {
+        Task::Serve(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, None, telemetry)))
+        }
+        Task::Service(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
+        }
+        Task::Pipeline(args) => match args.virtual_time {
+            Some(length) => app::pipeline::run_in_virtual_time(&args, length),
+            None => {
+                with_telemetry(&args.telemetry.clone(), |telemetry| run(app::pipeline::run(args, telemetry)))
+            }
+        },
+        Task::Config(args) => cli::print_config(in_force, args.json),
+        Task::Audit(args) => run(async move { app::audit::run(&args).await }),
+        Task::Health(args) => run(async move { app::health::run(&args).await }),
+        Task::Bench(args) => run(app::run_bench(args)),
+        Task::Completions(args) => cli::print_completions(args.shell),
     }
 }
 

@@ -4,51 +4,76 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::get};
+use utoipa::OpenApi as _;
 
 use super::{
     Ending, ServeArgs, ServerArgs,
     landing::{self, Link},
+    pipeline,
 };
 use crate::{
     http_lab::{self, HttpLab},
+    pipeline::{PipelineApi, Service},
     shutdown::Shutdown,
     telemetry::Telemetry,
     web::{self, Admin, Drained, Health, Limits, Metrics},
 };
 
-/// Serves the lab until it is told to stop, and drains.
+/// Serves the HTTP lab, and with its settings the pipeline beside it, until it is told to stop, and drains.
 ///
 /// # Errors
 /// When the address cannot be taken, or the process cannot hear signals.
-pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
+pub async fn serve(
+    args: ServeArgs,
+    pipeline: Option<pipeline::InLab>,
+    telemetry: Telemetry,
+) -> anyhow::Result<Ending> {
     let shutdown = args.server.shutdown(Some(args.drain.drain_ms));
     let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown));
     let metrics = Metrics::new(&telemetry.meter());
-    let router = router(&lab, &args, &telemetry, &metrics, &shutdown)?;
+    let pipeline = match pipeline {
+        Some(config) => Some(config.start(&args, &telemetry, &shutdown)?),
+        None => None,
+    };
+    let router = router(&lab, pipeline.as_ref(), &args, &telemetry, &metrics, &shutdown)?;
     let drained = args.server.run(args.addr, router, &telemetry, &metrics, &shutdown).await?;
-    let stragglers =
-        || lab.in_flight().iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}")).collect();
+    let stragglers = || {
+        let requests = lab.in_flight();
+        let mut left: Vec<String> =
+            requests.iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}")).collect();
+        left.extend(pipeline.as_ref().map(pipeline::stragglers));
+        left
+    };
     Ok(report(drained, &shutdown, stragglers).await)
 }
 
 /// Everything the server answers.
 pub(super) fn router(
     lab: &HttpLab,
+    pipeline: Option<&Service>,
     args: &ServeArgs,
     telemetry: &Telemetry,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Router> {
     let admin = Admin::new(args.server.admin_token.clone());
-    let links = links(lab);
+    let mut links = links(lab);
+    let mut document = lab.openapi();
+    let mut systems = Router::new();
+    if let Some(service) = pipeline {
+        links.extend(pipeline::links());
+        document.merge(PipelineApi::openapi());
+        systems = systems.merge(service.views()).merge(admin.guard(service.controls()));
+    }
     let house = Router::new()
         .merge(Health::new(shutdown.clone()).routes())
         .merge(admin.session_routes())
         .merge(lab.views())
         .merge(admin.guard(lab.controls()))
+        .merge(systems)
         .merge(landing::routes(links, admin.clone()))
         .merge(web::assets(&[web::LAB_CSS]))
-        .merge(web::openapi(&lab.openapi()).context("writing the OpenAPI document")?)
+        .merge(web::openapi(&document).context("writing the OpenAPI document")?)
         .fallback(async || StatusCode::NOT_FOUND);
     Ok(metrics.count_requests(house).merge(lab.endpoints()).merge(scrape(telemetry)))
 }
@@ -100,7 +125,7 @@ impl ServerArgs {
         )
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             connections: usize::try_from(self.max_connections.get()).unwrap_or(usize::MAX),
             header_timeout_ms: self.header_timeout_ms.get(),

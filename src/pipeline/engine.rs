@@ -22,6 +22,7 @@ use super::{
     producer::{self, Arrivals},
     queue::Ledger,
     scaling::PolicyName,
+    service::{Phase, Status},
     supervisor::Supervisor,
     work::Work,
     worker::Crew,
@@ -116,6 +117,29 @@ impl Pipeline {
     /// The balance now.
     pub fn ledger(&self) -> Ledger {
         self.shared.board.ledger()
+    }
+
+    /// The pipeline now, in `phase`.
+    pub(super) fn status(&self, phase: Phase) -> Status {
+        let Shared { settings, board, controls, .. } = &*self.shared;
+        let Controls { rate, policy } = *controls.borrow();
+        let (workers, workers_present) = board.workers();
+        let counts = board.counts();
+        Status {
+            phase,
+            policy,
+            rate,
+            workers,
+            workers_present,
+            min_workers: settings.min_workers.get(),
+            max_workers: settings.max_workers.get(),
+            queue_capacity: settings.queue_capacity.get(),
+            ledger: board.ledger(),
+            offered: counts.offered,
+            held_back: counts.held_back,
+            retries: counts.retried,
+            worker_seconds: board.reading().paid.as_secs_f64(),
+        }
     }
 
     /// Runs until `shutdown` begins, or the load ends, and drains. Dropped, it ends at once.

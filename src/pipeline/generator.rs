@@ -1,6 +1,6 @@
 //! The built-in load: bursts and idle phases in turn, or one rate for as long as somebody asks for it.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -9,15 +9,50 @@ use super::{
     config::{Config, Interval},
     scaling::PolicyName,
 };
+use crate::config::{Allowed, Invalid};
 
 /// What the producer is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
     /// Bursts and idle phases in turn.
     Generator,
     /// A job each interval.
     Every(Interval),
+}
+
+impl Allowed for Rate {
+    const ALLOWED: &'static str = "generator, or a duration from 1ms to 1h between two jobs, such as 250ms";
+}
+
+impl FromStr for Rate {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.trim() {
+            "generator" => Ok(Self::Generator),
+            interval => interval.parse().map(Self::Every).map_err(|_| Invalid::new(text, Self::ALLOWED)),
+        }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generator => f.write_str("generator"),
+            Self::Every(interval) => interval.fmt(f),
+        }
+    }
+}
+
+impl serde::Serialize for Rate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Rate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// What can be changed while the pipeline runs.

@@ -1,0 +1,273 @@
+//! `lab pipeline`: the auto-scaling pipeline as a command of its own.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use axum::{Router, http::StatusCode};
+use utoipa::OpenApi as _;
+
+use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, server};
+use crate::{
+    bounded,
+    config::Allowed,
+    pipeline::{
+        self, Crossed, Ended, Journal, Load, Pipeline, PipelineApi, Rate, RotatingFile, Runtime, Service,
+        config::Length, virtual_time,
+    },
+    shutdown::Shutdown,
+    telemetry::{self, Telemetry},
+    web::{self, Admin, Health, HealthApi, Metrics, SessionApi},
+};
+
+/// How long connections that are open when the pipeline has ended may take.
+const DOOR_LIMIT: Duration = Duration::from_secs(2);
+
+bounded!(
+    /// The size at which a log file is rotated, bytes.
+    LogMaxBytes: u64 = 1000 to 10000000000
+);
+bounded!(
+    /// Older log files that are kept.
+    LogKeepFiles: u32 = 0 to 1000
+);
+
+/// Where the log goes beside stdout.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// The log's file; its folder is made where it is missing
+    #[arg(
+        long,
+        env = "PIPELINE_LOG_FILE",
+        default_value = "./logs/pipeline.log",
+        value_name = "the path of a file, or off"
+    )]
+    pub log_file: PathBuf,
+    /// The size at which the log's file is rotated, in bytes
+    #[arg(long, env = "PIPELINE_LOG_MAX_BYTES", default_value = "10000000", value_name = LogMaxBytes::ALLOWED)]
+    pub log_max_bytes: LogMaxBytes,
+    /// Older files that are kept: NAME.1 is the youngest
+    #[arg(long, env = "PIPELINE_LOG_KEEP_FILES", default_value = "5", value_name = LogKeepFiles::ALLOWED)]
+    pub log_keep_files: LogKeepFiles,
+}
+
+impl LogArgs {
+    fn journal(&self, stdout: bool) -> anyhow::Result<Journal> {
+        let path = &self.log_file;
+        let file = if path.as_os_str() == "off" {
+            None
+        } else {
+            let file = RotatingFile::open(path, self.log_max_bytes.get(), self.log_keep_files.get());
+            Some(file.with_context(|| format!("PIPELINE_LOG_FILE: opening {}", path.display()))?)
+        };
+        Journal::start(stdout, file).context("starting the log's thread")
+    }
+}
+
+/// What `lab pipeline` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Print the balance as one JSON object at the end, and no log lines on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Run this long in virtual time, then drain: takes a moment, writes the log to stdout only, and the
+    /// same bytes for the same seed
+    #[arg(long, value_name = Length::ALLOWED)]
+    pub virtual_time: Option<Length>,
+    /// The address that answers for its status
+    #[arg(long, env = "PIPELINE_ADDR", default_value = "127.0.0.1:8084", value_name = ListenAddr::ALLOWED)]
+    pub addr: ListenAddr,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pipeline: pipeline::Config,
+    /// The seed of all draws
+    #[arg(
+        long = "seed",
+        env = "LAB_SEED",
+        default_value = "1",
+        value_name = "a whole number from 0 to 18446744073709551615",
+        help_heading = "Pipeline"
+    )]
+    pub seed: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: ServerArgs,
+    /// After a stop signal: how long the whole stop may take, in milliseconds; unset: as long as the backlog
+    /// takes
+    #[arg(long, env = "LAB_DRAIN_MS", value_name = DrainMs::ALLOWED, help_heading = "Server")]
+    pub drain_ms: Option<DrainMs>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub telemetry: telemetry::Config,
+}
+
+impl Args {
+    /// What the values allow together.
+    ///
+    /// # Errors
+    /// The first value that another one does not allow.
+    pub fn check(&self) -> Result<(), Crossed> {
+        self.pipeline.clone().settings().map(|_| ())
+    }
+}
+
+/// The pipeline's settings as `lab` takes them: each flag with `pipeline-` before its name, so that it
+/// cannot be another system's.
+#[derive(Debug, Clone)]
+pub struct InLab(pub pipeline::Config);
+
+impl clap::FromArgMatches for InLab {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        pipeline::Config::from_arg_matches(matches).map(Self)
+    }
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl clap::Args for InLab {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let own = pipeline::Config::augment_args(clap::Command::new("pipeline"));
+        let prefixed = own.get_arguments().map(|argument| {
+            let long = argument.get_long().map(|long| format!("pipeline-{long}"));
+            argument.clone().long(long.unwrap_or_default())
+        });
+        command.args(prefixed)
+    }
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl InLab {
+    /// The pipeline inside `lab`: idle, its log kept for the page only.
+    pub(super) fn start(
+        self,
+        args: &ServeArgs,
+        telemetry: &Telemetry,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Service> {
+        let runtime = Runtime {
+            meter: telemetry.meter(),
+            slo_ms: args.telemetry.slo_ms.get(),
+            journal: Journal::quiet(),
+            seed: args.lab.seed,
+        };
+        Ok(Service::idle(Pipeline::new(self.0.settings()?, runtime), shutdown.clone()))
+    }
+}
+
+/// What a stop left of the pipeline.
+pub(super) fn stragglers(service: &Service) -> String {
+    format!("{} jobs of the pipeline", service.pipeline().ledger().backlog)
+}
+
+/// What the landing page says of the pipeline.
+pub(super) fn links() -> [Link; 2] {
+    [
+        Link::new("Pipeline", "/pipeline/status", "phase, workers, backlog; POST /pipeline/start begins"),
+        Link::new("Pipeline", "/pipeline/audit", "its balance sheet"),
+    ]
+}
+
+/// Runs the pipeline until it is told to stop, drains it, and answers for its status meanwhile.
+///
+/// # Errors
+/// When the log's file or the address cannot be taken, or the process cannot hear signals.
+pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let drain = args.drain_ms.map(|ms| Duration::from_millis(ms.get()));
+    let shutdown = Shutdown::new(drain, Duration::ZERO);
+    let journal = args.log.journal(!args.json)?;
+    let runtime = Runtime {
+        meter: telemetry.meter(),
+        slo_ms: args.telemetry.slo_ms.get(),
+        journal: journal.clone(),
+        seed: args.seed,
+    };
+    let pipeline = Pipeline::new(args.pipeline.clone().settings()?, runtime);
+    let service = Service::running(pipeline.clone(), shutdown.clone());
+    let metrics = Metrics::new(&telemetry.meter());
+    let router = router(&service, &args, &telemetry, &metrics, &shutdown)?;
+
+    web::raise_descriptor_limit();
+    shutdown.listen_for_signals().context("listening for signals")?;
+    telemetry.observe_runtime();
+    let listener = web::listen(args.addr.get()).with_context(|| format!("listening on {}", args.addr))?;
+    web::announce(&listener).context("reading the listener's address")?;
+    // The door stays open while the backlog drains, so that the drain can be watched.
+    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
+    let limits = args.server.limits();
+    let serving = tokio::spawn({
+        let (metrics, door) = (metrics.clone(), door.clone());
+        async move { web::serve(listener, router, limits, &metrics, door).await }
+    });
+    let ended = pipeline.run(Load::Producer, &shutdown).await;
+    if shutdown.aborted().is_cancelled() {
+        door.abort()
+    } else {
+        door.trigger()
+    }
+    serving.await.context("the door broke")?.cut().await;
+    tokio::task::spawn_blocking(move || journal.flush()).await.context("writing the log")?;
+    let ending = ending(&args, &ended)?;
+    Ok(if shutdown.aborted().is_cancelled() { Ending::Aborted } else { ending })
+}
+
+/// Everything the command answers.
+fn router(
+    service: &Service,
+    args: &Args,
+    telemetry: &Telemetry,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Router> {
+    let admin = Admin::new(args.server.admin_token.clone());
+    let document = PipelineApi::openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
+    let house = Router::new()
+        .merge(Health::new(shutdown.clone()).routes())
+        .merge(admin.session_routes())
+        .merge(service.views())
+        .merge(admin.guard(service.controls()))
+        .merge(web::openapi(&document).context("writing the OpenAPI document")?)
+        .fallback(async || StatusCode::NOT_FOUND);
+    Ok(metrics.count_requests(house).merge(server::scrape(telemetry)))
+}
+
+/// Runs in virtual time.
+///
+/// # Errors
+/// When there can be no runtime, or stdout takes no more.
+pub fn run_in_virtual_time(args: &Args, length: Length) -> anyhow::Result<Ending> {
+    let run = virtual_time::Run {
+        settings: args.pipeline.clone().settings()?,
+        seed: args.seed,
+        rate: Rate::Generator,
+        length: length.get(),
+    };
+    let ended = if args.json {
+        run.run(std::io::sink())
+    } else {
+        run.run(std::io::BufWriter::new(std::io::stdout()))
+    };
+    ending(args, &ended.context("starting a runtime in virtual time")?)
+}
+
+fn ending(args: &Args, ended: &Ended) -> anyhow::Result<Ending> {
+    if args.json {
+        println!("{}", serde_json::to_string(&ended.ledger)?);
+    }
+    if ended.drained {
+        return Ok(Ending::Done);
+    }
+    let left = ended.ledger;
+    eprintln!(
+        "lab: left behind: {} jobs ({} queued, {} in progress, {} waiting for a retry)",
+        left.backlog, left.queued, left.running, left.retrying
+    );
+    Ok(Ending::Failed)
+}
