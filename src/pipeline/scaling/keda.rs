@@ -7,7 +7,8 @@
 //! `min_workers` of 1 or more never takes, so it has no part here.
 //!
 //! The queue is this policy's memory: with n workers needed it comes to rest where n x target jobs are
-//! inside. If a worker does many jobs within a check or a stabilisation window, it cannot come to rest.
+//! inside. It comes to rest only if the queue does not run dry within the stabilisation window: a worker's
+//! share of the backlog has to last about that long (lag per worker x service time >= window).
 
 use std::time::Duration;
 
