@@ -53,6 +53,9 @@ pub enum Task {
     Service(app::ServiceArgs),
     /// Run the auto-scaling pipeline
     Pipeline(app::pipeline::Args),
+    /// Started by `lab pipeline --exec`: ends what its commands started, when it has ended
+    #[command(hide = true)]
+    PipelineGuard,
     /// Print the settings in force and where each came from
     Config(ConfigArgs),
     /// Print a running system's balance sheet; exit 1 if it does not balance

@@ -53,6 +53,7 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
                 with_telemetry(&args.telemetry.clone(), |telemetry| run(app::pipeline::run(args, telemetry)))
             }
         },
+        Task::PipelineGuard => run(app::pipeline::guard()),
         Task::Config(args) => cli::print_config(in_force, args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),

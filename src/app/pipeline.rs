@@ -1,6 +1,6 @@
 //! `lab pipeline`: the auto-scaling pipeline as a command of its own.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode};
@@ -11,14 +11,19 @@ use crate::{
     bounded,
     config::Allowed,
     pipeline::{
-        self, Crossed, Ended, Journal, Load, Pipeline, PipelineApi, Rate, RotatingFile, Runtime, Service,
-        config::Length, virtual_time,
+        self, Crossed, Ended, Exec, Journal, Ledger, Load, Pipeline, PipelineApi, Rate, RotatingFile,
+        Runtime, Service,
+        config::{Interval, Length},
+        exec::{Guard, Intake, Lines, Recorded, ResultsFile, Source, Template, stand_guard},
+        virtual_time,
     },
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
     web::{self, Admin, Health, HealthApi, Metrics, SessionApi},
 };
 
+/// The command that the guard process is started with.
+const GUARD: &str = "pipeline-guard";
 /// How long connections that are open when the pipeline has ended may take.
 const DOOR_LIMIT: Duration = Duration::from_secs(2);
 
@@ -29,6 +34,11 @@ bounded!(
 bounded!(
     /// Older log files that are kept.
     LogKeepFiles: u32 = 0 to 1000
+);
+
+bounded!(
+    /// How much of an output is kept, bytes.
+    OutputLimitBytes: u32 = 0 to 1000000
 );
 
 /// Where the log goes beside stdout.
@@ -65,6 +75,37 @@ impl LogArgs {
     }
 }
 
+/// Jobs of one's own.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Real work")]
+pub struct JobArgs {
+    /// Read jobs from this file of JSON lines, or from standard input (-), instead of making them up
+    #[arg(long, value_name = "FILE", requires = "exec")]
+    pub jobs: Option<Source>,
+    /// Execute this command for each job, without a shell: {} is the job's line as one argument; the line
+    /// also goes to its standard input; exit code 0 is success
+    #[arg(long, value_name = Template::ALLOWED, requires = "jobs")]
+    pub exec: Option<Template>,
+    /// Append each job's result to this file of JSON lines
+    #[arg(
+        long,
+        env = "PIPELINE_RESULTS",
+        default_value = "results.jsonl",
+        value_name = "the path of a file"
+    )]
+    pub results: PathBuf,
+    /// Go on with a results file: skip the jobs that it holds
+    #[arg(long, requires = "jobs")]
+    pub resume: bool,
+    /// How long a command may take before it is killed
+    #[arg(long, env = "PIPELINE_JOB_TIMEOUT", default_value = "60s", value_name = Interval::ALLOWED)]
+    pub job_timeout: Interval,
+    /// How much of each output of a command is kept in its result, in bytes
+    #[arg(long, env = "PIPELINE_OUTPUT_LIMIT_BYTES", default_value = "4096", value_name = OutputLimitBytes::ALLOWED)]
+    pub output_limit_bytes: OutputLimitBytes,
+}
+
 /// What `lab pipeline` takes.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -91,6 +132,9 @@ pub struct Args {
         help_heading = "Pipeline"
     )]
     pub seed: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub work: JobArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogArgs,
@@ -189,7 +233,15 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
         journal: journal.clone(),
         seed: args.seed,
     };
-    let pipeline = Pipeline::new(args.pipeline.clone().settings()?, runtime);
+    let settings = args.pipeline.clone().settings()?;
+    let jobs = args.work.open(&journal)?;
+    let (pipeline, load, results, mut done) = match jobs {
+        None => (Pipeline::new(settings, runtime), Load::Producer, None, None),
+        Some(Jobs { exec, lines, results, done }) => {
+            let pipeline = Pipeline::of_commands(settings, runtime, exec);
+            (pipeline, Load::Lines(lines), Some(results), Some(done))
+        }
+    };
     let service = Service::running(pipeline.clone(), shutdown.clone());
     let metrics = Metrics::new(&telemetry.meter());
     let router = router(&service, &args, &telemetry, &metrics, &shutdown)?;
@@ -197,24 +249,40 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     web::raise_descriptor_limit();
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let listener = web::listen(args.addr.get()).with_context(|| format!("listening on {}", args.addr))?;
-    web::announce(&listener).context("reading the listener's address")?;
+    let listener = match web::listen(args.addr.get()) {
+        Ok(listener) => Some(listener),
+        // Several runs may work side by side; their work does not depend on being looked at.
+        Err(error) if done.is_some() => {
+            tracing::warn!(%error, addr = %args.addr, "nobody answers for the status of this run");
+            None
+        }
+        Err(error) => return Err(error).with_context(|| format!("listening on {}", args.addr)),
+    };
     // The door stays open while the backlog drains, so that the drain can be watched.
     let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
     let limits = args.server.limits();
-    let serving = tokio::spawn({
-        let (metrics, door) = (metrics.clone(), door.clone());
-        async move { web::serve(listener, router, limits, &metrics, door).await }
-    });
-    let ended = pipeline.run(Load::Producer, &shutdown).await;
+    let serving = match listener {
+        None => None,
+        Some(listener) => {
+            web::announce(&listener).context("reading the listener's address")?;
+            let (metrics, door) = (metrics.clone(), door.clone());
+            Some(tokio::spawn(async move { web::serve(listener, router, limits, &metrics, door).await }))
+        }
+    };
+    let ended = pipeline.run(load, results, &shutdown).await;
     if shutdown.aborted().is_cancelled() {
         door.abort()
     } else {
         door.trigger()
     }
-    serving.await.context("the door broke")?.cut().await;
+    if let Some(serving) = serving {
+        serving.await.context("the door broke")?.cut().await;
+    }
     tokio::task::spawn_blocking(move || journal.flush()).await.context("writing the log")?;
-    let ending = ending(&args, &ended)?;
+    if let Some(done) = &mut done {
+        done.unrecorded = ended.collected.unrecorded;
+    }
+    let ending = ending(&args, &ended, done.as_ref())?;
     Ok(if shutdown.aborted().is_cancelled() { Ending::Aborted } else { ending })
 }
 
@@ -254,20 +322,116 @@ pub fn run_in_virtual_time(args: &Args, length: Length) -> anyhow::Result<Ending
     } else {
         run.run(std::io::BufWriter::new(std::io::stdout()))
     };
-    ending(args, &ended.context("starting a runtime in virtual time")?)
+    ending(args, &ended.context("starting a runtime in virtual time")?, None)
 }
 
-fn ending(args: &Args, ended: &Ended) -> anyhow::Result<Ending> {
+/// Prints what came of a run, and says what that makes of the process's end.
+fn ending(args: &Args, ended: &Ended, done: Option<&Done>) -> anyhow::Result<Ending> {
+    let ledger = ended.ledger;
     if args.json {
-        println!("{}", serde_json::to_string(&ended.ledger)?);
+        let mut report = serde_json::to_value(ledger)?;
+        if let (Some(done), Some(terms)) = (done, report.as_object_mut()) {
+            terms.insert("jobs".to_owned(), done.json(&ledger));
+        }
+        println!("{report}");
     }
-    if ended.drained {
-        return Ok(Ending::Done);
+    if let Some(done) = done {
+        eprintln!("{}", done.text(&ledger));
     }
-    let left = ended.ledger;
-    eprintln!(
-        "lab: left behind: {} jobs ({} queued, {} in progress, {} waiting for a retry)",
-        left.backlog, left.queued, left.running, left.retrying
-    );
-    Ok(Ending::Failed)
+    if !ended.drained {
+        eprintln!(
+            "lab: left behind: {} jobs ({} queued, {} in progress, {} waiting for a retry)",
+            ledger.backlog, ledger.queued, ledger.running, ledger.retrying
+        );
+        return Ok(Ending::Failed);
+    }
+    let failed = done.is_some_and(|done| done.failed(&ledger) > 0 || done.unrecorded > 0);
+    Ok(if failed { Ending::Failed } else { Ending::Done })
+}
+
+/// Everything that jobs of one's own take.
+struct Jobs {
+    exec: Exec,
+    lines: Lines,
+    results: ResultsFile,
+    done: Done,
+}
+
+/// What came of jobs of one's own, over all runs into the same results file.
+struct Done {
+    before: Recorded,
+    intake: Arc<Intake>,
+    unrecorded: u64,
+}
+
+impl JobArgs {
+    /// Opens what is read and written, and starts the guard; nothing when jobs are made up.
+    fn open(&self, journal: &Journal) -> anyhow::Result<Option<Jobs>> {
+        let (Some(source), Some(template)) = (&self.jobs, &self.exec) else {
+            return Ok(None);
+        };
+        let path = &self.results;
+        let (results, mut before) =
+            ResultsFile::open(path, self.resume).with_context(|| format!("results in {}", path.display()))?;
+        if before.torn_bytes > 0 {
+            let torn = before.torn_bytes;
+            journal.line(format_args!("results: a torn last line of {torn} bytes was cut off"));
+        }
+        let recorded = std::mem::take(&mut before.jobs);
+        let lines = Lines::open(source, recorded).context("reading the jobs")?;
+        let exec = Exec {
+            template: template.clone(),
+            time_limit: self.job_timeout.get(),
+            output_limit: usize::try_from(self.output_limit_bytes.get())?,
+            guard: Guard::start(&[GUARD]).context("starting the guard process")?,
+        };
+        let done = Done { before, intake: lines.intake.clone(), unrecorded: 0 };
+        Ok(Some(Jobs { exec, lines, results, done }))
+    }
+}
+
+impl Done {
+    /// Jobs that failed for good, in earlier runs too.
+    fn failed(&self, ledger: &Ledger) -> u64 {
+        self.before.failed + ledger.permanently_failed
+    }
+
+    fn text(&self, ledger: &Ledger) -> String {
+        let mut text = format!(
+            "jobs: {} read, {} succeeded, {} failed for good",
+            self.intake.read(),
+            ledger.succeeded,
+            ledger.permanently_failed
+        );
+        let rest = [
+            (self.intake.skipped(), "were recorded before"),
+            (self.before.failed, "of those recorded had failed"),
+            (self.intake.duplicates(), "were read twice"),
+            (self.unrecorded, "could not be recorded"),
+        ];
+        for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
+            text += &format!("; {count} {what}");
+        }
+        text
+    }
+
+    fn json(&self, ledger: &Ledger) -> serde_json::Value {
+        serde_json::json!({
+            "read": self.intake.read(),
+            "skipped": self.intake.skipped(),
+            "duplicates": self.intake.duplicates(),
+            "failed": self.failed(ledger),
+            "unrecorded": self.unrecorded,
+        })
+    }
+}
+
+/// Kills what commands started, once `lab pipeline` has ended however; it listens to no signal meanwhile.
+///
+/// # Errors
+/// When standard input cannot be read, or signals not be caught.
+pub async fn guard() -> anyhow::Result<Ending> {
+    Shutdown::new(None, Duration::ZERO).listen_for_signals().context("catching signals")?;
+    tokio::task::spawn_blocking(stand_guard).await?.context("standing guard")?;
+    Ok(Ending::Done)
 }

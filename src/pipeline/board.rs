@@ -11,6 +11,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    exec::Line,
     job::Job,
     queue::{Ledger, Queue, Taken},
     scaling::Reading,
@@ -116,8 +117,8 @@ impl Board {
     }
 
     /// Hands in a job, if there is room, and says its number.
-    pub(super) fn push(&self, offered_at: Instant) -> Option<u64> {
-        let id = self.state().queue.push(Instant::now(), offered_at)?;
+    pub(super) fn push(&self, offered_at: Instant, line: Option<Arc<Line>>) -> Option<u64> {
+        let id = self.state().queue.push(Instant::now(), offered_at, line)?;
         self.shared.ready.notify_one();
         Some(id)
     }

@@ -16,6 +16,7 @@ use super::{
     board::Board,
     collector::{self, Collected},
     config::Settings,
+    exec::{Lines, ResultsFile},
     generator::{self, Controls, Rate},
     journal::Journal,
     metrics::Metrics,
@@ -24,13 +25,13 @@ use super::{
     scaling::PolicyName,
     service::{Phase, Status},
     supervisor::Supervisor,
-    work::Work,
+    work::{Exec, Work},
     worker::Crew,
 };
 use crate::shutdown::Shutdown;
 
 /// Ended jobs that wait for the collector.
-const FINISHED_LIMIT_JOBS: usize = 1_000;
+const FINISHED_LIMIT_JOBS: usize = 100;
 /// Time between two lines of progress while the backlog drains.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -48,12 +49,14 @@ pub struct Runtime {
 }
 
 /// Where jobs come from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Load {
     /// The producer, at the rate of the controls; until it is told to stop.
     Producer,
     /// A trace: times since the start, in order.
     Trace(Arc<[Duration]>),
+    /// Lines, each a job.
+    Lines(Lines),
 }
 
 /// How a run ended.
@@ -88,12 +91,23 @@ struct Shared {
 impl Pipeline {
     /// A pipeline that does not run yet. Call it inside a Tokio runtime.
     pub fn new(settings: Settings, runtime: Runtime) -> Self {
+        let work = Work::simulated(&settings, runtime.seed);
+        Self::of(settings, runtime, work)
+    }
+
+    /// A pipeline whose jobs are commands.
+    pub fn of_commands(settings: Settings, runtime: Runtime, exec: Exec) -> Self {
+        let work = Work::command(&settings, exec, runtime.seed);
+        Self::of(settings, runtime, work)
+    }
+
+    fn of(settings: Settings, runtime: Runtime, work: Work) -> Self {
         let board = Board::new(usize::try_from(settings.queue_capacity.get()).unwrap_or(usize::MAX));
         let metrics = Arc::new(Metrics::new(&runtime.meter, runtime.slo_ms, &board, &settings));
         let controls = Controls { rate: Rate::Generator, policy: settings.policy };
         Self {
             shared: Arc::new(Shared {
-                work: Arc::new(Work::simulated(&settings, runtime.seed)),
+                work: Arc::new(work),
                 controls: watch::Sender::new(controls),
                 journal: runtime.journal,
                 next_worker: AtomicU64::new(1),
@@ -142,13 +156,14 @@ impl Pipeline {
         }
     }
 
-    /// Runs until `shutdown` begins, or the load ends, and drains. Dropped, it ends at once.
-    pub async fn run(&self, load: Load, shutdown: &Shutdown) -> Ended {
+    /// Runs until `shutdown` begins, or the load ends, and drains; `results` keeps what came of lines. Dropped,
+    /// it ends at once, and so do commands.
+    pub async fn run(&self, load: Load, results: Option<ResultsFile>, shutdown: &Shutdown) -> Ended {
         let Shared { settings, board, controls, journal, metrics, work, next_worker } = &*self.shared;
         board.open();
         let intake_over = CancellationToken::new();
         let closing = CancellationToken::new();
-        let (finished, results) = mpsc::channel(FINISHED_LIMIT_JOBS);
+        let (finished, ended) = mpsc::channel(FINISHED_LIMIT_JOBS);
         let crew = Crew {
             board: board.clone(),
             work: work.clone(),
@@ -158,7 +173,8 @@ impl Pipeline {
             max_retries: settings.max_retries.get(),
         };
         journal.line(format_args!("pipeline running — press Ctrl+C to start graceful drain"));
-        let collector = spawn(collector::run(results, journal.clone(), metrics.clone()));
+        let collector =
+            spawn(collector::run(ended, results, journal.clone(), metrics.clone(), shutdown.clone()));
         let supervisor = spawn(
             Supervisor {
                 crew,
@@ -181,6 +197,7 @@ impl Pipeline {
                     tokio::join!(biased; generator, producer);
                 })
             }
+            Load::Lines(lines) => spawn(producer::run_lines(board.clone(), lines.lines, intake_over.clone())),
             Load::Trace(at) => spawn(producer::run(board.clone(), Arrivals::trace(at), intake_over.clone())),
         };
         tokio::select! {

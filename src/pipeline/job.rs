@@ -1,6 +1,10 @@
 //! One job, from arrival to end.
 
+use std::{sync::Arc, time::Duration};
+
 use tokio::time::Instant;
+
+use super::exec::{Line, Output};
 
 /// Why an attempt, or a job for good, failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +12,28 @@ pub(super) enum JobError {
     /// The simulated work drew a failure.
     #[error("simulated worker failure")]
     Simulated,
+    /// The command exited with another code than 0.
+    #[error("exit code {0}")]
+    ExitCode(i32),
+    /// A signal ended the command.
+    #[error("ended by signal {0}")]
+    Signal(i32),
+    /// The command took too long, and was killed.
+    #[error("no end within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The command could not be started.
+    #[error("not started: {0}")]
+    NotStarted(String),
+    /// The line is no job.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+impl JobError {
+    /// Whether another attempt can end otherwise.
+    pub(super) fn may_pass(&self) -> bool {
+        !matches!(self, Self::Invalid(_))
+    }
 }
 
 /// A job on its way.
@@ -21,6 +47,8 @@ pub(super) struct Job {
     pub(super) offered_at: Instant,
     /// Since when it could have been taken.
     pub(super) ready_at: Instant,
+    /// What it was read from; none where the producer made it.
+    pub(super) line: Option<Arc<Line>>,
 }
 
 /// A job that ended, on its way to the collector.
@@ -34,4 +62,6 @@ pub(super) struct Finished {
     pub(super) at: Instant,
     /// How.
     pub(super) outcome: Result<(), JobError>,
+    /// What its last attempt's command wrote, if it was one.
+    pub(super) output: Option<Output>,
 }

@@ -5,10 +5,13 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::board::Board;
+use super::{board::Board, exec::Line};
 
 /// A producer that is further behind than this starts again from now.
 const LATE_LIMIT: Duration = Duration::from_secs(1);
@@ -82,7 +85,7 @@ pub(super) async fn run(board: Board, mut arrivals: Arrivals, stop: Cancellation
     let mut over = false;
     loop {
         while let Some(&offered_at) = outside.front()
-            && board.push(offered_at).is_some()
+            && board.push(offered_at, None).is_some()
         {
             outside.pop_front();
         }
@@ -104,6 +107,30 @@ pub(super) async fn run(board: Board, mut arrivals: Arrivals, stop: Cancellation
                 }
                 None => over = true,
             },
+        }
+    }
+}
+
+/// Hands in what is read until there is no more or `stop` says so. A line that then waits for room is not
+/// handed in: it has no result, and a later run takes it up.
+pub(super) async fn run_lines(board: Board, mut lines: mpsc::Receiver<Line>, stop: CancellationToken) {
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            line = lines.recv() => line,
+        };
+        let Some(line) = line.map(Arc::new) else {
+            return;
+        };
+        let offered_at = Instant::now();
+        board.offered();
+        while board.push(offered_at, Some(line.clone())).is_none() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = board.room() => {}
+            }
         }
     }
 }

@@ -15,12 +15,15 @@
 //! Jobs are taken in the order in which they became ready: a new one when it is handed in, a retry when its
 //! back-off is over.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::job::Job;
+use super::{exec::Line, job::Job};
 
 /// The balance sheet: `created = succeeded + permanently_failed + backlog`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -96,13 +99,13 @@ impl Queue {
     }
 
     /// Admits a new job and gives it its number, if there is room.
-    pub(super) fn push(&mut self, now: Instant, offered_at: Instant) -> Option<u64> {
+    pub(super) fn push(&mut self, now: Instant, offered_at: Instant, line: Option<Arc<Line>>) -> Option<u64> {
         if !self.has_room() {
             return None;
         }
         self.created += 1;
         let id = self.created;
-        self.fresh.push_back(Job { id, failed_attempts: 0, offered_at, ready_at: now });
+        self.fresh.push_back(Job { id, failed_attempts: 0, offered_at, ready_at: now, line });
         Some(id)
     }
 

@@ -38,7 +38,7 @@ proptest! {
             match step {
                 Step::Push => {
                     let room = queue.has_room();
-                    prop_assert_eq!(queue.push(now, now).is_some(), room);
+                    prop_assert_eq!(queue.push(now, now).is_some(, None), room);
                 }
                 Step::Take if running.len() < workers => {
                     let before = queue.ledger();
@@ -82,10 +82,10 @@ fn jobs_are_taken_in_the_order_in_which_they_became_ready() {
         Taken::Job(job) => job,
         other => panic!("{other:?}"),
     };
-    assert_eq!(queue.push(at(0), at(0)), Some(1));
+    assert_eq!(queue.push(at(0), at(0), None), Some(1));
     let first = taken(&mut queue, at(0));
-    assert_eq!(queue.push(at(5), at(5)), Some(2));
-    assert_eq!(queue.push(at(30), at(30)), Some(3));
+    assert_eq!(queue.push(at(5), at(5), None), Some(2));
+    assert_eq!(queue.push(at(30), at(30), None), Some(3));
     queue.retry(first, at(20));
     assert_eq!(taken(&mut queue, at(40)).id, 2);
     let retried = taken(&mut queue, at(40));
@@ -94,7 +94,7 @@ fn jobs_are_taken_in_the_order_in_which_they_became_ready() {
     queue.retry(retried, at(90));
     assert!(matches!(queue.take(at(50)), Taken::NotBefore(due) if due == at(90)));
     queue.close();
-    assert_eq!(queue.push(at(60), at(60)), None);
+    assert_eq!(queue.push(at(60), at(60), None), None);
     assert_eq!(taken(&mut queue, at(90)).id, 1);
     assert!(matches!(queue.take(at(90)), Taken::Closed));
 }

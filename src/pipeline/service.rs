@@ -151,7 +151,7 @@ impl Service {
             std::future::pending::<()>().await;
         };
         tokio::pin!(follow);
-        let running = pipeline.run(Load::Producer, run);
+        let running = pipeline.run(Load::Producer, None, run);
         tokio::pin!(running);
         tokio::select! {
             biased;

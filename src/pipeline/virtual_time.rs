@@ -41,7 +41,7 @@ impl Run {
                 tokio::time::sleep(self.length).await;
                 signal.trigger();
             });
-            let ended = pipeline.run(Load::Producer, &shutdown).await;
+            let ended = pipeline.run(Load::Producer, None, &shutdown).await;
             journal.flush();
             Ok(ended)
         })

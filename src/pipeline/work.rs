@@ -6,6 +6,7 @@ use rand::RngExt as _;
 
 use super::{
     config::Config,
+    exec::{Attempt, Guard, Template},
     job::{Job, JobError},
     worker,
 };
@@ -13,6 +14,8 @@ use crate::sim::{Key, Profile, Purpose};
 
 /// The name of the pipeline in the keys of draws.
 const SERVICE: char = 'P';
+/// The time of a command to go by until some have ended.
+const COMMAND_EXPECTED: Duration = Duration::from_secs(1);
 
 /// What is done with a job, and how long a failed one rests.
 #[derive(Debug)]
@@ -26,6 +29,20 @@ pub(super) struct Work {
 #[derive(Debug)]
 enum Kind {
     Simulated { profile: Profile, failure_rate: u32 },
+    Command(Exec),
+}
+
+/// A command for each job.
+#[derive(Debug)]
+pub struct Exec {
+    /// The command.
+    pub template: Template,
+    /// How long it may take.
+    pub time_limit: Duration,
+    /// How much of each of its outputs is kept, bytes.
+    pub output_limit: usize,
+    /// What ends it with this process.
+    pub guard: Guard,
 }
 
 impl Work {
@@ -36,15 +53,17 @@ impl Work {
         Self::of(kind, config, seed)
     }
 
+    /// A command for each job.
+    pub(super) fn command(config: &Config, exec: Exec, seed: u64) -> Self {
+        Self::of(Kind::Command(exec), config, seed)
+    }
+
     fn of(kind: Kind, config: &Config, seed: u64) -> Self {
         Self { kind, seed, backoff: config.retry_backoff.get(), backoff_max: config.retry_backoff_max.get() }
     }
 
     /// Does the work once.
-    ///
-    /// # Errors
-    /// When the attempt failed.
-    pub(super) async fn attempt(&self, job: &Job) -> Result<(), JobError> {
+    pub(super) async fn attempt(&self, job: &Job) -> Attempt {
         match &self.kind {
             Kind::Simulated { profile, failure_rate } => {
                 let key = self.key(job);
@@ -53,7 +72,16 @@ impl Work {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 let fails =
                     *failure_rate > 0 && key.rng(Purpose::Failure).random_range(0..*failure_rate) == 0;
-                if fails { Err(JobError::Simulated) } else { Ok(()) }
+                Attempt { outcome: if fails { Err(JobError::Simulated) } else { Ok(()) }, output: None }
+            }
+            Kind::Command(Exec { template, time_limit, output_limit, guard }) => {
+                match job.line.as_ref().map(|line| line.text.as_deref()) {
+                    Some(Ok(line)) => template.run(line, *time_limit, *output_limit, guard).await,
+                    Some(Err(why)) => Attempt { outcome: Err(JobError::Invalid(why)), output: None },
+                    None => {
+                        Attempt { outcome: Err(JobError::Invalid("a command needs a line")), output: None }
+                    }
+                }
             }
         }
     }
@@ -68,6 +96,7 @@ impl Work {
     pub(super) fn expected(&self) -> Duration {
         match &self.kind {
             Kind::Simulated { profile, .. } => Duration::from_secs_f64(profile.mean_ms() / 1e3),
+            Kind::Command(_) => COMMAND_EXPECTED,
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     board::Board,
+    exec::Attempt,
     job::{Finished, Job},
     journal::Journal,
     metrics::Metrics,
@@ -63,12 +64,12 @@ impl Crew {
     async fn step(&self, worker: u64, job: Job) {
         let begun = Instant::now();
         self.metrics.queue_wait(begun.saturating_duration_since(job.ready_at));
-        let outcome = self.work.attempt(&job).await;
+        let Attempt { outcome, output } = self.work.attempt(&job).await;
         let took = begun.elapsed();
         self.board.attempted(took);
         self.metrics.attempt(outcome.is_ok(), took);
         match outcome {
-            Err(_) if job.failed_attempts < self.max_retries => {
+            Err(error) if error.may_pass() && job.failed_attempts < self.max_retries => {
                 let (number, failed) = (job.id, job.failed_attempts + 1);
                 self.journal.line(format_args!(
                     "[worker {worker:02}] job {number} failed, retrying ({failed}/{})",
@@ -83,7 +84,7 @@ impl Crew {
                     self.journal.line(format_args!("[worker {worker:02}] job {} permanently failed", job.id));
                 }
                 let succeeded = outcome.is_ok();
-                let finished = Finished { job, worker, at: Instant::now(), outcome };
+                let finished = Finished { job, worker, at: Instant::now(), outcome, output };
                 // Closed only when nobody listens any more, at an end without waiting.
                 let _ = self.finished.send(finished).await;
                 self.board.end(succeeded);
