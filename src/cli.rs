@@ -17,7 +17,10 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::{app, config::Invalid};
+use crate::{
+    app,
+    config::{Invalid, Misfit},
+};
 
 /// The lab's command line.
 #[derive(Debug, Parser)]
@@ -42,6 +45,8 @@ Without a command it serves the lab on http://127.0.0.1:8080 with nothing else i
 pub enum Task {
     /// Serve the HTTP lab
     Serve(app::ServeArgs),
+    /// Run the stream orchestrator: many streams, one bounded buffer, a pool of workers
+    Streams(Box<app::StreamsArgs>),
     /// Serve a simulated service as a process of its own
     Service(app::ServiceArgs),
     /// Print the settings in force and where each came from
@@ -132,7 +137,50 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     if matches!(cli.command, Some(Task::Config(_))) {
         others(&Cli::command(), &file, &dotenv, &mut in_force);
     }
-    Ok(Parsed { cli, in_force })
+    match cli.check() {
+        Ok(()) => Ok(Parsed { cli, in_force }),
+        Err(misfit) => Err(Stop::Refuse(misfitting(&misfit, &Cli::command(), &in_force))),
+    }
+}
+
+impl Cli {
+    /// Checks values that must go together, of the command that is run.
+    fn check(&self) -> Result<(), Misfit> {
+        match &self.command {
+            None => self.serve.streams.config().map(drop),
+            Some(Task::Serve(args)) => args.streams.config().map(drop),
+            Some(Task::Config(args)) => args.serve.streams.config().map(drop),
+            Some(Task::Streams(args)) => args.check(),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// The same words as for a value that is bad by itself.
+fn misfitting(misfit: &Misfit, command: &Command, in_force: &[InForce]) -> String {
+    let Misfit { variable, invalid } = misfit;
+    let Some(setting) = in_force.iter().find(|setting| setting.name == *variable) else {
+        return format!("{variable}: {invalid}");
+    };
+    let source = match setting.source {
+        "flag" => "from the flag",
+        "environment" => "from the environment",
+        "file" => "from the file",
+        ".env" => "from .env",
+        _ => "the default",
+    };
+    let long = long_of(command, variable).unwrap_or_default();
+    format!("{variable} (--{long}, {source}): {invalid}")
+}
+
+/// The flag of a variable.
+fn long_of(command: &Command, variable: &str) -> Option<String> {
+    let own =
+        command.get_arguments().find(|argument| argument.get_env().is_some_and(|name| name == variable));
+    match own {
+        Some(argument) => argument.get_long().map(ToOwned::to_owned),
+        None => command.get_subcommands().find_map(|subcommand| long_of(subcommand, variable)),
+    }
 }
 
 /// The command as people see it, for help, completions and tests.

@@ -52,5 +52,6 @@ pub mod latency;
 pub mod load;
 pub mod shutdown;
 pub mod sim;
+pub mod streams;
 pub mod telemetry;
 pub mod web;
