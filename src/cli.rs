@@ -21,7 +21,11 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::{app, config::Invalid, pipeline};
+use crate::{
+    app,
+    config::{Invalid, Misfit},
+    pipeline,
+};
 
 /// The lab's command line.
 #[derive(Debug, Parser)]
@@ -49,6 +53,8 @@ Without a command it serves the lab on http://127.0.0.1:8080 with nothing else i
 pub enum Task {
     /// Serve the HTTP lab
     Serve(app::ServeArgs),
+    /// Run the stream orchestrator: many streams, one bounded buffer, a pool of workers
+    Streams(Box<app::StreamsArgs>),
     /// Serve a simulated service as a process of its own
     Service(app::ServiceArgs),
     /// Run the auto-scaling pipeline
@@ -66,17 +72,6 @@ pub enum Task {
     Bench(app::bench::Args),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
-}
-
-impl Cli {
-    /// What the values of the command that was named allow together.
-    fn check(&self) -> Result<(), pipeline::Crossed> {
-        match &self.command {
-            None => self.pipeline.0.clone().settings().map(|_| ()),
-            Some(Task::Pipeline(args)) => args.check(),
-            Some(_) => Ok(()),
-        }
-    }
 }
 
 /// What `lab config` takes: the server's flags, and how to print.
@@ -152,11 +147,60 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let cli =
         Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
     let mut in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
-    cli.check().map_err(|crossed| Stop::Refuse(crossed_refusal(&crossed, &in_force)))?;
     if matches!(cli.command, Some(Task::Config(_))) {
         others(&Cli::command(), &file, &dotenv, &mut in_force);
     }
-    Ok(Parsed { cli, in_force })
+    match cli.check() {
+        Ok(()) => Ok(Parsed { cli, in_force }),
+        Err(misfit) => {
+            let named = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+            Err(Stop::Refuse(misfitting(&misfit, named.unwrap_or(&command), &in_force)))
+        }
+    }
+}
+
+impl Cli {
+    /// Checks values that must go together, of the command that is run.
+    fn check(&self) -> Result<(), Misfit> {
+        match &self.command {
+            None => {
+                self.serve.streams.config()?;
+                self.pipeline.0.clone().settings().map(drop)
+            }
+            Some(Task::Pipeline(args)) => args.check(),
+            Some(Task::Serve(args)) => args.streams.config().map(drop),
+            Some(Task::Config(args)) => args.serve.streams.config().map(drop),
+            Some(Task::Streams(args)) => args.check(),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// The same words as for a value that is bad by itself.
+fn misfitting(misfit: &Misfit, command: &Command, in_force: &[InForce]) -> String {
+    let Misfit { variable, invalid } = misfit;
+    let Some(setting) = in_force.iter().find(|setting| setting.name == *variable) else {
+        return format!("{variable}: {invalid}");
+    };
+    let source = match setting.source {
+        "flag" => "from the flag",
+        "environment" => "from the environment",
+        "file" => "from the file",
+        ".env" => "from .env",
+        _ => "the default",
+    };
+    let long = long_of(command, variable).unwrap_or_default();
+    format!("{variable} (--{long}, {source}): {invalid}")
+}
+
+/// The flag of a variable.
+fn long_of(command: &Command, variable: &str) -> Option<String> {
+    let own =
+        command.get_arguments().find(|argument| argument.get_env().is_some_and(|name| name == variable));
+    match own {
+        Some(argument) => argument.get_long().map(ToOwned::to_owned),
+        None => command.get_subcommands().find_map(|subcommand| long_of(subcommand, variable)),
+    }
 }
 
 /// The command as people see it, for help, completions and tests.
@@ -365,19 +409,6 @@ fn refusal(
         format!("{:?}", Invalid::new(value, "").value)
     };
     Some(format!("{name} (--{long}, {source}): {shown} is not allowed: {allowed}"))
-}
-
-/// The same for a value that another value does not allow.
-fn crossed_refusal(crossed: &pipeline::Crossed, in_force: &[InForce]) -> String {
-    let name = crossed.variable;
-    let source = match in_force.iter().find(|setting| setting.name == name).map(|setting| setting.source) {
-        Some("flag") => "from the flag",
-        Some(".env") => "from .env",
-        Some("environment") => "from the environment",
-        Some("file") => "from the file",
-        _ => "by default",
-    };
-    format!("{name} ({source}): {}", crossed.invalid)
 }
 
 fn find<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {

@@ -54,5 +54,6 @@ pub mod load;
 pub mod pipeline;
 pub mod shutdown;
 pub mod sim;
+pub mod streams;
 pub mod telemetry;
 pub mod web;

@@ -44,15 +44,17 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
         Task::Serve(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, None, telemetry)))
         }
+        Task::Streams(args) if args.virtual_time => run_virtually(app::run_streams_virtually(*args)),
+        Task::Streams(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::run_streams(*args, telemetry)))
+        }
         Task::Service(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
         }
-        Task::Pipeline(args) => match args.virtual_time {
-            Some(length) => app::pipeline::run_in_virtual_time(&args, length),
-            None => {
-                with_telemetry(&args.telemetry.clone(), |telemetry| run(app::pipeline::run(args, telemetry)))
-            }
-        },
+        Task::Pipeline(args) if args.virtual_time => app::pipeline::run_in_virtual_time(&args),
+        Task::Pipeline(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::pipeline::run(args, telemetry)))
+        }
         Task::PipelineGuard => run(app::pipeline::guard()),
         Task::Config(args) => cli::print_config(in_force, args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
@@ -68,6 +70,12 @@ fn run(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<End
     // Work that a deadline or a second signal cut short is not waited for again.
     runtime.shutdown_background();
     ending
+}
+
+/// One thread, and a clock that jumps to the next timer when nothing else is to do.
+fn run_virtually(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<Ending> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    runtime.block_on(task)
 }
 
 fn with_telemetry(

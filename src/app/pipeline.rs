@@ -9,11 +9,11 @@ use utoipa::OpenApi as _;
 use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, server};
 use crate::{
     bounded,
-    config::Allowed,
+    config::{Allowed, Misfit, Span},
     pipeline::{
-        self, Crossed, Ended, Exec, Journal, Ledger, Load, Pipeline, PipelineApi, Rate, RotatingFile,
-        Runtime, Service,
-        config::{Interval, Length},
+        self, Ended, Exec, Journal, Ledger, Load, Pipeline, PipelineApi, Rate, RotatingFile, Runtime,
+        Service,
+        config::Interval,
         exec::{Guard, Intake, Lines, Recorded, ResultsFile, Source, Template, stand_guard},
         virtual_time,
     },
@@ -113,10 +113,13 @@ pub struct Args {
     /// Print the balance as one JSON object at the end, and no log lines on stdout
     #[arg(long)]
     pub json: bool,
-    /// Run this long in virtual time, then drain: takes a moment, writes the log to stdout only, and the
-    /// same bytes for the same seed
-    #[arg(long, value_name = Length::ALLOWED)]
-    pub virtual_time: Option<Length>,
+    /// Stop after so long; unset: at a signal
+    #[arg(long, value_name = Span::ALLOWED, help_heading = "Run")]
+    pub duration: Option<Span>,
+    /// Run in virtual time, as fast as it can be computed: the log on stdout only, and the same bytes for the
+    /// same seed
+    #[arg(long = "virtual", requires = "duration", conflicts_with = "jobs", help_heading = "Run")]
+    pub virtual_time: bool,
     /// The address that answers for its status
     #[arg(long, env = "PIPELINE_ADDR", default_value = "127.0.0.1:8084", value_name = ListenAddr::ALLOWED)]
     pub addr: ListenAddr,
@@ -155,7 +158,7 @@ impl Args {
     ///
     /// # Errors
     /// The first value that another one does not allow.
-    pub fn check(&self) -> Result<(), Crossed> {
+    pub fn check(&self) -> Result<(), Misfit> {
         self.pipeline.clone().settings().map(|_| ())
     }
 }
@@ -269,6 +272,13 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
             Some(tokio::spawn(async move { web::serve(listener, router, limits, &metrics, door).await }))
         }
     };
+    if let Some(duration) = args.duration {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(duration.get()).await;
+            shutdown.trigger();
+        });
+    }
     let ended = pipeline.run(load, results, &shutdown).await;
     if shutdown.aborted().is_cancelled() {
         door.abort()
@@ -310,12 +320,12 @@ fn router(
 ///
 /// # Errors
 /// When there can be no runtime, or stdout takes no more.
-pub fn run_in_virtual_time(args: &Args, length: Length) -> anyhow::Result<Ending> {
+pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
     let run = virtual_time::Run {
         settings: args.pipeline.clone().settings()?,
         seed: args.seed,
         rate: Rate::Generator,
-        length: length.get(),
+        length: args.duration.context("--virtual needs --duration")?.get(),
     };
     let ended = if args.json {
         run.run(std::io::sink())

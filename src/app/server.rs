@@ -7,7 +7,7 @@ use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::get};
 use utoipa::OpenApi as _;
 
 use super::{
-    Ending, ServeArgs, ServerArgs,
+    Ending, ServeArgs, ServerArgs, StopArgs,
     landing::{self, Link},
     pipeline,
 };
@@ -15,8 +15,9 @@ use crate::{
     http_lab::{self, HttpLab},
     pipeline::{PipelineApi, Service},
     shutdown::Shutdown,
+    streams::{self, Streams},
     telemetry::Telemetry,
-    web::{self, Admin, Drained, Health, Limits, Metrics},
+    web::{self, Admin, Drained, Frame, Health, Limits, Metrics, NavItem},
 };
 
 /// Serves the HTTP lab, and with its settings the pipeline beside it, until it is told to stop, and drains.
@@ -28,21 +29,25 @@ pub async fn serve(
     pipeline: Option<pipeline::InLab>,
     telemetry: Telemetry,
 ) -> anyhow::Result<Ending> {
-    let shutdown = args.server.shutdown(Some(args.drain.drain_ms));
+    let shutdown = args.stop.shutdown();
     let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown));
+    let streams = args.streams(&telemetry, &shutdown)?;
     let metrics = Metrics::new(&telemetry.meter());
     let pipeline = match pipeline {
         Some(config) => Some(config.start(&args, &telemetry, &shutdown)?),
         None => None,
     };
-    let router = router(&lab, pipeline.as_ref(), &args, &telemetry, &metrics, &shutdown)?;
+    let router = router(&lab, &streams, pipeline.as_ref(), &args, &telemetry, &metrics, &shutdown)?;
+    if args.streams_enabled {
+        streams.start().await.context("starting the streams")?;
+    }
     let drained = args.server.run(args.addr, router, &telemetry, &metrics, &shutdown).await?;
     let stragglers = || {
+        let chunks = streams.audit();
         let requests = lab.in_flight();
-        let mut left: Vec<String> =
-            requests.iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}")).collect();
-        left.extend(pipeline.as_ref().map(pipeline::stragglers));
-        left
+        let requests = requests.iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}"));
+        let streams = format!("{} chunks of streams", chunks.queued + chunks.in_progress);
+        requests.chain([streams]).chain(pipeline.as_ref().map(pipeline::stragglers)).collect()
     };
     Ok(report(drained, &shutdown, stragglers).await)
 }
@@ -50,6 +55,7 @@ pub async fn serve(
 /// Everything the server answers.
 pub(super) fn router(
     lab: &HttpLab,
+    streams: &Streams,
     pipeline: Option<&Service>,
     args: &ServeArgs,
     telemetry: &Telemetry,
@@ -58,7 +64,7 @@ pub(super) fn router(
 ) -> anyhow::Result<Router> {
     let admin = Admin::new(args.server.admin_token.clone());
     let mut links = links(lab);
-    let mut document = lab.openapi();
+    let mut document = lab.openapi().merge_from(streams.openapi());
     let mut systems = Router::new();
     if let Some(service) = pipeline {
         links.extend(pipeline::links());
@@ -70,6 +76,8 @@ pub(super) fn router(
         .merge(admin.session_routes())
         .merge(lab.views())
         .merge(admin.guard(lab.controls()))
+        .merge(streams.views(Frame::new("Streams", nav(), "/streams")))
+        .merge(admin.guard(streams.controls()))
         .merge(systems)
         .merge(landing::routes(links, admin.clone()))
         .merge(web::assets(&[web::LAB_CSS]))
@@ -78,9 +86,16 @@ pub(super) fn router(
     Ok(metrics.count_requests(house).merge(lab.endpoints()).merge(scrape(telemetry)))
 }
 
+/// The navigation of every page.
+pub(super) fn nav() -> Arc<[NavItem]> {
+    let item = |label: &'static str, href: &'static str| NavItem { label: label.into(), href: href.into() };
+    [item("Overview", "/"), item("Streams", "/streams")].into()
+}
+
 fn links(lab: &HttpLab) -> Vec<Link> {
     let strategies = lab.strategies().into_iter().map(|(path, about)| Link::new("Endpoints", path, about));
     let rest = [
+        ("Systems", "/streams", "the stream orchestrator: start it, watch it, resize it"),
         ("Look inside", "/settings", "what is in force; PATCH changes it"),
         ("Look inside", "/audit", "the balance sheets: requests, service calls, orphaned work"),
         ("Look inside", "/metrics", "all metrics, for Prometheus"),
@@ -106,6 +121,16 @@ pub(super) fn scrape(telemetry: &Telemetry) -> Router {
 }
 
 impl ServeArgs {
+    fn streams(&self, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Streams> {
+        let runtime = streams::Runtime {
+            meter: telemetry.meter(),
+            shutdown: shutdown.clone(),
+            seed: self.lab.seed,
+            observer: None,
+        };
+        Ok(Streams::new(self.streams.config()?, runtime))
+    }
+
     fn runtime(&self, telemetry: &Telemetry, shutdown: &Shutdown) -> http_lab::Runtime {
         http_lab::Runtime {
             meter: telemetry.meter(),
@@ -116,21 +141,33 @@ impl ServeArgs {
     }
 }
 
-impl ServerArgs {
-    /// The stop of a server; without `drain_ms` it takes the time it takes.
-    pub(super) fn shutdown(&self, drain_ms: Option<super::DrainMs>) -> Shutdown {
+impl StopArgs {
+    /// A stop that has not begun.
+    pub(super) fn shutdown(&self) -> Shutdown {
         Shutdown::new(
-            drain_ms.map(|ms| Duration::from_millis(ms.get())),
+            Some(Duration::from_millis(self.drain_ms.get())),
             Duration::from_millis(self.unready_ms.get()),
         )
     }
+}
 
+impl ServerArgs {
+    /// What clients are granted; streams from outside may send bodies without an end.
     pub(super) fn limits(&self) -> Limits {
         Limits {
             connections: usize::try_from(self.max_connections.get()).unwrap_or(usize::MAX),
             header_timeout_ms: self.header_timeout_ms.get(),
+            streamed_under: Some(streams::UPLOADS_UNDER),
             ..Limits::default()
         }
+    }
+
+    /// Listens, and says where.
+    pub(super) fn listen(addr: super::ListenAddr) -> anyhow::Result<tokio::net::TcpListener> {
+        web::raise_descriptor_limit();
+        let listener = web::listen(addr.get()).with_context(|| format!("listening on {addr}"))?;
+        web::announce(&listener).context("reading the listener's address")?;
+        Ok(listener)
     }
 
     /// Listens, says where, serves until the drain is over.
@@ -142,11 +179,9 @@ impl ServerArgs {
         metrics: &Metrics,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Drained> {
-        web::raise_descriptor_limit();
         shutdown.listen_for_signals().context("listening for signals")?;
         telemetry.observe_runtime();
-        let listener = web::listen(addr.get()).with_context(|| format!("listening on {addr}"))?;
-        web::announce(&listener).context("reading the listener's address")?;
+        let listener = Self::listen(addr)?;
         Ok(web::serve(listener, router, self.limits(), metrics, shutdown.clone()).await)
     }
 }

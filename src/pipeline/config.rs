@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::LazyLock, time::Durati
 use super::scaling::PolicyName;
 use crate::{
     bounded,
-    config::{Allowed, Fraction, Invalid},
+    config::{Allowed, Fraction, Invalid, Misfit},
     sim::Profile,
 };
 
@@ -259,16 +259,6 @@ impl std::ops::Deref for Settings {
     }
 }
 
-/// A value that another value does not allow.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {invalid}")]
-pub struct Crossed {
-    /// The variable's name.
-    pub variable: &'static str,
-    /// Its value, and what is allowed.
-    pub invalid: Invalid,
-}
-
 impl Config {
     /// The settings that are built in.
     ///
@@ -288,25 +278,24 @@ impl Config {
     ///
     /// # Errors
     /// The first value that another one does not allow.
-    pub fn settings(self) -> Result<Settings, Crossed> {
-        let crossed = |variable, value: &dyn fmt::Display, allowed: String| {
-            Err(Crossed { variable, invalid: Invalid::new(value, allowed) })
-        };
+    pub fn settings(self) -> Result<Settings, Misfit> {
+        let misfit =
+            |variable, value: &dyn fmt::Display, allowed: String| Err(Misfit::new(variable, value, allowed));
         if self.min_workers > self.max_workers {
             let allowed = format!("at most max_workers, which is {}", self.max_workers);
-            return crossed("PIPELINE_MIN_WORKERS", &self.min_workers, allowed);
+            return misfit("PIPELINE_MIN_WORKERS", &self.min_workers, allowed);
         }
         if self.shrink_threshold >= self.grow_threshold {
             let allowed = format!("less than grow_threshold, which is {}", self.grow_threshold);
-            return crossed("PIPELINE_SHRINK_THRESHOLD", &self.shrink_threshold, allowed);
+            return misfit("PIPELINE_SHRINK_THRESHOLD", &self.shrink_threshold, allowed);
         }
         if self.burst_length.get().is_zero() && self.idle_length.get().is_zero() {
             let allowed = "more than 0s unless burst_length is".to_owned();
-            return crossed("PIPELINE_IDLE_LENGTH", &self.idle_length, allowed);
+            return misfit("PIPELINE_IDLE_LENGTH", &self.idle_length, allowed);
         }
         if self.retry_backoff > self.retry_backoff_max {
             let allowed = format!("at most retry_backoff_max, which is {}", self.retry_backoff_max);
-            return crossed("PIPELINE_RETRY_BACKOFF", &self.retry_backoff, allowed);
+            return misfit("PIPELINE_RETRY_BACKOFF", &self.retry_backoff, allowed);
         }
         let remembered = self.check_interval.get() * PAST_LIMIT_CHECKS;
         if self.stabilisation.get() > remembered {
@@ -314,7 +303,7 @@ impl Config {
                 "at most {PAST_LIMIT_CHECKS} check intervals, which is {} s",
                 remembered.as_secs_f64()
             );
-            return crossed("PIPELINE_STABILISATION", &self.stabilisation, allowed);
+            return misfit("PIPELINE_STABILISATION", &self.stabilisation, allowed);
         }
         Ok(Settings(self))
     }

@@ -41,7 +41,7 @@ mod worker;
 mod tests;
 
 pub use collector::Collected;
-pub use config::{Config, Crossed, Settings};
+pub use config::{Config, Settings};
 pub use engine::{Ended, Load, Pipeline, Runtime};
 pub use generator::{Controls, Rate};
 pub use journal::Journal;

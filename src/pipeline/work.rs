@@ -88,7 +88,7 @@ impl Work {
 
     /// How long `job`, whose attempt just failed, rests before the next.
     pub(super) fn backoff(&self, job: &Job) -> Duration {
-        let jitter = self.key(job).rng(Purpose::Jitter).random::<f64>();
+        let jitter = self.key(job).rng(Purpose::Backoff).random::<f64>();
         worker::backoff(self.backoff, self.backoff_max, job.failed_attempts, jitter)
     }
 
