@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use lab::{
-    app::{self, Ending},
+    app::{self, Ending, pipeline::What},
     cli::{self, InForce, Stop, Task},
     telemetry::{self, Telemetry},
 };
@@ -50,6 +50,9 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
         }
         Task::Service(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
+        }
+        Task::Pipeline(app::pipeline::Args { what: Some(What::Simulate(args)), .. }) => {
+            app::pipeline_simulate::run(&args)
         }
         Task::Pipeline(args) if args.virtual_time => app::pipeline::run_in_virtual_time(&args),
         Task::Pipeline(args) => {

@@ -3,7 +3,10 @@
 use anyhow::Context as _;
 
 use super::{Ending, health::fetch};
-use crate::http_lab::{Audit, CallLedger, RequestLedger};
+use crate::{
+    http_lab::{Audit, CallLedger, RequestLedger},
+    pipeline,
+};
 
 /// Which system, where, and how to print.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,6 +30,8 @@ pub enum System {
     Http,
     /// Service calls: started = completed + failed + cancelled + in_flight
     Service,
+    /// The pipeline: created = succeeded + permanently_failed + backlog
+    Pipeline,
 }
 
 /// Asks, prints, judges.
@@ -34,21 +39,24 @@ pub enum System {
 /// # Errors
 /// When the server does not answer, or has no such system.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
-    let url = format!("{}/audit", args.url.trim_end_matches('/'));
-    let body = fetch(&url).await?;
-    let audit: Audit =
-        serde_json::from_str(&body).with_context(|| format!("{url} did not answer an audit"))?;
     let (balances, text) = match args.system {
         System::Http => {
+            let audit: Audit = ask(args, "/audit").await?;
             let http = audit.http.context("this server has no HTTP lab")?;
             let text = if args.json { json(&http)? } else { http_table(&http.endpoints, &http.sum) };
             (http.balances(), text)
         }
         System::Service => {
+            let audit: Audit = ask(args, "/audit").await?;
             let service = audit.service;
             let text =
                 if args.json { json(&service)? } else { service_table(&service.services, &service.sum) };
             (service.balances(), text)
+        }
+        System::Pipeline => {
+            let ledger: pipeline::Ledger = ask(args, "/pipeline/audit").await?;
+            let text = if args.json { json(&ledger)? } else { pipeline_table(&ledger) };
+            (ledger.balances(), text)
         }
     };
     println!("{text}");
@@ -57,6 +65,12 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     }
     eprintln!("lab: the balance does not hold");
     Ok(Ending::Failed)
+}
+
+async fn ask<T: serde::de::DeserializeOwned>(args: &Args, path: &str) -> anyhow::Result<T> {
+    let url = format!("{}{path}", args.url.trim_end_matches('/'));
+    let body = fetch(&url).await?;
+    serde_json::from_str(&body).with_context(|| format!("{url} did not answer an audit"))
 }
 
 fn json(audit: &impl serde::Serialize) -> anyhow::Result<String> {
@@ -95,4 +109,17 @@ fn service_table(services: Rows<'_, CallLedger>, sum: &CallLedger) -> String {
         );
     }
     text
+}
+
+fn pipeline_table(ledger: &pipeline::Ledger) -> String {
+    let terms = [
+        ("created", ledger.created),
+        ("succeeded", ledger.succeeded),
+        ("permanently_failed", ledger.permanently_failed),
+        ("backlog", ledger.backlog),
+        ("  queued", ledger.queued),
+        ("  running", ledger.running),
+        ("  retrying", ledger.retrying),
+    ];
+    terms.map(|(term, jobs)| format!("{term:<20}{jobs:>12}")).join("\n")
 }

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod health;
 mod landing;
 pub mod pipeline;
+pub mod pipeline_simulate;
 mod server;
 mod service;
 mod streams_command;

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Router, http::StatusCode};
+use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use utoipa::OpenApi as _;
 
-use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, server};
+use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, pipeline_simulate, server};
 use crate::{
     bounded,
     config::{Allowed, Misfit, Span},
@@ -19,7 +19,7 @@ use crate::{
     },
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
-    web::{self, Admin, Health, HealthApi, Metrics, SessionApi},
+    web::{self, Admin, Frame, Health, HealthApi, Metrics, SessionApi},
 };
 
 /// The command that the guard process is started with.
@@ -106,10 +106,21 @@ pub struct JobArgs {
     pub output_limit_bytes: OutputLimitBytes,
 }
 
+/// What can be done with the pipeline beside running it.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum What {
+    /// Run every scaling policy under traces of load, in virtual time, and compare
+    Simulate(Box<pipeline_simulate::Args>),
+}
+
 /// What `lab pipeline` takes.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to do; without a command: run it
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// Print the balance as one JSON object at the end, and no log lines on stdout
     #[arg(long)]
     pub json: bool,
@@ -159,7 +170,10 @@ impl Args {
     /// # Errors
     /// The first value that another one does not allow.
     pub fn check(&self) -> Result<(), Misfit> {
-        self.pipeline.clone().settings().map(|_| ())
+        match &self.what {
+            Some(What::Simulate(args)) => args.check(),
+            None => self.pipeline.clone().settings().map(drop),
+        }
     }
 }
 
@@ -217,7 +231,11 @@ pub(super) fn stragglers(service: &Service) -> String {
 /// What the landing page says of the pipeline.
 pub(super) fn links() -> [Link; 2] {
     [
-        Link::new("Pipeline", "/pipeline/status", "phase, workers, backlog; POST /pipeline/start begins"),
+        Link::new(
+            "Pipeline",
+            "/pipeline",
+            "the auto-scaling pipeline: start it, watch it, change its load and policy",
+        ),
         Link::new("Pipeline", "/pipeline/audit", "its balance sheet"),
     ]
 }
@@ -309,7 +327,9 @@ fn router(
     let house = Router::new()
         .merge(Health::new(shutdown.clone()).routes())
         .merge(admin.session_routes())
-        .merge(service.views())
+        .merge(service.views(Frame::new("Pipeline", [].into(), "/pipeline")))
+        .merge(web::assets(&[web::LAB_CSS]))
+        .route("/", get(async || Redirect::temporary("/pipeline")))
         .merge(admin.guard(service.controls()))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?)
         .fallback(async || StatusCode::NOT_FOUND);

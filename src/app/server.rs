@@ -69,7 +69,9 @@ pub(super) fn router(
     if let Some(service) = pipeline {
         links.extend(pipeline::links());
         document.merge(PipelineApi::openapi());
-        systems = systems.merge(service.views()).merge(admin.guard(service.controls()));
+        systems = systems
+            .merge(service.views(Frame::new("Pipeline", nav(), "/pipeline")))
+            .merge(admin.guard(service.controls()));
     }
     let house = Router::new()
         .merge(Health::new(shutdown.clone()).routes())
@@ -89,7 +91,7 @@ pub(super) fn router(
 /// The navigation of every page.
 pub(super) fn nav() -> Arc<[NavItem]> {
     let item = |label: &'static str, href: &'static str| NavItem { label: label.into(), href: href.into() };
-    [item("Overview", "/"), item("Streams", "/streams")].into()
+    [item("Overview", "/"), item("Streams", "/streams"), item("Pipeline", "/pipeline")].into()
 }
 
 fn links(lab: &HttpLab) -> Vec<Link> {

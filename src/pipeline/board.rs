@@ -4,6 +4,8 @@
 //! ledger as a whole, so any look at it is a consistent one.
 
 use std::{
+    cmp::Ordering,
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -16,6 +18,9 @@ use super::{
     queue::{Ledger, Queue, Taken},
     scaling::Reading,
 };
+
+/// Checks that pages show.
+const TRAIL_LIMIT_CHECKS: usize = 300;
 
 /// A handle on the queue and the counts around it.
 #[derive(Debug, Clone)]
@@ -50,6 +55,11 @@ struct State {
     workers: u32,
     /// Workers that are there, those that finish a last job among them.
     alive: u32,
+    /// Changes of the number of workers, and changes of direction.
+    scalings: (u64, u64),
+    last_change: Option<Ordering>,
+    /// The last checks, for pages.
+    trail: VecDeque<(f64, u32, u64)>,
 }
 
 impl State {
@@ -89,6 +99,9 @@ impl Board {
             accounted_until: now,
             workers: 0,
             alive: 0,
+            scalings: (0, 0),
+            last_change: None,
+            trail: VecDeque::new(),
         };
         let (ready, room, empty) = (Notify::new(), Notify::new(), Notify::new());
         Self { shared: Arc::new(Shared { begun: now, state: Mutex::new(state), ready, room, empty }) }
@@ -223,6 +236,39 @@ impl Board {
     /// Says how many workers there are to be.
     pub(super) fn set_workers(&self, workers: u32) {
         self.state().workers = workers;
+    }
+
+    /// Says the same after a check, and counts a change.
+    pub(super) fn scale(&self, workers: u32) {
+        let mut state = self.state();
+        let change = workers.cmp(&state.workers);
+        if change.is_ne() {
+            state.scalings.0 += 1;
+            state.scalings.1 += u64::from(state.last_change.is_some_and(|last| last != change));
+            state.last_change = Some(change);
+        }
+        state.workers = workers;
+        let now = Instant::now();
+        let check = (
+            now.saturating_duration_since(self.shared.begun).as_secs_f64(),
+            workers,
+            state.queue.ledger().backlog,
+        );
+        if state.trail.len() >= TRAIL_LIMIT_CHECKS {
+            state.trail.pop_front();
+        }
+        state.trail.push_back(check);
+    }
+
+    /// The last checks: when (seconds since the start), workers from then on, backlog.
+    pub(super) fn trail(&self) -> Vec<(f64, u32, u64)> {
+        self.state().trail.iter().copied().collect()
+    }
+
+    /// Checks that changed the number of workers, and those that did so in the other direction than the one
+    /// before.
+    pub(super) fn scalings(&self) -> (u64, u64) {
+        self.state().scalings
     }
 
     /// Counts a worker in until the returned guard is dropped.

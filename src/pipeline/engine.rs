@@ -22,7 +22,7 @@ use super::{
     metrics::Metrics,
     producer::{self, Arrivals},
     queue::Ledger,
-    scaling::PolicyName,
+    scaling::{PolicyName, Reading},
     service::{Phase, Status},
     supervisor::Supervisor,
     work::{Exec, Work},
@@ -131,6 +131,26 @@ impl Pipeline {
     /// The balance now.
     pub fn ledger(&self) -> Ledger {
         self.shared.board.ledger()
+    }
+
+    /// What the supervisor sees.
+    pub(super) fn reading(&self) -> Reading {
+        self.shared.board.reading()
+    }
+
+    /// Checks that changed the number of workers, and those that turned.
+    pub(super) fn scalings(&self) -> (u64, u64) {
+        self.shared.board.scalings()
+    }
+
+    /// The last checks.
+    pub(super) fn trail(&self) -> Vec<(f64, u32, u64)> {
+        self.shared.board.trail()
+    }
+
+    /// The log's last lines.
+    pub(super) fn recent(&self) -> Vec<String> {
+        self.shared.journal.recent()
     }
 
     /// The pipeline now, in `phase`.

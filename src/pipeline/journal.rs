@@ -56,14 +56,20 @@ enum Clock {
 }
 
 enum Out {
+    /// Nobody reads lines, so none is made.
+    Nothing,
     Nowhere,
     Direct(Mutex<Box<dyn Write + Send>>),
-    Thread { lines: mpsc::SyncSender<Message>, lost: AtomicU64 },
+    Thread {
+        lines: mpsc::SyncSender<Message>,
+        lost: AtomicU64,
+    },
 }
 
 impl fmt::Debug for Out {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Nothing => "Nothing",
             Self::Nowhere => "Nowhere",
             Self::Direct(_) => "Direct",
             Self::Thread { .. } => "Thread",
@@ -78,6 +84,11 @@ enum Message {
 }
 
 impl Journal {
+    /// Keeps nothing.
+    pub fn silent() -> Self {
+        Self::of(Clock::Wall, Out::Nothing)
+    }
+
     /// Keeps the recent lines only.
     pub fn quiet() -> Self {
         Self::of(Clock::Wall, Out::Nowhere)
@@ -107,6 +118,9 @@ impl Journal {
 
     /// Writes a line.
     pub fn line(&self, text: fmt::Arguments<'_>) {
+        if matches!(self.shared.out, Out::Nothing) {
+            return;
+        }
         let line = format!("{} {text}\n", self.now().strftime("%Y/%m/%d %H:%M:%S.%6f"));
         {
             let mut recent = self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +130,7 @@ impl Journal {
             recent.push_back(line.trim_end().to_owned());
         }
         match &self.shared.out {
-            Out::Nowhere => {}
+            Out::Nothing | Out::Nowhere => {}
             Out::Direct(out) => {
                 // Virtual time has no second chance; a closed pipe ends nothing.
                 let _ = out.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
@@ -144,7 +158,7 @@ impl Journal {
     /// Waits until all lines are written, for at most 2 s. Blocks its thread.
     pub fn flush(&self) {
         match &self.shared.out {
-            Out::Nowhere => {}
+            Out::Nothing | Out::Nowhere => {}
             Out::Direct(out) => {
                 let _ = out.lock().unwrap_or_else(PoisonError::into_inner).flush();
             }

@@ -27,6 +27,7 @@ use super::{exec::Line, job::Job};
 
 /// The balance sheet: `created = succeeded + permanently_failed + backlog`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PipelineLedger)]
 pub struct Ledger {
     /// Jobs that were handed in.
     pub created: u64,

@@ -38,7 +38,7 @@ proptest! {
             match step {
                 Step::Push => {
                     let room = queue.has_room();
-                    prop_assert_eq!(queue.push(now, now).is_some(, None), room);
+                    prop_assert_eq!(queue.push(now, now, None).is_some(), room);
                 }
                 Step::Take if running.len() < workers => {
                     let before = queue.ledger();

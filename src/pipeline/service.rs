@@ -3,25 +3,33 @@
 //! Inside `lab` it is idle until started, and each start is a run of its own that a stop drains. In
 //! `lab pipeline` it runs from the start, and a stop is the same as a signal.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
     routing::{get, patch, post},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Ended, Ledger, Load, Pipeline, Rate, scaling::PolicyName};
+use super::{Ended, Ledger, Load, Pipeline, Rate, page, scaling::PolicyName};
 use crate::{
     shutdown::Shutdown,
-    web::{Json, Problem},
+    web::{self, Events, Frame, Json, Problem},
 };
+
+/// How often those who watch get a picture.
+const PICTURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the pipeline is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = PipelinePhase)]
 pub enum Phase {
     /// It does not run.
     Idle,
@@ -31,8 +39,20 @@ pub enum Phase {
     Draining,
 }
 
-/// The pipeline now: what `GET /pipeline/status` answers.
+impl Phase {
+    /// The name as it is written.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// The pipeline now: what `GET /pipeline` answers.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PipelineStatus)]
 pub struct Status {
     /// What it is doing.
     pub phase: Phase,
@@ -89,6 +109,14 @@ struct Shared {
     run: Mutex<Option<Shutdown>>,
 }
 
+/// What the views need.
+#[derive(Debug, Clone)]
+struct Views {
+    service: Service,
+    events: Events,
+    frame: Frame,
+}
+
 impl Service {
     /// A pipeline that is idle until started; runs end with `process`.
     pub fn idle(pipeline: Pipeline, process: Shutdown) -> Self {
@@ -126,7 +154,7 @@ impl Service {
             return false;
         }
         // The process's own stop bounds it; a stop of the run alone takes the time it takes.
-        let run = Shutdown::new(None, std::time::Duration::ZERO);
+        let run = Shutdown::new(None, Duration::ZERO);
         *current = Some(run.clone());
         let service = self.clone();
         self.shared.process.tracker().spawn(async move {
@@ -171,12 +199,17 @@ impl Service {
         self.pipeline().status(self.phase())
     }
 
-    /// What anybody may look at: `GET /pipeline/status`, `GET /pipeline/audit`.
-    pub fn views(&self) -> Router {
+    /// What anybody may look at: `GET /pipeline` (JSON, a page, or a stream of events, as the client accepts)
+    /// and `GET /pipeline/audit`. `frame` is what the page stands in.
+    pub fn views(&self, frame: Frame) -> Router {
+        let service = self.clone();
+        let draw = move || page::picture(&service);
+        let events = Events::new(PICTURE_INTERVAL, self.shared.process.clone(), draw);
+        let views = Views { service: self.clone(), events, frame };
         Router::new()
-            .route("/pipeline/status", get(status))
-            .route("/pipeline/audit", get(audit))
-            .with_state(self.clone())
+            .route("/pipeline", get(show).with_state(views))
+            .route("/pipeline/audit", get(audit).with_state(self.clone()))
+            .merge(web::assets(&[page::PIPELINE_JS]))
     }
 
     /// What only an administrator may do: `POST /pipeline/start`, `POST /pipeline/stop`, `PATCH /pipeline`.
@@ -192,17 +225,28 @@ impl Service {
 /// The OpenAPI description of these routes.
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    paths(status, audit, start, stop, change),
+    paths(show, audit, start, stop, change),
     components(schemas(Status, Phase, PolicyName, Ledger)),
     tags((name = "pipeline"))
 )]
 pub struct PipelineApi;
 
-/// The pipeline now.
-#[utoipa::path(get, path = "/pipeline/status", tag = "pipeline",
+/// The pipeline now: as JSON, as a page (`Accept: text/html`), or as server-sent events
+/// (`Accept: text/event-stream`), one a second.
+#[utoipa::path(get, path = "/pipeline", tag = "pipeline",
     responses((status = 200, description = "Phase, workers, backlog, balance", body = Status)))]
-async fn status(State(service): State<Service>) -> Json<Status> {
-    Json(service.status())
+async fn show(State(views): State<Views>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let mut response = if accept.contains("text/event-stream") {
+        views.events.answer()
+    } else if accept.contains("text/html") {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:8080");
+        page::show(&views.service, views.frame.clone(), host)
+    } else {
+        Json(views.service.status()).into_response()
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// The balance: `created = succeeded + permanently_failed + backlog`.

@@ -152,7 +152,7 @@ impl Supervisor {
                 down += 1;
                 journal.line(format_args!("↓ removed worker (total {total})"));
             }
-            board.set_workers(decision.workers);
+            board.scale(decision.workers);
             metrics.scaled(up, down);
         }
         while !pool.tasks.is_empty() {

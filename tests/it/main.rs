@@ -3,6 +3,7 @@
 mod command_line;
 mod house;
 mod http_lab;
+mod pipeline;
 mod process;
 mod services;
 mod stack;

@@ -205,7 +205,7 @@ mod tests {
         drop(sender);
         let mut lines = Vec::new();
         while let Ok(line) = receiver.try_recv() {
-            lines.push((line.number, line.key(), line.text.as_deref().map(str::len)));
+            lines.push((line.number, line.key(), line.text.as_deref().map(str::len).map_err(|why| *why)));
         }
         assert_eq!(lines[0], (1, "\"a\"".to_owned(), Ok(16)));
         assert_eq!((lines[1].0, lines[1].2), (4, Ok(3)), "without the end of the line");

@@ -20,6 +20,8 @@ use super::{Decision, Observation, Reading};
 
 /// The derivative's share, d above.
 const DERIVATIVE: f64 = 0.05;
+/// How far the output is from the workers there are before that changes.
+const HYSTERESIS: f64 = 1.0;
 /// 4 time constants of a critically damped loop: 9% of a deviation is left.
 const TIME_CONSTANTS: f64 = 4.0;
 
@@ -56,7 +58,10 @@ impl Pid {
             change += derivative * (now - 2.0 * before + earlier) / step_s;
         }
         let output = (output + change).clamp(f64::from(seen.min), f64::from(seen.max));
-        let workers = output.round() as u32;
+        // A worker more or fewer only when the output is a whole one away: it hovers between two most of the time.
+        let current = f64::from(seen.now.workers);
+        let workers =
+            if (output - current).abs() >= HYSTERESIS { output.round() as u32 } else { seen.now.workers };
         Decision { workers, recommended: workers, output }
     }
 }

@@ -157,8 +157,11 @@ fn closed_loop(policy: &Policy, mut fluid: Fluid, mut workers: u32, max: u32, ch
     counts
 }
 
-/// The checks after which a policy has settled, from any start with up to 60 jobs inside.
-const SETTLED_AFTER_CHECKS: usize = 240;
+/// The checks after which a policy has settled, from any start with up to 60 jobs inside: for `pid` three
+/// of its settling times, from the far end of its bounds.
+fn settled_after_checks(name: PolicyName) -> usize {
+    if name == PolicyName::Pid { 720 } else { 240 }
+}
 
 /// The workers that a load of `load` busy ones needs: those for which utilisation is what the policy aims
 /// at. `keda` and `pid` aim at a queue, which keeps every worker busy.
@@ -185,9 +188,9 @@ proptest! {
             };
             let service_s = service_s.max(shortest_s);
             let fluid = Fluid::new(load / service_s, service_s, inside);
-            let counts = closed_loop(&policy(name), fluid, start, 10, SETTLED_AFTER_CHECKS + 300);
+            let counts = closed_loop(&policy(name), fluid, start, 10, settled_after_checks(name) + 300);
             let need = need(name, load);
-            let settled = &counts[SETTLED_AFTER_CHECKS..];
+            let settled = &counts[settled_after_checks(name)..];
             let (low, high) = (settled.iter().min().copied(), settled.iter().max().copied());
             let (low, high) = (f64::from(low.unwrap_or(0)), f64::from(high.unwrap_or(0)));
             prop_assert!(
