@@ -6,5 +6,6 @@ mod http_lab;
 mod process;
 mod services;
 mod stack;
+mod streams;
 mod support;
 mod telemetry;
