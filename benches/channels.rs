@@ -59,7 +59,11 @@ async fn run(arm: &str, race: Race) -> (u64, Duration) {
     let places = race.buffer_size;
     match arm {
         "orchestrator" => {
-            let meters = opentelemetry_sdk::metrics::SdkMeterProvider::default();
+            let reader = opentelemetry_prometheus::exporter()
+                .with_registry(prometheus::Registry::new())
+                .build()
+                .expect("a reader");
+            let meters = opentelemetry_sdk::metrics::SdkMeterProvider::builder().with_reader(reader).build();
             let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "bench");
             let run = race.orchestrator(Duration::from_millis(500), &meter).await.expect("it starts");
             (run.ledger.processed, run.elapsed)

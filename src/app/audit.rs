@@ -6,6 +6,7 @@ use super::{Ending, health::fetch};
 use crate::{
     http_lab::{Audit, CallLedger, RequestLedger},
     pipeline,
+    streams::{Ledger, Reason},
 };
 
 /// Which system, where, and how to print.
@@ -30,6 +31,8 @@ pub enum System {
     Http,
     /// Service calls: started = completed + failed + cancelled + in_flight
     Service,
+    /// Chunks of the streams: generated = processed + dropped + queued + in_progress
+    Streams,
     /// The pipeline: created = succeeded + permanently_failed + backlog
     Pipeline,
 }
@@ -52,6 +55,11 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
             let text =
                 if args.json { json(&service)? } else { service_table(&service.services, &service.sum) };
             (service.balances(), text)
+        }
+        System::Streams => {
+            let ledger: Ledger = ask(args, "/streams/audit").await?;
+            let text = if args.json { json(&ledger)? } else { streams_table(&ledger) };
+            (ledger.balances(), text)
         }
         System::Pipeline => {
             let ledger: pipeline::Ledger = ask(args, "/pipeline/audit").await?;
@@ -109,6 +117,23 @@ fn service_table(services: Rows<'_, CallLedger>, sum: &CallLedger) -> String {
         );
     }
     text
+}
+
+fn streams_table(ledger: &Ledger) -> String {
+    let terms = [
+        ("generated", ledger.generated),
+        ("processed", ledger.processed),
+        ("dropped", ledger.dropped),
+        ("queued", ledger.queued),
+        ("in_progress", ledger.in_progress),
+    ];
+    let reasons = Reason::ALL.map(|reason| (reason.label(), ledger.dropped_by.of(reason)));
+    let line = |(name, chunks): (&str, u64)| format!("{name:<18}{chunks:>12}");
+    let terms = terms.map(line).join("\n");
+    format!(
+        "{terms}\n{}",
+        reasons.map(|(reason, chunks)| line((&format!("  by {reason}"), chunks))).join("\n")
+    )
 }
 
 fn pipeline_table(ledger: &pipeline::Ledger) -> String {

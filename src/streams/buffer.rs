@@ -150,7 +150,7 @@ impl Buffer {
 
     fn admit(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> Offered {
         let full = state.queue.len() >= self.capacity;
-        let now = Instant::now();
+        let now = chunk.offered;
         let refusal = match self.overload {
             Overload::Fair if chunk.stream.held.load(Relaxed) >= self.share(&state) => Some(Reason::Share),
             Overload::Fair | Overload::DropOldest if full && self.evict(&mut state, now) => None,

@@ -20,7 +20,8 @@ fn stream(id: u32) -> Arc<Stream> {
 }
 
 fn chunk(stream: &Arc<Stream>, index: u64) -> Chunk {
-    Chunk { stream: stream.clone(), index, intended: Instant::now(), data: Bytes::new() }
+    let now = Instant::now();
+    Chunk { stream: stream.clone(), index, intended: now, offered: now, data: Bytes::new() }
 }
 
 #[derive(Debug, Clone)]

@@ -78,6 +78,8 @@ pub(super) struct Chunk {
     pub(super) index: u64,
     /// When it should have been emitted: latency counts from here.
     pub(super) intended: Instant,
+    /// When it was.
+    pub(super) offered: Instant,
     pub(super) data: Bytes,
 }
 

@@ -17,7 +17,10 @@ const fn key_of(seed: u64, stream: u32, index: u64) -> Key {
 
 /// The pause before chunk `index` of a stream: uniform from 0 to `interval_ms`, whole milliseconds.
 pub(super) fn pause_ms(seed: u64, stream: u32, index: u64, interval_ms: u64) -> u64 {
-    key_of(seed, stream, index).rng(Purpose::Arrival).random_range(0..=interval_ms)
+    match interval_ms {
+        0 => 0,
+        _ => key_of(seed, stream, index).rng(Purpose::Arrival).random_range(0..=interval_ms),
+    }
 }
 
 /// The bytes of chunk `index`: random, 1 to `chunk_size_bytes` of them.

@@ -210,21 +210,22 @@ impl Gateway {
 
 impl Peer {
     /// Takes chunks from `bytes` until they end, the peer is at fault, or the orchestrator stops.
-    pub(super) async fn receive(self, bytes: impl AsyncRead + Unpin) -> (Received, Ended) {
+    pub(super) async fn receive(self, mut bytes: impl AsyncRead + Unpin) -> (Received, Ended) {
         let mut received = Received::default();
         let intake = &self.gateway.shared.intake;
         let ended = tokio::select! {
             biased;
             () = intake.cut.cancelled() => Ended::Stopped,
-            ended = self.chunks(bytes, &mut received) => ended,
+            ended = self.chunks(&mut bytes, &mut received) => ended,
         };
+        // Counted first, closed then: who sees the end finds it counted.
         if let Ended::Fault(fault) = ended {
             intake.metrics.fault(fault);
         }
         (received, ended)
     }
 
-    async fn chunks(&self, mut bytes: impl AsyncRead + Unpin, received: &mut Received) -> Ended {
+    async fn chunks(&self, bytes: &mut (impl AsyncRead + Unpin), received: &mut Received) -> Ended {
         let intake = &self.gateway.shared.intake;
         let mut frames = Frames::new(intake.framing, intake.frame_limit_bytes);
         let mut unread = BytesMut::new();
@@ -272,7 +273,8 @@ impl Peer {
 
     /// Latency counts from here: under `block`, the wait for room is part of it.
     async fn offer(&self, index: &mut u64, data: bytes::Bytes, received: &mut Received) -> Offered {
-        let chunk = Chunk { stream: self.stream.clone(), index: *index, intended: Instant::now(), data };
+        let now = Instant::now();
+        let chunk = Chunk { stream: self.stream.clone(), index: *index, intended: now, offered: now, data };
         *index += 1;
         let offered = self.gateway.shared.intake.buffer.offer(chunk).await;
         match offered {

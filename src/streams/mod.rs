@@ -156,9 +156,6 @@ pub enum StartError {
     /// A number is out of its range, or does not go with the others.
     #[error(transparent)]
     Misfit(Misfit),
-    /// The process stops.
-    #[error("the server is stopping")]
-    Stopping,
     /// The sink or the gateway cannot be opened.
     #[error("{0:#}")]
     Failed(anyhow::Error),
@@ -234,7 +231,8 @@ impl Streams {
         Self { shared }
     }
 
-    /// Starts a run. It ends by [`stop`](Self::stop), or when the process's stop begins.
+    /// Starts a run. It ends by [`stop`](Self::stop), or when the process's stop begins: at once, when
+    /// that has begun already.
     ///
     /// # Errors
     /// [`StartError`] when one runs, or a part of it cannot be opened.
@@ -250,9 +248,6 @@ impl Streams {
         let config = self.shared.config.with(overrides).map_err(StartError::Misfit)?;
         let _turn = self.shared.turn.lock().await;
         let shutdown = &self.shared.runtime.shutdown;
-        if shutdown.is_stopping() {
-            return Err(StartError::Stopping);
-        }
         if self.phase() != Phase::Idle {
             return Err(StartError::Running);
         }

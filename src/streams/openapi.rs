@@ -11,7 +11,7 @@ use super::{
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(routes::show, routes::start, routes::stop, routes::resize, routes::take_in),
+    paths(routes::show, routes::audit, routes::start, routes::stop, routes::resize, routes::take_in),
     components(schemas(
         Dropped,
         LatencyReport,

@@ -122,7 +122,8 @@ impl Race {
             producers.spawn(async move {
                 for index in 0..chunks {
                     let data = race.payload(number, index);
-                    let chunk = Chunk { stream: stream.clone(), index, intended: Instant::now(), data };
+                    let now = Instant::now();
+                    let chunk = Chunk { stream: stream.clone(), index, intended: now, offered: now, data };
                     buffer.offer(chunk).await;
                     tokio::task::coop::consume_budget().await;
                 }

@@ -15,7 +15,7 @@ use tokio_util::io::StreamReader;
 use tower_http::timeout::TimeoutError;
 
 use super::{
-    Overrides, Phase, Resize, ResizeError, StartError, Status, Streams,
+    Ledger, Overrides, Phase, Resize, ResizeError, StartError, Status, Streams,
     framing::Fault,
     gateway::{Ended, NotLetIn, Received},
     page,
@@ -53,6 +53,7 @@ impl Streams {
         let views = Views { streams: self.clone(), events, frame };
         Router::new()
             .route("/streams", get(show).with_state(views))
+            .route("/streams/audit", get(audit).with_state(self.clone()))
             .route("/streams/in/{name}", post(take_in).with_state(self.clone()))
             .merge(crate::web::assets(&[page::STREAMS_JS]))
     }
@@ -86,6 +87,13 @@ pub(super) async fn show(State(views): State<Views>, headers: HeaderMap) -> Resp
     response
 }
 
+/// The balance sheet over all runs of this process.
+#[utoipa::path(get, path = "/streams/audit", tag = "streams",
+    responses((status = 200, description = "The terms now; they balance whenever they are asked", body = Ledger)))]
+pub(super) async fn audit(State(streams): State<Streams>) -> Json<Ledger> {
+    Json(streams.audit())
+}
+
 /// Starts a run, with the configuration in force or with what the body changes of it.
 #[utoipa::path(post, path = "/streams/start", tag = "streams", request_body = Overrides, responses(
     (status = 200, description = "It runs", body = Status),
@@ -94,6 +102,9 @@ pub(super) async fn show(State(views): State<Views>, headers: HeaderMap) -> Resp
     (status = 401, description = "The token is missing or wrong"),
     (status = 403, description = "Not from this machine, or by a page of another origin")))]
 pub(super) async fn start(State(streams): State<Streams>, body: Body) -> Result<Json<Status>, Problem> {
+    if streams.shared.runtime.shutdown.is_stopping() {
+        return Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE).detail("the server is stopping"));
+    }
     let body =
         axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Problem::of(StatusCode::BAD_REQUEST))?;
     let overrides = match body.is_empty() {
@@ -104,7 +115,6 @@ pub(super) async fn start(State(streams): State<Streams>, body: Body) -> Result<
     streams.start_with(&overrides).await.map_err(|error| match error {
         StartError::Misfit(misfit) => misfitting(&misfit),
         StartError::Running => conflict(&error),
-        StartError::Stopping => Problem::of(StatusCode::SERVICE_UNAVAILABLE).detail(error.to_string()),
         StartError::Failed(_) => Problem::new(
             StatusCode::CONFLICT,
             "/problems/streams-not-started",

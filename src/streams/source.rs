@@ -37,14 +37,23 @@ impl Generator {
             let pause_ms = draw::pause_ms(self.seed, number, index, self.interval_ms);
             let speed = if number == 0 { self.noisy_factor } else { 1 };
             intended += Duration::from_millis(pause_ms) / speed;
-            tokio::select! {
-                biased;
-                _ = wanted.wait_for(|wanted| number as usize >= *wanted) => break,
-                () = sleep_until_nearest(intended) => {}
+            let mut now = Instant::now();
+            if now < intended {
+                tokio::select! {
+                    biased;
+                    _ = wanted.wait_for(|wanted| number as usize >= *wanted) => break,
+                    () = sleep_until_nearest(intended) => {}
+                }
+                now = Instant::now();
+            } else if wanted.has_changed().is_err() || number as usize >= *wanted.borrow_and_update() {
+                break;
+            } else {
+                // A stream that is behind, or never pauses, lets others have their turn.
+                tokio::task::coop::consume_budget().await;
             }
-            self.recorder.emitted(number, intended.elapsed());
+            self.recorder.emitted(number, now.saturating_duration_since(intended));
             let data = draw::payload(self.seed, number, index, self.chunk_size_bytes);
-            let chunk = Chunk { stream: stream.clone(), index, intended, data };
+            let chunk = Chunk { stream: stream.clone(), index, intended, offered: now, data };
             if self.buffer.offer(chunk).await != Offered::Closed {
                 self.recorder.neighbour_generated(&stream);
             }

@@ -7,5 +7,6 @@ mod pipeline;
 mod process;
 mod services;
 mod stack;
+mod streams;
 mod support;
 mod telemetry;

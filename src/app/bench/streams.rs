@@ -100,7 +100,10 @@ impl fmt::Display for Setting {
 const SIZES: [(&str, usize); 2] = [("chunks of 1 byte", 1), ("chunks of 1..=1024 bytes", 1_024)];
 
 pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
-    let meters = opentelemetry_sdk::metrics::SdkMeterProvider::default();
+    // Instruments that somebody may read cost something; those that nobody can do not.
+    let telemetry =
+        opentelemetry_prometheus::exporter().with_registry(prometheus::Registry::new()).build()?;
+    let meters = opentelemetry_sdk::metrics::SdkMeterProvider::builder().with_reader(telemetry).build();
     let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "bench");
     let mut bare = SIZES.map(|_| Vec::new());
     let mut whole = SIZES.map(|_| Vec::new());

@@ -50,7 +50,6 @@ pub struct StreamsArgs {
     pub quiet: bool,
     /// The final statistics as JSON, to a file or instead of all else on stdout
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
-    #[expect(clippy::option_option, reason = "absent, to stdout, or to a file")]
     pub json: Option<Option<PathBuf>>,
     /// The seed of all draws
     #[arg(
@@ -158,7 +157,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     drop(status_line);
     let ending = end(&args, &streams, &printer, &shutdown)?;
     drop(streams);
-    printer.finish();
+    printer.finish(shutdown.aborted()).await;
     doors.trigger();
     if let Ok(drained) = server.await {
         drained.cut().await;
@@ -182,7 +181,7 @@ pub async fn run_streams_virtually(args: StreamsArgs) -> anyhow::Result<Ending> 
     printer.print("\nThe time is over...");
     streams.stop().await;
     let ending = end(&args, &streams, &printer, &shutdown)?;
-    printer.finish();
+    printer.finish(shutdown.aborted()).await;
     Ok(ending)
 }
 
@@ -216,12 +215,12 @@ fn end(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
     let statistics = streams.statistics().context("there was no run")?;
+    if let Some(file) = &args.json {
+        write_json(&statistics, file.as_deref())?;
+    }
     if !args.json_only() {
         // Even under --quiet.
         printer.print_always(&format!("\n{}\nApplication exited.", statistics.text()));
-    }
-    if let Some(file) = &args.json {
-        write_json(&statistics, file.as_deref())?;
     }
     if !statistics.ledger.balances() {
         eprintln!("lab: the balance does not hold");

@@ -1,23 +1,26 @@
 //! Lines on stdout that hold nobody up.
 //!
 //! A terminal or a pipe may take its time; a worker that prints must not wait for it. So a thread
-//! writes, fed by a bounded queue: a line that finds it full is not printed, and the last line says how
-//! many were not. Who closes stdout gets no more lines, and the run goes on.
+//! writes, fed by a bounded queue: a line that finds it full is not printed, and at the end stderr says
+//! how many were not. Who closes stdout gets no more lines, and the run goes on.
 
 use std::{
     io::{self, BufWriter, Write},
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread::JoinHandle,
 };
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
 /// Lines that wait for the thread.
 const QUEUE_LINES: usize = 16 * 1024;
+/// Room beside them for texts that are not left out: there are a handful.
+const QUEUE_TEXTS: usize = 64;
 
 /// Where the command's text goes.
 #[derive(Debug)]
@@ -27,11 +30,16 @@ pub(super) enum Printer {
     /// At once, in the caller's time: for virtual time, which costs none.
     Direct(Mutex<BufWriter<io::Stdout>>),
     /// By a thread.
-    Threaded {
-        lines: Mutex<Option<SyncSender<String>>>,
-        skipped: AtomicU64,
-        thread: Mutex<Option<JoinHandle<()>>>,
-    },
+    Threaded(Threaded),
+}
+
+/// The thread and the way to it.
+#[derive(Debug)]
+pub(super) struct Threaded {
+    texts: Mutex<Option<SyncSender<String>>>,
+    waiting: Arc<AtomicUsize>,
+    skipped: AtomicU64,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Printer {
@@ -44,43 +52,41 @@ impl Printer {
     }
 
     pub(super) fn threaded() -> anyhow::Result<Self> {
-        let (lines, queue) = sync_channel(QUEUE_LINES);
+        let (texts, queue) = sync_channel(QUEUE_LINES + QUEUE_TEXTS);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let count = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("printer".to_owned())
-            .spawn(move || write(&queue))
+            .spawn(move || write_all(&queue, &count))
             .context("starting the thread that prints")?;
-        Ok(Self::Threaded {
-            lines: Mutex::new(Some(lines)),
+        Ok(Self::Threaded(Threaded {
+            texts: Mutex::new(Some(texts)),
+            waiting,
             skipped: AtomicU64::new(0),
             thread: Mutex::new(Some(thread)),
-        })
+        }))
     }
 
     /// One line of many; may be left out when stdout is too slow.
     pub(super) fn line(&self, line: String) {
         match self {
             Self::Silent => {}
-            Self::Direct(out) => direct(out, &line),
-            Self::Threaded { lines, skipped, .. } => {
-                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                if lines.as_ref().is_none_or(|lines| lines.try_send(line).is_err()) {
-                    skipped.fetch_add(1, Relaxed);
+            Self::Direct(out) => print_line(out, &line),
+            Self::Threaded(threaded) => {
+                if threaded.waiting.load(Relaxed) >= QUEUE_LINES || !threaded.send(line) {
+                    threaded.skipped.fetch_add(1, Relaxed);
                 }
             }
         }
     }
 
-    /// A text that is not left out.
+    /// A text that is not left out; only who closed stdout misses it.
     pub(super) fn print(&self, text: &str) {
         match self {
             Self::Silent => {}
-            Self::Direct(out) => direct(out, text),
-            Self::Threaded { lines, .. } => {
-                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if let Some(lines) = lines {
-                    // Fails when stdout was closed: then nobody reads it.
-                    let _ = lines.send(text.to_owned());
-                }
+            Self::Direct(out) => print_line(out, text),
+            Self::Threaded(threaded) => {
+                threaded.send(text.to_owned());
             }
         }
     }
@@ -90,44 +96,63 @@ impl Printer {
         match self {
             // Fails when stdout was closed.
             Self::Silent => drop(writeln!(io::stdout(), "{}", text.trim_start())),
-            Self::Direct(_) | Self::Threaded { .. } => self.print(text),
+            Self::Direct(_) | Self::Threaded(_) => self.print(text),
         }
     }
 
-    /// Waits until all is written, and says on stderr what was left out.
-    pub(super) fn finish(&self) {
+    /// Waits until all is written, or `give_up` says that nobody waits any more, and says on stderr
+    /// what was left out.
+    pub(super) async fn finish(&self, give_up: &CancellationToken) {
         match self {
             Self::Silent => {}
             // Fails when stdout was closed.
             Self::Direct(out) => drop(out.lock().unwrap_or_else(PoisonError::into_inner).flush()),
-            Self::Threaded { lines, skipped, thread } => {
-                lines.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(thread) = thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    // A panic there has been reported by its hook.
-                    let _ = thread.join();
-                }
-                match skipped.load(Relaxed) {
-                    0 => {}
-                    skipped => {
-                        eprintln!("lab: {skipped} lines were not printed: stdout was too slow or closed")
-                    }
-                }
-            }
+            Self::Threaded(threaded) => threaded.finish(give_up).await,
         }
     }
 }
 
-fn direct(out: &Mutex<BufWriter<io::Stdout>>, text: &str) {
+impl Threaded {
+    /// Hands a text to the thread without waiting; `false` when it has no room, or stdout was closed.
+    fn send(&self, text: String) -> bool {
+        let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_add(1, Relaxed);
+        let sent = texts.as_ref().is_some_and(|texts| texts.try_send(text).is_ok());
+        if !sent {
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        sent
+    }
+
+    async fn finish(&self, give_up: &CancellationToken) {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            tokio::select! {
+                biased;
+                // A panic there has been reported by its hook.
+                _ = tokio::task::spawn_blocking(move || thread.join()) => {}
+                () = give_up.cancelled() => eprintln!("lab: not all was printed: nobody reads stdout"),
+            }
+        }
+        match self.skipped.load(Relaxed) {
+            0 => {}
+            skipped => eprintln!("lab: {skipped} lines were not printed: stdout was too slow or closed"),
+        }
+    }
+}
+
+fn print_line(out: &Mutex<BufWriter<io::Stdout>>, text: &str) {
     let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
     // Fails when stdout was closed.
     let _ = writeln!(out, "{text}");
 }
 
-fn write(queue: &Receiver<String>) {
+fn write_all(queue: &Receiver<String>, waiting: &AtomicUsize) {
     let mut out = BufWriter::new(io::stdout());
     loop {
-        let line = match queue.try_recv() {
-            Ok(line) => line,
+        let text = match queue.try_recv() {
+            Ok(text) => text,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
                 // Nothing waits: show what there is, then sleep.
@@ -135,12 +160,13 @@ fn write(queue: &Receiver<String>) {
                     return;
                 }
                 match queue.recv() {
-                    Ok(line) => line,
+                    Ok(text) => text,
                     Err(_) => break,
                 }
             }
         };
-        if writeln!(out, "{line}").is_err() {
+        waiting.fetch_sub(1, Relaxed);
+        if writeln!(out, "{text}").is_err() {
             return;
         }
     }
