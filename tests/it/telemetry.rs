@@ -237,7 +237,7 @@ fn names(series: &Series) -> BTreeMap<String, BTreeSet<String>> {
 async fn both_paths_show_the_same_names_labels_and_counts() {
     let (receiver, url) = Receiver::start().await;
     let server = Server::start(
-        &["serve"],
+        &[],
         &[
             ("SERVICE_A_LATENCY", "constant:1"),
             ("SERVICE_B_LATENCY", "constant:2"),
