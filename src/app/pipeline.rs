@@ -121,9 +121,9 @@ pub struct Args {
     /// What to do; without a command: run it
     #[command(subcommand)]
     pub what: Option<What>,
-    /// Print the balance as one JSON object at the end, and no log lines on stdout
-    #[arg(long)]
-    pub json: bool,
+    /// The balance as one JSON object at the end, to a file or instead of the log lines on stdout
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
+    pub json: Option<Option<PathBuf>>,
     /// Stop after so long; unset: at a signal
     #[arg(long, value_name = Span::ALLOWED, help_heading = "Run")]
     pub duration: Option<Span>,
@@ -165,6 +165,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether stdout holds JSON and nothing else.
+    fn prints_json(&self) -> bool {
+        matches!(self.json, Some(None))
+    }
+
     /// What the values allow together.
     ///
     /// # Errors
@@ -247,7 +252,7 @@ pub(super) fn links() -> [Link; 2] {
 pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let drain = args.drain_ms.map(|ms| Duration::from_millis(ms.get()));
     let shutdown = Shutdown::new(drain, Duration::ZERO);
-    let journal = args.log.journal(!args.json)?;
+    let journal = args.log.journal(!args.prints_json())?;
     let runtime = Runtime {
         meter: telemetry.meter(),
         slo_ms: args.telemetry.slo_ms.get(),
@@ -347,7 +352,7 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
         rate: Rate::Generator,
         length: args.duration.context("--virtual needs --duration")?.get(),
     };
-    let ended = if args.json {
+    let ended = if args.prints_json() {
         run.run(std::io::sink())
     } else {
         run.run(std::io::BufWriter::new(std::io::stdout()))
@@ -358,12 +363,16 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
 /// Prints what came of a run, and says what that makes of the process's end.
 fn ending(args: &Args, ended: &Ended, done: Option<&Done>) -> anyhow::Result<Ending> {
     let ledger = ended.ledger;
-    if args.json {
+    if let Some(to) = &args.json {
         let mut report = serde_json::to_value(ledger)?;
         if let (Some(done), Some(terms)) = (done, report.as_object_mut()) {
             terms.insert("jobs".to_owned(), done.json(&ledger));
         }
-        println!("{report}");
+        match to {
+            None => println!("{report}"),
+            Some(path) => std::fs::write(path, format!("{report}\n"))
+                .with_context(|| format!("cannot write {}", path.display()))?,
+        }
     }
     if let Some(done) = done {
         eprintln!("{}", done.text(&ledger));

@@ -32,15 +32,12 @@ pub struct Args {
     pub repetitions: Repetitions,
     /// The figures as JSON, to a file or instead of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, group = "form", help_heading = "Output")]
-    #[expect(clippy::option_option, reason = "absent, to stdout, or to a file")]
     pub json: Option<Option<PathBuf>>,
     /// The figures as CSV, to a file or instead of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, group = "form", help_heading = "Output")]
-    #[expect(clippy::option_option, reason = "absent, to stdout, or to a file")]
     pub csv: Option<Option<PathBuf>>,
     /// A report with pictures, to a file or instead of the table
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, group = "form", help_heading = "Output")]
-    #[expect(clippy::option_option, reason = "absent, to stdout, or to a file")]
     pub html: Option<Option<PathBuf>>,
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -127,6 +127,7 @@ impl ServeArgs {
         let runtime = streams::Runtime {
             meter: telemetry.meter(),
             shutdown: shutdown.clone(),
+            slo_ms: self.telemetry.slo_ms.get(),
             seed: self.lab.seed,
             observer: None,
         };

@@ -13,6 +13,8 @@ use crate::telemetry::latency_buckets_ms;
 /// How an attempt, or a job for good, ended.
 const ATTEMPTS: [&str; 2] = ["ok", "failed"];
 const OUTCOMES: [&str; 2] = ["succeeded", "permanently_failed"];
+/// Which attempt waited.
+const WAITS: [&str; 2] = ["first", "retry"];
 const DIRECTIONS: [&str; 2] = ["up", "down"];
 
 /// What is counted as it happens; the rest is observed on the board.
@@ -22,7 +24,7 @@ pub(super) struct Metrics {
     scale_events: [BoundCounter<u64>; 2],
     retries: BoundCounter<u64>,
     durations: [BoundHistogram<f64>; 2],
-    waits: BoundHistogram<f64>,
+    waits: [BoundHistogram<f64>; 2],
     sojourns: [BoundHistogram<f64>; 2],
 }
 
@@ -52,6 +54,8 @@ impl Metrics {
             "pipeline_sojourn_ms",
             "Milliseconds from a job's intended arrival to its end, retries included, by outcome",
         );
+        let waits =
+            time("pipeline_queue_wait_ms", "Milliseconds from ready to taken, of first attempts and retries");
         let retries = meter
             .u64_counter("pipeline_retries")
             .with_description("Failed attempts that are followed by another")
@@ -68,14 +72,13 @@ impl Metrics {
             ),
             retries,
             durations: ATTEMPTS.map(|outcome| durations.bind(&[KeyValue::new("outcome", outcome)])),
-            waits: time("pipeline_queue_wait_ms", "Milliseconds from ready to taken, of each attempt")
-                .bind(&[]),
+            waits: WAITS.map(|attempt| waits.bind(&[KeyValue::new("attempt", attempt)])),
             sojourns: OUTCOMES.map(|outcome| sojourns.bind(&[KeyValue::new("outcome", outcome)])),
         }
     }
 
-    pub(super) fn queue_wait(&self, waited: Duration) {
-        self.waits.record(waited.as_secs_f64() * 1e3);
+    pub(super) fn queue_wait(&self, is_retry: bool, waited: Duration) {
+        self.waits[usize::from(is_retry)].record(waited.as_secs_f64() * 1e3);
     }
 
     pub(super) fn attempt(&self, succeeded: bool, took: Duration) {

@@ -63,7 +63,7 @@ impl Crew {
     /// One attempt at one job.
     async fn step(&self, worker: u64, job: Job) {
         let begun = Instant::now();
-        self.metrics.queue_wait(begun.saturating_duration_since(job.ready_at));
+        self.metrics.queue_wait(job.failed_attempts > 0, begun.saturating_duration_since(job.ready_at));
         let Attempt { outcome, output } = self.work.attempt(&job).await;
         let took = begun.elapsed();
         self.board.attempted(took);

@@ -58,8 +58,13 @@ pub(super) struct Gauges {
 }
 
 impl StreamMetrics {
-    pub(super) fn new(meter: &Meter, slo_ms: u64) -> Self {
-        let buckets = latency_buckets_ms(slo_ms);
+    /// The histograms have an edge at the process's objective and one at the streams' own.
+    pub(super) fn new(meter: &Meter, slo_ms: u64, streams_slo_ms: u64) -> Self {
+        let mut buckets = latency_buckets_ms(slo_ms);
+        let own = streams_slo_ms as f64;
+        if let Err(at) = buckets.binary_search_by(|edge| edge.total_cmp(&own)) {
+            buckets.insert(at, own);
+        }
         let latency = meter
             .f64_histogram("streams_chunk_latency_ms")
             .with_description(

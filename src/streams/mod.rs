@@ -75,6 +75,8 @@ pub struct Runtime {
     pub meter: Meter,
     /// The stop it obeys: intake ends when it begins, and its tracker waits for the drain.
     pub shutdown: Shutdown,
+    /// The process's service level objective, milliseconds: an edge of every histogram.
+    pub slo_ms: u64,
     /// The seed of all draws.
     pub seed: u64,
     /// Hears of every processed chunk.
@@ -217,7 +219,7 @@ struct State {
 impl Streams {
     /// An orchestrator at rest; its series exist from now on.
     pub fn new(config: Config, runtime: Runtime) -> Self {
-        let metrics = Arc::new(StreamMetrics::new(&runtime.meter, config.slo_ms));
+        let metrics = Arc::new(StreamMetrics::new(&runtime.meter, runtime.slo_ms, config.slo_ms));
         let shared = Arc::new(Shared {
             config,
             metrics,

@@ -81,7 +81,7 @@ impl Race {
             peers_limit: 0,
             peer_idle_ms: 1,
         };
-        let metrics = Arc::new(StreamMetrics::new(meter, config.slo_ms));
+        let metrics = Arc::new(StreamMetrics::new(meter, 1_500, config.slo_ms));
         let run = Run::with_sink(config, 1, Sink::Nothing, metrics, None).await?;
         tokio::time::sleep(span).await;
         run.drain().await;
@@ -92,7 +92,7 @@ impl Race {
     /// How long it takes one thread to record `samples` chunks: in the recorder, and in the instruments.
     #[must_use]
     pub fn recording(samples: u64, meter: &opentelemetry::metrics::Meter) -> (Duration, Duration) {
-        let (recorder, metrics) = (Recorder::new(false), StreamMetrics::new(meter, 100));
+        let (recorder, metrics) = (Recorder::new(false), StreamMetrics::new(meter, 1_500, 100));
         let times =
             |at: u64| (Duration::from_micros(20_000 + at % 30_000), Duration::from_micros(at % 1_000));
         let begun = Instant::now();

@@ -195,7 +195,13 @@ fn streams(
         let printer = printer.clone();
         Arc::new(move |processed: &streams::Processed<'_>| printer.line(processed.to_string())) as Observer
     });
-    let runtime = streams::Runtime { meter, shutdown: shutdown.clone(), seed: args.seed, observer };
+    let runtime = streams::Runtime {
+        meter,
+        shutdown: shutdown.clone(),
+        slo_ms: args.telemetry.slo_ms.get(),
+        seed: args.seed,
+        observer,
+    };
     Ok(Streams::new(args.streams.config()?, runtime))
 }
 

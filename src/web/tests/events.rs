@@ -41,8 +41,10 @@ async fn a_viewer_gets_a_picture_at_once_and_one_a_tick_drawn_once_for_all() {
     assert_eq!(drawn.load(Ordering::SeqCst), before + 3);
 
     drop((one, two));
+    // Virtual time: that nothing happens has no event.
     tokio::time::sleep(Duration::from_secs(10)).await;
     let still = drawn.load(Ordering::SeqCst);
+    // The same again.
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(drawn.load(Ordering::SeqCst), still, "nobody watches, nothing is drawn");
 

@@ -97,14 +97,13 @@ async fn peers_that_break_the_rules_are_closed_and_counted() {
     let mut dripping = TcpStream::connect(addr).await.expect("connected");
     let (mut reading, mut writing) = dripping.split();
     let drip = async {
+        writing.write_all(b"\0\0\x03\xe8").await.expect("a frame of 1000 bytes is announced");
         // Bytes that never make a frame do not keep a place, however often one comes.
-        while writing.write_all(&[0]).await.is_ok() && writing.write_all(b"\0\x03\xe8").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            if writing.write_all(b"x").await.is_err() {
-                break;
-            }
-            std::future::pending::<()>().await;
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        while writing.write_all(b"x").await.is_ok() {
+            pace.tick().await;
         }
+        std::future::pending::<()>().await;
     };
     let mut rest = Vec::new();
     tokio::select! {

@@ -23,13 +23,14 @@ fn streams(flags: &[&str], observer: Option<lab::streams::Observer>) -> (Streams
     };
     let shutdown = Shutdown::new(None, Duration::ZERO);
     let meter = opentelemetry::global::meter("test");
-    let runtime = Runtime { meter, shutdown: shutdown.clone(), seed: 1, observer };
+    let runtime = Runtime { meter, shutdown: shutdown.clone(), slo_ms: 1_500, seed: 1, observer };
     (Streams::new(args.streams.config().expect("a configuration"), runtime), shutdown)
 }
 
 async fn run_for(flags: &[&str], seconds: u64) -> Statistics {
     let (streams, _shutdown) = streams(flags, None);
     streams.start().await.expect("it starts");
+    // Virtual time: the length of the run.
     sleep(Duration::from_secs(seconds)).await;
     let statistics = streams.stop().await.expect("it ran");
     let ledger = statistics.ledger;
@@ -136,6 +137,7 @@ async fn the_pool_and_the_streams_change_their_number_under_load_without_losing_
     streams.start().await.expect("it starts");
     let sizes = [(10, 500), (200, 10), (10, 10), (50, 300), (11, 77), (200, 500), (10, 100)];
     for (workers, count) in sizes.into_iter().cycle().take(40) {
+        // Virtual time: the length of the run.
         sleep(Duration::from_millis(337)).await;
         let resize = Resize { workers_count: Some(workers), streams_count: Some(count) };
         streams.resize(resize).await.expect("it resizes");
@@ -158,6 +160,7 @@ async fn the_pool_and_the_streams_change_their_number_under_load_without_losing_
 async fn a_smaller_pool_is_smaller_when_the_answer_comes_and_slower() {
     let (streams, _shutdown) = streams(&[], None);
     streams.start().await.expect("it starts");
+    // Virtual time: the length of the run.
     sleep(Duration::from_secs(5)).await;
     let asked = Instant::now();
     let resize = Resize { workers_count: Some(10), ..Resize::default() };
@@ -191,6 +194,7 @@ async fn it_starts_again_and_counts_on() {
     for round in 1..=3 {
         streams.start().await.expect("it starts");
         assert!(streams.start().await.is_err(), "one run at a time");
+        // Virtual time: the length of the run.
         sleep(Duration::from_secs(2)).await;
         let run = streams.stop().await.expect("it ran");
         assert!(run.ledger.processed > 300 && run.elapsed < Duration::from_secs(3), "a run begins at 0");
