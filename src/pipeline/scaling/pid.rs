@@ -12,6 +12,9 @@
 //! there can be workers). It must not hold the workers there are: a new worker takes a job out of the queue
 //! at once, and a loop through that would swing from check to check.
 //!
+//! An empty queue is no integrator: it says only that there are too many workers, not by how many. Then those
+//! that were not busy over the last checks are let go.
+//!
 //! The queue is never meant to be empty: that is what keeps all workers busy and makes it cheap.
 
 use std::time::Duration;
@@ -57,9 +60,13 @@ impl Pid {
         if step_s > 0.0 {
             change += derivative * (now - 2.0 * before + earlier) / step_s;
         }
-        let output = (output + change).clamp(f64::from(seen.min), f64::from(seen.max));
-        // A worker more or fewer only when the output is a whole one away: it hovers between two most of the time.
         let current = f64::from(seen.now.workers);
+        let mut output = output + change;
+        if seen.now.waiting == 0 {
+            output = output.min(current * seen.utilisation() + HYSTERESIS);
+        }
+        let output = output.clamp(f64::from(seen.min), f64::from(seen.max));
+        // A worker more or fewer only when the output is a whole one away: it hovers between two most of the time.
         let workers =
             if (output - current).abs() >= HYSTERESIS { output.round() as u32 } else { seen.now.workers };
         Decision { workers, recommended: workers, output }
