@@ -80,7 +80,8 @@ pub struct Finding {
 }
 
 /// Whether a check holds for the server, not just for the sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It holds, beyond chance.
     Holds,

@@ -49,7 +49,9 @@ mod kernel {
     impl KernelTimer {
         pub(super) fn new() -> io::Result<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-            Ok(Self(AsyncFd::register(timerfd_create(TimerfdClockId::Monotonic, flags)?)?))
+            let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+            // SAFETY: the descriptor is open, and owned by the `AsyncFd` alone for as long as that lives.
+            Ok(Self(unsafe { AsyncFd::register(timer) }?))
         }
 
         pub(super) async fn wait_until(&mut self, at: Instant) -> io::Result<()> {
