@@ -8,6 +8,7 @@ use hyper::Method;
 use super::output::Output;
 use crate::bounded;
 use crate::config::{Allowed, Invalid};
+use crate::load::compare::Figure;
 use crate::load::http::{Header, Target};
 use crate::load::{Checks, Rate, Span};
 use crate::telemetry;
@@ -100,15 +101,21 @@ pub(super) struct RunArgs {
     pub(super) urls: Vec<Target>,
     #[command(flatten)]
     pub(super) arrivals: ArrivalArgs,
-    /// A closed loop of so many users instead, each waiting for its answer before it asks again; with
-    /// --rate or --schedule they take their turns from it
+    /// A closed loop of so many users instead, for comparison: each waits for its answer before it asks
+    /// again, for as long as --for says
     #[arg(long, help_heading = "Arrivals", value_name = Users::ALLOWED)]
     pub(super) closed: Option<Users>,
+    /// With --closed: the users take their turns from the schedule, as far as their answers let them;
+    /// latency is measured from these intended starts
+    #[arg(long, help_heading = "Arrivals", requires = "closed")]
+    pub(super) paced: bool,
     #[command(flatten)]
     pub(super) request: RequestArgs,
     /// What must hold for exit code 0, such as 'p95<800ms,good>99%'
     #[arg(long, help_heading = "Verdict", value_name = Checks::ALLOWED)]
     pub(super) check: Option<Checks>,
+    #[command(flatten)]
+    pub(super) find: FindArgs,
     /// A success within this is good; instead of --slo-ms
     #[arg(long, help_heading = "Verdict", value_name = Slo::ALLOWED)]
     pub(super) slo: Option<Slo>,
@@ -116,6 +123,154 @@ pub(super) struct RunArgs {
     pub(super) output: Output,
     #[command(flatten)]
     pub(super) telemetry: telemetry::Config,
+}
+
+/// The search for the highest rate.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Verdict")]
+pub(super) struct FindArgs {
+    /// Find the highest rate at which these checks hold, from --rate on; a step takes --for or longer
+    #[arg(long, conflicts_with_all = ["check", "schedule", "closed"], value_name = Checks::ALLOWED)]
+    pub(super) find_max: Option<Checks>,
+    /// How wide the interval of that rate may be, as a share of it
+    #[arg(long, default_value = "5%", value_name = SmallShare::ALLOWED)]
+    pub(super) precision: SmallShare,
+    /// No rate above this is tried
+    #[arg(long, default_value = "100000", value_name = Rate::ALLOWED)]
+    pub(super) max_rate: Rate,
+}
+
+/// What `lab load compare` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(super) struct CompareArgs {
+    /// The target that is known
+    #[arg(value_name = "A")]
+    pub(super) a: Target,
+    /// The target that may be slower
+    #[arg(value_name = "B")]
+    pub(super) b: Target,
+    #[command(flatten)]
+    pub(super) arrivals: ArrivalArgs,
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// How many pairs of blocks, each of --for
+    #[arg(long, default_value = "10", help_heading = "Verdict", value_name = Pairs::ALLOWED)]
+    pub(super) pairs: Pairs,
+    /// The figure of a block
+    #[arg(
+        long,
+        default_value = "p50",
+        value_enum,
+        help_heading = "Verdict",
+        value_name = "mean, p50, p95 or p99"
+    )]
+    pub(super) figure: FigureName,
+    /// A slowdown up to this is let pass: exit code 1 says that B is slower by more
+    #[arg(long, default_value = "0%", help_heading = "Verdict", value_name = Margin::ALLOWED)]
+    pub(super) margin: Margin,
+    /// The slowdown that should be found: how many pairs that takes is printed
+    #[arg(long, default_value = "5%", help_heading = "Verdict", value_name = SmallShare::ALLOWED)]
+    pub(super) detect: SmallShare,
+    /// How sure the interval is
+    #[arg(long, default_value = "99%", help_heading = "Verdict", value_name = Confidence::ALLOWED)]
+    pub(super) confidence: Confidence,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) telemetry: telemetry::Config,
+}
+
+/// What `lab load merge` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(super) struct MergeArgs {
+    /// What several hosts wrote with --json=FILE
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// What must hold for exit code 0
+    #[arg(long, help_heading = "Verdict", value_name = Checks::ALLOWED)]
+    pub(super) check: Option<Checks>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+bounded!(
+    /// Pairs of blocks.
+    Pairs: u32 = 2 to 100000
+);
+
+/// Makes a share between two bounds, written as `5%` or `0.05`.
+macro_rules! share {
+    ($(#[$doc:meta])* $name:ident, $range:expr, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub(super) struct $name(f64);
+
+        impl $name {
+            pub(super) const fn get(self) -> f64 {
+                self.0
+            }
+        }
+        impl Allowed for $name {
+            const ALLOWED: &'static str = $allowed;
+        }
+        impl std::str::FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                let number = match text.trim().strip_suffix('%') {
+                    Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+                    None => text.trim().parse(),
+                };
+                let inside = number.ok().filter(|share| ($range).contains(share));
+                inside.map(Self).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                // The binary tail of 0.07 * 100 is hidden.
+                write!(f, "{}%", (self.0 * 1e8).round() / 1e6)
+            }
+        }
+    };
+}
+
+share!(
+    /// A small difference, not none.
+    SmallShare, 0.001..=1.0, "a share such as 5% or 0.05, from 0.1% to 100%"
+);
+share!(
+    /// What is let pass.
+    Margin, 0.0..=10.0, "a share such as 5% or 0.05, from 0% to 1000%"
+);
+share!(
+    /// How sure an interval is.
+    Confidence, 0.5..=0.9999, "a share such as 99% or 0.99, from 50% to 99.99%"
+);
+
+/// The figure of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FigureName {
+    /// The mean
+    Mean,
+    /// The median
+    P50,
+    /// The 95th percentile
+    P95,
+    /// The 99th percentile
+    P99,
+}
+
+impl FigureName {
+    pub(super) const fn figure(self) -> Figure {
+        match self {
+            Self::Mean => Figure::Mean,
+            Self::P50 => Figure::P50,
+            Self::P95 => Figure::P95,
+            Self::P99 => Figure::P99,
+        }
+    }
 }
 
 /// How arrivals are spaced.

@@ -72,6 +72,10 @@ impl Document {
         Ok(document)
     }
 
+    pub(super) fn json(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
     fn work_out(&mut self) {
         let measured = &self.measured;
         let good = measured.recorder.good(measured.series.slo());
