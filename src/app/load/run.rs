@@ -1,5 +1,6 @@
 //! One run: from arguments to what was measured, on a thread of its own.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,12 +113,14 @@ impl RequestArgs {
         } else {
             None
         };
-        let connections = match (self.connections, protocol) {
-            (Some(connections), _) => connections.get(),
-            (None, Protocol::Http2) => 1,
-            (None, _) => self.max_in_flight.get(),
+        let given = self.connections.map(|connections| at_least_one(connections.get()));
+        let settings = Settings {
+            connections: given.unwrap_or(at_least_one(self.max_in_flight.get())),
+            shared_connections: given.unwrap_or(NonZeroU32::MIN),
+            protocol,
+            tls,
         };
-        Ok(Arc::new(Http::new(targets, &Settings { connections: at_least_one(connections), protocol, tls })))
+        Ok(Arc::new(Http::new(targets, &settings)))
     }
 
     /// As flags that say the same, without what may be secret.

@@ -39,8 +39,10 @@ const OFFERS_LIMIT: u32 = 4;
 /// How servers are reached.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Connections open at a time, to each origin.
+    /// Connections of HTTP/1.1 open at a time, to each origin.
     pub connections: NonZeroU32,
+    /// Connections of HTTP/2 open at a time, to each origin; they share the requests.
+    pub shared_connections: NonZeroU32,
     /// Which HTTP is spoken.
     pub protocol: Protocol,
     /// Whom to trust; none where no target needs it.

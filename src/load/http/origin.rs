@@ -89,8 +89,10 @@ impl Origin {
             Protocol::Auto if !address.encrypted => Protocol::Http1,
             protocol => protocol,
         };
-        // As many as there can be requests in flight would be one each: HTTP/2 is there to share.
-        let shared = if protocol == Protocol::Http1 { 0 } else { connections };
+        let shared = match protocol {
+            Protocol::Http1 => 0,
+            Protocol::Auto | Protocol::Http2 => settings.shared_connections.get(),
+        };
         Self {
             address,
             tls: settings.tls.clone(),
