@@ -22,7 +22,7 @@ use crate::{
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let shutdown = args.server.shutdown();
-    let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown));
+    let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown))?;
     let metrics = Metrics::new(&telemetry.meter());
     let router = router(&lab, &args, &telemetry, &metrics, &shutdown)?;
     let drained = args.server.run(args.addr, router, &telemetry, &metrics, &shutdown).await?;

@@ -58,11 +58,14 @@ impl Args {
     /// Where telemetry goes, with the objective of this run; none for a command that runs nothing.
     #[must_use]
     pub fn telemetry(&self) -> Option<telemetry::Config> {
+        // Two processes of one name would push the same series.
+        let own =
+            |config: &telemetry::Config| telemetry::Config { service_name: "lab-load", ..config.clone() };
         match &self.task {
-            Some(Task::Compare(args)) => Some(args.telemetry.clone()),
+            Some(Task::Compare(args)) => Some(own(&args.telemetry)),
             Some(Task::Merge(_)) => None,
             None => {
-                let mut config = self.run.telemetry.clone();
+                let mut config = own(&self.run.telemetry);
                 if let Some(slo_ms) = self.run.slo.and_then(|slo| slo.ms().try_into().ok()) {
                     config.slo_ms = slo_ms;
                 }

@@ -1,8 +1,8 @@
 //! TLS as a client: whom to trust.
 //!
-//! rustls with the *ring* provider: it needs a C compiler for half a minute less than the default one
-//! (aws-lc, which wants CMake besides), and no system library. Trusted are the authorities that the
-//! machine trusts, so that a company's own are among them; `SSL_CERT_FILE` names others.
+//! rustls with the *ring* provider: of those that are audited it costs the least to build (a C compiler
+//! and no CMake, no system library). Trusted are the authorities that the machine trusts, so that a
+//! company's own are among them; `SSL_CERT_FILE` names others.
 
 use std::io;
 use std::path::Path;
@@ -27,6 +27,8 @@ pub enum Trust<'a> {
     System,
     /// Those in a PEM file, and no others.
     File(&'a Path),
+    /// Nobody: for a client that never speaks TLS.
+    Nobody,
     /// Anyone: encrypted, but with whom is not known.
     Anyone,
 }
@@ -59,6 +61,8 @@ pub enum Offer {
     Http1,
     /// HTTP/2 alone.
     Http2,
+    /// None: the one who connects names them.
+    Nothing,
 }
 
 /// A client's side of TLS.
@@ -71,6 +75,7 @@ pub fn client_config(trust: &Trust<'_>, offer: Offer) -> Result<Arc<ClientConfig
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let mut config = match trust {
+        Trust::Nobody => builder.with_root_certificates(RootCertStore::empty()),
         Trust::System => builder.with_root_certificates(system_roots()?),
         Trust::File(path) => builder.with_root_certificates(roots_in(path)?),
         Trust::Anyone => {
@@ -82,6 +87,7 @@ pub fn client_config(trust: &Trust<'_>, offer: Offer) -> Result<Arc<ClientConfig
         Offer::Both => &[ALPN_HTTP2, ALPN_HTTP1],
         Offer::Http1 => &[ALPN_HTTP1],
         Offer::Http2 => &[ALPN_HTTP2],
+        Offer::Nothing => &[],
     };
     config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
