@@ -5,6 +5,7 @@
 //! histogram is dropped.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use hdrhistogram::Histogram as Buckets;
@@ -87,12 +88,14 @@ impl Series {
 
     /// Two digits are enough for a line on a chart; it grows with the longest time in it.
     fn open_at(&mut self, index: u64) -> Option<&mut Buckets<u32>> {
-        if !self.open.contains_key(&index) {
-            let mut buckets = Buckets::new(2).ok()?;
-            buckets.auto(true);
-            self.open.insert(index, buckets);
-        }
-        self.open.get_mut(&index)
+        Some(match self.open.entry(index) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let mut buckets = Buckets::new(2).ok()?;
+                buckets.auto(true);
+                entry.insert(buckets)
+            }
+        })
     }
 
     /// Closes the seconds whose requests have all ended by `now`, each having `limit` to do so.

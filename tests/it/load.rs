@@ -376,3 +376,58 @@ async fn many_connections_at_once_keep_the_rate_or_say_so() {
     let opened = result["connections"]["opened"].as_u64().expect("a count");
     assert!(opened >= 500, "600 are in flight at a time: {opened}");
 }
+
+#[tokio::test]
+async fn schedules_come_from_files_and_urls_have_weights() {
+    let server =
+        Server::start(&["service", "b", "--service-b-latency=constant:1", "--service-b-error-rate=0"], &[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let phases = write("phases", "# a ramp, then all at once\n0..40 for 1s\nburst 10\n");
+    let recorded = write("recorded", "100.0,x\n100.0,y\n100.25\n100.5\n");
+    let (url, missing) = (server.url("/"), format!("3*{}", server.url("/missing")));
+    for (schedule, offered) in [(format!("file:{phases}"), 30), (format!("arrivals:{recorded}"), 4)] {
+        let (code, result) = load(&[&url, &missing, "--schedule", &schedule]).await;
+        let statuses = &result["measured"]["statuses"];
+        let first = offered / 4 + u64::from(offered % 4 > 1);
+        assert_eq!(
+            (code, statuses),
+            (0, &serde_json::json!({ "200": first, "404": offered - first })),
+            "{schedule}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_weekly_questions_are_answered() {
+    let server = Server::start(
+        &["service", "b", "--service-b-latency=constant:10", "--service-b-error-rate=0"],
+        &[("SERVICE_B_CONTENTION", "pool:1")],
+    );
+    let url = server.url("/");
+    let question =
+        ["--find-max", "good>90%", "--slo", "100ms", "--precision", "50%", "--for", "1s", "--rate", "35"];
+    let (code, found) = load(&[&[url.as_str()], &question[..]].concat()).await;
+    assert_eq!(code, 0, "{found}");
+    let rate = |end: &str| found["found"][end].as_f64().expect("a rate");
+    // One server of 10 ms carries 100 a second, or a little less where timers are late.
+    assert!(rate("holds") <= 105.0 && rate("fails") >= 70.0 && rate("fails") <= 285.0, "{found}");
+
+    let slower = format!("{}?slower", server.url("/"));
+    let (code, same) =
+        load(&["compare", &url, &slower, "--rate", "30", "--for", "1s", "--pairs", "3", "--margin", "300%"])
+            .await;
+    assert_eq!(code, 0, "{same}");
+    assert_eq!(same["pairs_ms"].as_array().map(Vec::len), Some(3));
+    assert_eq!(same["comparison"]["answer"], "within_margin");
+
+    let slow =
+        Server::start(&["service", "b", "--service-b-latency=constant:60", "--service-b-error-rate=0"], &[]);
+    let arguments = ["load", "compare", &url, &slow.url("/"), "--rate", "30", "--for", "1s", "--pairs", "4"];
+    let (code, out, _) = run(&arguments, &[]);
+    assert!(code == 1 && out.contains("Regression: B is slower."), "{out}");
+}

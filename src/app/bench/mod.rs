@@ -7,6 +7,7 @@
 //!
 //! - `lab bench http` ([`http`]): the HTTP lab beside a bare axum handler, and beside itself with
 //!   telemetry off; then the memory that a request in flight takes.
+//! - `lab bench load` ([`load`]): the load generator beside wrk and k6, and beside its own schedule.
 //! - `lab bench start` ([`start`]): from spawn to `listening`, and memory at rest.
 //!
 //! Arms are interleaved and their order rotates, so that what changes on the machine meets all of
@@ -21,6 +22,7 @@ mod bare;
 mod client;
 mod descriptors;
 pub mod http;
+pub mod load;
 mod memory;
 mod output;
 mod report;
@@ -44,6 +46,8 @@ pub struct Args {
 enum Bench {
     /// Measure the HTTP lab beside a bare handler: requests per second, processor time, memory
     Http(http::Args),
+    /// Measure the load generator beside wrk and k6: requests per second, processor time, lag
+    Load(load::Args),
     /// Measure the time from start to listening, and memory at rest
     Start(start::Args),
     /// Serve the bare handler that `lab bench http` compares with
@@ -61,6 +65,7 @@ enum Bench {
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     match args.bench {
         Bench::Http(args) => http::run(args, &stop).await,
+        Bench::Load(args) => load::run(args, &stop).await,
         Bench::Start(args) => start::run(args, &stop).await,
         Bench::Bare(args) => bare::run(args, stop).await,
     }

@@ -114,7 +114,8 @@ fn notes(measured: &Measured, connections: Connections) -> Vec<String> {
         ));
     } else if let Some(lag) = measured.waited_for_connections() {
         note(format!(
-            "Requests waited for a connection before they were sent: {lag}. The generator was on time.",
+            "Requests were sent later than they were to start: {lag}. They waited for a connection, or in a \
+             closed loop for the answer before.",
         ));
     }
     let not_sent = measured.caused(Cause::NotSent);

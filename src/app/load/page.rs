@@ -90,6 +90,8 @@ fn over_time(measured: &Measured) -> Vec<Block> {
         ],
         threshold: None,
     };
+    let slo_ms = measured.series.slo().as_secs_f64() * 1e3;
+    let highest_ms = measured.series.seconds().filter_map(|(_, second)| second.p99_ms).fold(0.0, f64::max);
     let latencies = Chart {
         title: "Latency from the intended start; a gap is a percentile that was not reached".to_owned(),
         x_label: "seconds".to_owned(),
@@ -100,10 +102,9 @@ fn over_time(measured: &Measured) -> Vec<Block> {
             series("p95", Mark::Line, &|second| second.p95_ms),
             series("p99", Mark::Line, &|second| second.p99_ms),
         ],
-        threshold: Some(Threshold {
-            name: "objective".to_owned(),
-            y: measured.series.slo().as_secs_f64() * 1e3,
-        }),
+        // Far above everything it would press the lines flat.
+        threshold: Some(Threshold { name: "objective".to_owned(), y: slo_ms })
+            .filter(|_| highest_ms * 4.0 > slo_ms),
     };
     vec![Block::Chart(rates), Block::Chart(latencies)]
 }
@@ -145,7 +146,11 @@ fn curve(name: &str, histogram: &Histogram) -> Series {
     Series { name: name.to_owned(), mark: Mark::Line, points: points.collect() }
 }
 
+/// Only whole nines are named.
 fn percentile_text(nines: f64) -> String {
+    if (nines - nines.round()).abs() > 1e-6 {
+        return String::new();
+    }
     format!("p{}", plain(((1.0 - 10_f64.powf(-nines)) * 1e5).round() / 1e3))
 }
 

@@ -169,14 +169,14 @@ impl InPhases {
 #[derive(Debug)]
 enum Marks {
     Even,
-    Drawn(ChaCha8Rng),
+    Drawn(Box<ChaCha8Rng>),
 }
 
 impl Marks {
     fn new(spacing: Spacing) -> Self {
         match spacing {
             Spacing::Constant => Self::Even,
-            Spacing::Poisson { seed } => Self::Drawn(ChaCha8Rng::seed_from_u64(seed)),
+            Spacing::Poisson { seed } => Self::Drawn(Box::new(ChaCha8Rng::seed_from_u64(seed))),
         }
     }
 
@@ -191,7 +191,7 @@ impl Marks {
     fn gap(&mut self) -> f64 {
         match self {
             Self::Even => 1.0,
-            Self::Drawn(rng) => Exp1.sample(rng),
+            Self::Drawn(rng) => Exp1.sample(rng.as_mut()),
         }
     }
 }
