@@ -149,6 +149,18 @@ impl Checks {
         needed.fold(100.0, f64::max).ceil() as u64
     }
 
+    /// The smallest share of requests that one of them wants to be well, 0 to 1.
+    #[must_use]
+    pub fn least_share(&self) -> f64 {
+        let shares = self.0.iter().map(|check| match (check.what, check.limit) {
+            (What::Percentile(percent), _) => percent / 100.0,
+            (_, Limit::Share(share)) if check.op.wants_little() => 1.0 - share,
+            (_, Limit::Share(share)) => share,
+            _ => 1.0,
+        });
+        shares.fold(1.0, f64::min).max(0.01)
+    }
+
     /// The longest time that they speak of; `slo` where they ask for what is good.
     #[must_use]
     pub fn slowest(&self, slo: Duration) -> Duration {

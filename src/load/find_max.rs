@@ -113,9 +113,10 @@ impl Search {
     }
 }
 
-/// How long a step at `rate` has to be: as many requests as the checks need, and so long that a queue
-/// that grows by `precision` of the arrivals becomes as long as the slowest time that the checks allow:
-/// an overload of that size is then seen, whatever the server's speed.
+/// How long a step at `rate` has to be: as many requests as the checks need, and so long that an overload
+/// of `precision` is seen, whatever the server's speed. Such a queue grows by that share of the time: it
+/// is as long as the slowest time that the checks allow after `slowest / precision`, and the share of
+/// requests before that moment has to be smaller than the one that the checks want to be well.
 #[must_use]
 pub fn step_length(
     checks: &Checks,
@@ -125,7 +126,7 @@ pub fn step_length(
     shortest: Duration,
 ) -> Duration {
     let requests = checks.requests_needed() as f64 / rate.get();
-    let growth = 1.25 * checks.slowest(slo).as_secs_f64() / precision.max(1e-4);
+    let growth = 1.25 * checks.slowest(slo).as_secs_f64() / (precision.max(1e-4) * checks.least_share());
     let seconds = requests.max(growth).max(shortest.as_secs_f64()).min(86_400.0);
     Duration::from_secs_f64(seconds)
 }
@@ -185,6 +186,11 @@ mod tests {
         let length =
             |at| step_length(&checks, rate(at), Duration::from_secs(1), 0.05, Duration::from_secs(1));
         assert_eq!(length(10_000.0).as_secs(), 25, "1.25 s of queue at 5 % too many");
+        let half: Checks = "p50<1s".parse().unwrap();
+        let length = |at| step_length(&half, rate(at), Duration::from_secs(1), 0.05, Duration::from_secs(1));
+        assert_eq!(length(10_000.0).as_secs(), 50, "half of the requests come before the queue is long");
+        let length =
+            |at| step_length(&checks, rate(at), Duration::from_secs(1), 0.05, Duration::from_secs(1));
         assert_eq!(length(10.0).as_secs(), 200, "2000 requests");
     }
 

@@ -405,17 +405,17 @@ async fn schedules_come_from_files_and_urls_have_weights() {
 #[tokio::test]
 async fn the_weekly_questions_are_answered() {
     let server = Server::start(
-        &["service", "b", "--service-b-latency=constant:10", "--service-b-error-rate=0"],
+        &["service", "b", "--service-b-latency=constant:25", "--service-b-error-rate=0"],
         &[("SERVICE_B_CONTENTION", "pool:1")],
     );
     let url = server.url("/");
     let question =
-        ["--find-max", "good>90%", "--slo", "100ms", "--precision", "50%", "--for", "1s", "--rate", "35"];
+        ["--find-max", "good>90%", "--slo", "1s", "--precision", "50%", "--for", "1s", "--rate", "30"];
     let (code, found) = load(&[&[url.as_str()], &question[..]].concat()).await;
     assert_eq!(code, 0, "{found}");
     let rate = |end: &str| found["found"][end].as_f64().expect("a rate");
-    // One server of 10 ms carries 100 a second, or a little less where timers are late.
-    assert!(rate("holds") <= 105.0 && rate("fails") >= 70.0 && rate("fails") <= 285.0, "{found}");
+    // One server of 25 ms carries 40 a second, or less where the machine is busy.
+    assert!(rate("holds") <= 44.0 && (10.0..=90.0).contains(&rate("fails")), "{found}");
 
     let slower = format!("{}?slower", server.url("/"));
     let (code, same) =
