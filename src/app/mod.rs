@@ -10,6 +10,7 @@ pub mod audit;
 pub mod bench;
 pub mod health;
 mod landing;
+pub mod load;
 mod server;
 mod service;
 mod streams_command;

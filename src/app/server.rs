@@ -23,7 +23,7 @@ use crate::{
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let shutdown = args.stop.shutdown();
-    let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown));
+    let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown))?;
     let streams = args.streams(&telemetry, &shutdown)?;
     let metrics = Metrics::new(&telemetry.meter());
     let router = router(&lab, &streams, &args, &telemetry, &metrics, &shutdown)?;

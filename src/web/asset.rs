@@ -30,6 +30,11 @@ impl Asset {
         Self { path, content_type, body, hash: fnv1a(body.as_bytes()) }
     }
 
+    /// What it holds.
+    pub const fn body(&self) -> &'static str {
+        self.body
+    }
+
     /// The address to link, which changes with the content.
     pub fn href(&self) -> String {
         format!("{}?{}", self.path, self.version())

@@ -27,10 +27,14 @@
 //! **What it refuses.** HTTP/2 and TLS (a proxy's work), upgrades, half-closed clients: a client that
 //! closes its sending side has left, and the handler's future is dropped.
 //!
+//! **Pictures and reports.** [`chart`] draws SVG on the server; [`report`] makes one HTML file of figures,
+//! tables and charts that needs no network and no script.
+//!
 //! The room knows no system: names, navigation and checks are values handed in.
 
 mod admin;
 mod asset;
+pub mod chart;
 mod connection;
 mod edge;
 mod events;
@@ -44,6 +48,7 @@ mod openapi;
 mod origin;
 mod page;
 mod problem;
+pub mod report;
 mod secret;
 mod serve;
 mod session;

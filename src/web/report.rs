@@ -1,0 +1,161 @@
+//! A report as one HTML file that needs nothing else: styles inside, charts as SVG, no script.
+//!
+//! What a command writes with `--html`. It can be opened from disk, mailed, printed; it asks the
+//! network for nothing.
+
+use askama::Template;
+
+use super::LAB_CSS;
+use super::chart::Chart;
+
+/// A report: figures to read at once, then sections.
+#[derive(Clone, Debug, Template)]
+#[template(path = "report.html")]
+pub struct Report {
+    /// Its name.
+    pub title: String,
+    /// The answer in a sentence or two.
+    pub lead: String,
+    /// The few figures that matter most.
+    pub cards: Vec<Card>,
+    /// The rest.
+    pub sections: Vec<Section>,
+    css: &'static str,
+}
+
+/// One figure, large.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// What it is.
+    pub label: String,
+    /// The figure, with its unit.
+    pub value: String,
+    /// How it should be felt.
+    pub mood: Mood,
+}
+
+/// Whether a figure is as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Neither.
+    Plain,
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Bad,
+}
+
+impl Mood {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Good => "good",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// A heading and what stands under it.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// The heading.
+    pub title: String,
+    /// In order.
+    pub blocks: Vec<Block>,
+}
+
+/// One thing in a section.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// A paragraph.
+    Text(String),
+    /// Lines as they are, such as a command.
+    Code(String),
+    /// A picture.
+    Chart(Chart),
+    /// Rows and columns.
+    Table(Table),
+}
+
+/// Rows and columns; the first column names its row, the others are figures.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// What it shows.
+    pub caption: String,
+    /// The names of the columns.
+    pub head: Vec<String>,
+    /// The cells, row by row.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Report {
+    /// A report without figures and sections.
+    pub fn new(title: impl Into<String>, lead: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            lead: lead.into(),
+            cards: Vec::new(),
+            sections: Vec::new(),
+            css: LAB_CSS.body(),
+        }
+    }
+
+    /// The file's content.
+    ///
+    /// # Errors
+    /// When the template cannot be rendered.
+    pub fn html(&self) -> Result<String, askama::Error> {
+        self.render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::chart::{Mark, Series, plain};
+
+    #[test]
+    fn a_report_is_one_file_that_asks_for_nothing() {
+        let mut report = Report::new("Load <x>", "It held & more.");
+        report.cards.push(Card { label: "good".to_owned(), value: "99 %".to_owned(), mood: Mood::Good });
+        let chart = Chart {
+            title: "p95 over time".to_owned(),
+            x_label: "s".to_owned(),
+            y_label: "ms".to_owned(),
+            x_text: plain,
+            series: vec![Series {
+                name: "p95".to_owned(),
+                mark: Mark::Line,
+                points: vec![(0.0, 1.0), (1.0, 2.0)],
+            }],
+            threshold: None,
+        };
+        let cells = |row: &[&str]| row.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let table = Table {
+            caption: "Latency".to_owned(),
+            head: cells(&["", "p50"]),
+            rows: vec![cells(&["all <offered>", "3 ms"])],
+        };
+        let blocks = vec![
+            Block::Text("words".to_owned()),
+            Block::Code("lab load".to_owned()),
+            Block::Chart(chart),
+            Block::Table(table),
+        ];
+        report.sections.push(Section { title: "Latency".to_owned(), blocks });
+        let html = report.html().unwrap();
+        for part in [
+            "<title>Load &#60;x&#62; · lab</title>",
+            "It held &#38; more.",
+            "<svg class=\"chart\"",
+            "<th scope=\"row\">all &#60;offered&#62;</th>",
+            "prefers-color-scheme: dark",
+        ] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+        for foreign in ["<script", "src=", "<link", "@import", "url("] {
+            assert!(!html.contains(foreign), "{foreign}: {html}");
+        }
+        assert_eq!(html.matches("http").count(), 1, "the SVG's namespace alone: {html}");
+    }
+}
