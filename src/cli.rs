@@ -68,6 +68,8 @@ pub enum Task {
     Audit(app::audit::Args),
     /// Ask a running server whether it is healthy; exit 1 if not (the container's health check)
     Health(app::health::Args),
+    /// Put honest load on any HTTP server: open loop, latency from the intended start
+    Load(Box<app::load::Args>),
     /// Measure what the lab itself costs
     Bench(app::bench::Args),
     /// Print a completion script for a shell

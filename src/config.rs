@@ -115,42 +115,6 @@ macro_rules! bounded {
     };
 }
 
-/// A length of time as people write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(std::time::Duration);
-
-impl Span {
-    /// The length.
-    pub const fn get(self) -> std::time::Duration {
-        self.0
-    }
-}
-impl Allowed for Span {
-    const ALLOWED: &'static str = "a time such as 1500ms, 90s, 2m, 1h or 1d";
-}
-impl std::str::FromStr for Span {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let trimmed = text.trim();
-        let unit_at = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
-        let (number, unit) = trimmed.split_at(unit_at);
-        let unit_s = match unit {
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3_600.0,
-            "d" => 86_400.0,
-            _ => return Err(Invalid::new(text, Self::ALLOWED)),
-        };
-        let seconds = number.parse::<f64>().ok().map(|number| number * unit_s);
-        seconds
-            .filter(|seconds| *seconds > 0.0)
-            .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
-            .map(Self)
-            .ok_or_else(|| Invalid::new(text, Self::ALLOWED))
-    }
-}
-
 /// The share of calls that fail, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, serde::Serialize, serde::Deserialize)]
 #[serde(into = "f64", try_from = "f64")]
@@ -226,18 +190,5 @@ mod tests {
     #[test]
     fn a_refusal_keeps_a_bounded_part_of_the_value() {
         assert_eq!(Invalid::new("é".repeat(500), "x").value.chars().count(), 81);
-    }
-
-    #[test]
-    fn a_span_is_a_number_and_a_unit() {
-        let ms = |text: &str| text.parse::<Span>().map(|span| span.get().as_millis()).ok();
-        for (text, expected) in
-            [("1500ms", 1_500), ("90s", 90_000), (" 1.5m ", 90_000), ("1h", 3_600_000), ("1d", 86_400_000)]
-        {
-            assert_eq!(ms(text), Some(expected), "{text}");
-        }
-        for bad in ["", "5", "s", "0s", "-1s", "1w", "1e400s", "1 0s", "nans"] {
-            assert_eq!(ms(bad), None, "{bad}");
-        }
     }
 }

@@ -24,12 +24,12 @@
 //! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure
-//! web/           serve(listener, Router, shutdown): health, limits, problem+json, admin, pages
-//! load/          a closed loop and a burst over HTTP/1.1
+//! web/           serve(listener, Router, shutdown): health, limits, problem+json, admin, pages, charts
+//! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
-//! app/           composes routers, pages and systems; small commands; benchmarks
+//! app/           composes routers, pages and systems; `lab load`; small commands; benchmarks
 //! ```
 //!
 //! # Invariants

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Ok(ending) => ExitCode::from(ending.code()),
         Err(error) => {
             eprintln!("lab: {error:#}");
-            ExitCode::from(Ending::Failed.code())
+            ExitCode::from(if error.is::<app::load::Usage>() { 2 } else { Ending::Failed.code() })
         }
     }
 }
@@ -62,8 +62,16 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
         Task::Config(args) => cli::print_config(in_force, args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),
+        Task::Load(args) => load(*args),
         Task::Bench(args) => run(app::run_bench(args)),
         Task::Completions(args) => cli::print_completions(args.shell),
+    }
+}
+
+fn load(args: app::load::Args) -> anyhow::Result<Ending> {
+    match (app::load::offline(&args), args.telemetry()) {
+        (None, Some(config)) => with_telemetry(&config, |telemetry| run(app::load::run(args, telemetry))),
+        (offline, _) => offline.unwrap_or(Ok(Ending::Failed)),
     }
 }
 

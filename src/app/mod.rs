@@ -10,6 +10,7 @@ pub mod audit;
 pub mod bench;
 pub mod health;
 mod landing;
+pub mod load;
 pub mod pipeline;
 pub mod pipeline_simulate;
 mod server;

@@ -9,7 +9,8 @@ use utoipa::OpenApi as _;
 use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, pipeline_simulate, server};
 use crate::{
     bounded,
-    config::{Allowed, Misfit, Span},
+    config::{Allowed, Misfit},
+    load::Span,
     pipeline::{
         self, Ended, Exec, Journal, Ledger, Load, Pipeline, PipelineApi, Rate, RotatingFile, Runtime,
         Service,

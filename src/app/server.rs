@@ -30,7 +30,7 @@ pub async fn serve(
     telemetry: Telemetry,
 ) -> anyhow::Result<Ending> {
     let shutdown = args.stop.shutdown();
-    let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown));
+    let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown))?;
     let streams = args.streams(&telemetry, &shutdown)?;
     let metrics = Metrics::new(&telemetry.meter());
     let pipeline = match pipeline {

@@ -46,6 +46,7 @@ use self::{
 use crate::{
     bounded,
     config::{Allowed, Fraction},
+    load::http::tls::TrustError,
     sim::{Contention, OnCallerGone, Profile},
 };
 
@@ -186,7 +187,10 @@ pub struct HttpLab {
 
 impl HttpLab {
     /// Starts the lab's services. Must be called inside a Tokio runtime.
-    pub fn start(config: &Config, runtime: Runtime) -> Self {
+    ///
+    /// # Errors
+    /// When a service is to be called over TLS and this machine trusts nobody.
+    pub fn start(config: &Config, runtime: Runtime) -> Result<Self, TrustError> {
         let settings = config.settings();
         let metrics = LabMetrics::new(&runtime.meter, runtime.slo_ms);
         let shared = Arc::new(Shared {
@@ -196,8 +200,10 @@ impl HttpLab {
             tracer: runtime.tracer,
             detached: runtime.detached,
         });
-        let remote_a = config.service_a_url.as_ref().map(|url| Remote::new(url, &config.service_a_request));
-        let remote_b = config.service_b_url.as_ref().map(|url| Remote::new(url, &config.service_b_request));
+        let remote =
+            |url: &Option<ServiceUrl>, spec| url.as_ref().map(|url| Remote::new(url, spec)).transpose();
+        let remote_a = remote(&config.service_a_url, &config.service_a_request)?;
+        let remote_b = remote(&config.service_b_url, &config.service_b_request)?;
         let make_backends = |owner| {
             Arc::new(Backends {
                 owner,
@@ -232,7 +238,7 @@ impl HttpLab {
             .collect();
         let lab = Self { shared, endpoints, backends: backends.into() };
         lab.observe(metrics.meter());
-        lab
+        Ok(lab)
     }
 
     /// The endpoints, each with what it does.

@@ -19,6 +19,7 @@ use std::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -29,6 +30,7 @@ use super::ledger::CallLedger;
 use crate::{
     bounded,
     config::{Allowed, Invalid},
+    load::http::tls,
     sim::Key,
     telemetry::propagation,
 };
@@ -54,14 +56,16 @@ bounded!(
 pub struct ServiceUrl(Uri);
 
 impl Allowed for ServiceUrl {
-    const ALLOWED: &'static str = "an http:// URL such as http://127.0.0.1:8081/";
+    const ALLOWED: &'static str = "an http:// or https:// URL such as http://127.0.0.1:8081/";
 }
 
 impl FromStr for ServiceUrl {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text.trim().parse::<Uri>() {
-            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(Self(uri)),
+            Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
+                Ok(Self(uri))
+            }
             _ => Err(Invalid::new(text, Self::ALLOWED)),
         }
     }
@@ -174,22 +178,33 @@ impl std::fmt::Display for RequestSpec {
 /// A real service.
 #[derive(Debug, Clone)]
 pub(super) struct Remote {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
     spec: Arc<RequestSpec>,
     ledger: Arc<Mutex<CallLedger>>,
 }
 
 impl Remote {
-    pub(super) fn new(url: &ServiceUrl, spec: &RequestSpec) -> Self {
+    /// A service at `url`. Over TLS it has to be one that this machine trusts.
+    pub(super) fn new(url: &ServiceUrl, spec: &RequestSpec) -> Result<Self, tls::TrustError> {
         let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         connector.set_nodelay(true);
+        let trusted = match url.0.scheme_str() {
+            Some("https") => tls::client_config(&tls::Trust::System, tls::Offer::Nothing)?,
+            _ => tls::client_config(&tls::Trust::Nobody, tls::Offer::Nothing)?,
+        };
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(Arc::unwrap_or_clone(trusted))
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
             .build(connector);
-        Self { client, url: url.0.clone(), spec: Arc::new(spec.clone()), ledger: Arc::default() }
+        Ok(Self { client, url: url.0.clone(), spec: Arc::new(spec.clone()), ledger: Arc::default() })
     }
 
     pub(super) fn call(&self, key: Key, trace: Option<&opentelemetry::Context>) -> RemoteCall {
@@ -221,7 +236,7 @@ impl Remote {
 }
 
 async fn exchange(
-    client: &Client<HttpConnector, Full<Bytes>>,
+    client: &Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     request: Request<Full<Bytes>>,
     spec: &RequestSpec,
 ) -> Result<(), &'static str> {
@@ -343,9 +358,11 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_http() {
-        assert!("http://127.0.0.1:9/x?y=1".parse::<ServiceUrl>().is_ok());
-        for bad in ["", "127.0.0.1:9", "https://example.com", "ftp://x", "http://", "http:///x"] {
+    fn a_url_is_http_or_https() {
+        for good in ["http://127.0.0.1:9/x?y=1", "https://example.com"] {
+            assert!(good.parse::<ServiceUrl>().is_ok());
+        }
+        for bad in ["", "127.0.0.1:9", "ftp://x", "http://", "http:///x", "https://"] {
             assert!(bad.parse::<ServiceUrl>().is_err(), "{bad}");
         }
     }

@@ -157,6 +157,27 @@ impl Histogram {
         Rate { part, whole: self.offered() }
     }
 
+    pub(super) const fn buckets(&self) -> &Buckets<u64> {
+        &self.answered
+    }
+
+    /// A histogram of these answers, whatever range they were recorded with; what is outside the own
+    /// range counts at its edge.
+    pub(super) fn from_parts(
+        answered: &Buckets<u64>,
+        infinitely_slow: u64,
+        censored: u64,
+    ) -> Result<Self, &'static str> {
+        let mut histogram = Self { infinitely_slow, censored, ..Self::new() };
+        for step in answered.iter_recorded() {
+            let us = step.value_iterated_to().clamp(LOWEST_US, HIGHEST_US);
+            histogram.answered.saturating_record_n(us, step.count_at_value());
+        }
+        let total = histogram.answered().checked_add(infinitely_slow);
+        total.and_then(|sum| sum.checked_add(censored)).ok_or("more counts than there are numbers")?;
+        Ok(histogram)
+    }
+
     fn unless_empty<T>(&self, read: impl FnOnce(&Buckets<u64>) -> T) -> Option<T> {
         (!self.answered.is_empty()).then(|| read(&self.answered))
     }

@@ -13,16 +13,21 @@
 //! - A percentile `q` is given only when at least ten samples lie beyond it, `n (1 - q) >= 10`.
 //! - Memory is bounded by the range, not by the number of samples: a histogram takes about 190 KB.
 //!
+//! As JSON a histogram carries its figures for people and HDR's V2 form for programs, from which it
+//! is read back, so that runs on several hosts can be added.
+//!
 //! Nothing here reads a clock or is shared between threads: instants are arguments, every thread
 //! owns its recorder, and recorders [merge](Recorder::merge).
 
 mod histogram;
+mod json;
 mod quantile;
 mod recorder;
 mod sample;
 mod text;
 
 pub use histogram::Histogram;
+pub use json::PERCENTILES;
 pub use quantile::{Percentile, Quantile, Rate};
 pub use recorder::Recorder;
 pub use sample::{Fate, Outcome, Sample};

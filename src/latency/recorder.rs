@@ -24,6 +24,14 @@ impl Recorder {
         Self::default()
     }
 
+    pub(super) fn with_views(headline: Histogram, since_sent: Histogram, send_lag: Histogram) -> Self {
+        Self { headline, since_sent, send_lag, by_outcome: Default::default() }
+    }
+
+    pub(super) fn set(&mut self, outcome: Outcome, histogram: Histogram) {
+        self.by_outcome[outcome.index()] = Some(Box::new(histogram));
+    }
+
     /// Counts one sample. Instants out of order count as no time between them.
     pub fn record(&mut self, sample: Sample) {
         let took = sample.finished.saturating_duration_since(sample.intended);

@@ -1,21 +1,51 @@
-//! Drives HTTP servers and counts what comes back.
+//! Honest load: offers requests when they are due, whatever the server does, and counts what becomes of
+//! each.
 //!
-//! - [`closed`]: N keep-alive connections, each asking again when it has its answer. Good for
-//!   capacity ("how many requests a second, at which CPU cost?") and for nothing else: a client that
-//!   waits for answers sends less while the server is slow, and so hides the queue that users
-//!   would stand in (coordinated omission).
-//! - [`burst`]: N connections with one request each, all in flight at once. Good for "what does a
-//!   request in flight cost?".
+//! ```text
+//!   Schedule (pure) ──> Plan::run ──> Transport ──> a server, or a simulated one
+//!                          |  '- in flight, bounded; the rest not sent, and counted
+//!                          '──> Measured ──> checks, tables, JSON; merged over hosts
+//! ```
 //!
-//! Both speak plain HTTP/1.1 over a [`Connection`](connection::Connection), run on whatever Tokio
-//! runtime they are awaited on (a current-thread one is the cheapest), are bounded in connections
-//! and time, and keep nothing per answer. A [`Tally`] is what they count.
+//! A client that waits for an answer before it asks again sends less while the server is slow, and so
+//! hides the queue that users would stand in (coordinated omission). Here arrivals come from a
+//! [`Schedule`], latency runs from the intended start, and what was not sent or not answered is
+//! infinitely slow. A closed loop is there for comparison, as [`Pace::Closed`].
+//!
+//! - [`schedule`]: when requests should start; [`check`](mod@check): whether a run held what it should; pure.
+//! - [`driver`]: offers them; works in virtual time, as all it asks of a [`Transport`] is an exchange.
+//! - [`http`]: the transport over sockets.
+//! - [`burst`], [`closed`]: what the lab's own benchmarks use, over a [`Connection`](connection::Connection).
+//!
+//! The generator is one thread and says when it fell behind its own schedule.
 
 pub mod burst;
+mod cause;
+pub mod check;
 pub mod closed;
+pub mod compare;
 pub mod connection;
+pub mod driver;
+pub mod find_max;
+pub mod http;
+mod measured;
+mod metrics;
+pub mod schedule;
+mod series;
+mod span;
+pub mod stats;
 mod tally;
 mod targets;
+mod transport;
 
+pub use cause::{Cause, outcome_of_status};
+pub use check::{Checks, Finding, Verdict};
+pub use driver::{Control, Live, Pace, Plan};
+pub use measured::{LAG_LIMIT, Measured};
+pub use metrics::LoadMetrics;
+pub use schedule::{Phases, Recorded, Schedule, Spacing};
+pub use series::{Second, Series};
+pub use span::{Rate, Span};
 pub use tally::{ErrorCounts, Tally};
 pub use targets::{NoTarget, Targets};
+pub use transport::{Answer, Stage, Trace, Transport};

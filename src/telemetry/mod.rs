@@ -81,6 +81,9 @@ pub struct Config {
     #[arg(long = "slo-ms", env = "LAB_SLO_MS", default_value = "1500",
           value_name = <SloMs as crate::config::Allowed>::ALLOWED)]
     pub slo_ms: SloMs,
+    /// The name of this process among others, unless the environment names it.
+    #[arg(skip = SCOPE)]
+    pub service_name: &'static str,
 }
 
 /// The protocol spoken to an OTLP receiver: one is.
@@ -144,7 +147,7 @@ impl Telemetry {
         if config.disabled {
             return Ok(Self { meters: SdkMeterProvider::builder().build(), tracers: None, registry });
         }
-        let resource = resource();
+        let resource = resource(config.service_name);
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .scope_info_enabled(false)
@@ -217,11 +220,11 @@ impl Telemetry {
     }
 }
 
-fn resource() -> Resource {
+fn resource(name: &'static str) -> Resource {
     let builder = Resource::builder();
     let named = std::env::var_os("OTEL_SERVICE_NAME").is_some()
         || std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|text| text.contains("service.name="));
-    let builder = if named { builder } else { builder.with_service_name(SCOPE) };
+    let builder = if named { builder } else { builder.with_service_name(name) };
     builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
 }
 

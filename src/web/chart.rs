@@ -17,12 +17,15 @@ use plotters::series::LineSeries;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, IntoFont as _, RGBAColor, RGBColor, ShapeStyle, TextStyle};
 
-/// The picture's own units; a page scales it.
-const SIZE: (u32, u32) = (720, 360);
-const TEXT_SIZE: i32 = 15;
+/// The picture's own units; a page scales it, on a phone to about three quarters.
+const SIZE: (u32, u32) = (480, 300);
+const TEXT_SIZE: i32 = 16;
 /// What a letter of that size takes, roughly: there is no font here to ask.
 const LETTER_WIDTH: i32 = 7;
-const LEGEND_HEIGHT: u32 = 26;
+/// A line of the legend, and what an entry takes beside its letters: the mark before it, the space after.
+const LEGEND_LINE: i32 = 20;
+const LEGEND_MARK: i32 = 24;
+const LEGEND_GAP: i32 = 14;
 /// A colour that no series has, replaced by the page's text colour.
 const INK: RGBColor = RGBColor(1, 1, 1);
 const INK_TEXT: &str = "#010101";
@@ -144,8 +147,9 @@ impl Chart {
 
     fn draw(&self, into: &mut String) -> Result<(), Failure> {
         let root = Backend::with_string(into, SIZE).into_drawing_area();
-        let (legend, plot) = root.split_vertically(LEGEND_HEIGHT);
-        self.draw_legend(&legend)?;
+        let (entries, height) = self.legend();
+        let (legend, plot) = root.split_vertically(height);
+        draw_legend(&legend, &entries)?;
         if self.finite().next().is_none() {
             let style = text().pos(Pos::new(HPos::Center, VPos::Center));
             let middle = (SIZE.0 as i32 / 2, SIZE.1 as i32 / 2);
@@ -156,8 +160,8 @@ impl Chart {
         let mut plane = ChartBuilder::on(&plot)
             .margin(8)
             .margin_right(24)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
+            .x_label_area_size(46)
+            .y_label_area_size(60)
             .build_cartesian_2d(x, y)?;
         plane
             .configure_mesh()
@@ -167,7 +171,7 @@ impl Chart {
             .axis_style(INK.mix(0.5))
             .label_style(text())
             .axis_desc_style(text())
-            .x_labels(8)
+            .x_labels(6)
             .y_labels(6)
             .x_label_formatter(&|x| (self.x_text)(*x))
             .y_label_formatter(&|y| plain(*y))
@@ -204,21 +208,44 @@ impl Chart {
         (left..right, low..high)
     }
 
-    fn draw_legend(&self, area: &DrawingArea<Backend<'_>, Shift>) -> Result<(), Failure> {
-        let middle = LEGEND_HEIGHT as i32 / 2;
-        let mut x = 72;
+    /// Where each name of the legend stands, in as many lines as they need; and their height.
+    fn legend(&self) -> (Vec<Entry<'_>>, i32) {
         let named = self.series.iter().zip(COLOURS.iter().cycle());
-        let named = named.map(|(series, colour)| (&series.name, colour.to_rgba(), 3));
-        let level = self.threshold.iter().map(|threshold| (&threshold.name, INK.mix(0.8), 1));
+        let named = named.map(|(series, colour)| (&*series.name, colour.to_rgba(), 3));
+        let level = self.threshold.iter().map(|threshold| (&*threshold.name, INK.mix(0.8), 1));
+        let (mut x, mut y) = (LEGEND_GAP, LEGEND_LINE / 2 + 2);
+        let mut entries = Vec::new();
         for (name, colour, width) in named.chain(level) {
-            area.draw(&PathElement::new([(x, middle), (x + 20, middle)], colour.stroke_width(width)))?;
-            let style = text().pos(Pos::new(HPos::Left, VPos::Center));
-            area.draw(&Text::new(name.clone(), (x + 26, middle), style))?;
-            let letters = i32::try_from(name.chars().count()).unwrap_or(SIZE.0 as i32);
-            x = x.saturating_add(26 + 20).saturating_add(letters.saturating_mul(LETTER_WIDTH));
+            let letters = i32::try_from(name.chars().count()).unwrap_or(i32::MAX);
+            let end = x.saturating_add(LEGEND_MARK).saturating_add(letters.saturating_mul(LETTER_WIDTH));
+            if end > SIZE.0 as i32 && x > LEGEND_GAP {
+                y += LEGEND_LINE;
+                entries.push(Entry { at: (LEGEND_GAP, y), name, style: colour.stroke_width(width) });
+                x = LEGEND_GAP + (end - x) + LEGEND_GAP;
+            } else {
+                entries.push(Entry { at: (x, y), name, style: colour.stroke_width(width) });
+                x = end.saturating_add(LEGEND_GAP);
+            }
         }
-        Ok(())
+        // However many names there are, the picture stays.
+        (entries, (y + LEGEND_LINE / 2 + 2).min(SIZE.1 as i32 / 2))
     }
+}
+
+/// A name in the legend.
+struct Entry<'a> {
+    at: (i32, i32),
+    name: &'a str,
+    style: ShapeStyle,
+}
+
+fn draw_legend(area: &DrawingArea<Backend<'_>, Shift>, entries: &[Entry<'_>]) -> Result<(), Failure> {
+    for Entry { at: (x, y), name, style } in entries {
+        area.draw(&PathElement::new([(*x, *y), (x + LEGEND_MARK - 6, *y)], *style))?;
+        let place = text().pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new((*name).to_owned(), (x + LEGEND_MARK, *y), place))?;
+    }
+    Ok(())
 }
 
 fn draw_series(plane: &mut Plane<'_, '_>, series: &Series, colour: RGBColor) -> Result<(), Failure> {
@@ -280,7 +307,7 @@ mod tests {
     fn a_chart_scales_is_named_and_takes_the_pages_colours() {
         let svg = chart(vec![(0.0, 100.0), (1.0, 900.0), (2.0, 400.0)]).svg();
         let head = svg.lines().next().unwrap();
-        assert!(head.contains("viewBox=\"0 0 720 360\"") && head.contains("role=\"img\""), "{head}");
+        assert!(head.contains("viewBox=\"0 0 480 300\"") && head.contains("role=\"img\""), "{head}");
         assert!(!head.contains("width="), "the page decides: {head}");
         assert!(svg.contains("<title>p95 &lt;live&gt; &amp; more</title>"), "{svg}");
         assert!(svg.contains("a: 100 to 900.") && svg.contains("SLO: 1500."), "{svg}");
@@ -301,6 +328,19 @@ mod tests {
         };
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]), 1);
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 4.0), (4.0, 4.0)]), 2);
+    }
+
+    #[test]
+    fn a_legend_goes_on_in_the_next_line() {
+        let mut chart = chart(vec![(0.0, 1.0)]);
+        for (n, series) in chart.series.iter_mut().enumerate() {
+            series.name = format!("a name of some length {n}");
+        }
+        let (entries, height) = chart.legend();
+        let lines: Vec<i32> = entries.iter().map(|entry| entry.at.1).collect();
+        assert_eq!(lines, [12, 12, 32, 32]);
+        assert_eq!(height, 44);
+        assert!(chart.svg().contains("a name of some length 2"));
     }
 
     #[test]

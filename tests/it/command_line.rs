@@ -11,7 +11,7 @@ fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
         ("SERVICE_B_ERROR_RATE", "1.5", "a number from 0 to 1"),
         ("SERVICE_B_CONTENTION", "pool", "pool:SERVERS"),
         ("SERVICE_B_ON_CALLER_GONE", "stop", "abort, dequeue or continue"),
-        ("SERVICE_B_URL", "ftp://x", "http:// URL"),
+        ("SERVICE_B_URL", "ftp://x", "https:// URL"),
         ("SERVICE_B_REQUEST", "{\"nope\":1}", "a JSON object"),
         ("LAB_ADDR", "nowhere", "IP:PORT"),
         ("LAB_SEED", "x", "a whole number"),
@@ -92,7 +92,7 @@ fn each_layer_covers_the_one_below_and_says_where_a_value_came_from() {
 fn help_completions_and_the_small_commands_work() {
     let (code, help, _) = run(&["--help"], &[]);
     assert_eq!(code, 0);
-    for command in ["serve", "service", "config", "audit", "health", "bench", "completions"] {
+    for command in ["serve", "service", "config", "audit", "health", "load", "bench", "completions"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}");
     }
     assert!(!help.contains('\u{1b}'), "no colour when not on a terminal");

@@ -3,6 +3,8 @@
 mod command_line;
 mod house;
 mod http_lab;
+mod load;
+mod load_virtual;
 mod pipeline;
 mod process;
 mod services;

@@ -209,3 +209,50 @@ async fn a_real_service_is_asked_as_the_settings_say() {
     assert!(!head.contains("b7ad6b7169203331"), "the service's parent is the call's span: {head}");
     assert_eq!(&body, b"{\"n\":1}");
 }
+
+#[tokio::test]
+async fn a_real_service_is_called_over_tls_if_it_is_trusted() {
+    let (acceptor, pem) = crate::load::certificate();
+    let addr = bad_server(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let mut head = [0; 1024];
+            // The one who asks may have gone.
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 2\r\n\r\nok").await;
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let (_, stranger) = crate::load::certificate();
+    let url = format!("https://localhost:{}/", addr.port());
+    for (trusted, status) in [(pem, 200), (stranger, 502)] {
+        let file = directory.path().join("trusted.pem");
+        std::fs::write(&file, trusted).expect("written");
+        let file = file.to_str().expect("text");
+        let lab = Server::start(
+            &["serve"],
+            &[("SERVICE_A_LATENCY", "constant:0"), ("SERVICE_B_URL", &url), ("SSL_CERT_FILE", file)],
+        );
+        let answer = get(lab.addr, "/sync").await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        if status == 502 {
+            assert_eq!(answer.json()["b"]["error"], "no connection");
+        }
+    }
+    let empty = directory.path().join("empty.pem");
+    std::fs::write(&empty, "").expect("written");
+    let nobody = empty.to_str().expect("text");
+    let (code, _, err) = crate::support::run(
+        &["serve"],
+        &[
+            ("SERVICE_B_URL", &url),
+            ("SSL_CERT_FILE", nobody),
+            ("SSL_CERT_DIR", nobody),
+            ("LAB_ADDR", "127.0.0.1:0"),
+        ],
+    );
+    assert!(code == 1 && err.contains("SSL_CERT_FILE") && err.lines().count() == 1, "{err}");
+}

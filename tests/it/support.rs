@@ -247,7 +247,7 @@ impl Lab {
             detached: detached.clone(),
             slo_ms: args.telemetry.slo_ms.get(),
         };
-        let lab = HttpLab::start(&args.lab, runtime);
+        let lab = HttpLab::start(&args.lab, runtime).expect("a lab");
         Self {
             router: lab.endpoints().merge(lab.views()).merge(lab.controls()),
             lab,

@@ -83,6 +83,15 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("web_requests_total", "method route status"),
 ];
 
+/// What the load generator pushes beside what every process shows; the same rules hold for them.
+pub(crate) const LOAD_METRICS: &[(&str, &str)] =
+    &[("load_inflight", ""), ("load_request_duration_ms", "outcome"), ("load_send_lag_ms", "")];
+
+/// Every metric there is.
+pub(crate) fn all_metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
+    METRICS.iter().chain(LOAD_METRICS).copied()
+}
+
 fn expected() -> BTreeMap<String, BTreeSet<String>> {
     METRICS
         .iter()
@@ -394,4 +403,34 @@ async fn without_an_endpoint_nothing_is_pushed_and_disabled_nothing_is_recorded(
     assert!(!shown.keys().any(|(name, _)| name.starts_with("telemetry_exports")));
     let silent = Server::start(&["serve"], &[("OTEL_SDK_DISABLED", "true")]);
     assert_eq!(get(silent.addr, "/metrics").await.body, "");
+}
+
+#[tokio::test]
+async fn the_load_generator_pushes_what_it_sees() {
+    let (receiver, url) = Receiver::start().await;
+    let target = Server::start(&["service", "b", "--service-b-latency=constant:5"], &[]);
+    let arguments = ["load", &target.url("/"), "--rate", "100", "--for", "1s"].map(str::to_owned);
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), url)];
+    let (code, out, err) = tokio::task::spawn_blocking(move || {
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        crate::support::run(&arguments.each_ref().map(String::as_str), &environment)
+    })
+    .await
+    .expect("it runs");
+    assert_eq!(code, 0, "{out}{err}");
+    let received = receiver.received.lock().expect("no panic");
+    let series = translated(received.metrics.as_ref().expect("flushed at the end"));
+    let names = names(&series);
+    for (name, labels) in LOAD_METRICS {
+        let labels = labels.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(names.get(*name), Some(&labels), "{name}");
+    }
+    let of = |name: &str| {
+        series.iter().filter(|((known, _), _)| known == name).map(|(_, value)| value).sum::<f64>()
+    };
+    assert_eq!(
+        (of("load_request_duration_ms"), of("load_send_lag_ms"), of("load_inflight")),
+        (100.0, 100.0, 0.0)
+    );
 }

@@ -7,6 +7,7 @@
 //!
 //! - `lab bench http` ([`http`]): the HTTP lab beside a bare axum handler, and beside itself with
 //!   telemetry off; then the memory that a request in flight takes.
+//! - `lab bench load` ([`load`]): the load generator beside wrk and k6, and beside its own schedule.
 //! - `lab bench start` ([`start`]): from spawn to `listening`, and memory at rest.
 //! - `lab bench streams` ([`streams`]): the orchestrator beside the bare channel in it, in this process.
 //!
@@ -22,6 +23,7 @@ mod bare;
 mod client;
 mod descriptors;
 pub mod http;
+pub mod load;
 mod memory;
 mod output;
 mod report;
@@ -46,6 +48,8 @@ pub struct Args {
 enum Bench {
     /// Measure the HTTP lab beside a bare handler: requests per second, processor time, memory
     Http(http::Args),
+    /// Measure the load generator beside wrk and k6: requests per second, processor time, lag
+    Load(load::Args),
     /// Measure the time from start to listening, and memory at rest
     Start(start::Args),
     /// Measure the stream orchestrator beside the bare channel in it, and a crowd of streams
@@ -65,6 +69,7 @@ enum Bench {
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     match args.bench {
         Bench::Http(args) => http::run(args, &stop).await,
+        Bench::Load(args) => load::run(args, &stop).await,
         Bench::Start(args) => start::run(args, &stop).await,
         Bench::Streams(args) => streams::run(args, &stop).await,
         Bench::Bare(args) => bare::run(args, stop).await,

@@ -32,6 +32,19 @@ impl Usage {
     }
 }
 
+/// Processor time of the children of this process that have ended, in clock ticks.
+#[cfg(target_os = "linux")]
+pub(super) fn ended_children() -> anyhow::Result<Duration> {
+    let stat = procfs::process::Process::myself()?.stat()?;
+    let ticks = u64::try_from(stat.cutime + stat.cstime)?;
+    Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn ended_children() -> anyhow::Result<Duration> {
+    anyhow::bail!("the processor time of a child is read from /proc: Linux only")
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -19,7 +19,8 @@ use utoipa::OpenApi as _;
 use self::{printer::Printer, status_line::StatusLine};
 use super::{DrainMs, Ending, ListenAddr, ServerArgs, server};
 use crate::{
-    config::{Allowed as _, Misfit, Span},
+    config::{Allowed as _, Misfit},
+    load::Span,
     shutdown::Shutdown,
     streams::{self, Observer, Statistics, Streams},
     telemetry::{self, Telemetry},

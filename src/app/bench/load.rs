@@ -1,0 +1,291 @@
+//! `lab bench load`: the load generator beside wrk and k6, and its open loop beside its schedule.
+//!
+//! The server is the bare handler in a process of its own. Every generator is a process too, with the same
+//! connections for the same time; a round visits every one, starting one further each round. Their
+//! processor time is what the kernel charged to the ended child. What is not installed is left out, and
+//! the report says so.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::output::Output;
+use super::report::{Aim, Figure, Quantity, Report, Unit};
+use super::server::Server;
+use super::stats::paired_ratios;
+use super::unless_stopped;
+use super::usage::ended_children;
+
+/// The length of the answers.
+const ANSWER_BYTES: &str = "200";
+/// The rate of the open loop.
+const OPEN_RATE: f64 = 5_000.0;
+
+const REQUESTS: Quantity =
+    Quantity { key: "requests_per_second", text: "requests/s", unit: Unit::PerSecond, aim: None };
+const CPU: Quantity =
+    Quantity { key: "cpu_per_request_us", text: "own CPU a request", unit: Unit::Microseconds, aim: None };
+const RATIO: Quantity = Quantity {
+    key: "requests_per_second_ratio",
+    text: "requests/s, beside wrk's",
+    unit: Unit::Ratio,
+    aim: Some(Aim::AtLeast(0.95)),
+};
+const ACHIEVED: Quantity = Quantity {
+    key: "achieved_rate_ratio",
+    text: "sent / scheduled at 5,000/s",
+    unit: Unit::Ratio,
+    aim: Some(Aim::AtLeast(0.99)),
+};
+const LAG: Quantity = Quantity {
+    key: "send_lag_p99_ms",
+    text: "p99 of send - intended start",
+    unit: Unit::Milliseconds,
+    aim: Some(Aim::AtMost(2.0)),
+};
+
+/// Arguments of `lab bench load`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// How often every generator is run (1 to 1000)
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// How long each runs in a round (1 to 600)
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Connections of the closed loops
+    #[arg(long, default_value = "64")]
+    connections: NonZeroU32,
+    /// The wrk to compare with
+    #[arg(long, default_value = "wrk", value_name = "PROGRAM")]
+    wrk: PathBuf,
+    /// The k6 to compare with
+    #[arg(long, default_value = "k6", value_name = "PROGRAM")]
+    k6: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    rounds: u32,
+    seconds: u64,
+    connections: NonZeroU32,
+    cores: usize,
+    absent: Vec<&'static str>,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cores shared by generator and bare server", self.cores)?;
+        if !self.absent.is_empty() {
+            write!(f, "; not installed: {}", self.absent.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arm {
+    Wrk,
+    Closed,
+    K6,
+    Open,
+}
+
+impl Arm {
+    const ALL: [Self; 4] = [Self::Wrk, Self::Closed, Self::K6, Self::Open];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Wrk => "wrk",
+            Self::Closed => "lab load --closed",
+            Self::K6 => "k6",
+            Self::Open => "lab load",
+        }
+    }
+}
+
+/// What a generator said, and what it took.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    requests_per_second: f64,
+    cpu_us: f64,
+    send_lag_p99_ms: f64,
+}
+
+pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    let bare = ["bench", "bare", "--bytes", ANSWER_BYTES];
+    let server = unless_stopped(stop, Server::start(&program, &bare, &[])).await?;
+    let url = format!("http://{}/", server.addr());
+    let measured = unless_stopped(stop, measure(&args, &program, &url)).await;
+    server.stop().await?;
+    let (figures, absent) = measured?;
+    args.output.write(&Report {
+        command: format!(
+            "lab bench load --rounds {} --seconds {} --connections {}",
+            args.rounds, args.seconds, args.connections
+        ),
+        setting: Setting {
+            rounds: args.rounds,
+            seconds: args.seconds,
+            connections: args.connections,
+            cores: std::thread::available_parallelism()?.get(),
+            absent,
+        },
+        figures,
+    })
+}
+
+async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<(Vec<Figure>, Vec<&'static str>)> {
+    let mut arms = Vec::new();
+    let mut absent = Vec::new();
+    for arm in Arm::ALL {
+        // A second before that is not counted: it warms the server, and says who is there.
+        match generate(arm, args, program, url, 1).await? {
+            Some(_) => arms.push((arm, Vec::new())),
+            None => absent.push(arm.name()),
+        }
+    }
+    let count = arms.len();
+    for round in 0..args.rounds as usize {
+        for turn in 0..count {
+            let (arm, readings) = &mut arms[(round + turn) % count];
+            let reading = generate(*arm, args, program, url, args.seconds).await?;
+            readings.push(reading.context("a generator that was there is gone")?);
+        }
+    }
+    let rates_of = |wanted: Arm| -> Vec<f64> {
+        let readings = arms.iter().filter(|(arm, _)| *arm == wanted).flat_map(|(_, readings)| readings);
+        readings.map(|reading: &Reading| reading.requests_per_second).collect()
+    };
+    let mut figures = Vec::new();
+    for (arm, readings) in &arms {
+        let name = arm.name();
+        let rates = rates_of(*arm);
+        if *arm == Arm::Open {
+            figures.push(Figure::of(name, ACHIEVED, rates.iter().map(|rate| rate / OPEN_RATE)));
+            figures.push(Figure::of(name, LAG, readings.iter().map(|reading| reading.send_lag_p99_ms)));
+        } else {
+            figures.push(Figure::of(name, REQUESTS, rates.iter().copied()));
+        }
+        if *arm == Arm::Closed {
+            figures.push(Figure::of(name, RATIO, paired_ratios(&rates, &rates_of(Arm::Wrk))));
+        }
+        figures.push(Figure::of(name, CPU, readings.iter().map(|reading| reading.cpu_us)));
+    }
+    Ok((figures.into_iter().flatten().collect(), absent))
+}
+
+/// Runs a generator to its end; none where it is not installed.
+async fn generate(
+    arm: Arm,
+    args: &Args,
+    program: &Path,
+    url: &str,
+    seconds: u64,
+) -> anyhow::Result<Option<Reading>> {
+    let length = format!("{seconds}s");
+    let connections = args.connections.to_string();
+    let rate = OPEN_RATE.to_string();
+    let script = format!(
+        "import http from 'k6/http'; export const options = {{ vus: {connections}, duration: '{length}' }};\n\
+         export default function () {{ http.get('{url}'); }}\n\
+         export function handleSummary(data) {{\n\
+         const reqs = data.metrics.http_reqs.values; return {{ stdout: JSON.stringify(reqs) }}; }}\n"
+    );
+    let (path, arguments, input) = match arm {
+        Arm::Wrk => (args.wrk.as_path(), vec!["-t1", "-c", &connections, "-d", &length, url], ""),
+        Arm::K6 => {
+            let arguments = vec!["run", "--quiet", "--no-usage-report", "--address", "", "-"];
+            (args.k6.as_path(), arguments, script.as_str())
+        }
+        Arm::Closed => (program, vec!["load", url, "--closed", &connections, "--for", &length, "--json"], ""),
+        Arm::Open => (program, vec!["load", url, "--rate", &rate, "--for", &length, "--json"], ""),
+    };
+    let before = ended_children()?;
+    let child = Command::new(path)
+        .args(&arguments)
+        .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = match child {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.with_context(|| format!("cannot start {}", path.display()))?,
+    };
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).await?;
+    }
+    let output = child.wait_with_output().await?;
+    let cpu = ended_children()?.saturating_sub(before);
+    ensure!(output.status.success(), "{} ended with {}", arm.name(), output.status);
+    let said = String::from_utf8(output.stdout)?;
+    let (requests, requests_per_second, send_lag_p99_ms) =
+        read(arm, &said).with_context(|| format!("{} said something else: {said:.200}", arm.name()))?;
+    ensure!(requests > 0.0, "{} had no answer", arm.name());
+    Ok(Some(Reading { requests_per_second, cpu_us: micros(cpu) / requests, send_lag_p99_ms }))
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// Requests, requests a second, and how late they were, as a generator says.
+fn read(arm: Arm, said: &str) -> Option<(f64, f64, f64)> {
+    match arm {
+        Arm::Wrk => {
+            let rate =
+                said.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?.trim().parse().ok()?;
+            let count = said.lines().find_map(|line| line.trim().split_once(" requests in "))?.0;
+            Some((count.parse().ok()?, rate, 0.0))
+        }
+        Arm::K6 => {
+            let json: Value = serde_json::from_str(said.trim()).ok()?;
+            Some((json["count"].as_f64()?, json["rate"].as_f64()?, 0.0))
+        }
+        Arm::Closed | Arm::Open => {
+            let json: Value = serde_json::from_str(said).ok()?;
+            let summary = &json["summary"];
+            let rate = if arm == Arm::Open { "sent_per_second" } else { "answered_per_second" };
+            let lag = &json["measured"]["recorder"]["send_lag"]["percentiles"]["p99"];
+            Some((
+                summary["answered"].as_f64()?,
+                summary[rate].as_f64()?,
+                lag.as_f64().unwrap_or(f64::NAN) / 1e3,
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_generators_say_is_read() {
+        let wrk = "Running 1s test @ http://x/\n  1 threads and 64 connections\n  12345 requests in 1.00s, 2.04MB read\n\
+                   Requests/sec:  12346.78\nTransfer/sec:      1.94MB\n";
+        assert_eq!(read(Arm::Wrk, wrk), Some((12_345.0, 12_346.78, 0.0)));
+        assert_eq!(read(Arm::K6, r#"{"count":50,"rate":49.5}"#), Some((50.0, 49.5, 0.0)));
+        let lab = r#"{"summary":{"answered":7,"sent_per_second":4999.5,"answered_per_second":3.0},
+            "measured":{"recorder":{"send_lag":{"percentiles":{"p99":1500}}}}}"#;
+        assert_eq!(read(Arm::Open, lab), Some((7.0, 4_999.5, 1.5)));
+        assert_eq!(read(Arm::Closed, lab).map(|(_, rate, _)| rate), Some(3.0));
+        for arm in Arm::ALL {
+            assert_eq!(read(arm, "nothing"), None, "{}", arm.name());
+        }
+    }
+}

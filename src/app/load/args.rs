@@ -1,0 +1,321 @@
+//! What `lab load` takes.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use hyper::Method;
+
+use super::output::Output;
+use crate::bounded;
+use crate::config::{Allowed, Invalid};
+use crate::load::compare::Figure;
+use crate::load::http::{Header, Target};
+use crate::load::{Checks, Rate, Span};
+use crate::telemetry;
+
+bounded!(
+    /// Requests in flight at a time.
+    MaxInFlight: u32 = 1 to 1000000
+);
+bounded!(
+    /// Users of a closed loop.
+    Users: u32 = 1 to 100000
+);
+bounded!(
+    /// Connections to one origin.
+    ConnectionCount: u32 = 1 to 1000000
+);
+
+/// What a run asks for, and how.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Requests")]
+pub(super) struct RequestArgs {
+    /// The method
+    #[arg(long, short = 'X', default_value = "GET", value_parser = method, value_name = "a method such as GET or POST")]
+    pub(super) method: Method,
+    /// A header; may be given again
+    #[arg(long = "header", short = 'H', value_name = Header::ALLOWED)]
+    pub(super) headers: Vec<Header>,
+    /// The body: a text, or @FILE
+    #[arg(long, short = 'd', default_value = "", value_name = "TEXT")]
+    pub(super) body: String,
+    /// Speak HTTP/1.1 only
+    #[arg(long, conflicts_with = "http2")]
+    pub(super) http1: bool,
+    /// Speak HTTP/2 only; without TLS by prior knowledge
+    #[arg(long)]
+    pub(super) http2: bool,
+    /// Connections to one origin at a time; for HTTP/1.1 as many as there may be requests in flight,
+    /// for HTTP/2 one, if this is not given
+    #[arg(long, value_name = ConnectionCount::ALLOWED)]
+    pub(super) connections: Option<ConnectionCount>,
+    /// Trust the authorities in this PEM file instead of the machine's
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long, conflicts_with = "ca")]
+    pub(super) insecure: bool,
+    /// A request is given up so long after its intended start
+    #[arg(long, default_value = "30s", value_name = Span::ALLOWED)]
+    pub(super) timeout: Span,
+    /// Requests in flight at a time; an arrival above it is not sent and counts as infinitely slow
+    #[arg(long, default_value = "10000", value_name = MaxInFlight::ALLOWED)]
+    pub(super) max_in_flight: MaxInFlight,
+}
+
+/// When requests arrive.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Arrivals")]
+pub(super) struct ArrivalArgs {
+    /// Arrivals a second
+    #[arg(long, default_value = "10", value_name = Rate::ALLOWED)]
+    pub(super) rate: Rate,
+    /// For how long
+    #[arg(long = "for", default_value = "10s", value_name = Span::ALLOWED)]
+    pub(super) length: Span,
+    /// Phases instead of one rate, such as '10..100 for 30s, burst 500, 20 for 1m'; file:FILE reads them,
+    /// arrivals:FILE replays times in seconds, one a line
+    #[arg(long, conflicts_with_all = ["rate", "length"], value_name = "PHASES")]
+    pub(super) schedule: Option<String>,
+    /// How arrivals are spaced: evenly, or as independent users come
+    #[arg(long, default_value = "constant", value_enum, value_name = "constant or poisson")]
+    pub(super) arrivals: SpacingName,
+    /// The seed of what is drawn
+    #[arg(
+        long,
+        env = "LAB_SEED",
+        default_value = "1",
+        value_name = "a whole number from 0 to 18446744073709551615"
+    )]
+    pub(super) seed: u64,
+}
+
+/// A run, in its shape of `lab load URL...`.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(super) struct RunArgs {
+    /// What to ask for; WEIGHT*URL for a weight
+    #[arg(required = true, value_name = "URL")]
+    pub(super) urls: Vec<Target>,
+    #[command(flatten)]
+    pub(super) arrivals: ArrivalArgs,
+    /// A closed loop of so many users instead, for comparison: each waits for its answer before it asks
+    /// again, for as long as --for says
+    #[arg(long, help_heading = "Arrivals", value_name = Users::ALLOWED)]
+    pub(super) closed: Option<Users>,
+    /// With --closed: the users take their turns from the schedule, as far as their answers let them;
+    /// latency is measured from these intended starts
+    #[arg(long, help_heading = "Arrivals", requires = "closed")]
+    pub(super) paced: bool,
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// What must hold for exit code 0, such as 'p95<800ms,good>99%'
+    #[arg(long, help_heading = "Verdict", value_name = Checks::ALLOWED)]
+    pub(super) check: Option<Checks>,
+    #[command(flatten)]
+    pub(super) find: FindArgs,
+    /// A success within this is good; instead of --slo-ms
+    #[arg(long, help_heading = "Verdict", value_name = Slo::ALLOWED)]
+    pub(super) slo: Option<Slo>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) telemetry: telemetry::Config,
+}
+
+/// The search for the highest rate.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Verdict")]
+pub(super) struct FindArgs {
+    /// Find the highest rate at which these checks hold, from --rate on; a step takes --for or longer
+    #[arg(long, conflicts_with_all = ["check", "schedule", "closed"], value_name = Checks::ALLOWED)]
+    pub(super) find_max: Option<Checks>,
+    /// How wide the interval of that rate may be, as a share of it
+    #[arg(long, default_value = "5%", value_name = SmallShare::ALLOWED)]
+    pub(super) precision: SmallShare,
+    /// No rate above this is tried
+    #[arg(long, default_value = "100000", value_name = Rate::ALLOWED)]
+    pub(super) max_rate: Rate,
+}
+
+/// What `lab load compare` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(super) struct CompareArgs {
+    /// The target that is known
+    #[arg(value_name = "A")]
+    pub(super) a: Target,
+    /// The target that may be slower
+    #[arg(value_name = "B")]
+    pub(super) b: Target,
+    #[command(flatten)]
+    pub(super) arrivals: ArrivalArgs,
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// How many pairs of blocks, each of --for
+    #[arg(long, default_value = "10", help_heading = "Verdict", value_name = Pairs::ALLOWED)]
+    pub(super) pairs: Pairs,
+    /// The figure of a block
+    #[arg(
+        long,
+        default_value = "p50",
+        value_enum,
+        help_heading = "Verdict",
+        value_name = "mean, p50, p95 or p99"
+    )]
+    pub(super) figure: FigureName,
+    /// A slowdown up to this is let pass: exit code 1 says that B is slower by more
+    #[arg(long, default_value = "0%", help_heading = "Verdict", value_name = Margin::ALLOWED)]
+    pub(super) margin: Margin,
+    /// The slowdown that should be found: how many pairs that takes is printed
+    #[arg(long, default_value = "5%", help_heading = "Verdict", value_name = SmallShare::ALLOWED)]
+    pub(super) detect: SmallShare,
+    /// How sure the interval is
+    #[arg(long, default_value = "99%", help_heading = "Verdict", value_name = Confidence::ALLOWED)]
+    pub(super) confidence: Confidence,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) telemetry: telemetry::Config,
+}
+
+/// What `lab load merge` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(super) struct MergeArgs {
+    /// What several hosts wrote with --json=FILE
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// What must hold for exit code 0
+    #[arg(long, help_heading = "Verdict", value_name = Checks::ALLOWED)]
+    pub(super) check: Option<Checks>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+bounded!(
+    /// Pairs of blocks.
+    Pairs: u32 = 2 to 100000
+);
+
+/// Makes a share between two bounds, written as `5%` or `0.05`.
+macro_rules! share {
+    ($(#[$doc:meta])* $name:ident, $range:expr, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub(super) struct $name(f64);
+
+        impl $name {
+            pub(super) const fn get(self) -> f64 {
+                self.0
+            }
+        }
+        impl Allowed for $name {
+            const ALLOWED: &'static str = $allowed;
+        }
+        impl std::str::FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                let number = match text.trim().strip_suffix('%') {
+                    Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+                    None => text.trim().parse(),
+                };
+                let inside = number.ok().filter(|share| ($range).contains(share));
+                inside.map(Self).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                // The binary tail of 0.07 * 100 is hidden.
+                write!(f, "{}%", (self.0 * 1e8).round() / 1e6)
+            }
+        }
+    };
+}
+
+share!(
+    /// A small difference, not none.
+    SmallShare, 0.001..=1.0, "a share such as 5% or 0.05, from 0.1% to 100%"
+);
+share!(
+    /// What is let pass.
+    Margin, 0.0..=10.0, "a share such as 5% or 0.05, from 0% to 1000%"
+);
+share!(
+    /// How sure an interval is.
+    Confidence, 0.5..=0.9999, "a share such as 99% or 0.99, from 50% to 99.99%"
+);
+
+/// The figure of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FigureName {
+    /// The mean
+    Mean,
+    /// The median
+    P50,
+    /// The 95th percentile
+    P95,
+    /// The 99th percentile
+    P99,
+}
+
+impl FigureName {
+    pub(super) const fn figure(self) -> Figure {
+        match self {
+            Self::Mean => Figure::Mean,
+            Self::P50 => Figure::P50,
+            Self::P95 => Figure::P95,
+            Self::P99 => Figure::P99,
+        }
+    }
+}
+
+/// How arrivals are spaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum SpacingName {
+    /// Evenly
+    Constant,
+    /// As a Poisson process
+    Poisson,
+}
+
+/// A service level objective as a length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slo(u64);
+
+impl Slo {
+    /// In whole milliseconds.
+    pub(super) const fn ms(self) -> u64 {
+        self.0
+    }
+}
+
+impl Allowed for Slo {
+    const ALLOWED: &'static str =
+        "a length of time in whole milliseconds such as 800ms or 1.5s, from 1ms to 60s";
+}
+
+impl std::str::FromStr for Slo {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refuse = || Invalid::new(text, Self::ALLOWED);
+        let length = text.parse::<Span>().map_err(|_| refuse())?.get();
+        let whole = length.subsec_nanos() % 1_000_000 == 0;
+        let ms = u64::try_from(length.as_millis()).map_err(|_| refuse())?;
+        if whole && (1..=60_000).contains(&ms) { Ok(Self(ms)) } else { Err(refuse()) }
+    }
+}
+
+fn method(text: &str) -> Result<Method, Invalid> {
+    let known = |method: &Method| !matches!(*method, Method::CONNECT);
+    let parsed = text.parse().ok().filter(known);
+    parsed.ok_or_else(|| Invalid::new(text, "a method such as GET or POST, other than CONNECT"))
+}
+
+/// A number that is known not to be 0.
+pub(super) fn at_least_one(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}

@@ -1,0 +1,231 @@
+//! `lab load compare A B`: did it get slower?
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::args::{CompareArgs, at_least_one};
+use super::output::Forms;
+use super::{page, progress, run};
+use crate::app::Ending;
+use crate::load::compare::{Answer, Comparison, Question, a_first, compare};
+use crate::load::http::Target;
+use crate::load::{Live, LoadMetrics, Pace, Plan};
+use crate::shutdown::Shutdown;
+use crate::web::chart::{Chart, Mark, Series, plain};
+use crate::web::report::{Block, Card, Mood, Report, Section};
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    schema: &'static str,
+    command: String,
+    figure: &'static str,
+    margin: f64,
+    detect: f64,
+    confidence: f64,
+    comparison: Option<Comparison>,
+    stopped: bool,
+    /// The figure of A and of B in milliseconds, pair by pair.
+    pairs_ms: Vec<(f64, f64)>,
+}
+
+pub(super) async fn run_comparison(
+    args: &CompareArgs,
+    slo: Duration,
+    metrics: Option<LoadMetrics>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Ending> {
+    args.output.check().map_err(run::usage)?;
+    let figure = args.figure.figure();
+    let mut pairs_ms = Vec::new();
+    'pairs: for pair in 0..args.pairs.get() as usize {
+        let mut figures = [0.0; 2];
+        let order = if a_first(pair) { [0, 1] } else { [1, 0] };
+        for place in order {
+            let target = [&args.a, &args.b][place];
+            let name = ["A", "B"][place];
+            let what = format!("pair {} of {}, {name} ", pair + 1, args.pairs);
+            let Some(ms) = block(args, target, pair, slo, &what, metrics.clone(), shutdown).await? else {
+                break 'pairs;
+            };
+            figures[place] = ms.map_err(|error| {
+                anyhow::anyhow!("pair {}, {name} ({target}): {}: {error}", pair + 1, figure.label())
+            })?;
+        }
+        pairs_ms.push((figures[0], figures[1]));
+    }
+    let question =
+        Question { margin: args.margin.get(), detect: args.detect.get(), confidence: args.confidence.get() };
+    let outcome = Outcome {
+        schema: "lab-load-compare/1",
+        command: format!(
+            "lab load compare {} {} {} --pairs {} --figure {} --margin {} --detect {} --confidence {}{}",
+            args.a,
+            args.b,
+            args.arrivals.words(),
+            args.pairs,
+            figure.label(),
+            args.margin,
+            args.detect,
+            args.confidence,
+            args.request.words()
+        ),
+        figure: figure.label(),
+        margin: question.margin,
+        detect: question.detect,
+        confidence: question.confidence,
+        comparison: compare(&pairs_ms, &question),
+        stopped: shutdown.is_stopping(),
+        pairs_ms,
+    };
+    args.output.write(&Forms {
+        text: &|| text(&outcome),
+        json: &|| Ok(serde_json::to_string_pretty(&outcome)? + "\n"),
+        csv: &|| Ok(csv(&outcome)),
+        html: &|| html(&outcome),
+    })?;
+    Ok(match outcome.comparison {
+        _ if shutdown.aborted().is_cancelled() => Ending::Aborted,
+        None => Ending::Failed,
+        Some(Comparison { answer: Answer::Regression, .. }) => Ending::Failed,
+        Some(_) => Ending::Done,
+    })
+}
+
+/// One block of one target: its figure, or none when it was stopped. Both blocks of a pair have the same
+/// arrivals, those of pairs differ.
+async fn block(
+    args: &CompareArgs,
+    target: &Target,
+    pair: usize,
+    slo: Duration,
+    what: &str,
+    metrics: Option<LoadMetrics>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Result<f64, crate::load::compare::NoFigure>>> {
+    let mut arrivals = args.arrivals.clone();
+    arrivals.seed = arrivals.seed.wrapping_add(pair as u64);
+    let schedule = arrivals.schedule()?;
+    let length = schedule.length();
+    let targets = args.request.targets(std::slice::from_ref(target))?;
+    let transport = args.request.transport(&targets)?;
+    let plan = Plan {
+        pace: Pace::Open { schedule, max_in_flight: at_least_one(args.request.max_in_flight.get()) },
+        timeout: args.request.timeout.get(),
+        slo,
+    };
+    let live = Live::new(&plan, metrics);
+    let running = run::start(plan, transport, run::control(shutdown), live.clone());
+    let measured = progress::watch(running, &live, length, what).await?;
+    Ok((!measured.interrupted).then(|| args.figure.figure().of(&measured)))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:+.2} %", share * 100.0)
+}
+
+/// The answer in a sentence or two.
+fn answer(outcome: &Outcome) -> String {
+    let Some(found) = outcome.comparison else {
+        return "Fewer than two pairs: nothing can be told.".to_owned();
+    };
+    let margin = outcome.margin * 100.0;
+    let verdict = match found.answer {
+        Answer::Regression if outcome.margin > 0.0 => {
+            format!("Regression: B is slower by more than {margin} %.")
+        }
+        Answer::Regression => "Regression: B is slower.".to_owned(),
+        Answer::Slower => format!("B is slower, but not shown to be slower by more than {margin} %."),
+        Answer::Faster => "B is faster.".to_owned(),
+        Answer::WithinMargin => format!("No difference beyond {margin} %."),
+        Answer::Undecided => "Undecided: the interval holds no difference.".to_owned(),
+    };
+    let needed = match found.pairs_needed {
+        Some(needed) => {
+            format!(
+                " To find a slowdown of {} % takes {needed} pairs at this spread.",
+                outcome.detect * 100.0
+            )
+        }
+        None => " A slowdown that is not above the margin cannot be found beyond it.".to_owned(),
+    };
+    format!(
+        "{verdict} {} of B against A: {}, {} % interval {} to {}, {} pairs.{needed}{}",
+        outcome.figure,
+        percent(found.difference),
+        outcome.confidence * 100.0,
+        percent(found.low),
+        percent(found.high),
+        found.pairs,
+        if outcome.stopped { " It was stopped before all pairs." } else { "" },
+    )
+}
+
+fn cells((pair, (a, b)): (usize, &(f64, f64))) -> Vec<String> {
+    vec![(pair + 1).to_string(), format!("{a:.3} ms"), format!("{b:.3} ms"), percent(b / a - 1.0)]
+}
+
+const HEAD: [&str; 4] = ["pair", "A", "B", "B against A"];
+
+fn text(outcome: &Outcome) -> String {
+    let mut text = format!("$ {}\n{}\n\n", outcome.command, answer(outcome));
+    let rows = std::iter::once(HEAD.map(str::to_owned).to_vec())
+        .chain(outcome.pairs_ms.iter().enumerate().map(cells));
+    for row in rows {
+        let [pair, a, b, ratio] = row.as_slice() else { continue };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{pair:>4}  {a:>12}  {b:>12}  {ratio:>11}");
+    }
+    text
+}
+
+fn csv(outcome: &Outcome) -> String {
+    let mut text = "pair,a_ms,b_ms\n".to_owned();
+    for (pair, (a, b)) in outcome.pairs_ms.iter().enumerate() {
+        let _ = writeln!(text, "{},{a},{b}", pair + 1);
+    }
+    text
+}
+
+fn html(outcome: &Outcome) -> anyhow::Result<String> {
+    let mut report = Report::new("Did it get slower?", answer(outcome));
+    if let Some(found) = outcome.comparison {
+        let mood = match found.answer {
+            Answer::Regression => Mood::Bad,
+            Answer::Faster | Answer::WithinMargin => Mood::Good,
+            Answer::Slower | Answer::Undecided => Mood::Plain,
+        };
+        report.cards = vec![
+            Card {
+                label: format!("{}, B against A", outcome.figure),
+                value: percent(found.difference),
+                mood,
+            },
+            Card {
+                label: format!("{} % interval", outcome.confidence * 100.0),
+                value: format!("{} to {}", percent(found.low), percent(found.high)),
+                mood: Mood::Plain,
+            },
+        ];
+    }
+    let points = |read: fn(&(f64, f64)) -> f64| {
+        outcome.pairs_ms.iter().enumerate().map(|(n, pair)| ((n + 1) as f64, read(pair))).collect()
+    };
+    let chart = Chart {
+        title: format!("{} of each pair", outcome.figure),
+        x_label: "pair".to_owned(),
+        y_label: "ms".to_owned(),
+        x_text: plain,
+        series: vec![
+            Series { name: "A".to_owned(), mark: Mark::Line, points: points(|pair| pair.0) },
+            Series { name: "B".to_owned(), mark: Mark::Line, points: points(|pair| pair.1) },
+        ],
+        threshold: None,
+    };
+    let rows = outcome.pairs_ms.iter().enumerate().map(cells).collect();
+    let blocks =
+        vec![Block::Code(outcome.command.clone()), Block::Chart(chart), page::table("Pairs", &HEAD, rows)];
+    report.sections.push(Section { title: "The pairs".to_owned(), blocks });
+    Ok(report.html()?)
+}

@@ -1,0 +1,44 @@
+//! `lab load merge`: several hosts' results as one.
+
+use anyhow::Context as _;
+
+use super::args::MergeArgs;
+use super::document::Document;
+use super::output::Forms;
+use super::{csv, page, run, table};
+
+/// Reads the results and adds them.
+pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
+    args.output.check().map_err(run::usage)?;
+    let mut merged: Option<Document> = None;
+    for path in &args.files {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {name}"))?;
+        let document = Document::read(&text).with_context(|| format!("{name} is not what --json writes"))?;
+        merged = Some(match merged {
+            None => document,
+            Some(sum) => {
+                anyhow::ensure!(
+                    sum.slo_ms == document.slo_ms,
+                    "{name} has another objective than those before"
+                );
+                let mut measured = sum.measured;
+                measured.merge(&document.measured);
+                let connections = sum.connections.plus(document.connections);
+                Document::new(sum.command, sum.slo_ms, connections, Vec::new(), measured)
+            }
+        });
+    }
+    let sum = merged.context("nothing to merge")?;
+    let files: Vec<String> = args.files.iter().map(|path| path.display().to_string()).collect();
+    let checks = args.check.as_ref().map(|checks| checks.evaluate(&sum.measured)).unwrap_or_default();
+    let command = format!("lab load merge {}", files.join(" "));
+    let document = Document::new(command, sum.slo_ms, sum.connections, checks, sum.measured);
+    args.output.write(&Forms {
+        text: &|| table::text(&document),
+        json: &|| document.json(),
+        csv: &|| Ok(csv::text(&document.measured)),
+        html: &|| page::html(&document),
+    })?;
+    Ok(document)
+}

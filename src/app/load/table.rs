@@ -1,0 +1,148 @@
+//! A result as people read it on a terminal.
+
+use std::fmt::Write as _;
+
+use super::document::Document;
+use crate::latency::{DurationText, Histogram, Outcome, Quantile};
+use crate::load::{Cause, Measured};
+
+/// The percentiles of a row.
+const COLUMNS: [(f64, &str); 6] =
+    [(0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99")];
+
+/// The name and the figures of a histogram.
+pub(super) type Row = (String, Vec<String>);
+
+/// The columns' names.
+pub(super) fn head() -> Vec<String> {
+    COLUMNS.iter().map(|(_, name)| (*name).to_owned()).chain(["max".to_owned(), "n".to_owned()]).collect()
+}
+
+fn row(name: &str, histogram: &Histogram) -> Row {
+    let quantile = |(q, _): &(f64, &str)| match histogram.percentile(*q) {
+        Quantile::TooFew { .. } => "too few".to_owned(),
+        other => other.to_string(),
+    };
+    let max = match histogram.max() {
+        Some(max) if histogram.answered() == histogram.offered() => DurationText(max).to_string(),
+        Some(_) => "not reached".to_owned(),
+        None => "none".to_owned(),
+    };
+    let cells = COLUMNS.iter().map(quantile).chain([max, histogram.offered().to_string()]);
+    (name.to_owned(), cells.collect())
+}
+
+/// Every view of latency: over all offered, from the send, and by outcome.
+pub(super) fn latency_rows(measured: &Measured) -> Vec<Row> {
+    let recorder = &measured.recorder;
+    let mut rows = vec![
+        row("from the intended start", recorder.headline()),
+        row("from the send", recorder.since_sent()),
+    ];
+    for outcome in Outcome::ALL {
+        if let Some(histogram) = recorder.of(outcome) {
+            rows.push(row(&format!("  {}", outcome.label()), histogram));
+        }
+    }
+    rows
+}
+
+/// The ways of a request.
+pub(super) fn way_rows(measured: &Measured) -> Vec<Row> {
+    [
+        ("generator's own lag", &measured.own_lag),
+        ("sent after the intended start", measured.recorder.send_lag()),
+        ("connecting", &measured.connect),
+        ("send to first byte", &measured.first_byte),
+    ]
+    .into_iter()
+    .filter(|(_, histogram)| histogram.offered() > 0)
+    .map(|(name, histogram)| row(name, histogram))
+    .collect()
+}
+
+/// Causes that were met, with what they mean.
+pub(super) fn cause_rows(measured: &Measured) -> Vec<(&'static str, u64)> {
+    let met = |cause: Cause| Some((cause.meaning(), measured.caused(cause))).filter(|(_, count)| *count > 0);
+    Cause::ALL.into_iter().filter_map(met).collect()
+}
+
+/// The sentence above everything.
+pub(super) fn offered(measured: &Measured) -> String {
+    format!(
+        "offered {} in {:.1} s ({:.1} /s), sent {} ({:.1} /s), answered {} ({:.1} /s)",
+        measured.offered(),
+        measured.scheduled_s,
+        measured.offered_per_second(),
+        measured.sent(),
+        measured.sent_per_second(),
+        measured.answered(),
+        measured.answered_per_second(),
+    )
+}
+
+/// The whole table.
+pub(super) fn text(document: &Document) -> String {
+    let measured = &document.measured;
+    let mut text = String::new();
+    let mut line = |line: &str| {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    line(&format!("$ {}", document.command));
+    line(&offered(measured));
+    let slo = measured.series.slo();
+    line(&format!("good    {} within {}", measured.recorder.good(slo), DurationText(slo)));
+    line(&format!("ok      {}", measured.ok()));
+    line("");
+    let mut rows = latency_rows(measured);
+    let ways = way_rows(measured);
+    let latency_count = rows.len();
+    rows.extend(ways);
+    for (n, row) in aligned("latency", &rows).into_iter().enumerate() {
+        if n == latency_count + 1 {
+            line("");
+        }
+        line(&row);
+    }
+    line("");
+    let statuses: Vec<String> =
+        measured.statuses.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+    if !statuses.is_empty() {
+        line(&format!("status  {}", statuses.join(", ")));
+    }
+    let kib = measured.body_bytes as f64 / 1024.0;
+    line(&format!("        {kib:.1} KiB of bodies over {} connections", document.connections.opened));
+    for (meaning, count) in cause_rows(measured) {
+        line(&format!("lost    {count}: {meaning}"));
+    }
+    for note in &document.notes {
+        line(&format!("note    {note}"));
+    }
+    for finding in &document.checks {
+        let held = if finding.held { "held" } else { "NOT held" };
+        line(&format!("check   {}: {held} ({})", finding.check, finding.found));
+    }
+    text
+}
+
+/// Rows under their head, in columns.
+fn aligned(title: &str, rows: &[Row]) -> Vec<String> {
+    let first = (title.to_owned(), head());
+    let all: Vec<&Row> = std::iter::once(&first).chain(rows).collect();
+    let wide = |cell: &str| cell.chars().count();
+    let name_width = all.iter().map(|(name, _)| wide(name)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..first.1.len())
+        .map(|column| all.iter().map(|(_, cells)| wide(&cells[column])).max().unwrap_or(0))
+        .collect();
+    all.iter()
+        .map(|(name, cells)| {
+            let mut line = format!("{name:<name_width$}");
+            for (cell, width) in cells.iter().zip(&widths) {
+                // Writing to a string does not fail.
+                let _ = write!(line, "  {cell:>width$}");
+            }
+            line
+        })
+        .collect()
+}

@@ -1,0 +1,338 @@
+//! Checks: what a run must have held, such as `p95<800ms,good>99%`.
+//!
+//! ```text
+//!   CHECK[,CHECK...]     CHECK = WHAT OP LIMIT      OP = < <= > >=
+//!   p50 .. p99.99        percentiles over all offered requests, from the intended start; a length of time
+//!   max                  the longest answer, if all were answered; a length of time
+//!   good                 successes within the objective, of the offered; a share such as 99% or 0.99
+//!   ok                   successes, of the offered; a share
+//!   failed               what is no success, of the offered; a share
+//!   not_sent             not sent by the generator, of the offered; a share
+//!   rate                 requests sent a second; a number
+//! ```
+//!
+//! What cannot be told, as a percentile of too few requests, does not hold, and the finding says why. A
+//! percentile that is not reached is slower than any limit.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Measured;
+use super::span::read_duration;
+use super::stats::Share;
+use crate::config::{Allowed, Invalid};
+use crate::latency::{DurationText, Outcome, Quantile, Rate};
+
+/// The most checks at once.
+const CHECKS_LIMIT: usize = 32;
+
+/// Checks that all must hold, at least one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checks(Vec<Check>);
+
+/// One check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    what: What,
+    op: Op,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    /// In percent, as it was written.
+    Percentile(f64),
+    Max,
+    Good,
+    Ok,
+    Failed,
+    NotSent,
+    Rate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Limit {
+    Time(Duration),
+    Share(f64),
+    Number(f64),
+}
+
+/// Whether a check held.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The check, as text.
+    pub check: String,
+    /// Whether it held.
+    pub held: bool,
+    /// What was found, or why it cannot be told.
+    pub found: String,
+}
+
+/// Whether a check holds for the server, not just for the sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It holds, beyond chance.
+    Holds,
+    /// It does not, beyond chance.
+    Fails,
+    /// The sample is too small to tell.
+    Undecided,
+}
+
+impl Op {
+    fn holds(self, found: f64, limit: f64) -> bool {
+        match self {
+            Self::Below => found < limit,
+            Self::AtMost => found <= limit,
+            Self::Above => found > limit,
+            Self::AtLeast => found >= limit,
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Below => "<",
+            Self::AtMost => "<=",
+            Self::Above => ">",
+            Self::AtLeast => ">=",
+        }
+    }
+
+    const fn wants_little(self) -> bool {
+        matches!(self, Self::Below | Self::AtMost)
+    }
+}
+
+impl Checks {
+    /// Each check with what was found.
+    #[must_use]
+    pub fn evaluate(&self, measured: &Measured) -> Vec<Finding> {
+        self.0.iter().map(|check| check.evaluate(measured)).collect()
+    }
+
+    /// Whether they hold for the server that was measured: each is a share of requests (of those within
+    /// the time, of those that are good), compared with its limit by its interval. A check that is no
+    /// such share is taken as found.
+    #[must_use]
+    pub fn verdict(&self, measured: &Measured) -> Verdict {
+        let verdicts = || self.0.iter().map(|check| check.verdict(measured));
+        if verdicts().any(|verdict| verdict == Verdict::Fails) {
+            Verdict::Fails
+        } else if verdicts().all(|verdict| verdict == Verdict::Holds) {
+            Verdict::Holds
+        } else {
+            Verdict::Undecided
+        }
+    }
+
+    /// How many requests a run needs before these checks can be told at all.
+    #[must_use]
+    pub fn requests_needed(&self) -> u64 {
+        let needed = self.0.iter().map(|check| match (check.what, check.limit) {
+            // Ten beyond the percentile are shown; an interval that can exclude needs some more.
+            (What::Percentile(percent), _) => 20.0 / (1.0 - percent / 100.0),
+            (_, Limit::Share(share)) => 20.0 / share.min(1.0 - share).max(0.001),
+            _ => 100.0,
+        });
+        needed.fold(100.0, f64::max).ceil() as u64
+    }
+
+    /// The smallest share of requests that one of them wants to be well, 0 to 1.
+    #[must_use]
+    pub fn least_share(&self) -> f64 {
+        let shares = self.0.iter().map(|check| match (check.what, check.limit) {
+            (What::Percentile(percent), _) => percent / 100.0,
+            (_, Limit::Share(share)) if check.op.wants_little() => 1.0 - share,
+            (_, Limit::Share(share)) => share,
+            _ => 1.0,
+        });
+        shares.fold(1.0, f64::min).max(0.01)
+    }
+
+    /// The longest time that they speak of; `slo` where they ask for what is good.
+    #[must_use]
+    pub fn slowest(&self, slo: Duration) -> Duration {
+        let times = self.0.iter().filter_map(|check| match (check.what, check.limit) {
+            (_, Limit::Time(limit)) => Some(limit),
+            (What::Good, _) => Some(slo),
+            _ => None,
+        });
+        times.max().unwrap_or(slo)
+    }
+}
+
+impl Check {
+    fn evaluate(&self, measured: &Measured) -> Finding {
+        let headline = measured.recorder.headline();
+        let (held, found) = match (self.what, self.limit) {
+            (What::Percentile(percent), Limit::Time(limit)) => match headline.percentile(percent / 100.0) {
+                Quantile::Value(found) => {
+                    (self.op.holds(found.as_secs_f64(), limit.as_secs_f64()), DurationText(found).to_string())
+                }
+                Quantile::NotReached => (!self.op.wants_little(), "not reached".to_owned()),
+                Quantile::TooFew { n } => {
+                    let needed = (10.0 / (1.0 - percent / 100.0)).ceil();
+                    (false, format!("cannot be told of {n} requests, {needed} are needed"))
+                }
+            },
+            (What::Max, Limit::Time(limit)) => match headline.max() {
+                Some(found) if headline.answered() == headline.offered() => {
+                    (self.op.holds(found.as_secs_f64(), limit.as_secs_f64()), DurationText(found).to_string())
+                }
+                Some(_) => (!self.op.wants_little(), "not all were answered".to_owned()),
+                None => (false, "nothing was answered".to_owned()),
+            },
+            (What::Rate, Limit::Number(limit)) => {
+                let found = measured.sent_per_second();
+                (self.op.holds(found, limit), format!("{found:.1} /s"))
+            }
+            (what, Limit::Share(limit)) => {
+                let rate = share_of(what, measured);
+                match rate.fraction() {
+                    Some(found) => (self.op.holds(found, limit), rate.to_string()),
+                    None => (false, rate.to_string()),
+                }
+            }
+            // Not built by the parser.
+            _ => (false, "cannot be told".to_owned()),
+        };
+        Finding { check: self.to_string(), held, found }
+    }
+
+    fn verdict(&self, measured: &Measured) -> Verdict {
+        let headline = measured.recorder.headline();
+        let (rate, limit, wants_much) = match (self.what, self.limit) {
+            // p95 < 800 ms says that more than 95 % are within 800 ms.
+            (What::Percentile(percent), Limit::Time(time)) => {
+                (headline.within(time), percent / 100.0, self.op.wants_little())
+            }
+            (What::Max | What::Rate, _) | (_, Limit::Time(_) | Limit::Number(_)) => {
+                let held = self.evaluate(measured).held;
+                return if held { Verdict::Holds } else { Verdict::Fails };
+            }
+            (what, Limit::Share(limit)) => (share_of(what, measured), limit, !self.op.wants_little()),
+        };
+        match Share::of(rate).beside(limit) {
+            None => Verdict::Undecided,
+            Some(above) if above == wants_much => Verdict::Holds,
+            Some(_) => Verdict::Fails,
+        }
+    }
+}
+
+fn share_of(what: What, measured: &Measured) -> Rate {
+    let (ok, whole) = (measured.count(Outcome::Ok), measured.offered());
+    let part = match what {
+        What::Good => measured.recorder.good(measured.series.slo()).part,
+        What::Failed => whole - ok,
+        What::NotSent => measured.count(Outcome::NotSent),
+        _ => ok,
+    };
+    Rate { part, whole }
+}
+
+impl Allowed for Checks {
+    const ALLOWED: &'static str = "checks with commas between: p50 to p99.99 or max against a time, good, ok, failed or \
+         not_sent against a share, rate against a number; with <, <=, > or >=; such as p95<800ms,good>99%";
+}
+
+impl FromStr for Checks {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let checks = text
+            .split(',')
+            .map(|part| read(part.trim()).ok_or_else(|| Invalid::new(part.trim(), Self::ALLOWED)));
+        let checks: Vec<Check> = checks.collect::<Result<_, _>>()?;
+        if checks.len() > CHECKS_LIMIT {
+            return Err(Invalid::new(text, "at most 32 checks"));
+        }
+        Ok(Self(checks))
+    }
+}
+
+fn read(part: &str) -> Option<Check> {
+    let at = part.find(['<', '>'])?;
+    let (name, rest) = part.split_at(at);
+    let (op, limit) = [("<=", Op::AtMost), (">=", Op::AtLeast), ("<", Op::Below), (">", Op::Above)]
+        .into_iter()
+        .find_map(|(text, op)| Some((op, rest.strip_prefix(text)?.trim())))?;
+    let what = match name.trim() {
+        "max" => What::Max,
+        "good" => What::Good,
+        "ok" => What::Ok,
+        "failed" => What::Failed,
+        "not_sent" => What::NotSent,
+        "rate" => What::Rate,
+        name => {
+            let percent: f64 = name.strip_prefix('p')?.parse().ok()?;
+            What::Percentile(Some(percent).filter(|percent| (1.0..=99.99).contains(percent))?)
+        }
+    };
+    let limit = match what {
+        What::Percentile(_) | What::Max => Limit::Time(read_duration(limit)?),
+        What::Rate => Limit::Number(limit.strip_suffix("/s").unwrap_or(limit).parse().ok()?),
+        _ => {
+            let share = match limit.strip_suffix('%') {
+                Some(percent) => percent.trim().parse::<f64>().ok()? / 100.0,
+                None => limit.parse().ok()?,
+            };
+            Limit::Share(Some(share).filter(|share| (0.0..=1.0).contains(share))?)
+        }
+    };
+    if let Limit::Number(number) = limit
+        && !number.is_finite()
+    {
+        return None;
+    }
+    Some(Check { what, op, limit })
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            What::Percentile(percent) => write!(f, "p{percent}")?,
+            What::Max => f.write_str("max")?,
+            What::Good => f.write_str("good")?,
+            What::Ok => f.write_str("ok")?,
+            What::Failed => f.write_str("failed")?,
+            What::NotSent => f.write_str("not_sent")?,
+            What::Rate => f.write_str("rate")?,
+        }
+        f.write_str(self.op.text())?;
+        match self.limit {
+            Limit::Time(limit) => write!(f, "{}ms", limit.as_secs_f64() * 1e3),
+            // The binary tail of 0.29 * 100 is hidden.
+            Limit::Share(share) => write!(f, "{}%", (share * 1e8).round() / 1e6),
+            Limit::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl fmt::Display for Checks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, check) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str(",")?;
+            }
+            check.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

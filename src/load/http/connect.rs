@@ -1,0 +1,215 @@
+//! From an address to a connection that speaks HTTP, and from errors to causes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::origin::Counters;
+use super::tls::{ALPN_HTTP2, ClientConfig};
+use crate::load::Cause;
+
+/// The longest head of an answer that is read.
+const HEAD_LIMIT_BYTES: usize = 64 * 1024;
+/// How long a name that had no address is not asked for again.
+const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) encrypted: bool,
+}
+
+/// The addresses of a name, asked for once; after a failure again, but not for every request.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    asking: tokio::sync::Mutex<()>,
+    known: Mutex<Option<Lookup>>,
+}
+
+#[derive(Clone, Debug)]
+enum Lookup {
+    Found(Arc<[SocketAddr]>),
+    NotFound(Instant),
+}
+
+impl Resolved {
+    pub(super) async fn get(&self, address: &Address) -> Result<Arc<[SocketAddr]>, Cause> {
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let _turn = self.asking.lock().await;
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let found: Vec<SocketAddr> = match lookup_host((address.host.as_str(), address.port)).await {
+            Ok(found) => found.collect(),
+            Err(_) => Vec::new(),
+        };
+        let (lookup, result) = if found.is_empty() {
+            (Lookup::NotFound(Instant::now()), Err(Cause::NotResolved))
+        } else {
+            let found: Arc<[SocketAddr]> = found.into();
+            (Lookup::Found(Arc::clone(&found)), Ok(found))
+        };
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(lookup);
+        result
+    }
+
+    fn known(&self) -> Option<Result<Arc<[SocketAddr]>, Cause>> {
+        match self.known.lock().unwrap_or_else(PoisonError::into_inner).as_ref()? {
+            Lookup::Found(found) => Some(Ok(Arc::clone(found))),
+            Lookup::NotFound(at) if at.elapsed() < RESOLVE_PAUSE => Some(Err(Cause::NotResolved)),
+            Lookup::NotFound(_) => None,
+        }
+    }
+}
+
+/// A fresh connection.
+#[derive(Debug)]
+pub(super) enum Fresh {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// Which protocol to begin with on a connection without TLS, or where TLS negotiated none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Http1,
+    Http2,
+    /// What TLS says, and HTTP/1.1 where it says nothing.
+    Negotiated,
+}
+
+/// Connects to one of `addresses`, the first that takes it.
+pub(super) async fn open(
+    address: &Address,
+    addresses: &[SocketAddr],
+    tls: Option<&Arc<ClientConfig>>,
+    wanted: Wanted,
+    counters: &Arc<Counters>,
+) -> Result<Fresh, Cause> {
+    let mut last = Cause::NotResolved;
+    for socket in addresses {
+        match TcpStream::connect(socket).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(|error| cause_of_connect(&error))?;
+                return begin(address, stream, tls, wanted, counters).await;
+            }
+            Err(error) => last = cause_of_connect(&error),
+        }
+    }
+    Err(last)
+}
+
+async fn begin(
+    address: &Address,
+    stream: TcpStream,
+    tls: Option<&Arc<ClientConfig>>,
+    wanted: Wanted,
+    counters: &Arc<Counters>,
+) -> Result<Fresh, Cause> {
+    let Some(tls) = tls.filter(|_| address.encrypted) else {
+        return handshake(stream, wanted == Wanted::Http2, counters).await;
+    };
+    let name = ServerName::try_from(address.host.clone()).map_err(|_| Cause::Tls)?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    let stream = connector.connect(name, stream).await.map_err(|_| Cause::Tls)?;
+    let negotiated = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
+    match wanted {
+        // A server that does not speak it would answer with something else entirely.
+        Wanted::Http2 if !negotiated => Err(Cause::Handshake),
+        _ => handshake(stream, negotiated, counters).await,
+    }
+}
+
+async fn handshake<S>(stream: S, speak_http2: bool, counters: &Arc<Counters>) -> Result<Fresh, Cause>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let io = TokioIo::new(stream);
+    let counters = Arc::clone(counters);
+    if speak_http2 {
+        let builder = http2::Builder::new(TokioExecutor::new());
+        let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
+        tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
+        return Ok(Fresh::Http2(sender));
+    }
+    let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT_BYTES).handshake(io).await;
+    let (sender, protocol) = handshake.map_err(|_| Cause::Handshake)?;
+    // What breaks an exchange is told to the exchange; an error here had none to tell it to.
+    tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
+    Ok(Fresh::Http1(sender))
+}
+
+fn cause_of_connect(error: &io::Error) -> Cause {
+    // Not among the named kinds: too many open files, in this process or on this machine.
+    const DESCRIPTORS: [i32; 2] = [23, 24];
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Cause::ConnectionRefused,
+        io::ErrorKind::TimedOut => Cause::ConnectTimeout,
+        io::ErrorKind::AddrNotAvailable => Cause::OutOfSockets,
+        _ if error.raw_os_error().is_some_and(|code| DESCRIPTORS.contains(&code)) => Cause::OutOfSockets,
+        _ => Cause::ConnectFailed,
+    }
+}
+
+fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        source = inner.source();
+    }
+    None
+}
+
+fn went_away(error: &hyper::Error) -> bool {
+    let gone = [
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::BrokenPipe,
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::NotConnected,
+    ];
+    error.is_incomplete_message()
+        || error.is_closed()
+        || error.is_canceled()
+        || io_kind(error).is_some_and(|kind| gone.contains(&kind))
+}
+
+/// Why no answer began.
+pub(super) fn cause_of_answer(error: &hyper::Error) -> Cause {
+    if error.is_parse_too_large() {
+        Cause::HeadTooLarge
+    } else if error.is_parse() {
+        Cause::NotHttp
+    } else if went_away(error) {
+        Cause::ClosedBeforeAnswer
+    } else {
+        Cause::Broken
+    }
+}
+
+/// Why a body did not end.
+pub(super) fn cause_of_body(error: &hyper::Error) -> Cause {
+    match io_kind(error) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Cause::NotHttp,
+        _ if error.is_parse() => Cause::NotHttp,
+        _ if went_away(error) => Cause::BodyCutShort,
+        _ => Cause::Broken,
+    }
+}

@@ -1,0 +1,240 @@
+//! What is asked for: a URL with its method, headers and body, and how often it has its turn.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::Scheme;
+use hyper::{Method, Request, Uri, Version};
+
+use super::connect::Address;
+use crate::config::{Allowed, Invalid};
+
+/// The highest weight.
+const WEIGHT_LIMIT: u32 = 1_000;
+
+/// One URL with its weight.
+#[derive(Clone, Debug)]
+pub struct Target {
+    url: Uri,
+    address: Address,
+    weight: u32,
+    template: Template,
+}
+
+/// A request to make again and again.
+#[derive(Clone, Debug)]
+pub struct Template {
+    method: Method,
+    /// With scheme and authority, as HTTP/2 wants it.
+    whole: Uri,
+    /// The path with its query, as HTTP/1.1 wants it.
+    path: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Allowed for Target {
+    const ALLOWED: &'static str = "an http:// or https:// URL without a user, with WEIGHT* before it for a weight \
+         of 1 to 1000, such as http://127.0.0.1:8080/sync or 3*https://localhost/";
+}
+
+impl FromStr for Target {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        read(text.trim()).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
+    }
+}
+
+fn read(text: &str) -> Option<Target> {
+    let (weight, url) = match text.split_once('*') {
+        Some((weight, url)) if !weight.contains('/') => (weight.trim().parse().ok()?, url),
+        _ => (1, text),
+    };
+    let whole: Uri = url.parse().ok()?;
+    let encrypted = match whole.scheme()? {
+        scheme if *scheme == Scheme::HTTP => false,
+        scheme if *scheme == Scheme::HTTPS => true,
+        _ => return None,
+    };
+    let authority = whole.authority()?;
+    if authority.as_str().contains('@')
+        || !(1..=WEIGHT_LIMIT).contains(&weight)
+        || authority.host().is_empty()
+    {
+        return None;
+    }
+    let port = match authority.port() {
+        Some(port) => port.as_str().parse().ok().filter(|port| *port != 0)?,
+        // A port that is none, such as 99999.
+        None if authority.as_str() != authority.host() => return None,
+        None if encrypted => 443,
+        None => 80,
+    };
+    let path: Uri = whole.path_and_query()?.as_str().parse().ok()?;
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_str(authority.as_str()).ok()?);
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let template = Template { method: Method::GET, whole: whole.clone(), path, headers, body: Bytes::new() };
+    Some(Target { url: whole, address: Address { host, port, encrypted }, weight, template })
+}
+
+impl Target {
+    /// The same URL, asked with this method, these headers beside `Host`, and this body.
+    #[must_use]
+    pub fn asking(mut self, method: Method, headers: &[Header], body: Bytes) -> Self {
+        self.template.method = method;
+        let mut named: Vec<&HeaderName> = Vec::new();
+        for Header(name, value) in headers {
+            // The first replaces what was there, the next ones of the same name stand beside it.
+            if named.contains(&name) {
+                self.template.headers.append(name, value.clone());
+            } else {
+                self.template.headers.insert(name, value.clone());
+                named.push(name);
+            }
+        }
+        self.template.body = body;
+        self
+    }
+
+    /// Whether TLS is spoken.
+    #[must_use]
+    pub const fn is_encrypted(&self) -> bool {
+        self.address.encrypted
+    }
+
+    pub(super) fn address(&self) -> Address {
+        self.address.clone()
+    }
+
+    pub(super) const fn template(&self) -> &Template {
+        &self.template
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.weight > 1 {
+            write!(f, "{}*", self.weight)?;
+        }
+        self.url.fmt(f)
+    }
+}
+
+impl Template {
+    pub(super) fn request(&self, http2: bool) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        if http2 {
+            *request.uri_mut() = self.whole.clone();
+            *request.version_mut() = Version::HTTP_2;
+            *request.headers_mut() = self.headers.clone();
+            request.headers_mut().remove(HOST);
+        } else {
+            *request.uri_mut() = self.path.clone();
+            *request.headers_mut() = self.headers.clone();
+        }
+        request
+    }
+}
+
+/// One header line of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header(HeaderName, HeaderValue);
+
+impl Allowed for Header {
+    const ALLOWED: &'static str = "NAME: VALUE, a header";
+}
+
+impl FromStr for Header {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let read = || {
+            let (name, value) = text.split_once(':')?;
+            Some(Self(name.trim().parse().ok()?, value.trim().parse().ok()?))
+        };
+        read().ok_or_else(|| Invalid::new(text, Self::ALLOWED))
+    }
+}
+
+/// The targets in the order of their turns: each as often as its weight, spread evenly (smooth weighted
+/// round robin, as in nginx: all gain their weight, the highest has its turn and pays the sum).
+pub(super) fn rotation(targets: &[Target]) -> Vec<&Target> {
+    let weights: Vec<i64> = targets.iter().map(|target| i64::from(target.weight)).collect();
+    let sum: i64 = weights.iter().sum();
+    let mut credits = vec![0_i64; targets.len()];
+    let mut turns = Vec::new();
+    for _ in 0..sum {
+        for (credit, weight) in credits.iter_mut().zip(&weights) {
+            *credit += weight;
+        }
+        // The first of equals.
+        let next = (0..targets.len()).rev().max_by_key(|place| credits[*place]);
+        if let Some(next) = next {
+            credits[next] -= sum;
+            turns.push(&targets[next]);
+        }
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_with_their_weight() {
+        let target: Target = "3*https://localhost/a?b=c".parse().unwrap();
+        assert_eq!((target.weight, target.address.port, target.is_encrypted()), (3, 443, true));
+        assert_eq!(target.to_string(), "3*https://localhost/a?b=c");
+        let target: Target = "http://[::1]:81/x*y".parse().unwrap();
+        assert_eq!((target.address.host.as_str(), target.address.port, target.weight), ("::1", 81, 1));
+        let request = target.template.request(false);
+        assert_eq!(
+            (request.uri().to_string().as_str(), &request.headers()["host"]),
+            ("/x*y", &"[::1]:81".parse().unwrap())
+        );
+        assert_eq!("http://h".parse::<Target>().unwrap().template.request(false).uri(), "/");
+        for bad in [
+            "",
+            "h",
+            "ftp://h/",
+            "http://",
+            "http://u@h/",
+            "0*http://h/",
+            "http://h:0/",
+            "http://h:99999/",
+            "x*http://h/",
+            "http://h:/",
+        ] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers_replace_and_repeat() {
+        let headers: Vec<Header> =
+            ["host: other", "x-a: 1", "X-A: 2"].map(|text| text.parse().unwrap()).into();
+        let target: Target = "http://h/".parse().unwrap();
+        let template = target.asking(Method::PUT, &headers, "body".into()).template;
+        let request = template.request(false);
+        assert_eq!(request.headers()["host"], "other");
+        assert_eq!(request.headers().get_all("x-a").iter().count(), 2);
+        let http2 = template.request(true);
+        assert_eq!((http2.uri().to_string().as_str(), http2.headers().get("host")), ("http://h/", None));
+        assert!("no header".parse::<Header>().is_err() && "a b: c".parse::<Header>().is_err());
+    }
+
+    #[test]
+    fn turns_follow_weights_and_are_spread() {
+        let targets: Vec<Target> =
+            ["3*http://a/", "http://b/", "http://c/"].map(|url| url.parse().unwrap()).into();
+        let turns: String = rotation(&targets).iter().map(|target| target.address.host.clone()).collect();
+        assert_eq!(turns, "abaca");
+    }
+}

@@ -1,0 +1,199 @@
+//! What a run measured: the one instrument, and what an HTTP client sees beside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::cause::outcome_of_status;
+use super::series::Series;
+use super::{Answer, Cause, Trace};
+use crate::latency::{Histogram, Outcome, Percentile, Rate, Recorder, Sample};
+
+/// The most different statuses that are told apart: all that HTTP has.
+const STATUSES_LIMIT: usize = 900;
+
+/// Above this the generator itself was late: its figures are not the server's alone.
+pub const LAG_LIMIT: Duration = Duration::from_millis(2);
+
+/// Everything that a run measured. Two of them can be added, as of two hosts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Latency from the intended start, from the send, by outcome.
+    pub recorder: Recorder,
+    /// Whole answers by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Requests without a whole answer, by cause; those that are 0 are left out.
+    pub causes: BTreeMap<String, u64>,
+    /// How late the generator handed requests over: its own lag, without any wait for a connection.
+    pub own_lag: Histogram,
+    /// How long connections took to make.
+    pub connect: Histogram,
+    /// From the send to the head of the answer.
+    pub first_byte: Histogram,
+    /// Bytes of the answers' bodies.
+    pub body_bytes: u64,
+    /// How long the schedule was to last, seconds.
+    pub scheduled_s: f64,
+    /// From the start to the last send, seconds: longer than the schedule where the generator fell behind.
+    pub sending_s: f64,
+    /// From the start to the last answer, seconds.
+    pub elapsed_s: f64,
+    /// Whether it was ended before its schedule.
+    pub interrupted: bool,
+    /// Second by second.
+    pub series: Series,
+}
+
+/// One request, whose end is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) start: Instant,
+    pub(super) intended: Instant,
+    pub(super) finished: Instant,
+    pub(super) trace: Trace,
+    /// None: still in flight when the run ended.
+    pub(super) result: Option<Result<Answer, Cause>>,
+}
+
+impl Measured {
+    /// Nothing yet, of a run that is good at `slo`.
+    #[must_use]
+    pub fn new(slo: Duration) -> Self {
+        Self { series: Series::new(slo), ..Self::default() }
+    }
+
+    pub(super) fn record(&mut self, ended: &Ended) -> Outcome {
+        let Ended { start, intended, finished, trace, result } = *ended;
+        let outcome = match result {
+            Some(Ok(answer)) => {
+                if self.statuses.len() < STATUSES_LIMIT || self.statuses.contains_key(&answer.status) {
+                    *self.statuses.entry(answer.status).or_insert(0) += 1;
+                }
+                self.body_bytes += answer.body_bytes;
+                outcome_of_status(answer.status)
+            }
+            Some(Err(cause)) => {
+                match self.causes.get_mut(cause.label()) {
+                    Some(count) => *count += 1,
+                    None => drop(self.causes.insert(cause.label().to_owned(), 1)),
+                }
+                cause.outcome()
+            }
+            None => Outcome::Unfinished,
+        };
+        self.recorder.record(Sample { intended, sent: trace.sent, finished, outcome });
+        if let Some(took) = trace.connect {
+            self.connect.record(took);
+        }
+        if let (Some(sent), Some(first_byte)) = (trace.sent, trace.first_byte) {
+            self.first_byte.record(first_byte.saturating_duration_since(sent));
+        }
+        let since_start = |at: Instant| at.saturating_duration_since(start).as_secs_f64();
+        if let Some(sent) = trace.sent {
+            self.sending_s = self.sending_s.max(since_start(sent));
+        }
+        self.elapsed_s = self.elapsed_s.max(since_start(finished));
+        let at = intended.saturating_duration_since(start);
+        self.series.record(at, outcome, finished.saturating_duration_since(intended));
+        outcome
+    }
+
+    /// Adds what another host measured at the same time: counts add up, the times are the longer ones.
+    pub fn merge(&mut self, other: &Self) {
+        self.recorder.merge(&other.recorder);
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_insert(0) += count;
+        }
+        for (cause, count) in &other.causes {
+            *self.causes.entry(cause.clone()).or_insert(0) += count;
+        }
+        self.own_lag.merge(&other.own_lag);
+        self.connect.merge(&other.connect);
+        self.first_byte.merge(&other.first_byte);
+        self.body_bytes += other.body_bytes;
+        self.scheduled_s = self.scheduled_s.max(other.scheduled_s);
+        self.sending_s = self.sending_s.max(other.sending_s);
+        self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
+        self.interrupted |= other.interrupted;
+        self.series.merge(&other.series);
+    }
+
+    /// All requests that were offered.
+    #[must_use]
+    pub fn offered(&self) -> u64 {
+        self.recorder.headline().offered()
+    }
+
+    /// Requests that were handed to a connection.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.recorder.since_sent().offered()
+    }
+
+    /// Whole answers of any status.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.statuses.values().sum()
+    }
+
+    /// How many ended so.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.recorder.of(outcome).map_or(0, Histogram::offered)
+    }
+
+    /// How many had this cause.
+    #[must_use]
+    pub fn caused(&self, cause: Cause) -> u64 {
+        self.causes.get(cause.label()).copied().unwrap_or(0)
+    }
+
+    /// The share of successes among the offered.
+    #[must_use]
+    pub fn ok(&self) -> Rate {
+        Rate { part: self.count(Outcome::Ok), whole: self.offered() }
+    }
+
+    /// Requests offered a second, over the time the schedule was to last.
+    #[must_use]
+    pub fn offered_per_second(&self) -> f64 {
+        per_second(self.offered(), self.scheduled_s)
+    }
+
+    /// Requests sent a second, over the time that sending took.
+    #[must_use]
+    pub fn sent_per_second(&self) -> f64 {
+        per_second(self.sent(), self.scheduled_s.max(self.sending_s))
+    }
+
+    /// Whole answers a second, over the time until the last one.
+    #[must_use]
+    pub fn answered_per_second(&self) -> f64 {
+        per_second(self.answered(), self.scheduled_s.max(self.elapsed_s))
+    }
+
+    /// Whether the generator itself was late: the p99 of its own lag (of fewer than a thousand requests
+    /// the highest percentile that they carry), when it is above [`LAG_LIMIT`].
+    #[must_use]
+    pub fn fell_behind(&self) -> Option<Percentile> {
+        late(&self.own_lag)
+    }
+
+    /// Whether requests waited for a connection before they were sent, by the same measure.
+    #[must_use]
+    pub fn waited_for_connections(&self) -> Option<Percentile> {
+        late(self.recorder.send_lag())
+    }
+}
+
+fn late(lag: &Histogram) -> Option<Percentile> {
+    let shown = [0.99, 0.95, 0.9, 0.5].map(|q| lag.labelled_percentile(q));
+    let highest = shown.into_iter().find(|shown| shown.quantile.value().is_some())?;
+    highest.quantile.value().filter(|lag| *lag > LAG_LIMIT).map(|_| highest)
+}
+
+fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}

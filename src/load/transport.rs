@@ -1,0 +1,75 @@
+//! How a request gets to the server and what comes back: the one thing a driver does not decide.
+//!
+//! The drivers know nothing of HTTP. They hand a request's number to a [`Transport`] and look at the
+//! [`Trace`] it leaves, so that schedules, checks and searches run against a simulated server in virtual
+//! time just as they run against a real one.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Cause;
+
+/// Carries requests to a server.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends request number `request` (from 0) and takes the whole answer. What happens on the way is
+    /// written into `trace` as it happens. Dropping the future gives the request up.
+    fn exchange(&self, request: u64, trace: &mut Trace)
+    -> impl Future<Output = Result<Answer, Cause>> + Send;
+
+    /// Waits for a moment of its own clock: Tokio's, whose timers are 1 ms coarse and round up, unless it
+    /// has a finer one.
+    fn wait_until(&self, at: Instant) -> impl Future<Output = ()> + Send {
+        sleep_until(at)
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// The length of its body.
+    pub body_bytes: u64,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits for a connection to become free.
+    #[default]
+    Waiting,
+    /// A connection is being made for it.
+    Connecting,
+    /// It has been sent.
+    Sent,
+    /// The head of the answer is here.
+    Answered,
+}
+
+impl Stage {
+    /// The cause when time runs out here.
+    pub(super) const fn out_of_time(self) -> Cause {
+        match self {
+            Self::Waiting => Cause::NoConnectionInTime,
+            Self::Connecting => Cause::ConnectTimeout,
+            Self::Sent => Cause::NoAnswerInTime,
+            Self::Answered => Cause::BodyNotInTime,
+        }
+    }
+}
+
+/// What a request met on its way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace {
+    /// How far it has come.
+    pub stage: Stage,
+    /// How long its connection took to make, if it was made for this request.
+    pub connect: Option<Duration>,
+    /// When it was handed to its connection.
+    pub sent: Option<Instant>,
+    /// When the head of the answer was there.
+    pub first_byte: Option<Instant>,
+    /// When its last byte was there; without it the exchange's own end counts.
+    pub finished: Option<Instant>,
+}

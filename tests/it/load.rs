@@ -1,0 +1,433 @@
+//! `lab load` as people run it: against servers that behave and servers that do not.
+
+use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
+
+use http_body_util::Full;
+use hyper::{Request, Response, body::Bytes, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+
+use crate::support::{PATIENCE, Server, program, run};
+
+/// Runs `lab load` to its end, with `--json`.
+async fn load(arguments: &[&str]) -> (i32, Value) {
+    let arguments: Vec<String> =
+        ["load"].iter().chain(arguments).chain(&["--json"]).map(ToString::to_string).collect();
+    let running = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run(&arguments, &[])
+    });
+    let (code, out, err) = tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("it runs");
+    (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out} {err}")))
+}
+
+/// A server that treats each connection with `behave`.
+async fn server<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(behave(stream));
+        }
+    });
+    addr
+}
+
+/// Whether a request's head has come; without a body it ends with an empty line.
+async fn reads_head(stream: &mut TcpStream) -> bool {
+    let mut tail = [0_u8; 4];
+    while tail != *b"\r\n\r\n" {
+        tail.rotate_left(1);
+        match stream.read_u8().await {
+            Ok(byte) => tail[3] = byte,
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Answers every request with these bytes.
+async fn says(answer: &'static str, then_holds: bool) -> SocketAddr {
+    server(move |mut stream| async move {
+        if reads_head(&mut stream).await {
+            // The other side may have gone.
+            let _ = stream.write_all(answer.as_bytes()).await;
+            if then_holds {
+                std::future::pending::<()>().await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn each_way_to_misbehave_has_its_own_count() {
+    let refused = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        listener.local_addr().expect("an address")
+    };
+    let endless = server(|mut stream| async move {
+        if reads_head(&mut stream).await && stream.write_all(b"HTTP/1.1 200 OK\r\n").await.is_ok() {
+            while stream.write_all(b"x-more: and more and more and more\r\n").await.is_ok() {}
+        }
+    })
+    .await;
+    let part = "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf";
+    let cases = [
+        ("closed_before_answer", says("", false).await.to_string()),
+        ("closed_before_answer", says("HTTP/1.1 200 OK\r\nx-half: ", false).await.to_string()),
+        ("no_answer_in_time", says("", true).await.to_string()),
+        ("body_cut_short", says(part, false).await.to_string()),
+        ("body_not_in_time", says(part, true).await.to_string()),
+        ("not_http", says("SSH-2.0-OpenSSH_9.2\r\n\r\n", false).await.to_string()),
+        ("not_http", says("HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", false).await.to_string()),
+        ("head_too_large", endless.to_string()),
+        ("connection_refused", refused.to_string()),
+        ("not_resolved", "does-not-exist.invalid".to_owned()),
+    ];
+    for (cause, authority) in cases {
+        let url = format!("http://{authority}/");
+        let arguments = [url.as_str(), "--rate", "20", "--for", "500ms", "--timeout", "400ms"];
+        let (code, result) = load(&arguments).await;
+        assert_eq!(code, 1, "nothing was answered: {cause}");
+        let measured = &result["measured"];
+        assert_eq!(measured["causes"], serde_json::json!({ cause: 10 }), "{authority}");
+        assert_eq!(result["summary"]["offered"], 10, "{cause}");
+        assert_eq!(measured["recorder"]["from_intended_start"]["infinitely_slow"], 10, "{cause}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_lengths_and_redirects_are_answers_and_are_said() {
+    let redirect = says("HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", false).await;
+    let (code, result) = load(&[&format!("http://{redirect}/"), "--rate", "20", "--for", "500ms"]).await;
+    assert_eq!((code, &result["measured"]["statuses"]), (0, &serde_json::json!({ "302": 10 })));
+    assert_eq!(result["summary"]["good"], 0);
+    assert!(result["notes"].to_string().contains("10 answers were redirects"), "{}", result["notes"]);
+
+    let long = says("HTTP/1.1 200 X\r\ncontent-length: 4\r\n\r\nfour and more than that", true).await;
+    let (_, result) = load(&[&format!("http://{long}/"), "--rate", "20", "--for", "500ms"]).await;
+    let lost: u64 =
+        result["measured"]["causes"].as_object().expect("causes").values().filter_map(Value::as_u64).sum();
+    assert_eq!(result["summary"]["answered"].as_u64().expect("a count") + lost, 10);
+    assert!(result["connections"]["broken_idle"].as_u64().expect("a count") > 0, "{}", result["connections"]);
+}
+
+#[tokio::test]
+async fn checks_decide_the_exit_code_and_every_form_is_written() {
+    let server =
+        Server::start(&["service", "b", "--service-b-latency=constant:5", "--service-b-error-rate=0"], &[]);
+    let url = server.url("/");
+    let base = ["load", url.as_str(), "--rate", "100", "--for", "1s"];
+    let with = |more: &[&str]| run(&[&base, more].concat(), &[]);
+
+    let (code, out, err) = with(&["--check", "p50<2s,ok>=100%"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    for part in
+        ["offered 100 in 1.0 s (100.0 /s)", "from the intended start", "status  200: 100", "p50<2000ms: held"]
+    {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let (code, out, _) = with(&["--check", "p50<1us"]);
+    assert!(code == 1 && out.contains("p50<0.001ms: NOT held ("), "{out}");
+    let (code, out, _) = with(&["--check", "p99<10s"]);
+    assert!(code == 1 && out.contains("cannot be told of 100 requests, 1000 are needed"), "{out}");
+
+    let (_, csv, _) = with(&["--csv"]);
+    let rows: Vec<&str> = csv.lines().collect();
+    assert!(
+        rows[0].starts_with("second,offered,ok,good") && rows[1].starts_with("0,100,100,100,0,0,0,0,0,"),
+        "{csv}"
+    );
+    let (_, html, _) = with(&["--html"]);
+    assert!(
+        html.starts_with("<!doctype html>")
+            && html.contains("<svg class=\"chart\"")
+            && !html.contains("<script")
+    );
+    let (code, _, err) = with(&["--html", "--json"]);
+    assert!(code == 2 && err.lines().count() == 1, "{err}");
+}
+
+#[tokio::test]
+async fn results_of_several_hosts_add_up() {
+    let server = Server::start(
+        &["service", "b", "--service-b-latency=uniform:1,9", "--service-b-error-rate=0.2"],
+        &[],
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = server.url("/");
+    let lab = |arguments: &[&str]| program(directory.path(), arguments, &[]).output().expect("it runs");
+    for file in ["--json=a.json", "--json=b.json"] {
+        let output = lab(&["load", &url, "--rate", "100", "--for", "1s", "--arrivals", "poisson", file]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let merged = lab(&["load", "merge", "a.json", "b.json", "--json"]);
+    let sum: Value = serde_json::from_slice(&merged.stdout).expect("JSON");
+    let read = |name: &str| -> Value {
+        let text = std::fs::read_to_string(directory.path().join(name)).expect("a file");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let parts = [read("a.json"), read("b.json")];
+    for path in [
+        "/summary/offered",
+        "/measured/statuses/200",
+        "/measured/statuses/500",
+        "/connections/opened",
+        "/measured/recorder/from_intended_start/answered",
+    ] {
+        let of = |value: &Value| value.pointer(path).and_then(Value::as_u64).expect(path);
+        assert_eq!(of(&sum), of(&parts[0]) + of(&parts[1]), "{path}");
+    }
+    std::fs::write(directory.path().join("c.json"), "{}").expect("written");
+    let bad = lab(&["load", "merge", "a.json", "c.json"]);
+    assert!(bad.status.code() == Some(1) && String::from_utf8_lossy(&bad.stderr).contains("c.json"));
+}
+
+#[test]
+fn what_is_no_argument_is_refused_in_one_line() {
+    for (arguments, part) in [
+        (vec![], "<URL>"),
+        (vec!["ftp://x/"], "http:// or https:// URL"),
+        (vec!["http://x/", "--rate", "0"], "from 0.001 to 1000000"),
+        (vec!["http://x/", "--for", "1"], "a length of time such as 800ms"),
+        (vec!["http://x/", "--schedule", "often"], "RATE for TIME"),
+        (vec!["http://x/", "--schedule", "file:absent"], "absent"),
+        (vec!["http://x/", "--schedule", "5 for 1s", "--rate", "3"], "--rate"),
+        (vec!["http://x/", "--check", "p95"], "p95<800ms,good>99%"),
+        (vec!["http://x/", "--find-max", "soon"], "p95<800ms,good>99%"),
+        (vec!["http://x/", "--method", "a b"], "a method such as GET"),
+        (vec!["http://x/", "-H", "x"], "NAME: VALUE"),
+        (vec!["http://x/", "-d", "@absent"], "absent"),
+        (vec!["http://x/", "--closed", "0"], "a whole number from 1 to 100000"),
+        (vec!["http://x/", "--paced"], "--closed"),
+        (vec!["http://x/", "--slo", "2m"], "from 1ms to 60s"),
+        (vec!["http://x/", "--http1", "--http2"], "--http2"),
+        (vec!["https://x/", "--ca", "absent.pem"], "absent.pem"),
+        (vec!["compare", "http://x/"], "<B>"),
+        (vec!["compare", "http://x/", "http://y/", "--margin=-1%"], "from 0% to 1000%"),
+        (vec!["merge"], "<FILE>"),
+    ] {
+        let arguments: Vec<&str> = ["load"].into_iter().chain(arguments).collect();
+        let (code, out, err) = run(&arguments, &[]);
+        assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{arguments:?}: {err}");
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_prints_what_was_measured_and_a_second_one_ends_it_at_once() {
+    let silent = says("", true).await;
+    let good =
+        Server::start(&["service", "b", "--service-b-latency=constant:5", "--service-b-error-rate=0"], &[]);
+    for (url, signals, code, unfinished) in
+        [(good.url("/"), 1, 0, false), (format!("http://{silent}/"), 2, 130, true)]
+    {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut command =
+            program(directory.path(), &["load", &url, "--rate", "200", "--for", "1h", "--json"], &[]);
+        let child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+        let pid = Pid::from_child(&child);
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output().expect("an end"));
+        for _ in 0..signals {
+            // The run says nothing while it runs: there is no event to wait for.
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            kill_process(pid, Signal::INT).expect("it is there");
+        }
+        let output = tokio::time::timeout(PATIENCE, ended).await.expect("in time").expect("no panic");
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+        let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(result["measured"]["interrupted"], true);
+        assert!(result["summary"]["offered"].as_u64() > Some(10));
+        let left = result["measured"]["recorder"]["from_intended_start"]["censored"].as_u64();
+        assert_eq!(left > Some(0), unfinished, "{left:?}");
+    }
+}
+
+/// A server of both protocols over TLS, or of HTTP/2 without it, that answers with what was spoken.
+async fn modern_server(tls: Option<TlsAcceptor>) -> SocketAddr {
+    async fn answer(request: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+        let status = match (request.version(), request.uri().host().is_some()) {
+            (hyper::Version::HTTP_2, true) => 202,
+            (hyper::Version::HTTP_11, false) => 201,
+            _ => 400,
+        };
+        let mut response = Response::new(Full::new(Bytes::from_static(b"hello")));
+        *response.status_mut() = status.try_into().expect("a status");
+        Ok(response)
+    }
+    let http2 = || hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    server(move |stream| {
+        let tls = tls.clone();
+        async move {
+            // Clients come and go as they like.
+            let Some(tls) = tls else {
+                let _ = http2().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                return;
+            };
+            let Ok(stream) = tls.accept(stream).await else { return };
+            let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let io = TokioIo::new(stream);
+            if speaks_http2 {
+                let _ = http2().serve_connection(io, service_fn(answer)).await;
+            } else {
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(io, service_fn(answer)).await;
+            }
+        }
+    })
+    .await
+}
+
+/// A certificate for `localhost` that signs itself: what serves, and the PEM to trust.
+pub(crate) fn certificate() -> (TlsAcceptor, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a key");
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+}
+
+#[tokio::test]
+async fn http2_and_tls_are_spoken_and_strangers_are_not_trusted() {
+    let (acceptor, pem) = certificate();
+    let directory = tempfile::tempdir().expect("a directory");
+    let ca = directory.path().join("ca.pem");
+    std::fs::write(&ca, pem).expect("written");
+    let ca = Path::new(&ca).to_str().expect("text");
+    let secure = modern_server(Some(acceptor)).await;
+    let clear = modern_server(None).await;
+    let secure = format!("https://localhost:{}/x", secure.port());
+    let clear = format!("http://{clear}/x");
+    let common = ["--rate", "50", "--for", "1s"];
+    for (arguments, status, connections) in [
+        (vec![secure.as_str(), "--ca", ca], "202", Some(1)),
+        (vec![secure.as_str(), "--ca", ca, "--http2", "--connections", "2"], "202", Some(2)),
+        (vec![secure.as_str(), "--ca", ca, "--http1"], "201", None),
+        (vec![secure.as_str(), "--insecure"], "202", None),
+        (vec![clear.as_str(), "--http2"], "202", Some(1)),
+    ] {
+        let (code, result) = load(&[&arguments[..], &common].concat()).await;
+        let statuses = &result["measured"]["statuses"];
+        assert_eq!(
+            (code, statuses),
+            (0, &serde_json::json!({ status: 50 })),
+            "{arguments:?}: {}",
+            result["measured"]["causes"]
+        );
+        if let Some(connections) = connections {
+            assert_eq!(result["connections"]["opened"], connections, "{arguments:?}");
+        }
+    }
+    // Signed by itself, and not among those that are trusted.
+    let (_, other) = certificate();
+    std::fs::write(ca, other).expect("written");
+    let (code, result) = load(&[&[secure.as_str(), "--ca", ca], &common[..]].concat()).await;
+    assert_eq!((code, &result["measured"]["causes"]), (1, &serde_json::json!({ "tls": 50 })));
+}
+
+#[tokio::test]
+async fn connections_are_capped_kept_and_the_wait_for_one_is_no_lag_of_the_generator() {
+    let server =
+        Server::start(&["service", "b", "--service-b-latency=constant:20", "--service-b-error-rate=0"], &[]);
+    let url = server.url("/");
+    let (code, result) = load(&[&url, "--rate", "200", "--for", "1s", "--connections", "2"]).await;
+    assert_eq!((code, &result["connections"]["opened"]), (0, &2.into()));
+    // Two connections of 20 ms carry 100 a second: half of the requests queue.
+    let p50 =
+        |view: &str| result["measured"]["recorder"][view]["percentiles"]["p50"].as_u64().expect("a time");
+    assert!(p50("from_intended_start") > 2 * p50("from_send"), "{result}");
+    assert!(p50("from_send") < 200_000, "{}", p50("from_send"));
+}
+
+#[tokio::test]
+async fn many_connections_at_once_keep_the_rate_or_say_so() {
+    let server = Server::start(
+        &["service", "b", "--service-b-latency=constant:1500", "--service-b-error-rate=0"],
+        &[],
+    );
+    let url = server.url("/");
+    let (code, result) = load(&[&url, "--rate", "400", "--for", "3s"]).await;
+    assert_eq!((code, &result["measured"]["statuses"]), (0, &serde_json::json!({ "200": 1200 })));
+    let sent = result["summary"]["sent_per_second"].as_f64().expect("a rate");
+    let fell_behind = result["summary"]["fell_behind"] == true;
+    assert!((sent / 400.0 - 1.0).abs() < 0.01 || fell_behind, "{sent}");
+    let opened = result["connections"]["opened"].as_u64().expect("a count");
+    assert!(opened >= 500, "600 are in flight at a time: {opened}");
+}
+
+#[tokio::test]
+async fn schedules_come_from_files_and_urls_have_weights() {
+    let server =
+        Server::start(&["service", "b", "--service-b-latency=constant:1", "--service-b-error-rate=0"], &[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let phases = write("phases", "# a ramp, then all at once\n0..40 for 1s\nburst 10\n");
+    let recorded = write("recorded", "100.0,x\n100.0,y\n100.25\n100.5\n");
+    let (url, missing) = (server.url("/"), format!("3*{}", server.url("/missing")));
+    for (schedule, offered) in [(format!("file:{phases}"), 30), (format!("arrivals:{recorded}"), 4)] {
+        let (code, result) = load(&[&url, &missing, "--schedule", &schedule]).await;
+        let statuses = &result["measured"]["statuses"];
+        let first = offered / 4 + u64::from(offered % 4 > 1);
+        assert_eq!(
+            (code, statuses),
+            (0, &serde_json::json!({ "200": first, "404": offered - first })),
+            "{schedule}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_weekly_questions_are_answered() {
+    let server = Server::start(
+        &["service", "b", "--service-b-latency=constant:25", "--service-b-error-rate=0"],
+        &[("SERVICE_B_CONTENTION", "pool:1")],
+    );
+    let url = server.url("/");
+    let question =
+        ["--find-max", "good>90%", "--slo", "1s", "--precision", "50%", "--for", "1s", "--rate", "30"];
+    let (code, found) = load(&[&[url.as_str()], &question[..]].concat()).await;
+    assert_eq!(code, 0, "{found}");
+    let rate = |end: &str| found["found"][end].as_f64().expect("a rate");
+    // One server of 25 ms carries 40 a second, or less where the machine is busy.
+    assert!(rate("holds") <= 44.0 && (10.0..=90.0).contains(&rate("fails")), "{found}");
+
+    let slower = format!("{}?slower", server.url("/"));
+    let (code, same) =
+        load(&["compare", &url, &slower, "--rate", "30", "--for", "1s", "--pairs", "3", "--margin", "300%"])
+            .await;
+    assert_eq!(code, 0, "{same}");
+    assert_eq!(same["pairs_ms"].as_array().map(Vec::len), Some(3));
+    assert_eq!(same["comparison"]["answer"], "within_margin");
+
+    let slow =
+        Server::start(&["service", "b", "--service-b-latency=constant:60", "--service-b-error-rate=0"], &[]);
+    let arguments = ["load", "compare", &url, &slow.url("/"), "--rate", "30", "--for", "1s", "--pairs", "4"];
+    let (code, out, _) = run(&arguments, &[]);
+    assert!(code == 1 && out.contains("Regression: B is slower."), "{out}");
+}
