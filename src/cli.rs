@@ -17,7 +17,10 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::{app, config::Invalid};
+use crate::{
+    app,
+    config::{Invalid, Misfit},
+};
 
 /// The lab's command line.
 #[derive(Debug, Parser)]
@@ -42,6 +45,8 @@ Without a command it serves the lab on http://127.0.0.1:8080 with nothing else i
 pub enum Task {
     /// Serve the HTTP lab
     Serve(app::ServeArgs),
+    /// Run the stream orchestrator: many streams, one bounded buffer, a pool of workers
+    Streams(Box<app::StreamsArgs>),
     /// Serve a simulated service as a process of its own
     Service(app::ServiceArgs),
     /// Print the settings in force and where each came from
@@ -130,8 +135,54 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         .map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
     let cli =
         Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
-    let in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
-    Ok(Parsed { cli, in_force })
+    let mut in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
+    if matches!(cli.command, Some(Task::Config(_))) {
+        others(&Cli::command(), &file, &dotenv, &mut in_force);
+    }
+    match cli.check() {
+        Ok(()) => Ok(Parsed { cli, in_force }),
+        Err(misfit) => Err(Stop::Refuse(misfitting(&misfit, &Cli::command(), &in_force))),
+    }
+}
+
+impl Cli {
+    /// Checks values that must go together, of the command that is run.
+    fn check(&self) -> Result<(), Misfit> {
+        match &self.command {
+            None => self.serve.streams.config().map(drop),
+            Some(Task::Serve(args)) => args.streams.config().map(drop),
+            Some(Task::Config(args)) => args.serve.streams.config().map(drop),
+            Some(Task::Streams(args)) => args.check(),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// The same words as for a value that is bad by itself.
+fn misfitting(misfit: &Misfit, command: &Command, in_force: &[InForce]) -> String {
+    let Misfit { variable, invalid } = misfit;
+    let Some(setting) = in_force.iter().find(|setting| setting.name == *variable) else {
+        return format!("{variable}: {invalid}");
+    };
+    let source = match setting.source {
+        "flag" => "from the flag",
+        "environment" => "from the environment",
+        "file" => "from the file",
+        ".env" => "from .env",
+        _ => "the default",
+    };
+    let long = long_of(command, variable).unwrap_or_default();
+    format!("{variable} (--{long}, {source}): {invalid}")
+}
+
+/// The flag of a variable.
+fn long_of(command: &Command, variable: &str) -> Option<String> {
+    let own =
+        command.get_arguments().find(|argument| argument.get_env().is_some_and(|name| name == variable));
+    match own {
+        Some(argument) => argument.get_long().map(ToOwned::to_owned),
+        None => command.get_subcommands().find_map(|subcommand| long_of(subcommand, variable)),
+    }
 }
 
 /// The command as people see it, for help, completions and tests.
@@ -367,6 +418,35 @@ fn in_force(
         });
     }
     settings
+}
+
+/// Adds the settings that only other commands take, as those commands would find them.
+fn others(
+    command: &Command,
+    file: &BTreeMap<String, String>,
+    dotenv: &[String],
+    settings: &mut Vec<InForce>,
+) {
+    for argument in command.get_arguments() {
+        let Some(name) = argument.get_env().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if settings.iter().any(|setting| setting.name == name) {
+            continue;
+        }
+        let set = std::env::var(name).ok().filter(|value| !value.is_empty());
+        let default =
+            || argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
+        let (value, source) = match (set, file.get(name)) {
+            (Some(value), _) if dotenv.iter().any(|known| known == name) => (Some(value), ".env"),
+            (Some(value), _) => (Some(value), "environment"),
+            (None, Some(value)) => (Some(value.clone()), "file"),
+            (None, None) => (default(), "default"),
+        };
+        let value = value.map(|value| if SECRETS.contains(&name) { "(hidden)".to_owned() } else { value });
+        settings.push(InForce { name: name.to_owned(), value, source });
+    }
+    command.get_subcommands().for_each(|subcommand| others(subcommand, file, dotenv, settings));
 }
 
 /// Prints the settings in force.

@@ -29,6 +29,23 @@ impl Invalid {
     }
 }
 
+/// A value that is good by itself and does not go with the others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {invalid}")]
+pub struct Misfit {
+    /// The variable at fault.
+    pub variable: &'static str,
+    /// Its value, and what would have been taken.
+    pub invalid: Invalid,
+}
+
+impl Misfit {
+    /// A refusal of `variable`'s `value`.
+    pub fn new(variable: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+        Self { variable, invalid: Invalid::new(value, allowed) }
+    }
+}
+
 /// A value whose type says what it allows.
 pub trait Allowed {
     /// What is allowed, as one phrase: `"a whole number from 1 to 10000"`.

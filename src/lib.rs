@@ -8,6 +8,7 @@
 //!   clients ──> web (limits, problems, drain) ──> http_lab: endpoint ──> strategy ──> A, B (sim, or a URL)
 //!                 │                                  │ ledger, slots         └ limiter
 //!                 └ pages, settings, audit           └ instruments ──> telemetry ──> /metrics, OTLP
+//!   streams: sources (generated, TCP, HTTP) ──> buffer (policy, ledger) ──> workers ──> sink
 //! ```
 //!
 //! # Map
@@ -25,20 +26,21 @@
 //! web/           serve(listener, Router, shutdown): health, limits, problem+json, admin, pages, charts
 //! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
+//! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
 //! app/           composes routers, pages and systems; `lab load`; small commands; benchmarks
 //! ```
 //!
 //! # Invariants
 //!
-//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`) -> `load`, `sim`, `web` ->
+//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`) -> `load`, `sim`, `web` ->
 //!   `telemetry`, `latency` -> `config`, `shutdown`. A system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
 //! - Pure where it decides ([`sim::Station`], buckets, histograms), thin where it acts.
 //! - Everything is bounded, with the unit in the name, and what is refused is counted.
 //! - Conservation: requests `started = completed + cancelled + in_flight`; calls `started = completed +
-//!   failed + cancelled + in_flight`, with orphaned work counted among those that ended. `lab audit`
-//!   asks a running server.
+//!   failed + cancelled + in_flight`, with orphaned work counted among those that ended; chunks
+//!   `generated = processed + dropped + queued + in_progress`. `lab audit` asks a running server.
 //! - A name that must agree in several places has one source, or a test.
 //!
 //! Deliberately absent: a clustering layer, HTTP/2 and TLS on the server side (a proxy's work), a
@@ -52,5 +54,6 @@ pub mod latency;
 pub mod load;
 pub mod shutdown;
 pub mod sim;
+pub mod streams;
 pub mod telemetry;
 pub mod web;

@@ -27,6 +27,10 @@ fn main() -> ExitCode {
         Task::Serve(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, telemetry)))
         }
+        Task::Streams(args) if args.virtual_time => run_virtually(app::run_streams_virtually(*args)),
+        Task::Streams(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::run_streams(*args, telemetry)))
+        }
         Task::Service(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
         }
@@ -59,6 +63,12 @@ fn run(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<End
     // Work that a deadline or a second signal cut short is not waited for again.
     runtime.shutdown_background();
     ending
+}
+
+/// One thread, and a clock that jumps to the next timer when nothing else is to do.
+fn run_virtually(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<Ending> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    runtime.block_on(task)
 }
 
 fn with_telemetry(

@@ -3,7 +3,10 @@
 use anyhow::Context as _;
 
 use super::{Ending, health::fetch};
-use crate::http_lab::{Audit, CallLedger, RequestLedger};
+use crate::{
+    http_lab::{Audit, CallLedger, RequestLedger},
+    streams::{Ledger, Reason},
+};
 
 /// Which system, where, and how to print.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,6 +30,8 @@ pub enum System {
     Http,
     /// Service calls: started = completed + failed + cancelled + in_flight
     Service,
+    /// Chunks of the streams: generated = processed + dropped + queued + in_progress
+    Streams,
 }
 
 /// Asks, prints, judges.
@@ -34,21 +39,24 @@ pub enum System {
 /// # Errors
 /// When the server does not answer, or has no such system.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
-    let url = format!("{}/audit", args.url.trim_end_matches('/'));
-    let body = fetch(&url).await?;
-    let audit: Audit =
-        serde_json::from_str(&body).with_context(|| format!("{url} did not answer an audit"))?;
     let (balances, text) = match args.system {
         System::Http => {
+            let audit: Audit = ask(args, "/audit").await?;
             let http = audit.http.context("this server has no HTTP lab")?;
             let text = if args.json { json(&http)? } else { http_table(&http.endpoints, &http.sum) };
             (http.balances(), text)
         }
         System::Service => {
+            let audit: Audit = ask(args, "/audit").await?;
             let service = audit.service;
             let text =
                 if args.json { json(&service)? } else { service_table(&service.services, &service.sum) };
             (service.balances(), text)
+        }
+        System::Streams => {
+            let ledger: Ledger = ask(args, "/streams/audit").await?;
+            let text = if args.json { json(&ledger)? } else { streams_table(&ledger) };
+            (ledger.balances(), text)
         }
     };
     println!("{text}");
@@ -57,6 +65,12 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     }
     eprintln!("lab: the balance does not hold");
     Ok(Ending::Failed)
+}
+
+async fn ask<T: serde::de::DeserializeOwned>(args: &Args, path: &str) -> anyhow::Result<T> {
+    let url = format!("{}{path}", args.url.trim_end_matches('/'));
+    let body = fetch(&url).await?;
+    serde_json::from_str(&body).with_context(|| format!("{url} did not answer an audit"))
 }
 
 fn json(audit: &impl serde::Serialize) -> anyhow::Result<String> {
@@ -95,4 +109,21 @@ fn service_table(services: Rows<'_, CallLedger>, sum: &CallLedger) -> String {
         );
     }
     text
+}
+
+fn streams_table(ledger: &Ledger) -> String {
+    let terms = [
+        ("generated", ledger.generated),
+        ("processed", ledger.processed),
+        ("dropped", ledger.dropped),
+        ("queued", ledger.queued),
+        ("in_progress", ledger.in_progress),
+    ];
+    let reasons = Reason::ALL.map(|reason| (reason.label(), ledger.dropped_by.of(reason)));
+    let line = |(name, chunks): (&str, u64)| format!("{name:<18}{chunks:>12}");
+    let terms = terms.map(line).join("\n");
+    format!(
+        "{terms}\n{}",
+        reasons.map(|(reason, chunks)| line((&format!("  by {reason}"), chunks))).join("\n")
+    )
 }

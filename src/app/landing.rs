@@ -78,7 +78,7 @@ async fn show(
     }
     let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:8080");
     Page(LandingPage {
-        frame: Frame::new("Concurrency lab", [].into(), "/"),
+        frame: Frame::new("Concurrency lab", super::server::nav(), "/"),
         groups,
         visitor,
         host: host.to_owned(),

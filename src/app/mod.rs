@@ -13,6 +13,7 @@ mod landing;
 pub mod load;
 mod server;
 mod service;
+mod streams_command;
 
 use std::net::SocketAddr;
 
@@ -23,12 +24,13 @@ use crate::{
     config::{Allowed, Invalid},
     http_lab,
     shutdown::Shutdown,
-    telemetry,
+    streams, telemetry,
     web::Secret,
 };
 
 pub use server::serve;
 pub use service::serve as serve_service;
+pub use streams_command::{StreamsArgs, run_streams, run_streams_virtually};
 
 bounded!(
     /// Connections that a server holds at a time.
@@ -124,6 +126,16 @@ pub struct ServerArgs {
     /// after it too
     #[arg(long, env = "LAB_HEADER_TIMEOUT_MS", default_value = "10000", value_name = HeaderTimeoutMs::ALLOWED)]
     pub header_timeout_ms: HeaderTimeoutMs,
+    /// The token that changes settings; unset: only this machine may change them
+    #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = "a text that is not empty")]
+    pub admin_token: Option<Secret>,
+}
+
+/// How a server stops. Commands that drain to zero by design have no bound of their own.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Server")]
+pub struct StopArgs {
     /// After a stop signal: how long requests are still taken while /readyz already fails, in
     /// milliseconds
     #[arg(long, env = "LAB_UNREADY_MS", default_value = "1000", value_name = UnreadyMs::ALLOWED)]
@@ -131,9 +143,6 @@ pub struct ServerArgs {
     /// After a stop signal: how long the whole stop may take, in milliseconds
     #[arg(long, env = "LAB_DRAIN_MS", default_value = "30000", value_name = DrainMs::ALLOWED)]
     pub drain_ms: DrainMs,
-    /// The token that changes settings; unset: only this machine may change them
-    #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = "a text that is not empty")]
-    pub admin_token: Option<Secret>,
 }
 
 /// What `lab serve` takes.
@@ -148,7 +157,17 @@ pub struct ServeArgs {
     pub server: ServerArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub stop: StopArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub lab: http_lab::Config,
+    /// Start the streams with the server
+    #[arg(long, env = "STREAMS_ENABLED", default_value = "false", value_name = "true or false",
+          action = clap::ArgAction::Set, help_heading = "Streams")]
+    pub streams_enabled: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub streams: streams::Args,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub telemetry: telemetry::Config,
@@ -176,6 +195,9 @@ pub struct ServiceArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: StopArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub telemetry: telemetry::Config,

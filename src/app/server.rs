@@ -1,19 +1,20 @@
 //! The lab as a server: its systems' routers behind one door.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::get};
 
 use super::{
-    Ending, ServeArgs, ServerArgs,
+    Ending, ServeArgs, ServerArgs, StopArgs,
     landing::{self, Link},
 };
 use crate::{
     http_lab::{self, HttpLab},
     shutdown::Shutdown,
+    streams::{self, Streams},
     telemetry::Telemetry,
-    web::{self, Admin, Drained, Health, Limits, Metrics},
+    web::{self, Admin, Drained, Frame, Health, Limits, Metrics, NavItem},
 };
 
 /// Serves the lab until it is told to stop, and drains.
@@ -21,19 +22,28 @@ use crate::{
 /// # Errors
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    let shutdown = args.server.shutdown();
+    let shutdown = args.stop.shutdown();
     let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown))?;
+    let streams = args.streams(&telemetry, &shutdown)?;
     let metrics = Metrics::new(&telemetry.meter());
-    let router = router(&lab, &args, &telemetry, &metrics, &shutdown)?;
+    let router = router(&lab, &streams, &args, &telemetry, &metrics, &shutdown)?;
+    if args.streams_enabled {
+        streams.start().await.context("starting the streams")?;
+    }
     let drained = args.server.run(args.addr, router, &telemetry, &metrics, &shutdown).await?;
-    let stragglers =
-        || lab.in_flight().iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}")).collect();
+    let stragglers = || {
+        let chunks = streams.audit();
+        let requests = lab.in_flight();
+        let requests = requests.iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}"));
+        requests.chain([format!("{} chunks of streams", chunks.queued + chunks.in_progress)]).collect()
+    };
     Ok(report(drained, &shutdown, stragglers).await)
 }
 
 /// Everything the server answers.
 pub(super) fn router(
     lab: &HttpLab,
+    streams: &Streams,
     args: &ServeArgs,
     telemetry: &Telemetry,
     metrics: &Metrics,
@@ -46,16 +56,28 @@ pub(super) fn router(
         .merge(admin.session_routes())
         .merge(lab.views())
         .merge(admin.guard(lab.controls()))
+        .merge(streams.views(Frame::new("Streams", nav(), "/streams")))
+        .merge(admin.guard(streams.controls()))
         .merge(landing::routes(links, admin.clone()))
         .merge(web::assets(&[web::LAB_CSS]))
-        .merge(web::openapi(&lab.openapi()).context("writing the OpenAPI document")?)
+        .merge(
+            web::openapi(&lab.openapi().merge_from(streams.openapi()))
+                .context("writing the OpenAPI document")?,
+        )
         .fallback(async || StatusCode::NOT_FOUND);
     Ok(metrics.count_requests(house).merge(lab.endpoints()).merge(scrape(telemetry)))
+}
+
+/// The navigation of every page.
+pub(super) fn nav() -> Arc<[NavItem]> {
+    let item = |label: &'static str, href: &'static str| NavItem { label: label.into(), href: href.into() };
+    [item("Overview", "/"), item("Streams", "/streams")].into()
 }
 
 fn links(lab: &HttpLab) -> Vec<Link> {
     let strategies = lab.strategies().into_iter().map(|(path, about)| Link::new("Endpoints", path, about));
     let rest = [
+        ("Systems", "/streams", "the stream orchestrator: start it, watch it, resize it"),
         ("Look inside", "/settings", "what is in force; PATCH changes it"),
         ("Look inside", "/audit", "the balance sheets: requests, service calls, orphaned work"),
         ("Look inside", "/metrics", "all metrics, for Prometheus"),
@@ -81,6 +103,17 @@ pub(super) fn scrape(telemetry: &Telemetry) -> Router {
 }
 
 impl ServeArgs {
+    fn streams(&self, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Streams> {
+        let runtime = streams::Runtime {
+            meter: telemetry.meter(),
+            shutdown: shutdown.clone(),
+            slo_ms: self.telemetry.slo_ms.get(),
+            seed: self.lab.seed,
+            observer: None,
+        };
+        Ok(Streams::new(self.streams.config()?, runtime))
+    }
+
     fn runtime(&self, telemetry: &Telemetry, shutdown: &Shutdown) -> http_lab::Runtime {
         http_lab::Runtime {
             meter: telemetry.meter(),
@@ -91,20 +124,33 @@ impl ServeArgs {
     }
 }
 
-impl ServerArgs {
+impl StopArgs {
+    /// A stop that has not begun.
     pub(super) fn shutdown(&self) -> Shutdown {
         Shutdown::new(
-            Some(std::time::Duration::from_millis(self.drain_ms.get())),
-            std::time::Duration::from_millis(self.unready_ms.get()),
+            Some(Duration::from_millis(self.drain_ms.get())),
+            Duration::from_millis(self.unready_ms.get()),
         )
     }
+}
 
-    fn limits(&self) -> Limits {
+impl ServerArgs {
+    /// What clients are granted; streams from outside may send bodies without an end.
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             connections: usize::try_from(self.max_connections.get()).unwrap_or(usize::MAX),
             header_timeout_ms: self.header_timeout_ms.get(),
+            streamed_under: Some(streams::UPLOADS_UNDER),
             ..Limits::default()
         }
+    }
+
+    /// Listens, and says where.
+    pub(super) fn listen(addr: super::ListenAddr) -> anyhow::Result<tokio::net::TcpListener> {
+        web::raise_descriptor_limit();
+        let listener = web::listen(addr.get()).with_context(|| format!("listening on {addr}"))?;
+        web::announce(&listener).context("reading the listener's address")?;
+        Ok(listener)
     }
 
     /// Listens, says where, serves until the drain is over.
@@ -116,11 +162,9 @@ impl ServerArgs {
         metrics: &Metrics,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Drained> {
-        web::raise_descriptor_limit();
         shutdown.listen_for_signals().context("listening for signals")?;
         telemetry.observe_runtime();
-        let listener = web::listen(addr.get()).with_context(|| format!("listening on {addr}"))?;
-        web::announce(&listener).context("reading the listener's address")?;
+        let listener = Self::listen(addr)?;
         Ok(web::serve(listener, router, self.limits(), metrics, shutdown.clone()).await)
     }
 }

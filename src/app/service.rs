@@ -14,7 +14,7 @@ use crate::{
 /// # Errors
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    let shutdown = args.server.shutdown();
+    let shutdown = args.stop.shutdown();
     let runtime = Runtime {
         meter: telemetry.meter(),
         tracer: telemetry.tracer(),

@@ -58,6 +58,11 @@ impl Histogram {
         self.infinitely_slow += 1;
     }
 
+    /// Counts so many of them at once.
+    pub fn add_infinitely_slow(&mut self, requests: u64) {
+        self.infinitely_slow += requests;
+    }
+
     /// Counts a request that was still in flight when the run ended.
     pub fn record_censored(&mut self) {
         self.censored += 1;

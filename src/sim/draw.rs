@@ -14,6 +14,12 @@ pub enum Purpose {
     Latency = 1,
     /// Whether the call fails.
     Failure = 2,
+    /// How long until the next arrival.
+    Arrival = 3,
+    /// What arrives.
+    Payload = 4,
+    /// How long to wait before another try.
+    Backoff = 5,
 }
 
 /// Names one call of one request.

@@ -21,9 +21,11 @@ mod draw;
 mod profile;
 mod service;
 mod station;
+mod timer;
 
 pub use contention::{Contention, OnCallerGone};
 pub use draw::{Key, Purpose};
 pub use profile::Profile;
 pub use service::{Call, CallHandle, Failure, Finished, Service, Spec};
 pub use station::{Admission, Departure, Ledger, Station, Work};
+pub use timer::sleep_until_nearest;

@@ -12,15 +12,12 @@ use rand::RngExt;
 use tokio::{
     sync::{Notify, oneshot},
     task::AbortHandle,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
+use super::timer::{HALF_TICK, sleep_until_nearest};
 use super::{Admission, Contention, Departure, Key, Ledger, OnCallerGone, Profile, Purpose, Station, Work};
 use crate::config::Fraction;
-
-/// Tokio rounds a deadline up to the next millisecond of its clock; aiming half a millisecond early
-/// makes that rounding to the nearest one, which biases no mean.
-const HALF_TICK: Duration = Duration::from_micros(500);
 
 /// What a service is like; all of it can be changed while it runs.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -202,11 +199,10 @@ async fn drive(core: Arc<Core>) {
         match due {
             None => core.changed.notified().await,
             Some(due) => {
-                let wake_at = due.checked_sub(HALF_TICK).unwrap_or(due);
                 tokio::select! {
                     biased;
                     () = core.changed.notified() => {}
-                    () = sleep_until(wake_at) => {}
+                    () = sleep_until_nearest(due) => {}
                 }
             }
         }

@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 use tower_http::catch_panic::ResponseForPanic;
+use tower_http::timeout::TimeoutBody;
 
 use super::{Limits, Problem, problem};
 use crate::shutdown::Shutdown;
@@ -30,11 +31,18 @@ pub(super) struct Edge {
     shutdown: Shutdown,
     body_limit_bytes: usize,
     body_timeout: Duration,
+    streamed_under: Option<&'static str>,
 }
 
 impl Edge {
     pub(super) fn new(app: Router, limits: &Limits, shutdown: Shutdown) -> Self {
-        Self { app, shutdown, body_limit_bytes: limits.body_limit_bytes, body_timeout: limits.body_timeout() }
+        Self {
+            app,
+            shutdown,
+            body_limit_bytes: limits.body_limit_bytes,
+            body_timeout: limits.body_timeout(),
+            streamed_under: limits.streamed_under,
+        }
     }
 
     /// Answers one request; dropped by hyper when the client leaves.
@@ -47,6 +55,9 @@ impl Edge {
         // What few requests need is boxed, so that the others do not carry its size while they wait.
         let body = match body.is_end_stream() {
             true => Ok(Body::empty()),
+            false if self.is_streamed(parts.uri.path()) => {
+                Ok(Body::new(Box::pin(TimeoutBody::new(self.body_timeout, body))))
+            }
             false => Box::pin(self.read(body)).await,
         };
         let mut response = match body {
@@ -64,6 +75,10 @@ impl Edge {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         Ok(response)
+    }
+
+    fn is_streamed(&self, path: &str) -> bool {
+        self.streamed_under.is_some_and(|prefix| path.starts_with(prefix))
     }
 
     async fn read(&self, body: Incoming) -> Result<Body, Problem> {

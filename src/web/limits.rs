@@ -16,8 +16,10 @@ pub struct Limits {
     pub head_limit_bytes: usize,
     /// Bytes of a request's body. axum's own extractors refuse more than 2 MiB whatever stands here.
     pub body_limit_bytes: usize,
-    /// Time for a complete body, from the end of the head.
+    /// Time for a complete body, from the end of the head; of a streamed one, for each piece.
     pub body_timeout_ms: u64,
+    /// Paths that begin so get their body unread: the handler streams it, and bounds what it keeps.
+    pub streamed_under: Option<&'static str>,
     /// Time in which a client that has an answer to read must take at least some of it.
     pub write_stall_timeout_ms: u64,
 }
@@ -30,6 +32,7 @@ impl Default for Limits {
             head_limit_bytes: 16 * 1024,
             body_limit_bytes: 64 * 1024,
             body_timeout_ms: 10_000,
+            streamed_under: None,
             write_stall_timeout_ms: 10_000,
         }
     }

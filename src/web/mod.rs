@@ -14,7 +14,10 @@
 //!
 //! **Limits.** Connections, heads, bodies, and each wait for a peer are bounded by [`Limits`].
 //! Bodies are read whole before a handler runs, so a handler never waits for a slow sender and no
-//! route can forget the limit; streamed uploads are not offered.
+//! route can forget the limit. The one exception is what [`Limits::streamed_under`] names: there a
+//! handler reads the body itself, each piece within the body's time, and bounds what it keeps.
+//!
+//! **Watching.** [`Events`] sends a picture of a system to all who watch, drawn once a tick.
 //!
 //! **Errors.** Whatever answers 4xx or 5xx leaves as `application/problem+json` ([`Problem`]), unless
 //! a handler chose `text/html`. Two answers come from hyper before any of this code runs, and have an
@@ -34,6 +37,7 @@ mod asset;
 pub mod chart;
 mod connection;
 mod edge;
+mod events;
 mod extract;
 mod goodbye;
 mod health;
@@ -56,6 +60,7 @@ mod tests;
 
 pub use admin::Admin;
 pub use asset::{Asset, LAB_CSS, assets};
+pub use events::{Event, Events};
 pub use extract::{Json, Query};
 pub use health::{Health, HealthApi, Version};
 pub use limits::Limits;

@@ -8,5 +8,6 @@ mod load_virtual;
 mod process;
 mod services;
 mod stack;
+mod streams;
 mod support;
 mod telemetry;

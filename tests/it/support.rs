@@ -60,7 +60,7 @@ pub(crate) struct Server {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
     pub(crate) addr: SocketAddr,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Server {
@@ -68,7 +68,7 @@ impl Server {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = program(directory.path(), arguments, environment);
-        for variable in ["LAB_ADDR", "SERVICE_ADDR"] {
+        for variable in ["LAB_ADDR", "SERVICE_ADDR", "STREAMS_ADDR"] {
             command.env(variable, "127.0.0.1:0");
         }
         let mut child = command.stdout(Stdio::null()).spawn().expect("the program starts");
@@ -81,7 +81,7 @@ impl Server {
             .unwrap_or_else(|| panic!("not listening: {line}"))
             .parse()
             .expect("an address");
-        Self { child, stderr, addr, _directory: directory }
+        Self { child, stderr, addr, directory }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -93,11 +93,31 @@ impl Server {
         kill_process(pid, signal).expect("the process is there");
     }
 
+    /// The next line of stderr.
+    pub(crate) fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// The directory that it runs in.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// Waits for the end: status and the rest of stderr.
-    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(self) -> (ExitStatus, String) {
+        let (status, rest, _) = self.wait_for_what_it_left();
+        (status, rest)
+    }
+
+    /// The same, and the directory that it ran in.
+    pub(crate) fn wait_for_what_it_left(mut self) -> (ExitStatus, String, tempfile::TempDir) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).expect("text");
-        (self.child.wait().expect("an end"), rest)
+        let status = self.child.wait().expect("an end");
+        let empty = tempfile::tempdir().expect("a directory");
+        (status, rest, std::mem::replace(&mut self.directory, empty))
     }
 }
 

@@ -9,6 +9,7 @@
 //!   telemetry off; then the memory that a request in flight takes.
 //! - `lab bench load` ([`load`]): the load generator beside wrk and k6, and beside its own schedule.
 //! - `lab bench start` ([`start`]): from spawn to `listening`, and memory at rest.
+//! - `lab bench streams` ([`streams`]): the orchestrator beside the bare channel in it, in this process.
 //!
 //! Arms are interleaved and their order rotates, so that what changes on the machine meets all of
 //! them; ratios are taken within a round. A benchmark reports: a missed aim is printed, and is not a
@@ -29,6 +30,7 @@ mod report;
 mod server;
 pub mod start;
 mod stats;
+pub mod streams;
 mod usage;
 
 use anyhow::Context;
@@ -50,6 +52,8 @@ enum Bench {
     Load(load::Args),
     /// Measure the time from start to listening, and memory at rest
     Start(start::Args),
+    /// Measure the stream orchestrator beside the bare channel in it, and a crowd of streams
+    Streams(streams::Args),
     /// Serve the bare handler that `lab bench http` compares with
     #[command(hide = true)]
     Bare(bare::Args),
@@ -67,6 +71,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         Bench::Http(args) => http::run(args, &stop).await,
         Bench::Load(args) => load::run(args, &stop).await,
         Bench::Start(args) => start::run(args, &stop).await,
+        Bench::Streams(args) => streams::run(args, &stop).await,
         Bench::Bare(args) => bare::run(args, stop).await,
     }
 }

@@ -130,3 +130,33 @@ async fn goodbyes_do_not_hold_more_than_their_bound() {
     }
     assert!(server.stop().await.clean);
 }
+
+#[tokio::test]
+async fn a_streamed_body_goes_unread_to_its_handler_each_piece_in_time() {
+    use futures_util::StreamExt as _;
+    let count = async |body: axum::body::Body| {
+        let mut pieces = body.into_data_stream();
+        let mut bytes = 0;
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => bytes += piece.len(),
+                Err(_) => return format!("{bytes} broken"),
+            }
+        }
+        format!("{bytes} whole")
+    };
+    let limits = Limits {
+        body_limit_bytes: 1_000,
+        body_timeout_ms: SHORT_MS,
+        streamed_under: Some("/in/"),
+        ..Limits::default()
+    };
+    let app = app().route("/in/{name}", post(count));
+    let server = Server::limited(limits, app);
+    let large = "x".repeat(100_000);
+    let head = "POST /in/a HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+    assert_eq!(server.ask(&format!("{head}{large}")).await.body, "100000 whole");
+    let mut stalled = server.connect().await;
+    stalled.send(&format!("{head}abc")).await;
+    assert_eq!(stalled.answer().await.unwrap().body, "3 broken");
+}

@@ -2,6 +2,7 @@
 
 mod admin;
 mod answers;
+mod events;
 mod limits;
 mod stop;
 mod support;

@@ -131,6 +131,16 @@ impl Client {
         tokio::time::timeout(PATIENCE, read).await.expect("an answer or an end")
     }
 
+    /// Waits until `text` has come.
+    pub(super) async fn until(&mut self, text: &str) {
+        let read = async {
+            while !String::from_utf8_lossy(&self.unread).contains(text) {
+                assert!(self.read_more().await, "the connection ended before {text:?} came");
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("in time");
+    }
+
     /// Waits until the server ends the connection.
     pub(super) async fn ended(&mut self) {
         let end = async { while self.read_more().await {} };

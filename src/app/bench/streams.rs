@@ -1,0 +1,185 @@
+//! `lab bench streams`: what the orchestrator costs beside the bare channel in it, what a recorded
+//! chunk costs, and how many streams it holds.
+//!
+//! All arms run in this process: chunks that nobody pauses between and that cost nothing to process, so
+//! that what remains is the orchestrator. The channel itself is compared with others by
+//! `cargo bench --bench channels`.
+
+use std::{fmt, time::Duration};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    output::Output,
+    report::{Aim, Figure, Quantity, Report, Unit},
+    stats::paired_ratios,
+    unless_stopped,
+    usage::Usage,
+};
+use crate::{
+    latency::Quantile,
+    streams::{Overload, Race},
+};
+
+/// What each producer sends through the bare channel in a round.
+const CHUNKS_EACH: u64 = 10_000;
+/// Recorded samples in a round.
+const SAMPLES: u64 = 2_000_000;
+/// The longest pause of a stream in the crowd, milliseconds: two chunks in it on average.
+const CROWD_INTERVAL_MS: u64 = 10_000;
+
+const RATIO: Quantity = Quantity {
+    key: "orchestrator_bare_ratio",
+    text: "chunks/s, orchestrator / bare channel",
+    unit: Unit::Ratio,
+    aim: Some(Aim::AtLeast(0.8)),
+};
+const BARE: Quantity =
+    Quantity { key: "bare_chunks_per_s", text: "bare channel", unit: Unit::PerSecond, aim: None };
+const WHOLE: Quantity =
+    Quantity { key: "orchestrator_chunks_per_s", text: "orchestrator", unit: Unit::PerSecond, aim: None };
+const RECORDER: Quantity =
+    Quantity { key: "recorder_per_chunk_us", text: "recorder", unit: Unit::Microseconds, aim: None };
+const INSTRUMENTS: Quantity =
+    Quantity { key: "instruments_per_chunk_us", text: "instruments", unit: Unit::Microseconds, aim: None };
+const RESIDENT: Quantity =
+    Quantity { key: "resident_per_stream_bytes", text: "resident a stream", unit: Unit::Bytes, aim: None };
+const CROWD_RATE: Quantity =
+    Quantity { key: "crowd_chunks_per_s", text: "processed", unit: Unit::PerSecond, aim: None };
+const LAG_P50: Quantity = Quantity {
+    key: "emission_lag_p50_ms",
+    text: "actual - intended emission, p50",
+    unit: Unit::Milliseconds,
+    aim: None,
+};
+const LAG_P99: Quantity = Quantity {
+    key: "emission_lag_p99_ms",
+    text: "actual - intended emission, p99",
+    unit: Unit::Milliseconds,
+    aim: None,
+};
+
+/// Arguments of `lab bench streams`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// How often every arm is measured (1 to 1000)
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// How many streams the crowd has (1 to 1000000)
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    crowd: u32,
+    /// How long the crowd is measured, in seconds (1 to 600)
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    streams: usize,
+    workers: usize,
+    buffer_size: usize,
+    crowd: u32,
+    crowd_interval_ms: u64,
+    cores: usize,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cores; {} streams, {} workers, {} places, no pauses, nothing to process; a crowd of {} streams pausing 0 to {} ms",
+            self.cores, self.streams, self.workers, self.buffer_size, self.crowd, self.crowd_interval_ms
+        )
+    }
+}
+
+/// The sizes of chunks that are raced.
+const SIZES: [(&str, usize); 2] = [("chunks of 1 byte", 1), ("chunks of 1..=1024 bytes", 1_024)];
+
+pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+    // Instruments that somebody may read cost something; those that nobody can do not.
+    let telemetry =
+        opentelemetry_prometheus::exporter().with_registry(prometheus::Registry::new()).build()?;
+    let meters = opentelemetry_sdk::metrics::SdkMeterProvider::builder().with_reader(telemetry).build();
+    let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "bench");
+    let mut bare = SIZES.map(|_| Vec::new());
+    let mut whole = SIZES.map(|_| Vec::new());
+    let (mut recorder_us, mut instruments_us) = (Vec::new(), Vec::new());
+    for round in 0..args.rounds {
+        for (at, (_, chunk_size_bytes)) in SIZES.iter().enumerate() {
+            let race = Race { chunk_size_bytes: *chunk_size_bytes, ..Race::default() };
+            // The order turns from round to round.
+            for arm in [round % 2, (round + 1) % 2] {
+                if arm == 0 {
+                    let (chunks, took) =
+                        unless_stopped(stop, async { Ok(race.buffer(CHUNKS_EACH).await) }).await?;
+                    bare[at].push(chunks as f64 / took.as_secs_f64());
+                } else {
+                    let span = Duration::from_millis(500);
+                    let statistics = unless_stopped(stop, race.orchestrator(span, &meter)).await?;
+                    whole[at].push(statistics.throughput());
+                }
+            }
+        }
+        let (recorder, instruments) = Race::recording(SAMPLES, &meter);
+        recorder_us.push(recorder.as_secs_f64() * 1e6 / SAMPLES as f64);
+        instruments_us.push(instruments.as_secs_f64() * 1e6 / SAMPLES as f64);
+    }
+    let mut figures = Vec::new();
+    for (at, (subject, _)) in SIZES.iter().enumerate() {
+        figures.push(Figure::of(subject, BARE, bare[at].iter().copied()));
+        figures.push(Figure::of(subject, WHOLE, whole[at].iter().copied()));
+        figures.push(Figure::of(subject, RATIO, paired_ratios(&whole[at], &bare[at])));
+    }
+    figures.push(Figure::of("a chunk", RECORDER, recorder_us));
+    figures.push(Figure::of("a chunk", INSTRUMENTS, instruments_us));
+    figures.extend(unless_stopped(stop, crowd(&args, &meter)).await?);
+    let race = Race::default();
+    args.output.write(&Report {
+        command: format!(
+            "lab bench streams --rounds {} --crowd {} --seconds {}",
+            args.rounds, args.crowd, args.seconds
+        ),
+        setting: Setting {
+            streams: race.streams,
+            workers: race.workers,
+            buffer_size: race.buffer_size,
+            crowd: args.crowd,
+            crowd_interval_ms: CROWD_INTERVAL_MS,
+            cores: std::thread::available_parallelism()?.get(),
+        },
+        figures: figures.into_iter().flatten().collect(),
+    })
+}
+
+/// Many streams at once, each of them seldom.
+async fn crowd(args: &Args, meter: &opentelemetry::metrics::Meter) -> anyhow::Result<[Option<Figure>; 4]> {
+    let race = Race {
+        streams: args.crowd as usize,
+        interval_ms: CROWD_INTERVAL_MS,
+        overload: Overload::DropNewest,
+        ..Race::default()
+    };
+    let before = Usage::of(std::process::id())?.resident_bytes;
+    let during = tokio::spawn({
+        let seconds = args.seconds;
+        async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            Usage::of(std::process::id())
+        }
+    });
+    // A little longer, so that memory is read while they are all there.
+    let span = Duration::from_secs(args.seconds) + Duration::from_millis(500);
+    let statistics = race.orchestrator(span, meter).await?;
+    let resident = during.await??.resident_bytes.saturating_sub(before);
+    let ms = |quantile: Quantile| quantile.value().map(|value| value.as_secs_f64() * 1e3);
+    Ok([
+        Figure::of("crowd", RESIDENT, [resident as f64 / f64::from(args.crowd)]),
+        Figure::of("crowd", CROWD_RATE, [statistics.throughput()]),
+        Figure::of("crowd", LAG_P50, ms(statistics.emission_lag.p50)),
+        Figure::of("crowd", LAG_P99, ms(statistics.emission_lag.p99)),
+    ])
+}

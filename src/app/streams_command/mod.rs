@@ -1,0 +1,279 @@
+//! `lab streams`: the orchestrator on its own, on a terminal, in a pipe, or in virtual time.
+//!
+//! ```text
+//!   signal, or the duration is over ──> streams stop ──> drain ──> statistics ──> exit
+//!        └ a second signal ──> what is left is abandoned, counted and printed ──> exit 130
+//! ```
+//!
+//! Beside it a small server shows health, metrics and the live view, and ends after the drain.
+
+mod printer;
+mod status_line;
+
+use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::{Router, http::StatusCode, response::Redirect, routing::get};
+use utoipa::OpenApi as _;
+
+use self::{printer::Printer, status_line::StatusLine};
+use super::{DrainMs, Ending, ListenAddr, ServerArgs, server};
+use crate::{
+    config::{Allowed as _, Misfit},
+    load::Span,
+    shutdown::Shutdown,
+    streams::{self, Observer, Statistics, Streams},
+    telemetry::{self, Telemetry},
+    web::{self, Admin, Frame, Health, HealthApi, Metrics, SessionApi},
+};
+
+/// What the server beside the streams gets to end, once they have.
+const DOORS: Duration = Duration::from_secs(2);
+
+/// What `lab streams` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct StreamsArgs {
+    /// The address of the server beside it: health, metrics, the live view
+    #[arg(long, env = "STREAMS_ADDR", default_value = "127.0.0.1:8083", value_name = ListenAddr::ALLOWED)]
+    pub addr: ListenAddr,
+    /// Stop after so long; unset: at a signal
+    #[arg(long, value_name = Span::ALLOWED, help_heading = "Run")]
+    pub duration: Option<Span>,
+    /// Run in virtual time, as fast as it can be computed: the same seed prints the same bytes
+    #[arg(long = "virtual", help_heading = "Run")]
+    pub virtual_time: bool,
+    /// A line for each processed chunk, on a terminal too
+    #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// The final statistics only
+    #[arg(long, help_heading = "Output")]
+    pub quiet: bool,
+    /// The final statistics as JSON, to a file or instead of all else on stdout
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
+    pub json: Option<Option<PathBuf>>,
+    /// The seed of all draws
+    #[arg(
+        long = "seed",
+        env = "LAB_SEED",
+        default_value = "1",
+        value_name = "a whole number from 0 to 18446744073709551615"
+    )]
+    pub seed: u64,
+    /// After a stop signal: how long the drain may take, in milliseconds; unset: until all is processed
+    #[arg(long, env = "LAB_DRAIN_MS", value_name = DrainMs::ALLOWED, help_heading = "Server")]
+    pub drain_ms: Option<DrainMs>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub streams: streams::Args,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub telemetry: telemetry::Config,
+}
+
+impl StreamsArgs {
+    /// Checks the values together.
+    ///
+    /// # Errors
+    /// [`Misfit`] names the value at fault.
+    pub fn check(&self) -> Result<(), Misfit> {
+        let config = self.streams.config()?;
+        if self.virtual_time && self.duration.is_none() {
+            return Err(Misfit::new(
+                "--duration",
+                "unset",
+                "with --virtual a time, such as 60s: no signal ends it",
+            ));
+        }
+        if self.virtual_time && !config.is_self_contained() {
+            let allowed =
+                "with --virtual the simulated sink, and nothing to listen at: the world keeps real time";
+            return Err(Misfit::new("--virtual", true, allowed));
+        }
+        Ok(())
+    }
+
+    /// Whether the JSON goes to stdout, and all else does not.
+    fn json_only(&self) -> bool {
+        self.json == Some(None)
+    }
+
+    fn has_lines(&self) -> bool {
+        !self.quiet
+            && !self.json_only()
+            && (self.verbose || self.virtual_time || !std::io::stdout().is_terminal())
+    }
+
+    fn has_status_line(&self) -> bool {
+        !self.quiet && !self.json_only() && !self.has_lines()
+    }
+}
+
+/// Runs the streams until a signal, or for their duration, and drains.
+///
+/// # Errors
+/// When an address, the sink or a file cannot be opened.
+pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let drain = args.drain_ms.map(|ms| Duration::from_millis(ms.get()));
+    let shutdown = Shutdown::new(drain, Duration::ZERO);
+    shutdown.listen_for_signals().context("listening for signals")?;
+    telemetry.observe_runtime();
+    let printer =
+        Arc::new(if args.quiet || args.json_only() { Printer::silent() } else { Printer::threaded()? });
+    let streams = streams(&args, telemetry.meter(), &shutdown, &printer)?;
+
+    let doors = Shutdown::new(Some(DOORS), Duration::ZERO);
+    let metrics = Metrics::new(&telemetry.meter());
+    let router = router(&args, &streams, &telemetry, &metrics, &shutdown)?;
+    let listener = ServerArgs::listen(args.addr)?;
+    let server = tokio::spawn({
+        let (limits, doors) = (args.server.limits(), doors.clone());
+        async move { web::serve(listener, router, limits, &metrics, doors).await }
+    });
+
+    begin(&args, &streams, &printer).await?;
+    if let Some(addr) = streams.listening() {
+        eprintln!("taking streams on tcp://{addr}");
+    }
+    let status_line = args.has_status_line().then(|| StatusLine::start(streams.clone()));
+    let over = async {
+        match args.duration {
+            Some(span) => tokio::time::sleep(span.get()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.stopping().cancelled() => printer.print("\nShutdown signal received..."),
+        () = streams.ended() => printer.print("\nThe streams were stopped..."),
+        () = over => {
+            printer.print("\nThe time is over...");
+            streams.stop_intake();
+        }
+    }
+    streams.ended().await;
+    drop(status_line);
+    let ending = end(&args, &streams, &printer, &shutdown)?;
+    drop(streams);
+    printer.finish(shutdown.aborted()).await;
+    doors.trigger();
+    if let Ok(drained) = server.await {
+        drained.cut().await;
+    }
+    Ok(ending)
+}
+
+/// The same in virtual time: call it on a current-thread runtime whose clock is paused.
+///
+/// # Errors
+/// When the output cannot be written.
+pub async fn run_streams_virtually(args: StreamsArgs) -> anyhow::Result<Ending> {
+    let shutdown = Shutdown::new(None, Duration::ZERO);
+    let printer =
+        Arc::new(if args.quiet || args.json_only() { Printer::silent() } else { Printer::direct() });
+    let streams = streams(&args, opentelemetry::global::meter("lab"), &shutdown, &printer)?;
+    begin(&args, &streams, &printer).await?;
+    if let Some(span) = args.duration {
+        tokio::time::sleep(span.get()).await;
+    }
+    printer.print("\nThe time is over...");
+    streams.stop().await;
+    let ending = end(&args, &streams, &printer, &shutdown)?;
+    printer.finish(shutdown.aborted()).await;
+    Ok(ending)
+}
+
+fn streams(
+    args: &StreamsArgs,
+    meter: opentelemetry::metrics::Meter,
+    shutdown: &Shutdown,
+    printer: &Arc<Printer>,
+) -> anyhow::Result<Streams> {
+    let observer: Option<Observer> = args.has_lines().then(|| {
+        let printer = printer.clone();
+        Arc::new(move |processed: &streams::Processed<'_>| printer.line(processed.to_string())) as Observer
+    });
+    let runtime = streams::Runtime {
+        meter,
+        shutdown: shutdown.clone(),
+        slo_ms: args.telemetry.slo_ms.get(),
+        seed: args.seed,
+        observer,
+    };
+    Ok(Streams::new(args.streams.config()?, runtime))
+}
+
+/// The seed's banner, the start, and what has started.
+async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyhow::Result<()> {
+    let config = args.streams.config()?;
+    printer.print(&format!("Starting the application...\n\n{}\nApplication is running...", config.banner()));
+    printer.print(&format!("{} workers started\n{} streams started", config.workers(), config.streams()));
+    streams.start().await.context("starting the streams")
+}
+
+/// Prints what the run came to and judges it.
+fn end(
+    args: &StreamsArgs,
+    streams: &Streams,
+    printer: &Printer,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Ending> {
+    let statistics = streams.statistics().context("there was no run")?;
+    if let Some(file) = &args.json {
+        write_json(&statistics, file.as_deref())?;
+    }
+    if !args.json_only() {
+        // Even under --quiet.
+        printer.print_always(&format!("\n{}\nApplication exited.", statistics.text()));
+    }
+    if !statistics.ledger.balances() {
+        eprintln!("lab: the balance does not hold");
+        return Ok(Ending::Failed);
+    }
+    let abandoned = statistics.ledger.dropped_by.abandoned;
+    if abandoned > 0 {
+        eprintln!("lab: left behind: {abandoned} chunks");
+    }
+    Ok(match abandoned {
+        _ if shutdown.aborted().is_cancelled() => Ending::Aborted,
+        0 => Ending::Done,
+        _ => Ending::Failed,
+    })
+}
+
+fn write_json(statistics: &Statistics, file: Option<&std::path::Path>) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(&statistics.report()).context("writing the statistics")?;
+    match file {
+        Some(path) => {
+            std::fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))
+        }
+        None => {
+            println!("{json}");
+            Ok(())
+        }
+    }
+}
+
+fn router(
+    args: &StreamsArgs,
+    streams: &Streams,
+    telemetry: &Telemetry,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Router> {
+    let admin = Admin::new(args.server.admin_token.clone());
+    let openapi = streams.openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
+    let house = Router::new()
+        .merge(Health::new(shutdown.clone()).routes())
+        .merge(admin.session_routes())
+        .route("/", get(async || Redirect::temporary("/streams")))
+        .merge(streams.views(Frame::new("Streams", [].into(), "/streams")))
+        .merge(admin.guard(streams.controls()))
+        .merge(web::assets(&[web::LAB_CSS]))
+        .merge(web::openapi(&openapi).context("writing the OpenAPI document")?)
+        .fallback(async || StatusCode::NOT_FOUND);
+    Ok(metrics.count_requests(house).merge(server::scrape(telemetry)))
+}

@@ -1,0 +1,331 @@
+//! The bounded channel between streams and workers: admission, hand-over and the balance sheet under
+//! one lock.
+//!
+//! A library's channel would need a second step for each policy (take the oldest out, count a
+//! stream's share), and between the two steps the balance would not hold. Here each move is one
+//! critical section, so [`Buffer::ledger`] balances whenever it is looked at, under load too. What that
+//! costs beside the channels that were tried is shown by `cargo bench --bench channels`.
+//!
+//! Nothing selects around the hand-over: a worker that is no longer wanted, and the end, are answers
+//! of [`Buffer::next`] like a chunk is.
+
+use std::{
+    collections::VecDeque,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::Ordering::{Acquire, Relaxed, Release},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    chunk::{Chunk, Stream, Taken, Wait},
+    ledger::{Ledger, Reason},
+    overload::Overload,
+};
+
+/// What a worker gets when it asks.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A chunk, in progress from now on.
+    Chunk(Taken),
+    /// The pool has shrunk below this worker.
+    Retire,
+    /// Closed and empty.
+    End,
+}
+
+/// What became of an offered chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    Accepted,
+    Dropped(Reason),
+    /// The buffer is closed: the chunk was never generated.
+    Closed,
+}
+
+/// What happened to a chunk that had waited in the buffer and left it without a worker.
+pub(super) type OnEvicted = Box<dyn Fn(Duration) + Send + Sync>;
+
+pub(super) struct Buffer {
+    state: Mutex<State>,
+    /// Something for workers to look at: a chunk, another size of the pool, the end.
+    news: Notify,
+    overload: Overload,
+    capacity: usize,
+    on_evicted: OnEvicted,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: VecDeque<(Chunk, u64, Instant)>,
+    /// Chunks whose sources wait for room (`block`), first come, first served: one a stream at most.
+    /// They are not generated yet.
+    waiting: VecDeque<Chunk>,
+    /// Streams that have not left, and those that have and still hold a place.
+    streams: usize,
+    workers: usize,
+    closed: bool,
+    ledger: Ledger,
+}
+
+impl Buffer {
+    pub(super) fn new(capacity: usize, overload: Overload, workers: usize, on_evicted: OnEvicted) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            waiting: VecDeque::new(),
+            streams: 0,
+            workers,
+            closed: false,
+            ledger: Ledger::default(),
+        };
+        Self { state: Mutex::new(state), news: Notify::new(), overload, capacity, on_evicted }
+    }
+
+    /// No code panics while it holds the lock, and each change is whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The terms now; they balance.
+    pub(super) fn ledger(&self) -> Ledger {
+        self.state().ledger
+    }
+
+    /// Whether so many streams more may join: under `fair` each needs a place of its own.
+    pub(super) fn has_slots_for(&self, more: usize) -> bool {
+        self.overload != Overload::Fair || self.state().streams + more <= self.capacity
+    }
+
+    /// Counts a stream in, unless there is no place for it.
+    pub(super) fn join(&self) -> bool {
+        let mut state = self.state();
+        if self.overload == Overload::Fair && state.streams >= self.capacity {
+            return false;
+        }
+        state.streams += 1;
+        true
+    }
+
+    /// Counts a stream out: at once, or when its last chunk leaves the buffer.
+    pub(super) fn leave(&self, stream: &Stream) {
+        let mut state = self.state();
+        stream.left.store(true, Relaxed);
+        if stream.held.load(Relaxed) == 0 {
+            state.streams -= 1;
+        }
+    }
+
+    /// Offers a chunk. Under `block` this waits for room, and a chunk whose offer is dropped
+    /// meanwhile was never generated; otherwise it does not wait. A stream offers one at a time.
+    pub(super) async fn offer(&self, chunk: Chunk) -> Offered {
+        let stream = {
+            let mut state = self.state();
+            if state.closed {
+                return Offered::Closed;
+            }
+            // Who waits already goes first.
+            let must_wait = self.overload == Overload::Block
+                && (state.queue.len() >= self.capacity || !state.waiting.is_empty());
+            if !must_wait {
+                return self.admit(state, chunk);
+            }
+            let stream = chunk.stream.clone();
+            stream.wait.store(Wait::InLine as u8, Relaxed);
+            state.waiting.push_back(chunk);
+            stream
+        };
+        let _in_line = InLine { buffer: self, stream: &stream };
+        loop {
+            match stream.wait.load(Acquire) {
+                wait if wait == Wait::InLine as u8 => stream.waited.notified().await,
+                wait if wait == Wait::SentHome as u8 => return Offered::Closed,
+                _ => return Offered::Accepted,
+            }
+        }
+    }
+
+    fn admit(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> Offered {
+        let full = state.queue.len() >= self.capacity;
+        let now = chunk.offered;
+        let refusal = match self.overload {
+            Overload::Fair if chunk.stream.held.load(Relaxed) >= self.share(&state) => Some(Reason::Share),
+            Overload::Fair | Overload::DropOldest if full && self.evict(&mut state, now) => None,
+            _ => full.then_some(Reason::Full),
+        };
+        match refusal {
+            Some(reason) => {
+                state.ledger.generated += 1;
+                state.ledger.drop_chunks(reason, 1);
+                Offered::Dropped(reason)
+            }
+            None => {
+                enqueue(&mut state, chunk, now);
+                drop(state);
+                self.news.notify_one();
+                Offered::Accepted
+            }
+        }
+    }
+
+    /// How many places one stream may hold.
+    fn share(&self, state: &State) -> usize {
+        self.capacity / state.streams.max(1)
+    }
+
+    /// Makes one place, and says whether it could. Under `fair` the oldest chunk of a stream above its
+    /// share goes: there is one, because the newcomer is below its own and the shares do not add up to
+    /// more than the places.
+    fn evict(&self, state: &mut State, now: Instant) -> bool {
+        let share = self.share(state);
+        let at = match self.overload {
+            Overload::Fair => {
+                state.queue.iter().position(|(chunk, ..)| chunk.stream.held.load(Relaxed) > share)
+            }
+            _ => Some(0),
+        };
+        let Some((chunk, _, queued)) = at.and_then(|at| state.queue.remove(at)) else {
+            return false;
+        };
+        release(state, &chunk.stream);
+        state.ledger.queued -= 1;
+        state.ledger.drop_chunks(Reason::Evicted, 1);
+        (self.on_evicted)(now.saturating_duration_since(queued));
+        true
+    }
+
+    /// Says what became of the chunk that worker `worker` had, if it had one, and waits for the next
+    /// thing for it to do. Cancel safe: what it would have returned stays.
+    pub(super) async fn next(&self, worker: usize, mut had: Option<Result<(), Reason>>) -> Next {
+        loop {
+            if let Some(next) = self.try_next(worker, had.take()) {
+                return next;
+            }
+            let mut news = pin!(self.news.notified());
+            // Listening first, looking second: what comes in between is heard.
+            news.as_mut().enable();
+            if let Some(next) = self.try_next(worker, None) {
+                return next;
+            }
+            news.await;
+        }
+    }
+
+    fn try_next(&self, worker: usize, had: Option<Result<(), Reason>>) -> Option<Next> {
+        let mut state = self.state();
+        if let Some(result) = had {
+            state.ledger.in_progress -= 1;
+            match result {
+                Ok(()) => state.ledger.processed += 1,
+                Err(reason) => state.ledger.drop_chunks(reason, 1),
+            }
+        }
+        if worker >= state.workers {
+            let others_turn = !state.queue.is_empty();
+            drop(state);
+            if others_turn {
+                self.news.notify_one();
+            }
+            return Some(Next::Retire);
+        }
+        let Some((chunk, number, queued)) = state.queue.pop_front() else {
+            return state.closed.then_some(Next::End);
+        };
+        release(&mut state, &chunk.stream);
+        state.ledger.queued -= 1;
+        state.ledger.in_progress += 1;
+        if let Some(waiting) = state.waiting.pop_front() {
+            let stream = waiting.stream.clone();
+            enqueue(&mut state, waiting, Instant::now());
+            stream.wait.store(Wait::None as u8, Release);
+            drop(state);
+            stream.waited.notify_one();
+        }
+        Some(Next::Chunk(Taken { chunk, number, queued }))
+    }
+
+    /// How many workers are wanted.
+    pub(super) fn workers(&self) -> usize {
+        self.state().workers
+    }
+
+    /// From now on `workers` are wanted; those above retire after what they are doing.
+    pub(super) fn set_workers(&self, workers: usize) {
+        self.state().workers = workers;
+        self.news.notify_waiters();
+    }
+
+    /// Nothing more comes in; workers end when the buffer is empty.
+    pub(super) fn close(&self) {
+        let waiting = {
+            let mut state = self.state();
+            state.closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        for chunk in waiting {
+            chunk.stream.wait.store(Wait::SentHome as u8, Release);
+            chunk.stream.waited.notify_one();
+        }
+        self.news.notify_waiters();
+    }
+
+    /// Gives up on what is queued or in progress. The workers have ended: none comes back.
+    pub(super) fn abandon(&self) {
+        self.close();
+        let mut state = self.state();
+        state.queue.clear();
+        let ledger = &mut state.ledger;
+        let left = std::mem::take(&mut ledger.queued) + std::mem::take(&mut ledger.in_progress);
+        ledger.drop_chunks(Reason::Abandoned, left);
+    }
+}
+
+/// A source's wait for room. Given up, its chunk leaves the line.
+struct InLine<'a> {
+    buffer: &'a Buffer,
+    stream: &'a Arc<Stream>,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        if self.stream.wait.load(Acquire) != Wait::InLine as u8 {
+            return;
+        }
+        let mut state = self.buffer.state();
+        self.stream.wait.store(Wait::None as u8, Relaxed);
+        state.waiting.retain(|chunk| !Arc::ptr_eq(&chunk.stream, self.stream));
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Buffer")
+            .field("capacity", &self.capacity)
+            .field("overload", &self.overload)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A chunk enters the buffer, generated by that.
+fn enqueue(state: &mut State, chunk: Chunk, now: Instant) {
+    let number = state.ledger.generated;
+    state.ledger.generated += 1;
+    state.ledger.queued += 1;
+    chunk.stream.held.fetch_add(1, Relaxed);
+    state.queue.push_back((chunk, number, now));
+}
+
+/// A chunk of `stream` leaves the buffer.
+fn release(state: &mut State, stream: &Arc<Stream>) {
+    let held = stream.held.fetch_sub(1, Relaxed) - 1;
+    if held == 0 && stream.left.load(Relaxed) {
+        state.streams -= 1;
+    }
+}
+
+#[cfg(test)]
+#[path = "buffer_tests.rs"]
+mod tests;

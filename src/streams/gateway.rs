@@ -1,0 +1,293 @@
+//! Streams from outside: each TCP connection is one, and so is each body posted to
+//! `/streams/in/{name}`.
+//!
+//! ```text
+//!   TCP listener ──> peer ─┐
+//!                          ├─> Intake: bytes ──> Frames ──> chunk ──> Buffer::offer
+//!   POST body ─────────────┘
+//! ```
+//!
+//! Everything a peer can do is bounded: how many there are, how long one may be silent, how long a
+//! frame may be. A peer holds at most one frame of memory and, under `block`, waits for room with it,
+//! so that back-pressure reaches the other side. TCP peers hear nothing back; what became of their
+//! chunks is in the metrics.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::{
+    bytes::BytesMut,
+    codec::Decoder as _,
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+use super::{
+    Framing,
+    buffer::{Buffer, Offered},
+    chunk::{Chunk, Label, Stream},
+    framing::{Fault, Frames},
+    metrics::{Refusal, StreamMetrics},
+};
+use crate::web;
+
+/// The ids of streams from outside begin here, above all generated ones.
+const FIRST_OUTSIDE_ID: u32 = 1 << 31;
+/// How much is read at a time, bytes.
+const READ_BYTES: usize = 8 * 1024;
+/// Pause after an accept that failed for want of resources.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What every stream from outside needs.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) metrics: Arc<StreamMetrics>,
+    pub(super) framing: Framing,
+    pub(super) frame_limit_bytes: usize,
+    pub(super) idle: Duration,
+    pub(super) stopping: CancellationToken,
+    pub(super) cut: CancellationToken,
+}
+
+/// What became of one stream from outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = streams::Received)]
+pub(super) struct Received {
+    /// Chunks that entered the buffer.
+    pub(super) accepted: u64,
+    /// Chunks that the overload policy dropped at once.
+    pub(super) dropped: u64,
+}
+
+/// How one stream from outside ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its bytes came to their end.
+    Whole,
+    /// The orchestrator stops.
+    Stopped,
+    /// It was ended for what it did.
+    Fault(Fault),
+}
+
+/// The way in. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct Gateway {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    intake: Intake,
+    seats: Arc<Semaphore>,
+    peers_limit: usize,
+    next_id: AtomicU32,
+    sources: TaskTracker,
+    addr: OnceLock<SocketAddr>,
+}
+
+/// A stream from outside that has been let in.
+pub(super) struct Peer {
+    gateway: Gateway,
+    stream: Arc<Stream>,
+    _seat: OwnedSemaphorePermit,
+    _source: TaskTrackerToken,
+}
+
+/// Why one was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotLetIn {
+    #[error("the orchestrator is stopping")]
+    Stopping,
+    #[error("as many peers as are taken at a time are there")]
+    TooMany,
+    #[error("no place in the buffer is left for another stream")]
+    NoSlot,
+}
+
+impl Gateway {
+    /// Opens the way in, and listens if there is an address to listen at.
+    pub(super) fn open(
+        listen: Option<SocketAddr>,
+        peers_limit: usize,
+        intake: Intake,
+        sources: TaskTracker,
+    ) -> io::Result<Self> {
+        let seats = Arc::new(Semaphore::new(peers_limit.min(Semaphore::MAX_PERMITS)));
+        let shared = Shared {
+            intake,
+            seats,
+            peers_limit,
+            next_id: AtomicU32::new(FIRST_OUTSIDE_ID),
+            sources,
+            addr: OnceLock::new(),
+        };
+        let gateway = Self { shared: Arc::new(shared) };
+        if let Some(addr) = listen {
+            let listener = web::listen(addr)?;
+            let _ = gateway.shared.addr.set(listener.local_addr()?);
+            gateway.shared.sources.spawn(gateway.clone().accept(listener));
+        }
+        Ok(gateway)
+    }
+
+    /// Where it listens.
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        self.shared.addr.get().copied()
+    }
+
+    /// Streams that are in now.
+    pub(super) fn peers(&self) -> usize {
+        self.shared.peers_limit.saturating_sub(self.shared.seats.available_permits())
+    }
+
+    /// Lets one stream in, or says why not.
+    pub(super) fn admit(&self, name: Option<&str>) -> Result<Peer, NotLetIn> {
+        let intake = &self.shared.intake;
+        // The token first: a drain that sees no token can be sure that none will offer.
+        let source = self.shared.sources.token();
+        if intake.stopping.is_cancelled() {
+            return Err(NotLetIn::Stopping);
+        }
+        let Ok(seat) = self.shared.seats.clone().try_acquire_owned() else {
+            intake.metrics.refused(Refusal::TooMany);
+            return Err(NotLetIn::TooMany);
+        };
+        if !intake.buffer.join() {
+            intake.metrics.refused(Refusal::NoSlot);
+            return Err(NotLetIn::NoSlot);
+        }
+        intake.metrics.peer();
+        let id = self.shared.next_id.fetch_add(1, Relaxed);
+        let label = match name {
+            Some(name) => name.into(),
+            None => format!("tcp-{}", id.wrapping_sub(FIRST_OUTSIDE_ID)).into_boxed_str(),
+        };
+        let stream = Stream::new(id, Label::Named(label));
+        Ok(Peer { gateway: self.clone(), stream, _seat: seat, _source: source })
+    }
+
+    async fn accept(self, listener: TcpListener) {
+        let mut failing = false;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.shared.intake.stopping.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, _)) => {
+                    failing = false;
+                    // Who is not let in is closed at once.
+                    if let Ok(peer) = self.admit(None) {
+                        tokio::spawn(peer.receive(socket));
+                    }
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(%error, "no stream can be accepted");
+                    }
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// Takes chunks from `bytes` until they end, the peer is at fault, or the orchestrator stops.
+    pub(super) async fn receive(self, mut bytes: impl AsyncRead + Unpin) -> (Received, Ended) {
+        let mut received = Received::default();
+        let intake = &self.gateway.shared.intake;
+        let ended = tokio::select! {
+            biased;
+            () = intake.cut.cancelled() => Ended::Stopped,
+            ended = self.chunks(&mut bytes, &mut received) => ended,
+        };
+        // Counted first, closed then: who sees the end finds it counted.
+        if let Ended::Fault(fault) = ended {
+            intake.metrics.fault(fault);
+        }
+        (received, ended)
+    }
+
+    async fn chunks(&self, bytes: &mut (impl AsyncRead + Unpin), received: &mut Received) -> Ended {
+        let intake = &self.gateway.shared.intake;
+        let mut frames = Frames::new(intake.framing, intake.frame_limit_bytes);
+        let mut unread = BytesMut::new();
+        let mut index = 0;
+        // Counted from the last whole frame: bytes that come one by one do not keep a place for ever.
+        let mut patience_ends = Instant::now() + intake.idle;
+        loop {
+            // Frames first, so that what came before a stop or a fault is not lost.
+            loop {
+                let data = match frames.decode(&mut unread) {
+                    Ok(Some(data)) => data,
+                    Ok(None) => break,
+                    Err(fault) => return Ended::Fault(fault),
+                };
+                if self.offer(&mut index, data, received).await == Offered::Closed {
+                    return Ended::Stopped;
+                }
+                patience_ends = Instant::now() + intake.idle;
+            }
+            unread.reserve(READ_BYTES);
+            let read = tokio::select! {
+                biased;
+                () = intake.stopping.cancelled() => return Ended::Stopped,
+                read = bytes.read_buf(&mut unread) => read,
+                () = tokio::time::sleep_until(patience_ends) => return Ended::Fault(Fault::Idle),
+            };
+            match read {
+                Err(error) => return Ended::Fault(error.into()),
+                Ok(0) => break,
+                Ok(_) => {}
+            }
+        }
+        loop {
+            match frames.decode_eof(&mut unread) {
+                Ok(None) => return Ended::Whole,
+                Err(fault) => return Ended::Fault(fault),
+                Ok(Some(data)) => {
+                    if self.offer(&mut index, data, received).await == Offered::Closed {
+                        return Ended::Stopped;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Latency counts from here: under `block`, the wait for room is part of it.
+    async fn offer(&self, index: &mut u64, data: bytes::Bytes, received: &mut Received) -> Offered {
+        let now = Instant::now();
+        let chunk = Chunk { stream: self.stream.clone(), index: *index, intended: now, offered: now, data };
+        *index += 1;
+        let offered = self.gateway.shared.intake.buffer.offer(chunk).await;
+        match offered {
+            Offered::Accepted => received.accepted += 1,
+            Offered::Dropped(_) => received.dropped += 1,
+            Offered::Closed => {}
+        }
+        offered
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.gateway.shared.intake.buffer.leave(&self.stream);
+    }
+}

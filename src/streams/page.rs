@@ -1,0 +1,86 @@
+//! The plain live view: what flows now, and the handles on it.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+
+use super::{
+    Phase, Status, Streams,
+    stats::{PercentileMs, Report},
+};
+use crate::web::{Asset, Frame, Page};
+
+/// What keeps the page's figures current.
+pub(super) const STREAMS_JS: Asset =
+    Asset::new("/assets/streams.js", "text/javascript; charset=utf-8", include_str!("assets/streams.js"));
+
+#[derive(Template)]
+#[template(path = "streams.html")]
+struct StreamsPage {
+    frame: Frame,
+    script: String,
+    status: Status,
+    figures: Vec<Figure>,
+    running: bool,
+    workers_default: usize,
+    streams_default: usize,
+    host: String,
+}
+
+/// One figure: its place in the status is how the script finds its next value.
+struct Figure {
+    name: &'static str,
+    label: &'static str,
+    value: String,
+}
+
+pub(super) fn show(streams: &Streams, frame: Frame, host: &str) -> Response {
+    let status = streams.status();
+    let running = status.state == Phase::Running;
+    let config = &streams.shared.config;
+    let page = StreamsPage {
+        frame,
+        script: STREAMS_JS.href(),
+        figures: figures(&status),
+        status,
+        running,
+        workers_default: config.workers,
+        streams_default: config.streams,
+        host: host.to_owned(),
+    };
+    Page(page).into_response()
+}
+
+fn figures(status: &Status) -> Vec<Figure> {
+    let run = status.run.as_ref();
+    let ledger = run.map(|run| run.ledger).unwrap_or_default();
+    let percentile = |read: fn(&Report) -> PercentileMs| match run.map(read) {
+        Some(PercentileMs::Ms(ms)) => format!("{ms:.1} ms"),
+        Some(PercentileMs::Words(words)) => words.to_owned(),
+        None => "none".to_owned(),
+    };
+    let good = run.and_then(|run| run.good_fraction);
+    let figure = |name, label, value| Figure { name, label, value };
+    vec![
+        figure("good", "good: within the objective, of all", good.map_or("none".to_owned(), percent)),
+        figure(
+            "rate",
+            "processed a second, over the run",
+            run.map_or("0.0".to_owned(), |run| format!("{:.1}", run.throughput_chunks_per_s)),
+        ),
+        figure("queued", "in the buffer", format!("{} of {}", ledger.queued, status.buffer_size)),
+        figure("busy", "workers busy", format!("{} of {}", ledger.in_progress, status.workers)),
+        figure("p50", "p50 over all generated", percentile(|run| run.latency_ms.offered.p50_ms)),
+        figure("p95", "p95 over all generated", percentile(|run| run.latency_ms.offered.p95_ms)),
+        figure("p99", "p99 over all generated", percentile(|run| run.latency_ms.offered.p99_ms)),
+        figure("dropped", "dropped", ledger.dropped.to_string()),
+        figure("processed", "processed", ledger.processed.to_string()),
+        figure("generated", "generated", ledger.generated.to_string()),
+        figure("streams", "generated streams", status.streams.to_string()),
+        figure("peers", "streams from outside", status.peers.to_string()),
+    ]
+}
+
+/// Cut, not rounded: 99.996 % must not read as all.
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", (fraction * 1e4).floor() / 1e2)
+}

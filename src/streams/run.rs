@@ -1,0 +1,314 @@
+//! One run: from its first chunk to the end of its drain.
+//!
+//! ```text
+//!   generators ┐ join, offer                 next, settle ┌ worker 0
+//!   TCP peers  ┼────────────> Buffer ───────────────────> ┼ ...       ──> sink
+//!   HTTP posts ┘              (policy, ledger)            └ worker n-1
+//! ```
+//!
+//! It ends along the data's path: sources stop and have ended, the buffer closes, workers empty it and
+//! end, the sink finishes. Cut short, what is left is counted as abandoned.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Resize, ResizeError,
+    buffer::Buffer,
+    chunk::{Label, Stream},
+    config::{Config, StreamsCount, WorkersCount},
+    gateway::{Gateway, Intake},
+    ledger::Ledger,
+    metrics::{Gauges, StreamMetrics},
+    sink::{Delivery, Sink},
+    source::Generator,
+    stats::{Recorder, Statistics},
+    worker::{Bench, Observer},
+};
+
+/// What a run is given.
+pub(super) struct Means {
+    pub(super) seed: u64,
+    pub(super) metrics: Arc<StreamMetrics>,
+    pub(super) observer: Option<Observer>,
+}
+
+pub(super) struct Run {
+    config: Config,
+    begun: Instant,
+    /// When it ended, once it has.
+    ended: watch::Sender<Option<Instant>>,
+    buffer: Arc<Buffer>,
+    recorder: Arc<Recorder>,
+    sink: Arc<Sink>,
+    bench: Arc<Bench>,
+    generator: Arc<Generator>,
+    /// How many generated streams are wanted; those above end.
+    wanted: watch::Sender<usize>,
+    /// Cancelled when nothing more is taken in.
+    stopping: CancellationToken,
+    /// Cancelled when nothing is waited for any more.
+    cut: CancellationToken,
+    /// Every source while it may still offer a chunk.
+    sources: TaskTracker,
+    pub(super) gateway: Gateway,
+    /// The pool and the generated streams, in the order of their numbers; changed by one at a time.
+    crew: Mutex<Crew>,
+}
+
+#[derive(Debug, Default)]
+struct Crew {
+    workers: Vec<JoinHandle<()>>,
+    streams: Vec<JoinHandle<()>>,
+}
+
+impl Run {
+    /// Opens the sink and the gateway, starts the workers, then the streams.
+    pub(super) async fn start(config: Config, means: Means) -> anyhow::Result<Arc<Self>> {
+        let Means { seed, metrics, observer } = means;
+        let delivery = Delivery {
+            seed,
+            timeout: Duration::from_millis(config.sink_timeout_ms),
+            retries: config.sink_retries,
+            framing: config.framing,
+            retried: metrics.retried(),
+        };
+        let sink = Sink::open(&config.sink, delivery).await?;
+        Self::with_sink(config, seed, sink, metrics, observer).await
+    }
+
+    /// The same with a sink of one's own.
+    pub(super) async fn with_sink(
+        config: Config,
+        seed: u64,
+        sink: Sink,
+        metrics: Arc<StreamMetrics>,
+        observer: Option<Observer>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let recorder = Arc::new(Recorder::new(config.noisy_factor > 1));
+        let on_evicted = {
+            let metrics = metrics.clone();
+            Box::new(move |wait| metrics.evicted(wait))
+        };
+        let buffer = Arc::new(Buffer::new(config.buffer_size, config.overload, config.workers, on_evicted));
+        let sink = Arc::new(sink);
+        let bench = Arc::new(Bench {
+            buffer: buffer.clone(),
+            sink: sink.clone(),
+            recorder: recorder.clone(),
+            metrics: metrics.clone(),
+            observer,
+        });
+        let generator = Arc::new(Generator {
+            buffer: buffer.clone(),
+            recorder: recorder.clone(),
+            seed,
+            interval_ms: config.interval_ms,
+            chunk_size_bytes: config.chunk_size_bytes,
+            noisy_factor: config.noisy_factor,
+        });
+        let stopping = CancellationToken::new();
+        let cut = CancellationToken::new();
+        let sources = TaskTracker::new();
+        let intake = Intake {
+            buffer: buffer.clone(),
+            metrics,
+            framing: config.framing,
+            frame_limit_bytes: config.frame_limit_bytes,
+            idle: Duration::from_millis(config.peer_idle_ms),
+            stopping: stopping.clone(),
+            cut: cut.clone(),
+        };
+        let gateway = Gateway::open(config.listen, config.peers_limit, intake, sources.clone())
+            .context("opening the gateway")?;
+        let run = Arc::new(Self {
+            begun: Instant::now(),
+            ended: watch::Sender::new(None),
+            buffer,
+            recorder,
+            sink,
+            bench,
+            generator,
+            wanted: watch::Sender::new(config.streams),
+            stopping,
+            cut,
+            sources,
+            gateway,
+            crew: Mutex::default(),
+            config,
+        });
+        {
+            let mut crew = run.crew.lock().await;
+            run.hire(&mut crew, run.config.workers);
+            run.generate(&mut crew, run.config.streams);
+        }
+        Ok(run)
+    }
+
+    fn hire(&self, crew: &mut Crew, workers: usize) {
+        for worker in crew.workers.len()..workers {
+            let bench = self.bench.clone();
+            crew.workers.push(tokio::spawn(async move { bench.work(worker).await }));
+        }
+    }
+
+    fn generate(&self, crew: &mut Crew, streams: usize) {
+        for number in crew.streams.len()..streams {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            if !self.buffer.join() {
+                break;
+            }
+            let stream = Stream::new(number, Label::Number(number));
+            let (generator, wanted) = (self.generator.clone(), self.wanted.subscribe());
+            let task = async move { generator.emit(number, stream, wanted).await };
+            crew.streams.push(self.sources.spawn(task));
+        }
+    }
+
+    /// Changes the size of the pool and the number of generated streams. Returns when workers and
+    /// streams that are no longer wanted have ended what they were at; no chunk is lost.
+    pub(super) async fn resize(&self, resize: Resize) -> Result<(), ResizeError> {
+        let check = |result: Result<usize, crate::config::Misfit>| result.map_err(ResizeError::Misfit);
+        let unbounded = self.config.unbounded;
+        let workers = resize
+            .workers_count
+            .map(|count| check(WorkersCount::check(count, unbounded).map(WorkersCount::get)));
+        let streams = resize
+            .streams_count
+            .map(|count| check(StreamsCount::check(count, unbounded).map(StreamsCount::get)));
+        let (workers, streams) = (workers.transpose()?, streams.transpose()?);
+        let mut crew = self.crew.lock().await;
+        if self.stopping.is_cancelled() {
+            return Err(ResizeError::NotRunning);
+        }
+        if let Some(streams) = streams {
+            let more = streams.saturating_sub(crew.streams.len());
+            if !self.buffer.has_slots_for(more) {
+                return Err(ResizeError::NoSlots { capacity: self.config.buffer_size });
+            }
+            self.wanted.send_replace(streams);
+            let fewer = streams.min(crew.streams.len());
+            self.dismiss(crew.streams.split_off(fewer)).await;
+            self.generate(&mut crew, streams);
+        }
+        if let Some(workers) = workers {
+            self.buffer.set_workers(workers);
+            let fewer = workers.min(crew.workers.len());
+            self.dismiss(crew.workers.split_off(fewer)).await;
+            self.hire(&mut crew, workers);
+        }
+        Ok(())
+    }
+
+    /// Stops the sources, lets the workers empty the buffer, and ends. Cancel safe: what is left can
+    /// be [cut](Self::cut).
+    pub(super) async fn drain(&self) {
+        self.stop_intake();
+        self.sources.close();
+        self.sources.wait().await;
+        self.buffer.close();
+        let mut crew = self.crew.lock().await;
+        while let Some(worker) = crew.workers.last_mut() {
+            // A worker that was cut, or that panicked, has ended as well.
+            let _ = worker.await;
+            crew.workers.pop();
+        }
+        crew.streams.clear();
+        drop(crew);
+        if let Err(error) = self.sink.finish().await {
+            tracing::error!(error = format!("{error:#}"), "the sink did not finish");
+        }
+        // A worker that panicked has left its chunk behind.
+        self.buffer.abandon();
+    }
+
+    /// Takes nothing more in.
+    pub(super) fn stop_intake(&self) {
+        self.stopping.cancel();
+        self.wanted.send_replace(0);
+    }
+
+    /// Ends at once: what is queued or in progress is abandoned.
+    pub(super) async fn cut(&self) {
+        self.stop_intake();
+        self.cut.cancel();
+        let crew = std::mem::take(&mut *self.crew.lock().await);
+        self.dismiss(crew.streams).await;
+        self.dismiss(crew.workers).await;
+        self.sources.close();
+        self.sources.wait().await;
+        self.buffer.abandon();
+    }
+
+    /// Waits until tasks that end by themselves have ended; from the cut on, makes them.
+    async fn dismiss(&self, tasks: Vec<JoinHandle<()>>) {
+        for mut task in tasks {
+            tokio::select! {
+                biased;
+                () = self.cut.cancelled() => {
+                    task.abort();
+                    let _ = task.await;
+                }
+                _ = &mut task => {}
+            }
+        }
+    }
+
+    /// The drain is over, whole or cut.
+    pub(super) fn end(&self) {
+        self.ended.send_replace(Some(Instant::now()));
+    }
+
+    /// Waits for [`end`](Self::end). Cancel safe.
+    pub(super) async fn ended(&self) {
+        // Fails only when the sender is gone, which is in `self`.
+        let _ = self.ended.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until nothing more is taken in. Cancel safe.
+    pub(super) async fn stopped(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        self.buffer.ledger()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let now = self.ended.borrow().unwrap_or_else(Instant::now);
+        let slo = Duration::from_millis(self.config.slo_ms);
+        self.recorder.look(self.buffer.ledger(), now.saturating_duration_since(self.begun), slo)
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn gauges(&self) -> Gauges {
+        Gauges {
+            ledger: self.buffer.ledger(),
+            capacity: self.config.buffer_size,
+            workers: if self.ended.borrow().is_some() { 0 } else { self.buffer.workers() },
+            streams: *self.wanted.borrow(),
+            peers: self.gateway.peers(),
+            running: !self.is_stopping(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("config", &self.config).finish_non_exhaustive()
+    }
+}

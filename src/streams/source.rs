@@ -1,0 +1,63 @@
+//! Generated streams: each emits chunks on a schedule of its own, whatever becomes of them.
+//!
+//! The schedule is the sum of the drawn pauses, so that neither a late timer nor back-pressure slows
+//! it down: what was held up is emitted as soon as it can be, and its latency counts from when it
+//! should have been.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    buffer::{Buffer, Offered},
+    chunk::{Chunk, Stream},
+    draw,
+    stats::Recorder,
+};
+use crate::sim::sleep_until_nearest;
+
+/// What all generated streams of a run share.
+#[derive(Debug)]
+pub(super) struct Generator {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) seed: u64,
+    pub(super) interval_ms: u64,
+    pub(super) chunk_size_bytes: usize,
+    /// How often stream 0 emits for each time another one does.
+    pub(super) noisy_factor: u32,
+}
+
+impl Generator {
+    /// Emits the chunks of stream `number` until no more than that number of streams are wanted. The
+    /// stream has joined the buffer.
+    pub(super) async fn emit(&self, number: u32, stream: Arc<Stream>, mut wanted: watch::Receiver<usize>) {
+        let mut intended = Instant::now();
+        for index in 0.. {
+            let pause_ms = draw::pause_ms(self.seed, number, index, self.interval_ms);
+            let speed = if number == 0 { self.noisy_factor } else { 1 };
+            intended += Duration::from_millis(pause_ms) / speed;
+            let mut now = Instant::now();
+            if now < intended {
+                tokio::select! {
+                    biased;
+                    _ = wanted.wait_for(|wanted| number as usize >= *wanted) => break,
+                    () = sleep_until_nearest(intended) => {}
+                }
+                now = Instant::now();
+            } else if wanted.has_changed().is_err() || number as usize >= *wanted.borrow_and_update() {
+                break;
+            } else {
+                // A stream that is behind, or never pauses, lets others have their turn.
+                tokio::task::coop::consume_budget().await;
+            }
+            self.recorder.emitted(number, now.saturating_duration_since(intended));
+            let data = draw::payload(self.seed, number, index, self.chunk_size_bytes);
+            let chunk = Chunk { stream: stream.clone(), index, intended, offered: now, data };
+            if self.buffer.offer(chunk).await != Offered::Closed {
+                self.recorder.neighbour_generated(&stream);
+            }
+        }
+        self.buffer.leave(&stream);
+    }
+}

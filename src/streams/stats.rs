@@ -1,0 +1,409 @@
+//! What was measured: histograms in bounded memory, and the statistics read from them.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    chunk::{Label, Stream},
+    ledger::Ledger,
+};
+use crate::latency::{DurationText, Histogram, Quantile, Rate};
+
+/// Recorders; a worker uses the one its number falls to, so that workers seldom meet.
+const SHARDS: usize = 4;
+
+/// The histograms of one run.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Kept when the first generated stream is a noisy neighbour.
+    neighbours: Option<Neighbours>,
+}
+
+/// The generated streams beside the noisy one.
+#[derive(Debug, Default)]
+struct Neighbours {
+    generated: AtomicU64,
+    processed: AtomicU64,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Shard {
+    latency: Histogram,
+    /// For the mean, which a histogram knows to three digits only.
+    latency_sum: Duration,
+    queue_wait: Histogram,
+    emission_lag: Histogram,
+}
+
+impl Recorder {
+    /// `noisy`: whether the first generated stream is a noisy neighbour of the others.
+    pub(super) fn new(noisy: bool) -> Self {
+        let neighbours = noisy.then(Neighbours::default);
+        Self { shards: std::array::from_fn(|_| Mutex::default()), neighbours }
+    }
+
+    /// A chunk of a neighbour of the noisy stream was generated.
+    pub(super) fn neighbour_generated(&self, stream: &Stream) {
+        if let Some(neighbours) = self.neighbours.as_ref().filter(|_| is_neighbour(stream)) {
+            neighbours.generated.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// And one was processed.
+    pub(super) fn neighbour_processed(&self, stream: &Stream) {
+        if let Some(neighbours) = self.neighbours.as_ref().filter(|_| is_neighbour(stream)) {
+            neighbours.processed.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn shard(&self, of: usize) -> MutexGuard<'_, Shard> {
+        self.shards[of % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker processed a chunk.
+    pub(super) fn processed(&self, worker: usize, latency: Duration, queue_wait: Duration) {
+        let mut shard = self.shard(worker);
+        shard.latency.record(latency);
+        shard.latency_sum = shard.latency_sum.saturating_add(latency);
+        shard.queue_wait.record(queue_wait);
+    }
+
+    /// A generated stream emitted a chunk so long after it intended to.
+    pub(super) fn emitted(&self, stream: u32, lag: Duration) {
+        self.shard(stream as usize).emission_lag.record(lag);
+    }
+
+    fn neighbours(&self) -> Option<Rate> {
+        let neighbours = self.neighbours.as_ref()?;
+        // The part first: it never exceeds the whole.
+        let part = neighbours.processed.load(Relaxed);
+        Some(Rate { part, whole: neighbours.generated.load(Relaxed) })
+    }
+
+    fn merged(&self) -> Shard {
+        let mut all = Shard::default();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.latency.merge(&shard.latency);
+            all.latency_sum = all.latency_sum.saturating_add(shard.latency_sum);
+            all.queue_wait.merge(&shard.queue_wait);
+            all.emission_lag.merge(&shard.emission_lag);
+        }
+        all
+    }
+
+    /// The statistics now.
+    pub(super) fn look(&self, ledger: Ledger, elapsed: Duration, slo: Duration) -> Statistics {
+        let Shard { latency, latency_sum, queue_wait, emission_lag } = self.merged();
+        let mut offered = latency.clone();
+        offered.add_infinitely_slow(ledger.dropped);
+        Statistics {
+            ledger,
+            elapsed,
+            good: Rate { part: latency.within(slo).part, whole: ledger.processed + ledger.dropped },
+            slo,
+            processed: Percentiles::of(&latency),
+            offered: Percentiles::of(&offered),
+            queue_wait: Percentiles::of(&queue_wait),
+            emission_lag: Percentiles::of(&emission_lag),
+            mean: (latency.answered() > 0).then(|| latency_sum.div_f64(latency.answered() as f64)),
+            max: latency.max(),
+            neighbours: self.neighbours(),
+        }
+    }
+}
+
+fn is_neighbour(stream: &Stream) -> bool {
+    matches!(stream.label, Label::Number(number) if number > 0)
+}
+
+/// The percentiles that are shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percentiles {
+    /// How many samples there are.
+    pub n: u64,
+    /// The median.
+    pub p50: Quantile,
+    /// 95 in 100 lie below.
+    pub p95: Quantile,
+    /// 99 in 100 lie below.
+    pub p99: Quantile,
+}
+
+impl Percentiles {
+    fn of(histogram: &Histogram) -> Self {
+        Self {
+            n: histogram.offered(),
+            p50: histogram.percentile(0.50),
+            p95: histogram.percentile(0.95),
+            p99: histogram.percentile(0.99),
+        }
+    }
+
+    fn report(&self) -> PercentileReport {
+        let ms = |quantile: Quantile| match quantile {
+            Quantile::Value(value) => PercentileMs::Ms(millis(value)),
+            Quantile::NotReached => PercentileMs::Words("not reached"),
+            Quantile::TooFew { .. } => PercentileMs::Words("too few"),
+        };
+        PercentileReport { n: self.n, p50_ms: ms(self.p50), p95_ms: ms(self.p95), p99_ms: ms(self.p99) }
+    }
+}
+
+/// What a run came to so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// The balance sheet.
+    pub ledger: Ledger,
+    /// Since the start, until the end of the drain.
+    pub elapsed: Duration,
+    /// Chunks processed within the objective, out of all that were processed or dropped.
+    pub good: Rate,
+    /// The objective.
+    pub slo: Duration,
+    /// From intended emission to completion, of the processed ones.
+    pub processed: Percentiles,
+    /// The same over all, where a dropped one is infinitely slow.
+    pub offered: Percentiles,
+    /// From admission to a worker, of the processed ones.
+    pub queue_wait: Percentiles,
+    /// From intended to actual emission, of generated streams.
+    pub emission_lag: Percentiles,
+    /// The mean latency of the processed ones.
+    pub mean: Option<Duration>,
+    /// The longest latency of a processed one.
+    pub max: Option<Duration>,
+    /// Chunks processed of those generated beside a noisy neighbour, when there is one.
+    pub neighbours: Option<Rate>,
+}
+
+impl Statistics {
+    /// Processed chunks per second.
+    pub fn throughput(&self) -> f64 {
+        match self.elapsed.as_secs_f64() {
+            seconds if seconds > 0.0 => self.ledger.processed as f64 / seconds,
+            _ => 0.0,
+        }
+    }
+
+    /// The final statistics in the seed's format, then what it left out: what was dropped counted in.
+    pub fn text(&self) -> String {
+        let ledger = &self.ledger;
+        format!(
+            "=== Final Statistics ===\n\
+             Processed: {} chunks\n\
+             Dropped: {} chunks\n\
+             Elapsed: {}\n\
+             Throughput: {:.2} chunks/sec\n\
+             Avg Latency: {}\n\
+             P50 Latency: {}\n\
+             P95 Latency: {}\n\
+             P99 Latency: {}\n\
+             === Over all generated ===\n\
+             Good: {} within {}\n\
+             Latency, a drop counting as infinitely slow: p50 {}, p95 {}, p99 {} (n {})\n\
+             {}Balance: generated {} = processed {} + dropped {} + queued {} + in progress {}{}",
+            ledger.processed,
+            ledger.dropped,
+            elapsed_text(self.elapsed),
+            self.throughput(),
+            self.mean.map_or_else(|| "none".to_owned(), millis_text),
+            quantile_text(self.processed.p50),
+            quantile_text(self.processed.p95),
+            quantile_text(self.processed.p99),
+            self.good,
+            DurationText(self.slo),
+            self.offered.p50,
+            self.offered.p95,
+            self.offered.p99,
+            self.offered.n,
+            self.neighbours
+                .map_or_else(String::new, |rate| format!("Processed beside the noisy neighbour: {rate}\n")),
+            ledger.generated,
+            ledger.processed,
+            ledger.dropped,
+            ledger.queued,
+            ledger.in_progress,
+            if ledger.balances() { "" } else { " DOES NOT HOLD" },
+        )
+    }
+
+    /// The same for machines.
+    pub fn report(&self) -> Report {
+        Report {
+            ledger: self.ledger,
+            balances: self.ledger.balances(),
+            elapsed_ms: millis(self.elapsed),
+            throughput_chunks_per_s: self.throughput(),
+            slo_ms: millis(self.slo),
+            good: self.good.part,
+            good_fraction: self.good.fraction(),
+            latency_ms: LatencyReport {
+                mean_ms: self.mean.map(millis),
+                max_ms: self.max.map(millis),
+                processed: self.processed.report(),
+                offered: self.offered.report(),
+            },
+            queue_wait_ms: self.queue_wait.report(),
+            emission_lag_ms: self.emission_lag.report(),
+            neighbours: self
+                .neighbours
+                .map(|rate| NeighbourReport { generated: rate.whole, processed: rate.part }),
+        }
+    }
+}
+
+/// Statistics as JSON shows them.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = streams::Report)]
+pub struct Report {
+    /// The terms of the balance.
+    #[serde(flatten)]
+    pub ledger: Ledger,
+    /// Whether they balance.
+    pub balances: bool,
+    /// Milliseconds since the start, until the end of the drain.
+    pub elapsed_ms: f64,
+    /// Processed chunks per second.
+    pub throughput_chunks_per_s: f64,
+    /// The objective, milliseconds.
+    pub slo_ms: f64,
+    /// Chunks processed within the objective.
+    pub good: u64,
+    /// Their share of all that were processed or dropped.
+    pub good_fraction: Option<f64>,
+    /// From intended emission to completion.
+    pub latency_ms: LatencyReport,
+    /// From admission to a worker.
+    pub queue_wait_ms: PercentileReport,
+    /// From intended to actual emission of generated streams.
+    pub emission_lag_ms: PercentileReport,
+    /// The streams beside the noisy one, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<NeighbourReport>,
+}
+
+/// The generated streams beside a noisy neighbour, in chunks.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = streams::NeighbourReport)]
+pub struct NeighbourReport {
+    /// Generated by them.
+    pub generated: u64,
+    /// Processed of those.
+    pub processed: u64,
+}
+
+/// Latency, milliseconds.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = streams::LatencyReport)]
+pub struct LatencyReport {
+    /// The mean of the processed ones.
+    pub mean_ms: Option<f64>,
+    /// The longest of the processed ones.
+    pub max_ms: Option<f64>,
+    /// Of the processed ones.
+    pub processed: PercentileReport,
+    /// Over all generated, a drop counting as infinitely slow.
+    pub offered: PercentileReport,
+}
+
+/// Percentiles, each a number of milliseconds or the reason why there is none.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = streams::PercentileReport)]
+pub struct PercentileReport {
+    /// How many samples there are.
+    pub n: u64,
+    /// The median.
+    #[schema(value_type = Object)]
+    pub p50_ms: PercentileMs,
+    /// 95 in 100 lie below.
+    #[schema(value_type = Object)]
+    pub p95_ms: PercentileMs,
+    /// 99 in 100 lie below.
+    #[schema(value_type = Object)]
+    pub p99_ms: PercentileMs,
+}
+
+/// A percentile in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum PercentileMs {
+    /// Milliseconds.
+    Ms(f64),
+    /// `not reached` or `too few`.
+    Words(&'static str),
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn millis_text(duration: Duration) -> String {
+    format!("{:.3}ms", duration.as_secs_f64() * 1e3)
+}
+
+fn quantile_text(quantile: Quantile) -> String {
+    match quantile {
+        Quantile::Value(value) => millis_text(value),
+        Quantile::NotReached => "not reached".to_owned(),
+        Quantile::TooFew { n } => format!("too few chunks ({n})"),
+    }
+}
+
+/// `1m23s`, as the seed shows a whole number of seconds.
+fn elapsed_text(elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m{s}s"),
+        (h, m, s) => format!("{h}h{m}m{s}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elapsed_is_written_as_the_seed_does() {
+        for (seconds, text) in [(0.4, "0s"), (59.6, "1m0s"), (83.0, "1m23s"), (3_661.0, "1h1m1s")] {
+            assert_eq!(elapsed_text(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn the_final_statistics_read_as_in_the_seed_and_say_what_it_leaves_out() {
+        let recorder = Recorder::new(false);
+        for worker in 0..900 {
+            recorder.processed(worker, Duration::from_millis(35), Duration::ZERO);
+        }
+        let mut ledger = Ledger { generated: 1_000, processed: 900, ..Ledger::default() };
+        ledger.drop_chunks(super::super::ledger::Reason::Full, 100);
+        let statistics = recorder.look(ledger, Duration::from_secs(83), Duration::from_millis(100));
+        insta::assert_snapshot!(statistics.text(), @r"
+        === Final Statistics ===
+        Processed: 900 chunks
+        Dropped: 100 chunks
+        Elapsed: 1m23s
+        Throughput: 10.84 chunks/sec
+        Avg Latency: 35.000ms
+        P50 Latency: 35.007ms
+        P95 Latency: 35.007ms
+        P99 Latency: too few chunks (900)
+        === Over all generated ===
+        Good: 90.00 % (900 of 1000) within 100 ms
+        Latency, a drop counting as infinitely slow: p50 35.0 ms, p95 not reached, p99 not reached (n 1000)
+        Balance: generated 1000 = processed 900 + dropped 100 + queued 0 + in progress 0
+        ");
+    }
+}

@@ -1,0 +1,85 @@
+//! Workers: take a chunk, process it, say what became of it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    buffer::{Buffer, Next},
+    chunk::Taken,
+    ledger::Reason,
+    metrics::StreamMetrics,
+    sink::Sink,
+    stats::Recorder,
+};
+
+/// One processed chunk, for whoever prints a line about it.
+pub struct Processed<'a> {
+    /// The worker's number, from 0.
+    pub worker: usize,
+    /// The chunk's number among all that were generated, from 0.
+    pub number: u64,
+    /// What its stream is called.
+    pub stream: &'a dyn std::fmt::Display,
+    /// Its length, bytes.
+    pub length_bytes: usize,
+}
+
+impl std::fmt::Display for Processed<'_> {
+    /// The seed's line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Worker {} processed chunk {} from stream {}, length of chunk's data is {}",
+            self.worker, self.number, self.stream, self.length_bytes
+        )
+    }
+}
+
+/// Hears of every processed chunk, on the worker's own time: it must be quick and must not block.
+pub type Observer = Arc<dyn Fn(&Processed<'_>) + Send + Sync>;
+
+/// What all workers of a run share.
+pub(super) struct Bench {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) sink: Arc<Sink>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) metrics: Arc<StreamMetrics>,
+    pub(super) observer: Option<Observer>,
+}
+
+impl Bench {
+    /// Works until the pool shrinks below `worker`, or nothing more comes.
+    pub(super) async fn work(&self, worker: usize) {
+        let mut had = None;
+        while let Next::Chunk(taken) = self.buffer.next(worker, had.take()).await {
+            had = Some(self.process(worker, taken).await);
+        }
+    }
+
+    async fn process(&self, worker: usize, taken: Taken) -> Result<(), Reason> {
+        let Taken { chunk, number, queued } = taken;
+        let wait = queued.elapsed();
+        let result = self.sink.process(&chunk).await;
+        let latency = Instant::now().saturating_duration_since(chunk.intended);
+        match result {
+            Ok(()) => {
+                self.recorder.processed(worker, latency, wait);
+                self.recorder.neighbour_processed(&chunk.stream);
+                self.metrics.processed(latency, wait, chunk.data.len());
+                if let Some(observer) = &self.observer {
+                    let stream = &chunk.stream.label;
+                    observer(&Processed { worker, number, stream, length_bytes: chunk.data.len() });
+                }
+                Ok(())
+            }
+            Err(error) => {
+                tracing::debug!(
+                    stream = %chunk.stream.label, chunk = chunk.index, error = format!("{error:#}"), "a chunk is given up"
+                );
+                self.metrics.sink_failed(latency, wait);
+                Err(Reason::Sink)
+            }
+        }
+    }
+}

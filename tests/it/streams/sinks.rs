@@ -1,0 +1,115 @@
+//! Sinks that fail, and what that does to the balance.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
+use serde_json::Value;
+
+use crate::support::run;
+
+#[derive(Clone, Default)]
+struct Receiver {
+    attempts: Arc<Mutex<BTreeMap<String, u32>>>,
+}
+
+/// Refuses each chunk's first attempt for now, and chunks of 5, 10, ... bytes for good.
+async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let name = |name: &str| headers[name].to_str().expect("text").to_owned();
+    let chunk = format!("{}/{}", name("lab-stream"), name("lab-chunk"));
+    let attempt = {
+        let mut attempts = receiver.attempts.lock().expect("no panic");
+        let attempt = attempts.entry(chunk).or_default();
+        *attempt += 1;
+        *attempt
+    };
+    match attempt {
+        _ if body.len() % 5 == 0 => StatusCode::UNPROCESSABLE_ENTITY,
+        1 => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    }
+}
+
+async fn receiver() -> (Receiver, SocketAddr) {
+    let receiver = Receiver::default();
+    let app = Router::new().route("/chunks", post(receive)).with_state(receiver.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (receiver, addr)
+}
+
+async fn streams(flags: Vec<String>) -> (i32, Value) {
+    let fixed = ["streams", "--addr", "127.0.0.1:0", "--duration", "1s", "--json"];
+    let flags: Vec<String> = fixed.iter().map(|flag| (*flag).to_owned()).chain(flags).collect();
+    let ran = tokio::task::spawn_blocking(move || {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        run(&flags, &[])
+    });
+    let (code, out, err) = ran.await.expect("no panic");
+    (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_tried_again_where_that_may_help_and_given_up_where_not() {
+    let (receiver, addr) = receiver().await;
+    let flags = ["--sink", &format!("http:http://{addr}/chunks"), "--stream-interval", "200"];
+    let (code, report) = streams(flags.map(str::to_owned).to_vec()).await;
+    assert_eq!((code, &report["balances"]), (0, &Value::Bool(true)));
+    let attempts = receiver.attempts.lock().expect("no panic");
+    let (tried_once, tried_twice) = (
+        attempts.values().filter(|tries| **tries == 1).count(),
+        attempts.values().filter(|tries| **tries == 2).count(),
+    );
+    assert_eq!(
+        tried_once + tried_twice,
+        attempts.len(),
+        "refused for good, or delivered at the second attempt"
+    );
+    assert_eq!(report["dropped_by"]["sink"], tried_once);
+    assert_eq!(report["processed"], tried_twice);
+    assert!(tried_once > 50 && tried_twice > 300, "{tried_once} and {tried_twice}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_not_there_costs_every_chunk_and_the_balance_holds() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let url = format!("http://{gone}/");
+    let flags = ["--sink", &url, "--sink-retries", "1", "--streams-count", "20"].map(str::to_owned).to_vec();
+    let (code, report) = streams(flags).await;
+    assert_eq!((code, &report["balances"]), (0, &Value::Bool(true)));
+    assert!(report["generated"].as_u64() > Some(10), "{report}");
+    assert_eq!(report["dropped_by"]["sink"], report["generated"]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_costs_chunks_and_not_the_balance() {
+    let flags = ["--sink", "file:/dev/full", "--framing", "length"].map(str::to_owned).to_vec();
+    let (code, report) = streams(flags).await;
+    assert_eq!((code, &report["balances"]), (0, &Value::Bool(true)));
+    assert!(report["generated"].as_u64() > Some(100), "{report}");
+    assert_eq!(report["dropped_by"]["sink"], report["generated"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_opened_ends_the_start() {
+    let (code, out, err) = tokio::task::spawn_blocking(|| {
+        let flags =
+            ["streams", "--addr", "127.0.0.1:0", "--sink", "file:no/such/place", "--framing", "length"];
+        run(&flags, &[])
+    })
+    .await
+    .expect("no panic");
+    assert_eq!(code, 1, "{out}");
+    assert!(err.contains("no/such/place"), "{err}");
+}
