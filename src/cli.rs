@@ -10,7 +10,11 @@
 //! says what such a type allows stands in the derive as the value's name, from where it goes into
 //! `--help` and into every refusal.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::Path,
+};
 
 use clap::{
     Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, Parser, error::ErrorKind,
@@ -20,13 +24,14 @@ use clap::{
 use crate::{
     app,
     config::{Invalid, Misfit},
+    pipeline,
 };
 
 /// The lab's command line.
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, about, long_about = LONG_ABOUT, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// Read settings from this TOML file; its keys are the variables' names in lower case
+    /// Read settings from this file: TOML, its keys the variables' names in lower case; or the pipeline's YAML
     #[arg(long, env = "LAB_CONFIG", global = true, value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
     /// What to do; without a command: the lab with all its systems
@@ -35,6 +40,9 @@ pub struct Cli {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub serve: app::ServeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pipeline: app::pipeline::InLab,
 }
 
 const LONG_ABOUT: &str = "A concurrency lab: how should a service treat a slow dependency? Measured, not guessed.\n\n\
@@ -49,6 +57,11 @@ pub enum Task {
     Streams(Box<app::StreamsArgs>),
     /// Serve a simulated service as a process of its own
     Service(app::ServiceArgs),
+    /// Run the auto-scaling pipeline
+    Pipeline(app::pipeline::Args),
+    /// Started by `lab pipeline --exec`: ends what its commands started, when it has ended
+    #[command(hide = true)]
+    PipelineGuard,
     /// Print the settings in force and where each came from
     Config(ConfigArgs),
     /// Print a running system's balance sheet; exit 1 if it does not balance
@@ -141,7 +154,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     }
     match cli.check() {
         Ok(()) => Ok(Parsed { cli, in_force }),
-        Err(misfit) => Err(Stop::Refuse(misfitting(&misfit, &Cli::command(), &in_force))),
+        Err(misfit) => {
+            let named = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+            Err(Stop::Refuse(misfitting(&misfit, named.unwrap_or(&command), &in_force)))
+        }
     }
 }
 
@@ -149,7 +165,11 @@ impl Cli {
     /// Checks values that must go together, of the command that is run.
     fn check(&self) -> Result<(), Misfit> {
         match &self.command {
-            None => self.serve.streams.config().map(drop),
+            None => {
+                self.serve.streams.config()?;
+                self.pipeline.0.clone().settings().map(drop)
+            }
+            Some(Task::Pipeline(args)) => args.check(),
             Some(Task::Serve(args)) => args.streams.config().map(drop),
             Some(Task::Config(args)) => args.serve.streams.config().map(drop),
             Some(Task::Streams(args)) => args.check(),
@@ -240,10 +260,13 @@ fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>,
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("LAB_CONFIG: {name:?} cannot be read: {error}", name = name.to_string()))?;
+    let known = variables(command);
+    if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
+        return read_yaml(&name.to_string(), &text, &known);
+    }
     let table: toml::Table = text
         .parse()
         .map_err(|error: toml::de::Error| format!("LAB_CONFIG: {name} is not TOML: {}", error.message()))?;
-    let known = variables(command);
     let mut values = BTreeMap::new();
     for (key, value) in table {
         let variable = key.to_uppercase();
@@ -264,6 +287,22 @@ fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>,
         values.insert(variable, text);
     }
     Ok(values)
+}
+
+/// Reads a file of the pipeline's form: `pipeline:` with its keys.
+fn read_yaml(name: &str, text: &str, known: &[String]) -> Result<BTreeMap<String, String>, String> {
+    let values = pipeline::config::read_yaml(text).map_err(|error| format!("LAB_CONFIG: {name}: {error}"))?;
+    let stranger = values.iter().find(|(variable, _)| !known.contains(variable));
+    let Some((variable, value)) = stranger else {
+        return Ok(values);
+    };
+    let key = |variable: &str| variable.trim_start_matches("PIPELINE_").to_lowercase();
+    let keys: BTreeSet<String> =
+        known.iter().filter(|name| name.starts_with("PIPELINE_")).map(|name| key(name)).collect();
+    let keys: Vec<String> = keys.into_iter().collect();
+    let invalid =
+        Invalid::new(format!("{}: {value}", key(variable)), format!("keys are seed, {}", keys.join(", ")));
+    Err(format!("LAB_CONFIG: {name}: {invalid}"))
 }
 
 /// The names of all variables that any command takes.

@@ -9,6 +9,7 @@
 //!                 │                                  │ ledger, slots         └ limiter
 //!                 └ pages, settings, audit           └ instruments ──> telemetry ──> /metrics, OTLP
 //!   streams: sources (generated, TCP, HTTP) ──> buffer (policy, ledger) ──> workers ──> sink
+//!   pipeline: producer, or lines ──> bounded queue <─retries─> workers, as many as a policy says ──> results
 //! ```
 //!
 //! # Map
@@ -27,12 +28,14 @@
 //! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
+//! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
 //! app/           composes routers, pages and systems; `lab load`; small commands; benchmarks
 //! ```
 //!
 //! # Invariants
 //!
-//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`) -> `load`, `sim`, `web` ->
+//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`,
+//!   `pipeline`) -> `load`, `sim`, `web` ->
 //!   `telemetry`, `latency` -> `config`, `shutdown`. A system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
@@ -40,7 +43,8 @@
 //! - Everything is bounded, with the unit in the name, and what is refused is counted.
 //! - Conservation: requests `started = completed + cancelled + in_flight`; calls `started = completed +
 //!   failed + cancelled + in_flight`, with orphaned work counted among those that ended; chunks
-//!   `generated = processed + dropped + queued + in_progress`. `lab audit` asks a running server.
+//!   `generated = processed + dropped + queued + in_progress`; jobs `created = succeeded +
+//!   permanently_failed + backlog`. `lab audit` asks a running server.
 //! - A name that must agree in several places has one source, or a test.
 //!
 //! Deliberately absent: a clustering layer, HTTP/2 and TLS on the server side (a proxy's work), a
@@ -52,6 +56,7 @@ pub mod config;
 pub mod http_lab;
 pub mod latency;
 pub mod load;
+pub mod pipeline;
 pub mod shutdown;
 pub mod sim;
 pub mod streams;

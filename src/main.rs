@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use lab::{
-    app::{self, Ending},
-    cli::{self, Stop, Task},
+    app::{self, Ending, pipeline::What},
+    cli::{self, InForce, Stop, Task},
     telemetry::{self, Telemetry},
 };
 
@@ -22,10 +22,27 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let task = parsed.cli.command.unwrap_or(Task::Serve(parsed.cli.serve));
-    let ending = match task {
+    let (serve, pipeline) = (parsed.cli.serve, parsed.cli.pipeline);
+    let ending = match parsed.cli.command {
+        None => {
+            let telemetry = serve.telemetry.clone();
+            with_telemetry(&telemetry, |telemetry| run(app::serve(serve, Some(pipeline), telemetry)))
+        }
+        Some(task) => perform(task, &parsed.in_force),
+    };
+    match ending {
+        Ok(ending) => ExitCode::from(ending.code()),
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::from(if error.is::<app::load::Usage>() { 2 } else { Ending::Failed.code() })
+        }
+    }
+}
+
+fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
+    match task {
         Task::Serve(args) => {
-            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, telemetry)))
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, None, telemetry)))
         }
         Task::Streams(args) if args.virtual_time => run_virtually(app::run_streams_virtually(*args)),
         Task::Streams(args) => {
@@ -34,19 +51,20 @@ fn main() -> ExitCode {
         Task::Service(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
         }
-        Task::Config(args) => cli::print_config(&parsed.in_force, args.json),
+        Task::Pipeline(app::pipeline::Args { what: Some(What::Simulate(args)), .. }) => {
+            app::pipeline_simulate::run(&args)
+        }
+        Task::Pipeline(args) if args.virtual_time => app::pipeline::run_in_virtual_time(&args),
+        Task::Pipeline(args) => {
+            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::pipeline::run(args, telemetry)))
+        }
+        Task::PipelineGuard => run(app::pipeline::guard()),
+        Task::Config(args) => cli::print_config(in_force, args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),
         Task::Load(args) => load(*args),
         Task::Bench(args) => run(app::run_bench(args)),
         Task::Completions(args) => cli::print_completions(args.shell),
-    };
-    match ending {
-        Ok(ending) => ExitCode::from(ending.code()),
-        Err(error) => {
-            eprintln!("lab: {error:#}");
-            ExitCode::from(if error.is::<app::load::Usage>() { 2 } else { Ending::Failed.code() })
-        }
     }
 }
 

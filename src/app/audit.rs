@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use super::{Ending, health::fetch};
 use crate::{
     http_lab::{Audit, CallLedger, RequestLedger},
+    pipeline,
     streams::{Ledger, Reason},
 };
 
@@ -32,6 +33,8 @@ pub enum System {
     Service,
     /// Chunks of the streams: generated = processed + dropped + queued + in_progress
     Streams,
+    /// The pipeline: created = succeeded + permanently_failed + backlog
+    Pipeline,
 }
 
 /// Asks, prints, judges.
@@ -56,6 +59,11 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         System::Streams => {
             let ledger: Ledger = ask(args, "/streams/audit").await?;
             let text = if args.json { json(&ledger)? } else { streams_table(&ledger) };
+            (ledger.balances(), text)
+        }
+        System::Pipeline => {
+            let ledger: pipeline::Ledger = ask(args, "/pipeline/audit").await?;
+            let text = if args.json { json(&ledger)? } else { pipeline_table(&ledger) };
             (ledger.balances(), text)
         }
     };
@@ -126,4 +134,17 @@ fn streams_table(ledger: &Ledger) -> String {
         "{terms}\n{}",
         reasons.map(|(reason, chunks)| line((&format!("  by {reason}"), chunks))).join("\n")
     )
+}
+
+fn pipeline_table(ledger: &pipeline::Ledger) -> String {
+    let terms = [
+        ("created", ledger.created),
+        ("succeeded", ledger.succeeded),
+        ("permanently_failed", ledger.permanently_failed),
+        ("backlog", ledger.backlog),
+        ("  queued", ledger.queued),
+        ("  running", ledger.running),
+        ("  retrying", ledger.retrying),
+    ];
+    terms.map(|(term, jobs)| format!("{term:<20}{jobs:>12}")).join("\n")
 }

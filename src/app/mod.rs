@@ -11,6 +11,8 @@ pub mod bench;
 pub mod health;
 mod landing;
 pub mod load;
+pub mod pipeline;
+pub mod pipeline_simulate;
 mod server;
 mod service;
 mod streams_command;

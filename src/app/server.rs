@@ -4,29 +4,40 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::get};
+use utoipa::OpenApi as _;
 
 use super::{
     Ending, ServeArgs, ServerArgs, StopArgs,
     landing::{self, Link},
+    pipeline,
 };
 use crate::{
     http_lab::{self, HttpLab},
+    pipeline::{PipelineApi, Service},
     shutdown::Shutdown,
     streams::{self, Streams},
     telemetry::Telemetry,
     web::{self, Admin, Drained, Frame, Health, Limits, Metrics, NavItem},
 };
 
-/// Serves the lab until it is told to stop, and drains.
+/// Serves the HTTP lab, and with its settings the pipeline beside it, until it is told to stop, and drains.
 ///
 /// # Errors
 /// When the address cannot be taken, or the process cannot hear signals.
-pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
+pub async fn serve(
+    args: ServeArgs,
+    pipeline: Option<pipeline::InLab>,
+    telemetry: Telemetry,
+) -> anyhow::Result<Ending> {
     let shutdown = args.stop.shutdown();
     let lab = HttpLab::start(&args.lab, args.runtime(&telemetry, &shutdown))?;
     let streams = args.streams(&telemetry, &shutdown)?;
     let metrics = Metrics::new(&telemetry.meter());
-    let router = router(&lab, &streams, &args, &telemetry, &metrics, &shutdown)?;
+    let pipeline = match pipeline {
+        Some(config) => Some(config.start(&args, &telemetry, &shutdown)?),
+        None => None,
+    };
+    let router = router(&lab, &streams, pipeline.as_ref(), &args, &telemetry, &metrics, &shutdown)?;
     if args.streams_enabled {
         streams.start().await.context("starting the streams")?;
     }
@@ -35,7 +46,8 @@ pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Endi
         let chunks = streams.audit();
         let requests = lab.in_flight();
         let requests = requests.iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}"));
-        requests.chain([format!("{} chunks of streams", chunks.queued + chunks.in_progress)]).collect()
+        let streams = format!("{} chunks of streams", chunks.queued + chunks.in_progress);
+        requests.chain([streams]).chain(pipeline.as_ref().map(pipeline::stragglers)).collect()
     };
     Ok(report(drained, &shutdown, stragglers).await)
 }
@@ -44,13 +56,23 @@ pub async fn serve(args: ServeArgs, telemetry: Telemetry) -> anyhow::Result<Endi
 pub(super) fn router(
     lab: &HttpLab,
     streams: &Streams,
+    pipeline: Option<&Service>,
     args: &ServeArgs,
     telemetry: &Telemetry,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Router> {
     let admin = Admin::new(args.server.admin_token.clone());
-    let links = links(lab);
+    let mut links = links(lab);
+    let mut document = lab.openapi().merge_from(streams.openapi());
+    let mut systems = Router::new();
+    if let Some(service) = pipeline {
+        links.extend(pipeline::links());
+        document.merge(PipelineApi::openapi());
+        systems = systems
+            .merge(service.views(Frame::new("Pipeline", nav(), "/pipeline")))
+            .merge(admin.guard(service.controls()));
+    }
     let house = Router::new()
         .merge(Health::new(shutdown.clone()).routes())
         .merge(admin.session_routes())
@@ -58,12 +80,10 @@ pub(super) fn router(
         .merge(admin.guard(lab.controls()))
         .merge(streams.views(Frame::new("Streams", nav(), "/streams")))
         .merge(admin.guard(streams.controls()))
+        .merge(systems)
         .merge(landing::routes(links, admin.clone()))
         .merge(web::assets(&[web::LAB_CSS]))
-        .merge(
-            web::openapi(&lab.openapi().merge_from(streams.openapi()))
-                .context("writing the OpenAPI document")?,
-        )
+        .merge(web::openapi(&document).context("writing the OpenAPI document")?)
         .fallback(async || StatusCode::NOT_FOUND);
     Ok(metrics.count_requests(house).merge(lab.endpoints()).merge(scrape(telemetry)))
 }
@@ -71,7 +91,7 @@ pub(super) fn router(
 /// The navigation of every page.
 pub(super) fn nav() -> Arc<[NavItem]> {
     let item = |label: &'static str, href: &'static str| NavItem { label: label.into(), href: href.into() };
-    [item("Overview", "/"), item("Streams", "/streams")].into()
+    [item("Overview", "/"), item("Streams", "/streams"), item("Pipeline", "/pipeline")].into()
 }
 
 fn links(lab: &HttpLab) -> Vec<Link> {

@@ -180,6 +180,22 @@ impl Profile {
         }
     }
 
+    /// The mean of a service time in milliseconds, at most 600,000; for the long tails of `lognormal` and
+    /// `bimodal` the cut at that limit is not counted in.
+    pub fn mean_ms(&self) -> f64 {
+        let ms = match *self {
+            Self::Constant { ms } => ms,
+            Self::Uniform { min, max } => f64::midpoint(min, max),
+            Self::Exponential { mean } => mean,
+            Self::LogNormal { median, sigma } => median * (sigma * sigma / 2.0).exp(),
+            Self::Bimodal { fast, slow, share, sigma } => {
+                (fast + (slow - fast) * share) * (sigma * sigma / 2.0).exp()
+            }
+            Self::Empirical { ref samples, .. } => samples.iter().sum::<f64>() / samples.len() as f64,
+        };
+        ms.min(WORK_LIMIT_MS)
+    }
+
     /// Whether a draw can only have one value, so that none need be made.
     pub fn is_constant(&self) -> Option<f64> {
         match *self {
@@ -258,6 +274,8 @@ mod tests {
         for (name, got, want) in [("mean", mean, expect.0), ("p50", p50, expect.1), ("p99", p99, expect.2)] {
             assert!((got - want).abs() <= want * 0.02 + 1e-9, "{text} {name}: {got}, not {want}");
         }
+        let stated = text.parse::<Profile>().expect(text).mean_ms();
+        assert!((stated - expect.0).abs() <= expect.0 * 0.02 + 1e-9, "{text}: {stated}");
     }
 
     #[test]

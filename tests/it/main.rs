@@ -5,6 +5,7 @@ mod house;
 mod http_lab;
 mod load;
 mod load_virtual;
+mod pipeline;
 mod process;
 mod services;
 mod stack;

@@ -27,6 +27,21 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("http_requests_total", "endpoint method status"),
     ("http_shed_total", "endpoint reason"),
     ("http_work_inflight", ""),
+    ("pipeline_backlog", ""),
+    ("pipeline_backlog_by_state", "state"),
+    ("pipeline_created_total", ""),
+    ("pipeline_held_back_total", ""),
+    ("pipeline_job_duration_ms", "outcome"),
+    ("pipeline_jobs_total", "outcome"),
+    ("pipeline_limit", "bound"),
+    ("pipeline_offered_total", ""),
+    ("pipeline_queue_wait_ms", "attempt"),
+    ("pipeline_retries_total", ""),
+    ("pipeline_scale_events_total", "direction"),
+    ("pipeline_sojourn_ms", "outcome"),
+    ("pipeline_worker_seconds_total", ""),
+    ("pipeline_workers", ""),
+    ("pipeline_workers_present", ""),
     ("process_allocated_bytes_total", ""),
     ("process_allocations_total", ""),
     ("process_cpu_seconds_total", ""),
@@ -248,7 +263,7 @@ fn names(series: &Series) -> BTreeMap<String, BTreeSet<String>> {
 async fn both_paths_show_the_same_names_labels_and_counts() {
     let (receiver, url) = Receiver::start().await;
     let server = Server::start(
-        &["serve"],
+        &[],
         &[
             ("SERVICE_A_LATENCY", "constant:1"),
             ("SERVICE_B_LATENCY", "constant:2"),

@@ -1,0 +1,477 @@
+//! `lab pipeline`: the auto-scaling pipeline as a command of its own.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::{Router, http::StatusCode, response::Redirect, routing::get};
+use utoipa::OpenApi as _;
+
+use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, pipeline_simulate, server};
+use crate::{
+    bounded,
+    config::{Allowed, Misfit},
+    load::Span,
+    pipeline::{
+        self, Ended, Exec, Journal, Ledger, Load, Pipeline, PipelineApi, Rate, RotatingFile, Runtime,
+        Service,
+        config::Interval,
+        exec::{Guard, Intake, Lines, Recorded, ResultsFile, Source, Template, stand_guard},
+        virtual_time,
+    },
+    shutdown::Shutdown,
+    telemetry::{self, Telemetry},
+    web::{self, Admin, Frame, Health, HealthApi, Metrics, SessionApi},
+};
+
+/// The command that the guard process is started with.
+const GUARD: &str = "pipeline-guard";
+/// How long connections that are open when the pipeline has ended may take.
+const DOOR_LIMIT: Duration = Duration::from_secs(2);
+
+bounded!(
+    /// The size at which a log file is rotated, bytes.
+    LogMaxBytes: u64 = 1000 to 10000000000
+);
+bounded!(
+    /// Older log files that are kept.
+    LogKeepFiles: u32 = 0 to 1000
+);
+
+bounded!(
+    /// How much of an output is kept, bytes.
+    OutputLimitBytes: u32 = 0 to 1000000
+);
+
+/// Where the log goes beside stdout.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// The log's file; its folder is made where it is missing
+    #[arg(
+        long,
+        env = "PIPELINE_LOG_FILE",
+        default_value = "./logs/pipeline.log",
+        value_name = "the path of a file, or off"
+    )]
+    pub log_file: PathBuf,
+    /// The size at which the log's file is rotated, in bytes
+    #[arg(long, env = "PIPELINE_LOG_MAX_BYTES", default_value = "10000000", value_name = LogMaxBytes::ALLOWED)]
+    pub log_max_bytes: LogMaxBytes,
+    /// Older files that are kept: NAME.1 is the youngest
+    #[arg(long, env = "PIPELINE_LOG_KEEP_FILES", default_value = "5", value_name = LogKeepFiles::ALLOWED)]
+    pub log_keep_files: LogKeepFiles,
+}
+
+impl LogArgs {
+    fn journal(&self, stdout: bool) -> anyhow::Result<Journal> {
+        let path = &self.log_file;
+        let file = if path.as_os_str() == "off" {
+            None
+        } else {
+            let file = RotatingFile::open(path, self.log_max_bytes.get(), self.log_keep_files.get());
+            Some(file.with_context(|| format!("PIPELINE_LOG_FILE: opening {}", path.display()))?)
+        };
+        Journal::start(stdout, file).context("starting the log's thread")
+    }
+}
+
+/// Jobs of one's own.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Real work")]
+pub struct JobArgs {
+    /// Read jobs from this file of JSON lines, or from standard input (-), instead of making them up
+    #[arg(long, value_name = "FILE", requires = "exec")]
+    pub jobs: Option<Source>,
+    /// Execute this command for each job, without a shell: {} is the job's line as one argument; the line
+    /// also goes to its standard input; exit code 0 is success
+    #[arg(long, value_name = Template::ALLOWED, requires = "jobs")]
+    pub exec: Option<Template>,
+    /// Append each job's result to this file of JSON lines
+    #[arg(
+        long,
+        env = "PIPELINE_RESULTS",
+        default_value = "results.jsonl",
+        value_name = "the path of a file"
+    )]
+    pub results: PathBuf,
+    /// Go on with a results file: skip the jobs that it holds
+    #[arg(long, requires = "jobs")]
+    pub resume: bool,
+    /// How long a command may take before it is killed
+    #[arg(long, env = "PIPELINE_JOB_TIMEOUT", default_value = "60s", value_name = Interval::ALLOWED)]
+    pub job_timeout: Interval,
+    /// How much of each output of a command is kept in its result, in bytes
+    #[arg(long, env = "PIPELINE_OUTPUT_LIMIT_BYTES", default_value = "4096", value_name = OutputLimitBytes::ALLOWED)]
+    pub output_limit_bytes: OutputLimitBytes,
+}
+
+/// What can be done with the pipeline beside running it.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum What {
+    /// Run every scaling policy under traces of load, in virtual time, and compare
+    Simulate(Box<pipeline_simulate::Args>),
+}
+
+/// What `lab pipeline` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    /// What to do; without a command: run it
+    #[command(subcommand)]
+    pub what: Option<What>,
+    /// The balance as one JSON object at the end, to a file or instead of the log lines on stdout
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
+    pub json: Option<Option<PathBuf>>,
+    /// Stop after so long; unset: at a signal
+    #[arg(long, value_name = Span::ALLOWED, help_heading = "Run")]
+    pub duration: Option<Span>,
+    /// Run in virtual time, as fast as it can be computed: the log on stdout only, and the same bytes for the
+    /// same seed
+    #[arg(long = "virtual", requires = "duration", conflicts_with = "jobs", help_heading = "Run")]
+    pub virtual_time: bool,
+    /// The address that answers for its status
+    #[arg(long, env = "PIPELINE_ADDR", default_value = "127.0.0.1:8084", value_name = ListenAddr::ALLOWED)]
+    pub addr: ListenAddr,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pipeline: pipeline::Config,
+    /// The seed of all draws
+    #[arg(
+        long = "seed",
+        env = "LAB_SEED",
+        default_value = "1",
+        value_name = "a whole number from 0 to 18446744073709551615",
+        help_heading = "Pipeline"
+    )]
+    pub seed: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub work: JobArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: ServerArgs,
+    /// After a stop signal: how long the whole stop may take, in milliseconds; unset: as long as the backlog
+    /// takes
+    #[arg(long, env = "LAB_DRAIN_MS", value_name = DrainMs::ALLOWED, help_heading = "Server")]
+    pub drain_ms: Option<DrainMs>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub telemetry: telemetry::Config,
+}
+
+impl Args {
+    /// Whether stdout holds JSON and nothing else.
+    fn prints_json(&self) -> bool {
+        matches!(self.json, Some(None))
+    }
+
+    /// What the values allow together.
+    ///
+    /// # Errors
+    /// The first value that another one does not allow.
+    pub fn check(&self) -> Result<(), Misfit> {
+        match &self.what {
+            Some(What::Simulate(args)) => args.check(),
+            None => self.pipeline.clone().settings().map(drop),
+        }
+    }
+}
+
+/// The pipeline's settings as `lab` takes them: each flag with `pipeline-` before its name, so that it
+/// cannot be another system's.
+#[derive(Debug, Clone)]
+pub struct InLab(pub pipeline::Config);
+
+impl clap::FromArgMatches for InLab {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        pipeline::Config::from_arg_matches(matches).map(Self)
+    }
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl clap::Args for InLab {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let own = pipeline::Config::augment_args(clap::Command::new("pipeline"));
+        let prefixed = own.get_arguments().map(|argument| {
+            let long = argument.get_long().map(|long| format!("pipeline-{long}"));
+            argument.clone().long(long.unwrap_or_default())
+        });
+        command.args(prefixed)
+    }
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl InLab {
+    /// The pipeline inside `lab`: idle, its log kept for the page only.
+    pub(super) fn start(
+        self,
+        args: &ServeArgs,
+        telemetry: &Telemetry,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Service> {
+        let runtime = Runtime {
+            meter: telemetry.meter(),
+            slo_ms: args.telemetry.slo_ms.get(),
+            journal: Journal::quiet(),
+            seed: args.lab.seed,
+        };
+        Ok(Service::idle(Pipeline::new(self.0.settings()?, runtime), shutdown.clone()))
+    }
+}
+
+/// What a stop left of the pipeline.
+pub(super) fn stragglers(service: &Service) -> String {
+    format!("{} jobs of the pipeline", service.pipeline().ledger().backlog)
+}
+
+/// What the landing page says of the pipeline.
+pub(super) fn links() -> [Link; 2] {
+    [
+        Link::new(
+            "Pipeline",
+            "/pipeline",
+            "the auto-scaling pipeline: start it, watch it, change its load and policy",
+        ),
+        Link::new("Pipeline", "/pipeline/audit", "its balance sheet"),
+    ]
+}
+
+/// Runs the pipeline until it is told to stop, drains it, and answers for its status meanwhile.
+///
+/// # Errors
+/// When the log's file or the address cannot be taken, or the process cannot hear signals.
+pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let drain = args.drain_ms.map(|ms| Duration::from_millis(ms.get()));
+    let shutdown = Shutdown::new(drain, Duration::ZERO);
+    let journal = args.log.journal(!args.prints_json())?;
+    let runtime = Runtime {
+        meter: telemetry.meter(),
+        slo_ms: args.telemetry.slo_ms.get(),
+        journal: journal.clone(),
+        seed: args.seed,
+    };
+    let settings = args.pipeline.clone().settings()?;
+    let jobs = args.work.open(&journal)?;
+    let (pipeline, load, results, mut done) = match jobs {
+        None => (Pipeline::new(settings, runtime), Load::Producer, None, None),
+        Some(Jobs { exec, lines, results, done }) => {
+            let pipeline = Pipeline::of_commands(settings, runtime, exec);
+            (pipeline, Load::Lines(lines), Some(results), Some(done))
+        }
+    };
+    let service = Service::running(pipeline.clone(), shutdown.clone());
+    let metrics = Metrics::new(&telemetry.meter());
+    let router = router(&service, &args, &telemetry, &metrics, &shutdown)?;
+
+    web::raise_descriptor_limit();
+    shutdown.listen_for_signals().context("listening for signals")?;
+    telemetry.observe_runtime();
+    let listener = match web::listen(args.addr.get()) {
+        Ok(listener) => Some(listener),
+        // Several runs may work side by side; their work does not depend on being looked at.
+        Err(error) if done.is_some() => {
+            tracing::warn!(%error, addr = %args.addr, "nobody answers for the status of this run");
+            None
+        }
+        Err(error) => return Err(error).with_context(|| format!("listening on {}", args.addr)),
+    };
+    // The door stays open while the backlog drains, so that the drain can be watched.
+    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
+    let limits = args.server.limits();
+    let serving = match listener {
+        None => None,
+        Some(listener) => {
+            web::announce(&listener).context("reading the listener's address")?;
+            let (metrics, door) = (metrics.clone(), door.clone());
+            Some(tokio::spawn(async move { web::serve(listener, router, limits, &metrics, door).await }))
+        }
+    };
+    if let Some(duration) = args.duration {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(duration.get()).await;
+            shutdown.trigger();
+        });
+    }
+    let ended = pipeline.run(load, results, &shutdown).await;
+    if shutdown.aborted().is_cancelled() {
+        door.abort()
+    } else {
+        door.trigger()
+    }
+    if let Some(serving) = serving {
+        serving.await.context("the door broke")?.cut().await;
+    }
+    tokio::task::spawn_blocking(move || journal.flush()).await.context("writing the log")?;
+    if let Some(done) = &mut done {
+        done.unrecorded = ended.collected.unrecorded;
+    }
+    let ending = ending(&args, &ended, done.as_ref())?;
+    Ok(if shutdown.aborted().is_cancelled() { Ending::Aborted } else { ending })
+}
+
+/// Everything the command answers.
+fn router(
+    service: &Service,
+    args: &Args,
+    telemetry: &Telemetry,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Router> {
+    let admin = Admin::new(args.server.admin_token.clone());
+    let document = PipelineApi::openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
+    let house = Router::new()
+        .merge(Health::new(shutdown.clone()).routes())
+        .merge(admin.session_routes())
+        .merge(service.views(Frame::new("Pipeline", [].into(), "/pipeline")))
+        .merge(web::assets(&[web::LAB_CSS]))
+        .route("/", get(async || Redirect::temporary("/pipeline")))
+        .merge(admin.guard(service.controls()))
+        .merge(web::openapi(&document).context("writing the OpenAPI document")?)
+        .fallback(async || StatusCode::NOT_FOUND);
+    Ok(metrics.count_requests(house).merge(server::scrape(telemetry)))
+}
+
+/// Runs in virtual time.
+///
+/// # Errors
+/// When there can be no runtime, or stdout takes no more.
+pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
+    let run = virtual_time::Run {
+        settings: args.pipeline.clone().settings()?,
+        seed: args.seed,
+        rate: Rate::Generator,
+        length: args.duration.context("--virtual needs --duration")?.get(),
+    };
+    let ended = if args.prints_json() {
+        run.run(std::io::sink())
+    } else {
+        run.run(std::io::BufWriter::new(std::io::stdout()))
+    };
+    ending(args, &ended.context("starting a runtime in virtual time")?, None)
+}
+
+/// Prints what came of a run, and says what that makes of the process's end.
+fn ending(args: &Args, ended: &Ended, done: Option<&Done>) -> anyhow::Result<Ending> {
+    let ledger = ended.ledger;
+    if let Some(to) = &args.json {
+        let mut report = serde_json::to_value(ledger)?;
+        if let (Some(done), Some(terms)) = (done, report.as_object_mut()) {
+            terms.insert("jobs".to_owned(), done.json(&ledger));
+        }
+        match to {
+            None => println!("{report}"),
+            Some(path) => std::fs::write(path, format!("{report}\n"))
+                .with_context(|| format!("cannot write {}", path.display()))?,
+        }
+    }
+    if let Some(done) = done {
+        eprintln!("{}", done.text(&ledger));
+    }
+    if !ended.drained {
+        eprintln!(
+            "lab: left behind: {} jobs ({} queued, {} in progress, {} waiting for a retry)",
+            ledger.backlog, ledger.queued, ledger.running, ledger.retrying
+        );
+        return Ok(Ending::Failed);
+    }
+    let failed = done.is_some_and(|done| done.failed(&ledger) > 0 || done.unrecorded > 0);
+    Ok(if failed { Ending::Failed } else { Ending::Done })
+}
+
+/// Everything that jobs of one's own take.
+struct Jobs {
+    exec: Exec,
+    lines: Lines,
+    results: ResultsFile,
+    done: Done,
+}
+
+/// What came of jobs of one's own, over all runs into the same results file.
+struct Done {
+    before: Recorded,
+    intake: Arc<Intake>,
+    unrecorded: u64,
+}
+
+impl JobArgs {
+    /// Opens what is read and written, and starts the guard; nothing when jobs are made up.
+    fn open(&self, journal: &Journal) -> anyhow::Result<Option<Jobs>> {
+        let (Some(source), Some(template)) = (&self.jobs, &self.exec) else {
+            return Ok(None);
+        };
+        let path = &self.results;
+        let (results, mut before) =
+            ResultsFile::open(path, self.resume).with_context(|| format!("results in {}", path.display()))?;
+        if before.torn_bytes > 0 {
+            let torn = before.torn_bytes;
+            journal.line(format_args!("results: a torn last line of {torn} bytes was cut off"));
+        }
+        let recorded = std::mem::take(&mut before.jobs);
+        let lines = Lines::open(source, recorded).context("reading the jobs")?;
+        let exec = Exec {
+            template: template.clone(),
+            time_limit: self.job_timeout.get(),
+            output_limit: usize::try_from(self.output_limit_bytes.get())?,
+            guard: Guard::start(&[GUARD]).context("starting the guard process")?,
+        };
+        let done = Done { before, intake: lines.intake.clone(), unrecorded: 0 };
+        Ok(Some(Jobs { exec, lines, results, done }))
+    }
+}
+
+impl Done {
+    /// Jobs that failed for good, in earlier runs too.
+    fn failed(&self, ledger: &Ledger) -> u64 {
+        self.before.failed + ledger.permanently_failed
+    }
+
+    fn text(&self, ledger: &Ledger) -> String {
+        let mut text = format!(
+            "jobs: {} read, {} succeeded, {} failed for good",
+            self.intake.read(),
+            ledger.succeeded,
+            ledger.permanently_failed
+        );
+        let rest = [
+            (self.intake.skipped(), "were recorded before"),
+            (self.before.failed, "of those recorded had failed"),
+            (self.intake.duplicates(), "were read twice"),
+            (self.unrecorded, "could not be recorded"),
+        ];
+        for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
+            text += &format!("; {count} {what}");
+        }
+        text
+    }
+
+    fn json(&self, ledger: &Ledger) -> serde_json::Value {
+        serde_json::json!({
+            "read": self.intake.read(),
+            "skipped": self.intake.skipped(),
+            "duplicates": self.intake.duplicates(),
+            "failed": self.failed(ledger),
+            "unrecorded": self.unrecorded,
+        })
+    }
+}
+
+/// Kills what commands started, once `lab pipeline` has ended however; it listens to no signal meanwhile.
+///
+/// # Errors
+/// When standard input cannot be read, or signals not be caught.
+pub async fn guard() -> anyhow::Result<Ending> {
+    Shutdown::new(None, Duration::ZERO).listen_for_signals().context("catching signals")?;
+    tokio::task::spawn_blocking(stand_guard).await?.context("standing guard")?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,342 @@
+//! The queue as tasks share it: who waits for what, and what the supervisor sees.
+//!
+//! A cheap handle. The lock is held for single steps and never across an `.await`; each step changes the
+//! ledger as a whole, so any look at it is a consistent one.
+
+use std::{
+    cmp::Ordering,
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    exec::Line,
+    job::Job,
+    queue::{Ledger, Queue, Taken},
+    scaling::Reading,
+};
+
+/// Checks that pages show.
+const TRAIL_LIMIT_CHECKS: usize = 300;
+
+/// A handle on the queue and the counts around it.
+#[derive(Debug, Clone)]
+pub(super) struct Board {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    begun: Instant,
+    state: Mutex<State>,
+    /// A job can be taken, or the queue is closed.
+    ready: Notify,
+    /// A job can be handed in.
+    room: Notify,
+    /// The backlog is zero.
+    empty: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    offered: u64,
+    held_back: u64,
+    retried: u64,
+    attempts: u64,
+    service: Duration,
+    busy: Duration,
+    paid: Duration,
+    accounted_until: Instant,
+    /// Workers that are to be there.
+    workers: u32,
+    /// Workers that are there, those that finish a last job among them.
+    alive: u32,
+    /// Changes of the number of workers, and changes of direction.
+    scalings: (u64, u64),
+    last_change: Option<Ordering>,
+    /// The last checks, for pages.
+    trail: VecDeque<(f64, u32, u64)>,
+}
+
+impl State {
+    /// Pays for the time since the last change.
+    fn account(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.accounted_until);
+        self.busy += passed * u32::try_from(self.queue.running()).unwrap_or(u32::MAX);
+        self.paid += passed * self.alive;
+        self.accounted_until = now;
+    }
+}
+
+/// Sums since the start that are no part of the balance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Jobs that the producer wanted to hand in.
+    pub(super) offered: u64,
+    /// Those of them that were left out because one was already waiting for room.
+    pub(super) held_back: u64,
+    /// Retries.
+    pub(super) retried: u64,
+}
+
+impl Board {
+    /// A board with an empty queue. Its time starts now.
+    pub(super) fn new(capacity: usize) -> Self {
+        let now = Instant::now();
+        let state = State {
+            queue: Queue::new(capacity),
+            offered: 0,
+            held_back: 0,
+            retried: 0,
+            attempts: 0,
+            service: Duration::ZERO,
+            busy: Duration::ZERO,
+            paid: Duration::ZERO,
+            accounted_until: now,
+            workers: 0,
+            alive: 0,
+            scalings: (0, 0),
+            last_change: None,
+            trail: VecDeque::new(),
+        };
+        let (ready, room, empty) = (Notify::new(), Notify::new(), Notify::new());
+        Self { shared: Arc::new(Shared { begun: now, state: Mutex::new(state), ready, room, empty }) }
+    }
+
+    /// A handle that does not keep the board.
+    pub(super) fn downgrade(&self) -> WeakBoard {
+        WeakBoard(Arc::downgrade(&self.shared))
+    }
+
+    /// No code panics while it holds the lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        debug_assert!(state.queue.ledger().balances());
+        state
+    }
+
+    /// Counts a job that is to be handed in, whether or not there is room.
+    pub(super) fn offered(&self) {
+        self.state().offered += 1;
+    }
+
+    /// Counts an offered job that is left out.
+    pub(super) fn held_back(&self) {
+        self.state().held_back += 1;
+    }
+
+    /// Hands in a job, if there is room, and says its number.
+    pub(super) fn push(&self, offered_at: Instant, line: Option<Arc<Line>>) -> Option<u64> {
+        let id = self.state().queue.push(Instant::now(), offered_at, line)?;
+        self.shared.ready.notify_one();
+        Some(id)
+    }
+
+    /// Waits until a job can be handed in. Cancel safe.
+    pub(super) async fn room(&self) {
+        self.wait_for(&self.shared.room, |state| state.queue.has_room()).await;
+    }
+
+    /// Waits until no job is queued, in progress or waiting for a retry. Cancel safe.
+    pub(super) async fn empty(&self) {
+        self.wait_for(&self.shared.empty, |state| state.queue.ledger().backlog == 0).await;
+    }
+
+    async fn wait_for(&self, sign: &Notify, holds: impl Fn(&State) -> bool) {
+        loop {
+            let changed = sign.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if holds(&self.state()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes the next job; `None` once the queue is closed and empty. Cancel safe: a job is taken in the
+    /// same step that returns it.
+    pub(super) async fn take(&self) -> Option<Job> {
+        loop {
+            let ready = self.shared.ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            let taken = {
+                let now = Instant::now();
+                let mut state = self.state();
+                state.account(now);
+                state.queue.take(now)
+            };
+            match taken {
+                Taken::Job(job) => {
+                    self.shared.room.notify_waiters();
+                    return Some(job);
+                }
+                Taken::Closed => return None,
+                Taken::Nothing => ready.await,
+                Taken::NotBefore(due) => {
+                    tokio::select! {
+                        biased;
+                        () = ready => {}
+                        () = tokio::time::sleep_until(due) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts an attempt that took `service`, whatever came of it.
+    pub(super) fn attempted(&self, service: Duration) {
+        let mut state = self.state();
+        state.attempts += 1;
+        state.service += service;
+    }
+
+    /// Hands a failed job back, to be taken again after `wait`. Never waits.
+    pub(super) fn retry(&self, job: Job, wait: Duration) {
+        let now = Instant::now();
+        {
+            let mut state = self.state();
+            state.account(now);
+            state.retried += 1;
+            state.queue.retry(job, now + wait);
+        }
+        // A waiting worker must learn of the new due time.
+        self.shared.ready.notify_one();
+    }
+
+    /// Counts the end of a running job.
+    pub(super) fn end(&self, succeeded: bool) {
+        let empty = {
+            let mut state = self.state();
+            state.account(Instant::now());
+            state.queue.end(succeeded);
+            state.queue.ledger().backlog == 0
+        };
+        if empty {
+            self.shared.empty.notify_waiters();
+        }
+    }
+
+    /// Admits nothing any more; workers that find nothing end.
+    pub(super) fn close(&self) {
+        self.state().queue.close();
+        self.shared.ready.notify_waiters();
+    }
+
+    /// Admits again, for another run.
+    pub(super) fn open(&self) {
+        self.state().queue.open();
+    }
+
+    /// Says how many workers there are to be.
+    pub(super) fn set_workers(&self, workers: u32) {
+        self.state().workers = workers;
+    }
+
+    /// Says the same after a check, and counts a change.
+    pub(super) fn scale(&self, workers: u32) {
+        let mut state = self.state();
+        let change = workers.cmp(&state.workers);
+        if change.is_ne() {
+            state.scalings.0 += 1;
+            state.scalings.1 += u64::from(state.last_change.is_some_and(|last| last != change));
+            state.last_change = Some(change);
+        }
+        state.workers = workers;
+        let now = Instant::now();
+        let check = (
+            now.saturating_duration_since(self.shared.begun).as_secs_f64(),
+            workers,
+            state.queue.ledger().backlog,
+        );
+        if state.trail.len() >= TRAIL_LIMIT_CHECKS {
+            state.trail.pop_front();
+        }
+        state.trail.push_back(check);
+    }
+
+    /// The last checks: when (seconds since the start), workers from then on, backlog.
+    pub(super) fn trail(&self) -> Vec<(f64, u32, u64)> {
+        self.state().trail.iter().copied().collect()
+    }
+
+    /// Checks that changed the number of workers, and those that did so in the other direction than the one
+    /// before.
+    pub(super) fn scalings(&self) -> (u64, u64) {
+        self.state().scalings
+    }
+
+    /// Counts a worker in until the returned guard is dropped.
+    pub(super) fn worker(&self) -> Present {
+        let mut state = self.state();
+        state.account(Instant::now());
+        state.alive += 1;
+        drop(state);
+        Present(self.clone())
+    }
+
+    /// The balance now.
+    pub(super) fn ledger(&self) -> Ledger {
+        self.state().queue.ledger()
+    }
+
+    /// What the producer and the retries came to.
+    pub(super) fn counts(&self) -> Counts {
+        let state = self.state();
+        Counts { offered: state.offered, held_back: state.held_back, retried: state.retried }
+    }
+
+    /// Workers that are to be there, and workers that are.
+    pub(super) fn workers(&self) -> (u32, u32) {
+        let state = self.state();
+        (state.workers, state.alive)
+    }
+
+    /// What the supervisor sees.
+    pub(super) fn reading(&self) -> Reading {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.account(now);
+        Reading {
+            at: now.saturating_duration_since(self.shared.begun),
+            workers: state.workers,
+            waiting: state.queue.waiting(),
+            running: state.queue.running(),
+            offered: state.offered,
+            retried: state.retried,
+            attempts: state.attempts,
+            service: state.service,
+            busy: state.busy,
+            paid: state.paid,
+        }
+    }
+}
+
+/// A handle that does not keep the board.
+#[derive(Debug, Clone)]
+pub(super) struct WeakBoard(Weak<Shared>);
+
+impl WeakBoard {
+    /// The board, if anybody still has it.
+    pub(super) fn upgrade(&self) -> Option<Board> {
+        self.0.upgrade().map(|shared| Board { shared })
+    }
+}
+
+/// A worker's presence, which is paid for.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Present(Board);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.account(Instant::now());
+        state.alive -= 1;
+    }
+}

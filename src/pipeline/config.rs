@@ -1,0 +1,434 @@
+//! The pipeline's settings: the seed's keys and what goes with them.
+//!
+//! ```text
+//!   config.yml (built in)  <  file (YAML of the same form, or TOML)  <  .env  <  environment  <  flag
+//! ```
+//!
+//! Each value is checked by its type; what two values allow together (min and max, the thresholds) is
+//! checked once more in [`Config::settings`], and refused in the same words: the key, the value, what is
+//! allowed.
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::LazyLock, time::Duration};
+
+use super::scaling::PolicyName;
+use crate::{
+    bounded,
+    config::{Allowed, Fraction, Invalid, Misfit},
+    sim::Profile,
+};
+
+/// The settings that are built in.
+const EMBEDDED: &str = include_str!("config.yml");
+/// A configuration file is read up to here.
+const FILE_LIMIT_BYTES: usize = 64 << 10;
+/// The supervisor remembers this many checks, and no policy looks back further.
+pub const PAST_LIMIT_CHECKS: u32 = 600;
+
+bounded!(
+    /// How many workers.
+    Workers: u32 = 1 to 1000
+);
+bounded!(
+    /// How many jobs make up a backlog.
+    BacklogJobs: u64 = 0 to 1000000
+);
+bounded!(
+    /// One attempt in this many fails; 0: none.
+    FailureRate: u32 = 0 to 1000000
+);
+bounded!(
+    /// How often a failed job is tried again.
+    Retries: u32 = 0 to 100
+);
+bounded!(
+    /// How many jobs wait at most before the producer does.
+    QueueCapacity: u32 = 1 to 1000000
+);
+bounded!(
+    /// How many jobs of the backlog one worker is for.
+    LagPerWorker: u32 = 1 to 100000
+);
+
+/// Reads a duration as Go writes it: `1s`, `600ms`, `2m30s`, `0s`; whole milliseconds.
+fn milliseconds(text: &str) -> Option<u64> {
+    let mut rest = text.trim();
+    let mut sum_ms = 0_u64;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let (unit, factor) = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
+            .into_iter()
+            .find(|(unit, _)| rest.starts_with(unit))?;
+        rest = &rest[unit.len()..];
+        sum_ms = sum_ms.checked_add(number.checked_mul(factor)?)?;
+    }
+    Some(sum_ms)
+}
+
+/// Makes a duration that lies in a range and is written as Go writes it.
+macro_rules! duration {
+    ($(#[$doc:meta])* $name:ident: $min_ms:literal to $max_ms:literal, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// The value as a duration.
+            pub const fn get(self) -> Duration {
+                Duration::from_millis(self.0)
+            }
+        }
+        impl Allowed for $name {
+            const ALLOWED: &'static str = $allowed;
+        }
+        impl FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                match milliseconds(text) {
+                    Some(ms) if ($min_ms..=$max_ms).contains(&ms) => Ok(Self(ms)),
+                    _ => Err(Invalid::new(text, Self::ALLOWED)),
+                }
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                if self.0 % 1_000 == 0 { write!(f, "{}s", self.0 / 1_000) } else { write!(f, "{}ms", self.0) }
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+duration!(
+    /// Time between two events.
+    Interval: 1 to 3_600_000, "a duration from 1ms to 1h, such as 1s or 250ms"
+);
+duration!(
+    /// How long something lasts.
+    Length: 0 to 86_400_000, "a duration from 0s to 24h, such as 10s or 2m30s"
+);
+
+/// The share of the workers' time that is to be spent working, above 0 and at most 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Utilisation(f64);
+
+impl Utilisation {
+    /// The value as a number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+impl Allowed for Utilisation {
+    const ALLOWED: &'static str = "a number from 0.05 to 1";
+}
+impl FromStr for Utilisation {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.trim().parse::<f64>() {
+            Ok(value) if (0.05..=1.0).contains(&value) => Ok(Self(value)),
+            _ => Err(Invalid::new(text, Self::ALLOWED)),
+        }
+    }
+}
+impl fmt::Display for Utilisation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The pipeline's configuration. Defaults are those of `config.yml`.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Pipeline")]
+pub struct Config {
+    /// Workers that are always there
+    #[arg(id = "pipeline_min_workers", long = "min-workers", env = "PIPELINE_MIN_WORKERS",
+          default_value = embedded("min_workers"), value_name = Workers::ALLOWED)]
+    pub min_workers: Workers,
+    /// Workers at most
+    #[arg(id = "pipeline_max_workers", long = "max-workers", env = "PIPELINE_MAX_WORKERS",
+          default_value = embedded("max_workers"), value_name = Workers::ALLOWED)]
+    pub max_workers: Workers,
+    /// Policy threshold: one worker more at this backlog
+    #[arg(id = "pipeline_grow_threshold", long = "grow-threshold", env = "PIPELINE_GROW_THRESHOLD",
+          default_value = embedded("grow_threshold"), value_name = BacklogJobs::ALLOWED)]
+    pub grow_threshold: BacklogJobs,
+    /// Policy threshold: one worker fewer at this backlog; below the grow threshold
+    #[arg(id = "pipeline_shrink_threshold", long = "shrink-threshold", env = "PIPELINE_SHRINK_THRESHOLD",
+          default_value = embedded("shrink_threshold"), value_name = BacklogJobs::ALLOWED)]
+    pub shrink_threshold: BacklogJobs,
+    /// Time between two looks of the supervisor
+    #[arg(id = "pipeline_check_interval", long = "check-interval", env = "PIPELINE_CHECK_INTERVAL",
+          default_value = embedded("check_interval"), value_name = Interval::ALLOWED)]
+    pub check_interval: Interval,
+    /// One simulated attempt in this many fails; 0: none
+    #[arg(id = "pipeline_failure_rate", long = "failure-rate", env = "PIPELINE_FAILURE_RATE",
+          default_value = embedded("failure_rate"), value_name = FailureRate::ALLOWED)]
+    pub failure_rate: FailureRate,
+    /// Time between two jobs in a burst
+    #[arg(id = "pipeline_burst_interval", long = "burst-interval", env = "PIPELINE_BURST_INTERVAL",
+          default_value = embedded("burst_interval"), value_name = Interval::ALLOWED)]
+    pub burst_interval: Interval,
+    /// How long a burst lasts; 0s: there are none
+    #[arg(id = "pipeline_burst_length", long = "burst-length", env = "PIPELINE_BURST_LENGTH",
+          default_value = embedded("burst_length"), value_name = Length::ALLOWED)]
+    pub burst_length: Length,
+    /// Time between two jobs in an idle phase
+    #[arg(id = "pipeline_idle_interval", long = "idle-interval", env = "PIPELINE_IDLE_INTERVAL",
+          default_value = embedded("idle_interval"), value_name = Interval::ALLOWED)]
+    pub idle_interval: Interval,
+    /// How long an idle phase lasts; 0s: there are none
+    #[arg(id = "pipeline_idle_length", long = "idle-length", env = "PIPELINE_IDLE_LENGTH",
+          default_value = embedded("idle_length"), value_name = Length::ALLOWED)]
+    pub idle_length: Length,
+    /// Jobs that wait at most before the producer does; a retry always finds room
+    #[arg(id = "pipeline_queue_capacity", long = "queue-capacity", env = "PIPELINE_QUEUE_CAPACITY",
+          default_value = embedded("queue_capacity"), value_name = QueueCapacity::ALLOWED)]
+    pub queue_capacity: QueueCapacity,
+    /// How long a simulated attempt works, in milliseconds
+    #[arg(id = "pipeline_work", long = "work", env = "PIPELINE_WORK",
+          default_value = embedded("work"), value_name = Profile::ALLOWED)]
+    pub work: Profile,
+    /// How often a failed job is tried again before it has failed for good
+    #[arg(id = "pipeline_max_retries", long = "max-retries", env = "PIPELINE_MAX_RETRIES",
+          default_value = embedded("max_retries"), value_name = Retries::ALLOWED)]
+    pub max_retries: Retries,
+    /// Wait before the first retry at most; doubled for each further one, drawn from its upper half
+    #[arg(id = "pipeline_retry_backoff", long = "retry-backoff", env = "PIPELINE_RETRY_BACKOFF",
+          default_value = embedded("retry_backoff"), value_name = Length::ALLOWED)]
+    pub retry_backoff: Length,
+    /// Wait before any retry at most
+    #[arg(id = "pipeline_retry_backoff_max", long = "retry-backoff-max", env = "PIPELINE_RETRY_BACKOFF_MAX",
+          default_value = embedded("retry_backoff_max"), value_name = Length::ALLOWED)]
+    pub retry_backoff_max: Length,
+    /// How the number of workers is chosen
+    #[arg(id = "pipeline_policy", long = "policy", env = "PIPELINE_POLICY",
+          default_value = embedded("policy"), value_name = PolicyName::ALLOWED)]
+    pub policy: PolicyName,
+    /// Policies target and little: the share of the workers' time to be spent working
+    #[arg(id = "pipeline_target_utilisation", long = "target-utilisation", env = "PIPELINE_TARGET_UTILISATION",
+          default_value = embedded("target_utilisation"), value_name = Utilisation::ALLOWED)]
+    pub target_utilisation: Utilisation,
+    /// Policies target and keda: a deviation that is left alone
+    #[arg(id = "pipeline_tolerance", long = "tolerance", env = "PIPELINE_TOLERANCE",
+          default_value = embedded("tolerance"), value_name = Fraction::ALLOWED)]
+    pub tolerance: Fraction,
+    /// Policies target and keda: shrink only to the most that was recommended in this time
+    #[arg(id = "pipeline_stabilisation", long = "stabilisation", env = "PIPELINE_STABILISATION",
+          default_value = embedded("stabilisation"), value_name = Length::ALLOWED)]
+    pub stabilisation: Length,
+    /// Policy keda: jobs of the backlog for each worker
+    #[arg(id = "pipeline_lag_per_worker", long = "lag-per-worker", env = "PIPELINE_LAG_PER_WORKER",
+          default_value = embedded("lag_per_worker"), value_name = LagPerWorker::ALLOWED)]
+    pub lag_per_worker: LagPerWorker,
+    /// Policy little: the time in which what waits is to be worked off
+    #[arg(id = "pipeline_drain_objective", long = "drain-objective", env = "PIPELINE_DRAIN_OBJECTIVE",
+          default_value = embedded("drain_objective"), value_name = Interval::ALLOWED)]
+    pub drain_objective: Interval,
+    /// Policy pid: jobs that are to wait
+    #[arg(id = "pipeline_pid_queue", long = "pid-queue", env = "PIPELINE_PID_QUEUE",
+          default_value = embedded("pid_queue"), value_name = BacklogJobs::ALLOWED)]
+    pub pid_queue: BacklogJobs,
+    /// Policy pid: the time in which a deviation is to be corrected
+    #[arg(id = "pipeline_pid_settle", long = "pid-settle", env = "PIPELINE_PID_SETTLE",
+          default_value = embedded("pid_settle"), value_name = Interval::ALLOWED)]
+    pub pid_settle: Interval,
+}
+
+/// A [`Config`] whose values also allow each other.
+#[derive(Debug, Clone)]
+pub struct Settings(Config);
+
+impl std::ops::Deref for Settings {
+    type Target = Config;
+    fn deref(&self) -> &Config {
+        &self.0
+    }
+}
+
+impl Config {
+    /// The settings that are built in.
+    ///
+    /// # Panics
+    /// Never: a test reads them.
+    pub fn embedded() -> Self {
+        use clap::FromArgMatches as _;
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("pipeline"));
+        let matches = command.mut_args(|argument| argument.env(None::<&str>)).get_matches_from(["pipeline"]);
+        match Self::from_arg_matches(&matches) {
+            Ok(config) => config,
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    /// Checks what the values allow together.
+    ///
+    /// # Errors
+    /// The first value that another one does not allow.
+    pub fn settings(self) -> Result<Settings, Misfit> {
+        let misfit =
+            |variable, value: &dyn fmt::Display, allowed: String| Err(Misfit::new(variable, value, allowed));
+        if self.min_workers > self.max_workers {
+            let allowed = format!("at most max_workers, which is {}", self.max_workers);
+            return misfit("PIPELINE_MIN_WORKERS", &self.min_workers, allowed);
+        }
+        if self.shrink_threshold >= self.grow_threshold {
+            let allowed = format!("less than grow_threshold, which is {}", self.grow_threshold);
+            return misfit("PIPELINE_SHRINK_THRESHOLD", &self.shrink_threshold, allowed);
+        }
+        if self.burst_length.get().is_zero() && self.idle_length.get().is_zero() {
+            let allowed = "more than 0s unless burst_length is".to_owned();
+            return misfit("PIPELINE_IDLE_LENGTH", &self.idle_length, allowed);
+        }
+        if self.retry_backoff > self.retry_backoff_max {
+            let allowed = format!("at most retry_backoff_max, which is {}", self.retry_backoff_max);
+            return misfit("PIPELINE_RETRY_BACKOFF", &self.retry_backoff, allowed);
+        }
+        let remembered = self.check_interval.get() * PAST_LIMIT_CHECKS;
+        if self.stabilisation.get() > remembered {
+            let allowed = format!(
+                "at most {PAST_LIMIT_CHECKS} check intervals, which is {} s",
+                remembered.as_secs_f64()
+            );
+            return misfit("PIPELINE_STABILISATION", &self.stabilisation, allowed);
+        }
+        Ok(Settings(self))
+    }
+}
+
+/// The built-in value of a key.
+fn embedded(key: &str) -> &'static str {
+    static VALUES: LazyLock<BTreeMap<String, String>> =
+        LazyLock::new(|| read_yaml(EMBEDDED).unwrap_or_default());
+    VALUES.get(&variable(key)).map_or("", String::as_str)
+}
+
+/// The variable of a key: the seed of draws is the lab's, all others are the pipeline's own.
+fn variable(key: &str) -> String {
+    if key == "seed" { "LAB_SEED".to_owned() } else { format!("PIPELINE_{}", key.to_uppercase()) }
+}
+
+/// Reads a file of the form of `config.yml` into variables and their values. Whether a variable is known,
+/// and its value allowed, is its reader's affair.
+///
+/// # Errors
+/// What is wrong with the form, in one line.
+pub fn read_yaml(text: &str) -> Result<BTreeMap<String, String>, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        pipeline: Option<BTreeMap<String, Scalar>>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Whole(u64),
+        Number(f64),
+        Flag(bool),
+        Text(String),
+    }
+    if text.len() > FILE_LIMIT_BYTES {
+        return Err(format!("a file of at most {FILE_LIMIT_BYTES} bytes is allowed"));
+    }
+    let file: File = serde_saphyr::from_str(text).map_err(|error| {
+        let error = error.to_string();
+        let line = error.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        format!("a mapping pipeline: with keys and plain values is allowed ({})", line.trim())
+    })?;
+    let values = file.pipeline.unwrap_or_default().into_iter().map(|(key, value)| {
+        let value = match value {
+            Scalar::Whole(number) => number.to_string(),
+            Scalar::Number(number) => number.to_string(),
+            Scalar::Flag(flag) => flag.to_string(),
+            Scalar::Text(text) => text,
+        };
+        (variable(&key), value)
+    });
+    Ok(values.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_in_is_the_seeds_and_whole() {
+        let settings = Config::embedded().settings().expect("the built-in settings allow each other");
+        assert_eq!((settings.min_workers.get(), settings.max_workers.get()), (2, 8));
+        assert_eq!((settings.grow_threshold.get(), settings.shrink_threshold.get()), (50, 10));
+        assert_eq!(settings.check_interval.get(), Duration::from_secs(1));
+        assert_eq!(settings.failure_rate.get(), 10);
+        let values = read_yaml(EMBEDDED).expect("YAML");
+        let command = <Config as clap::Args>::augment_args(clap::Command::new("pipeline"));
+        let known: std::collections::BTreeSet<String> = command
+            .get_arguments()
+            .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()))
+            .collect();
+        assert_eq!(values.into_keys().collect::<std::collections::BTreeSet<_>>(), known);
+    }
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for (text, ms) in
+            [("1s", 1_000), ("600ms", 600), ("2m30s", 150_000), ("1h", 3_600_000), (" 20ms ", 20)]
+        {
+            assert_eq!(text.parse::<Interval>().map(Interval::get), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "1", "s", "0s", "-1s", "1.5s", "2h", "1s1", "99999999999999999999s", "1 s"] {
+            assert!(bad.parse::<Interval>().is_err(), "{bad}");
+        }
+        for text in ["0s", "150s", "250ms"] {
+            assert_eq!(text.parse::<Length>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn values_that_do_not_allow_each_other_are_refused_with_what_is_allowed() {
+        let check = |change: &dyn Fn(&mut Config), expect: &str| {
+            let mut config = Config::embedded();
+            change(&mut config);
+            assert_eq!(config.settings().expect_err(expect).to_string(), expect);
+        };
+        let workers = |number: u64| Workers::try_from(number).expect("in range");
+        check(
+            &|config| config.min_workers = workers(9),
+            "PIPELINE_MIN_WORKERS: \"9\" is not allowed: at most max_workers, which is 8",
+        );
+        check(
+            &|config| config.grow_threshold = BacklogJobs::try_from(10).expect("in range"),
+            "PIPELINE_SHRINK_THRESHOLD: \"10\" is not allowed: less than grow_threshold, which is 10",
+        );
+        check(
+            &|config| config.stabilisation = "11m".parse().expect("in range"),
+            "PIPELINE_STABILISATION: \"660s\" is not allowed: at most 600 check intervals, which is 600 s",
+        );
+    }
+
+    #[test]
+    fn a_file_of_another_form_is_refused() {
+        for bad in
+            ["pipeline: [1]", "other: {a: 1}", "pipeline: {a: {b: 1}}", "\tx", "pipeline: {a: &x 1, b: *y}"]
+        {
+            assert!(read_yaml(bad).is_err(), "{bad}");
+        }
+        assert_eq!(read_yaml("pipeline:\n").map(|values| values.len()), Ok(0));
+        let values =
+            read_yaml("pipeline:\n  check_interval: 2s\n  tolerance: 0.2\n  seed: 7\n").expect("a file");
+        assert_eq!(values["PIPELINE_CHECK_INTERVAL"], "2s");
+        assert_eq!(values["PIPELINE_TOLERANCE"], "0.2");
+        assert_eq!(values["LAB_SEED"], "7");
+    }
+}

@@ -1,0 +1,269 @@
+//! Puts the pipeline together, runs it, and stops it along the data's path.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use opentelemetry::metrics::Meter;
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::{
+    board::Board,
+    collector::{self, Collected},
+    config::Settings,
+    exec::{Lines, ResultsFile},
+    generator::{self, Controls, Rate},
+    journal::Journal,
+    metrics::Metrics,
+    producer::{self, Arrivals},
+    queue::Ledger,
+    scaling::{PolicyName, Reading},
+    service::{Phase, Status},
+    supervisor::Supervisor,
+    work::{Exec, Work},
+    worker::Crew,
+};
+use crate::shutdown::Shutdown;
+
+/// Ended jobs that wait for the collector.
+const FINISHED_LIMIT_JOBS: usize = 100;
+/// Time between two lines of progress while the backlog drains.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the pipeline is given by the process it runs in.
+#[derive(Debug)]
+pub struct Runtime {
+    /// Where its instruments are made.
+    pub meter: Meter,
+    /// The service level objective, milliseconds: the histograms' edge.
+    pub slo_ms: u64,
+    /// Where its log goes.
+    pub journal: Journal,
+    /// The seed of all draws.
+    pub seed: u64,
+}
+
+/// Where jobs come from.
+#[derive(Debug)]
+pub enum Load {
+    /// The producer, at the rate of the controls; until it is told to stop.
+    Producer,
+    /// A trace: times since the start, in order.
+    Trace(Arc<[Duration]>),
+    /// Lines, each a job.
+    Lines(Lines),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+#[must_use]
+pub struct Ended {
+    /// Whether everything was drained; if not, the backlog is what was left behind.
+    pub drained: bool,
+    /// The balance.
+    pub ledger: Ledger,
+    /// What the collector saw, if it was waited for.
+    pub collected: Collected,
+}
+
+/// A pipeline. Cloning shares it; it runs at most once at a time, and its numbers go on from run to run.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    board: Board,
+    controls: watch::Sender<Controls>,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+    work: Arc<Work>,
+    next_worker: AtomicU64,
+}
+
+impl Pipeline {
+    /// A pipeline that does not run yet. Call it inside a Tokio runtime.
+    pub fn new(settings: Settings, runtime: Runtime) -> Self {
+        let work = Work::simulated(&settings, runtime.seed);
+        Self::of(settings, runtime, work)
+    }
+
+    /// A pipeline whose jobs are commands.
+    pub fn of_commands(settings: Settings, runtime: Runtime, exec: Exec) -> Self {
+        let work = Work::command(&settings, exec, runtime.seed);
+        Self::of(settings, runtime, work)
+    }
+
+    fn of(settings: Settings, runtime: Runtime, work: Work) -> Self {
+        let board = Board::new(usize::try_from(settings.queue_capacity.get()).unwrap_or(usize::MAX));
+        let metrics = Arc::new(Metrics::new(&runtime.meter, runtime.slo_ms, &board, &settings));
+        let controls = Controls { rate: Rate::Generator, policy: settings.policy };
+        Self {
+            shared: Arc::new(Shared {
+                work: Arc::new(work),
+                controls: watch::Sender::new(controls),
+                journal: runtime.journal,
+                next_worker: AtomicU64::new(1),
+                settings,
+                board,
+                metrics,
+            }),
+        }
+    }
+
+    /// Changes the load, of the run in progress too.
+    pub fn set_rate(&self, rate: Rate) {
+        self.shared.controls.send_modify(|controls| controls.rate = rate);
+    }
+
+    /// Changes the policy, of the run in progress too.
+    pub fn set_policy(&self, policy: PolicyName) {
+        self.shared.controls.send_modify(|controls| controls.policy = policy);
+    }
+
+    /// The balance now.
+    pub fn ledger(&self) -> Ledger {
+        self.shared.board.ledger()
+    }
+
+    /// What the supervisor sees.
+    pub(super) fn reading(&self) -> Reading {
+        self.shared.board.reading()
+    }
+
+    /// Checks that changed the number of workers, and those that turned.
+    pub(super) fn scalings(&self) -> (u64, u64) {
+        self.shared.board.scalings()
+    }
+
+    /// The last checks.
+    pub(super) fn trail(&self) -> Vec<(f64, u32, u64)> {
+        self.shared.board.trail()
+    }
+
+    /// The log's last lines.
+    pub(super) fn recent(&self) -> Vec<String> {
+        self.shared.journal.recent()
+    }
+
+    /// The pipeline now, in `phase`.
+    pub(super) fn status(&self, phase: Phase) -> Status {
+        let Shared { settings, board, controls, .. } = &*self.shared;
+        let Controls { rate, policy } = *controls.borrow();
+        let (workers, workers_present) = board.workers();
+        let counts = board.counts();
+        Status {
+            phase,
+            policy,
+            rate,
+            workers,
+            workers_present,
+            min_workers: settings.min_workers.get(),
+            max_workers: settings.max_workers.get(),
+            queue_capacity: settings.queue_capacity.get(),
+            ledger: board.ledger(),
+            offered: counts.offered,
+            held_back: counts.held_back,
+            retries: counts.retried,
+            worker_seconds: board.reading().paid.as_secs_f64(),
+        }
+    }
+
+    /// Runs until `shutdown` begins, or the load ends, and drains; `results` keeps what came of lines. Dropped,
+    /// it ends at once, and so do commands.
+    pub async fn run(&self, load: Load, results: Option<ResultsFile>, shutdown: &Shutdown) -> Ended {
+        let Shared { settings, board, controls, journal, metrics, work, next_worker } = &*self.shared;
+        board.open();
+        let intake_over = CancellationToken::new();
+        let closing = CancellationToken::new();
+        let (finished, ended) = mpsc::channel(FINISHED_LIMIT_JOBS);
+        let crew = Crew {
+            board: board.clone(),
+            work: work.clone(),
+            finished,
+            journal: journal.clone(),
+            metrics: metrics.clone(),
+            max_retries: settings.max_retries.get(),
+        };
+        journal.line(format_args!("pipeline running — press Ctrl+C to start graceful drain"));
+        let collector =
+            spawn(collector::run(ended, results, journal.clone(), metrics.clone(), shutdown.clone()));
+        let supervisor = spawn(
+            Supervisor {
+                crew,
+                settings: settings.clone(),
+                controls: controls.subscribe(),
+                first_id: next_worker.load(Ordering::Relaxed),
+                closing: closing.clone(),
+            }
+            .run(),
+        );
+        let mut producer = match load {
+            Load::Producer => {
+                let first = generator::first_interval(settings, controls.borrow().rate);
+                let (interval, paced) = watch::channel(first);
+                let arrivals = Arrivals::paced(paced);
+                let config = (**settings).clone();
+                let generator = generator::run(config, controls.subscribe(), interval, intake_over.clone());
+                let producer = producer::run(board.clone(), arrivals, intake_over.clone());
+                spawn(async move {
+                    tokio::join!(biased; generator, producer);
+                })
+            }
+            Load::Lines(lines) => spawn(producer::run_lines(board.clone(), lines.lines, intake_over.clone())),
+            Load::Trace(at) => spawn(producer::run(board.clone(), Arrivals::trace(at), intake_over.clone())),
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.stopping().cancelled() => {
+                journal.line(format_args!("signal received — stopping producer, beginning drain"));
+                intake_over.cancel();
+                let _ = (&mut producer).await;
+            }
+            _ = &mut producer => journal.line(format_args!("no more jobs — beginning drain")),
+        }
+        if !drain(board, journal, shutdown).await {
+            return Ended { drained: false, ledger: board.ledger(), collected: Collected::default() };
+        }
+        board.close();
+        journal.line(format_args!("jobs channel closed — stopping workers and supervisor"));
+        closing.cancel();
+        if let Ok(next) = supervisor.await {
+            next_worker.store(next, Ordering::Relaxed);
+        }
+        let collected = collector.await.unwrap_or_default();
+        journal.line(format_args!("graceful exit complete"));
+        Ended { drained: true, ledger: board.ledger(), collected }
+    }
+}
+
+/// Waits until the backlog is zero, and says how it goes; false when the stop's deadline or a second signal
+/// came first.
+async fn drain(board: &Board, journal: &Journal, shutdown: &Shutdown) -> bool {
+    let mut next = tokio::time::Instant::now() + PROGRESS_INTERVAL;
+    loop {
+        tokio::select! {
+            biased;
+            () = board.empty() => {
+                journal.line(format_args!("draining backlog=0"));
+                return true;
+            }
+            () = shutdown.drain_over() => return false,
+            () = tokio::time::sleep_until(next) => {
+                next += PROGRESS_INTERVAL;
+                journal.line(format_args!("draining backlog={}", board.ledger().backlog));
+            }
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}

@@ -1,0 +1,213 @@
+//! Process groups that end with this process, however it ends.
+//!
+//! Each command leads a process group. The kernel kills the leader when the thread that started it ends
+//! (`PR_SET_PDEATHSIG`; that is a runtime's worker thread, which lives as long as the runtime). The rest of
+//! the group is the guard's: a second copy of this program that is told each group's number through a pipe
+//! and kills those it knows when the pipe closes, which the kernel sees to even after `kill -9`. The guard
+//! leads a group of its own, so that Ctrl-C in a terminal does not reach it, nor the commands.
+//!
+//! A command tells the guard itself, between fork and exec: told by its parent, it could have started
+//! something before the guard knew of it. A group is forgotten before its leader is reaped: until then its
+//! number cannot be given to another.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rustix::{
+    net::{SendFlags, send},
+    process::{Pid, Signal, getpid, kill_process_group, test_kill_process_group},
+};
+
+use tokio::process::{Child, Command};
+
+/// Starts commands and knows their groups; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// The guard reads its other end.
+    line: Arc<UnixStream>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Guard {
+    /// Starts the guard process: this program with the arguments `arguments`, which must lead it to
+    /// [`stand_guard`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(arguments: &[&str]) -> io::Result<Self> {
+        let (line, end) = UnixStream::pair()?;
+        let mut command = std::process::Command::new(std::env::current_exe()?);
+        command.args(arguments).stdin(OwnedFd::from(end)).stdout(Stdio::null()).stderr(Stdio::null());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        // It ends when the line closes, after this process or with it: nobody is left to wait for it.
+        drop(command.spawn()?);
+        Ok(Self { line: Arc::new(line), gone: Arc::default() })
+    }
+
+    /// Starts `command` as the leader of a group that is guarded.
+    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<(Child, Group)> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.process_group(0);
+        tell_and_die_with_this_thread(command, self.line.clone());
+        match command.spawn() {
+            Ok(child) => {
+                let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+                Ok((child, Group { guard: self.clone(), id }))
+            }
+            Err(error) => {
+                // It may have told of itself before it found no program to become.
+                self.tell(b"!\n");
+                Err(error)
+            }
+        }
+    }
+
+    fn tell(&self, message: &[u8]) {
+        if let Err(error) = send(&*self.line, message, SendFlags::NOSIGNAL)
+            && !self.gone.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(%error, "the guard has ended: what commands start may outlive a kill of this process");
+        }
+    }
+}
+
+/// Has the command tell the guard of its group, and the kernel kill it when the thread that starts it ends.
+fn tell_and_die_with_this_thread(command: &mut Command, line: Arc<UnixStream>) {
+    let parent = getpid();
+    let prepare = move || {
+        let mut buffer = [0_u8; 16];
+        // Without a guard the command runs all the same; its parent says so.
+        let _ = send(line.as_fd(), plus(getpid(), &mut buffer), SendFlags::NOSIGNAL);
+        die_with(parent)
+    };
+    // SAFETY: between fork and exec only system calls are made; nothing is allocated or locked.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// `+`, the number, and an end of line, without memory of its own.
+fn plus(id: Pid, buffer: &mut [u8; 16]) -> &[u8] {
+    let mut rest = id.as_raw_nonzero().get();
+    let mut at = buffer.len() - 1;
+    buffer[at] = b'\n';
+    while rest > 0 && at > 1 {
+        at -= 1;
+        buffer[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    at -= 1;
+    buffer[at] = b'+';
+    &buffer[at..]
+}
+
+#[cfg(target_os = "linux")]
+fn die_with(parent: Pid) -> io::Result<()> {
+    use rustix::process::{getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have ended before the line above.
+    if getppid() == Some(parent) { Ok(()) } else { Err(io::Error::from(rustix::io::Errno::SRCH)) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with(_: Pid) -> io::Result<()> {
+    Ok(())
+}
+
+/// One command's process group, killed when dropped.
+#[derive(Debug)]
+pub(super) struct Group {
+    guard: Guard,
+    id: Option<Pid>,
+}
+
+impl Group {
+    /// Waits until the leader has ended. Where that can be seen without reaping it, it is not reaped, so that
+    /// the group's number stays its own. Cancel safe.
+    pub(super) async fn ended(&self, child: &mut Child) {
+        #[cfg(target_os = "linux")]
+        if let Some(descriptor) = self.descriptor() {
+            let readable = descriptor.readable().await.map(|_| ());
+            if readable.is_ok() {
+                return;
+            }
+        }
+        // Its status is kept for whoever waits next.
+        let _ = child.wait().await;
+    }
+
+    #[cfg(target_os = "linux")]
+    fn descriptor(&self) -> Option<tokio::io::unix::AsyncFd<rustix::fd::OwnedFd>> {
+        use rustix::process::{PidfdFlags, pidfd_open};
+        let descriptor = pidfd_open(self.id?, PidfdFlags::NONBLOCK).ok()?;
+        // SAFETY: the descriptor is owned, and so stays open and the same until the registration is dropped.
+        #[allow(unsafe_code)]
+        unsafe {
+            tokio::io::unix::AsyncFd::register_with_interest(descriptor, tokio::io::Interest::READABLE).ok()
+        }
+    }
+
+    /// Kills what is left of the group and forgets it.
+    pub(super) fn end(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            // It may be empty already.
+            let _ = kill_process_group(id, Signal::KILL);
+            self.guard.tell(format!("-{id}\n").as_bytes());
+        }
+    }
+}
+
+/// The guard process: remembers the groups it is told of, and kills those it knows when standard input ends.
+///
+/// # Errors
+/// When standard input cannot be read.
+pub fn stand_guard() -> io::Result<()> {
+    let mut groups = Vec::new();
+    for line in io::stdin().lines() {
+        let line = line?;
+        let id =
+            line.get(1..).and_then(|id| id.parse::<i32>().ok()).filter(|id| *id > 1).and_then(Pid::from_raw);
+        match line.as_bytes().first() {
+            Some(b'+') => groups.extend(id),
+            Some(b'-') => groups.retain(|group| Some(*group) != id),
+            // A command could not be started: its group is empty.
+            Some(b'!') => groups.retain(|group| test_kill_process_group(*group).is_ok()),
+            _ => {}
+        }
+    }
+    for group in groups {
+        // It may be empty already.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_without_memory_of_its_own() {
+        for id in [1, 9, 10, 4_194_304, i32::MAX] {
+            let pid = Pid::from_raw(id).expect("positive");
+            assert_eq!(plus(pid, &mut [0; 16]), format!("+{id}\n").as_bytes());
+        }
+    }
+}

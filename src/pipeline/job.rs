@@ -1,0 +1,67 @@
+//! One job, from arrival to end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::exec::{Line, Output};
+
+/// Why an attempt, or a job for good, failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum JobError {
+    /// The simulated work drew a failure.
+    #[error("simulated worker failure")]
+    Simulated,
+    /// The command exited with another code than 0.
+    #[error("exit code {0}")]
+    ExitCode(i32),
+    /// A signal ended the command.
+    #[error("ended by signal {0}")]
+    Signal(i32),
+    /// The command took too long, and was killed.
+    #[error("no end within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The command could not be started.
+    #[error("not started: {0}")]
+    NotStarted(String),
+    /// The line is no job.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+impl JobError {
+    /// Whether another attempt can end otherwise.
+    pub(super) fn may_pass(&self) -> bool {
+        !matches!(self, Self::Invalid(_))
+    }
+}
+
+/// A job on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    /// Its number, from 1, never given twice.
+    pub(super) id: u64,
+    /// How many attempts have failed.
+    pub(super) failed_attempts: u32,
+    /// When it was meant to arrive, which is before it was handed in if the queue was full.
+    pub(super) offered_at: Instant,
+    /// Since when it could have been taken.
+    pub(super) ready_at: Instant,
+    /// What it was read from; none where the producer made it.
+    pub(super) line: Option<Arc<Line>>,
+}
+
+/// A job that ended, on its way to the collector.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// The job as it was when it ended.
+    pub(super) job: Job,
+    /// The worker that ended it.
+    pub(super) worker: u64,
+    /// When.
+    pub(super) at: Instant,
+    /// How.
+    pub(super) outcome: Result<(), JobError>,
+    /// What its last attempt's command wrote, if it was one.
+    pub(super) output: Option<Output>,
+}

@@ -1,0 +1,53 @@
+//! The auto-scaling pipeline: a bounded queue, workers that come and go with the load, and an end that
+//! loses nothing.
+//!
+//! ```text
+//!   generator ──rate──> producer ──> [ bounded queue ] ──> workers ──> results ──> collector ──> journal
+//!                          ^ waits when full  ^  └─ retry ────┘ │
+//!                                             └── board <───────┘ backlog = queued + running + retrying
+//!                                                   │ reading, every check interval
+//!                                              supervisor ──policy──> one worker more, or fewer
+//! ```
+//!
+//! **Scaling** is a subject of its own: policies are pure functions of what was seen ([`scaling`]).
+//!
+//! **Stop** along the data's path: producer and generator end at once, the backlog drains to zero (without a
+//! deadline unless one is set), the queue closes, workers, supervisor and collector end in that order.
+//!
+//! **Conservation**: `created = succeeded + permanently_failed + backlog` at every moment ([`Ledger`]).
+//!
+//! Everything here also runs in virtual time, where the same seed writes the same log.
+
+mod board;
+mod collector;
+pub mod config;
+mod engine;
+pub mod exec;
+mod generator;
+mod job;
+mod journal;
+mod metrics;
+mod page;
+mod producer;
+mod queue;
+mod rotate;
+pub mod scaling;
+pub mod service;
+pub mod simulate;
+mod supervisor;
+pub mod virtual_time;
+mod work;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use collector::Collected;
+pub use config::{Config, Settings};
+pub use engine::{Ended, Load, Pipeline, Runtime};
+pub use generator::{Controls, Rate};
+pub use journal::Journal;
+pub use queue::Ledger;
+pub use rotate::RotatingFile;
+pub use service::{PipelineApi, Service};
+pub use work::Exec;

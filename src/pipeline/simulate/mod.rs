@@ -1,0 +1,241 @@
+//! `lab pipeline simulate`: every policy under the same load, in virtual time.
+//!
+//! ```text
+//!   trace ──seed──> arrivals ──┬─> pipeline with threshold ──> p95 sojourn, worker-seconds, actions, ...
+//!                              ├─> pipeline with target    ──> ...
+//!                              └─> ...          the same jobs, the same draws, the very engine that serves
+//! ```
+//!
+//! Arrivals do not wait for the pipeline: a job that finds the queue full waits outside, and its sojourn
+//! counts from its arrival all the same. Repetitions differ in the seed only; their sojourns are counted in
+//! one histogram, the other figures are means over them.
+
+mod report;
+mod trace;
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use super::{Journal, Load, Pipeline, Runtime, config::Settings, scaling::PolicyName, virtual_time};
+use crate::{
+    latency::{Histogram, Quantile},
+    shutdown::Shutdown,
+};
+
+pub use report::{csv, html, text};
+pub use trace::Trace;
+
+/// A policy dominates another on a trace if its p95 is lower and it costs at most this much more: less is
+/// within what the end of a run makes.
+const COST_MARGIN: f64 = 0.01;
+
+/// One policy under one trace, over all repetitions.
+#[derive(Debug, Clone, Serialize)]
+pub struct Arm {
+    /// The policy.
+    pub policy: PolicyName,
+    /// Jobs that ended, all repetitions together.
+    pub jobs: u64,
+    /// The time within which 95% of the jobs ended, seconds, from intended arrival; none with too few jobs.
+    pub p95_sojourn_s: Option<f64>,
+    /// The mean of that time, seconds.
+    pub mean_sojourn_s: Option<f64>,
+    /// Worker-seconds paid for, mean of the repetitions.
+    pub worker_s: f64,
+    /// The share of them spent working.
+    pub utilisation: f64,
+    /// Checks that changed the number of workers, mean.
+    pub actions: f64,
+    /// Changes in the other direction than the one before, mean.
+    pub reversals: f64,
+    /// From the most that ever waited to nobody waiting, seconds, mean.
+    pub drain_s: f64,
+    /// What happened in the first repetition.
+    #[serde(skip)]
+    samples: Vec<Sample>,
+}
+
+/// The pipeline at a moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    at_s: f64,
+    workers: u32,
+    /// Jobs that wait, in the queue or for room in it.
+    waiting: u64,
+}
+
+/// All policies under one trace.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The trace's name.
+    pub trace: String,
+    /// What it is.
+    pub about: String,
+    /// Its length, seconds.
+    pub length_s: f64,
+    /// The policies, the seed's first.
+    pub arms: Vec<Arm>,
+    #[serde(skip)]
+    load: Vec<(f64, f64)>,
+}
+
+impl Outcome {
+    fn arm(&self, policy: PolicyName) -> Option<&Arm> {
+        self.arms.iter().find(|arm| arm.policy == policy)
+    }
+
+    /// Whether `policy` is better than `threshold` here in p95, and no dearer.
+    pub fn dominates(&self, policy: PolicyName) -> bool {
+        match (self.arm(policy), self.arm(PolicyName::Threshold)) {
+            (Some(arm), Some(seeds)) => {
+                policy != seeds.policy
+                    && arm.p95_sojourn_s.zip(seeds.p95_sojourn_s).is_some_and(|(own, seeds)| own < seeds)
+                    && arm.worker_s <= seeds.worker_s * (1.0 + COST_MARGIN)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Runs every policy under `trace`, once for each of `seeds`.
+///
+/// # Errors
+/// When there can be no runtime.
+pub fn simulate(trace: &Trace, settings: &Settings, seeds: std::ops::Range<u64>) -> std::io::Result<Outcome> {
+    let loads: Vec<(u64, Arc<[Duration]>)> = seeds.map(|seed| (seed, trace.arrivals(seed))).collect();
+    let arms = PolicyName::ALL.into_iter().map(|policy| arm(policy, settings, &loads));
+    Ok(Outcome {
+        trace: trace.name.clone(),
+        about: trace.about.clone(),
+        length_s: trace.length_s(),
+        arms: arms.collect::<Result<_, _>>()?,
+        load: trace.steps(),
+    })
+}
+
+fn arm(policy: PolicyName, settings: &Settings, loads: &[(u64, Arc<[Duration]>)]) -> std::io::Result<Arm> {
+    let mut sojourn = Histogram::new();
+    let (mut paid, mut busy) = (Duration::ZERO, Duration::ZERO);
+    let (mut actions, mut reversals, mut drain_s) = (0, 0, 0.0);
+    let mut samples = Vec::new();
+    for (seed, arrivals) in loads {
+        let run = run(policy, settings, *seed, arrivals.clone())?;
+        sojourn.merge(&run.sojourn);
+        paid += run.paid;
+        busy += run.busy;
+        actions += run.actions;
+        reversals += run.reversals;
+        drain_s += drain(&run.samples);
+        if samples.is_empty() {
+            samples = run.samples;
+        }
+    }
+    let runs = loads.len().max(1) as f64;
+    let seconds = |quantile: Quantile| quantile.value().map(|value| value.as_secs_f64());
+    Ok(Arm {
+        policy,
+        jobs: sojourn.offered(),
+        p95_sojourn_s: seconds(sojourn.percentile(0.95)),
+        mean_sojourn_s: sojourn.mean().map(|mean| mean.as_secs_f64()),
+        worker_s: paid.as_secs_f64() / runs,
+        utilisation: if paid.is_zero() { 0.0 } else { busy.as_secs_f64() / paid.as_secs_f64() },
+        actions: actions as f64 / runs,
+        reversals: reversals as f64 / runs,
+        drain_s: drain_s / runs,
+        samples,
+    })
+}
+
+struct Run {
+    sojourn: Histogram,
+    paid: Duration,
+    busy: Duration,
+    actions: u64,
+    reversals: u64,
+    samples: Vec<Sample>,
+}
+
+/// One repetition of one policy.
+fn run(
+    policy: PolicyName,
+    settings: &Settings,
+    seed: u64,
+    arrivals: Arc<[Duration]>,
+) -> std::io::Result<Run> {
+    Ok(virtual_time::runtime()?.block_on(async {
+        let runtime =
+            Runtime { meter: virtual_time::no_meter(), slo_ms: 1_500, journal: Journal::silent(), seed };
+        let pipeline = Pipeline::new(settings.clone(), runtime);
+        pipeline.set_policy(policy);
+        let shutdown = Shutdown::new(None, Duration::ZERO);
+        let ended = pipeline.run(Load::Trace(arrivals), None, &shutdown);
+        tokio::pin!(ended);
+        let mut samples = Vec::new();
+        // Between the supervisor's checks.
+        let mut next = tokio::time::Instant::now() + Duration::from_millis(501);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut ended => break ended,
+                () = tokio::time::sleep_until(next) => {
+                    next += Duration::from_secs(1);
+                    let (reading, ledger) = (pipeline.reading(), pipeline.ledger());
+                    samples.push(Sample {
+                        at_s: reading.at.as_secs_f64(),
+                        workers: reading.workers,
+                        waiting: reading.waiting + reading.offered.saturating_sub(ledger.created),
+                    });
+                }
+            }
+        };
+        let reading = pipeline.reading();
+        let (actions, reversals) = pipeline.scalings();
+        let sojourn = ended.collected.sojourn;
+        Run { sojourn, paid: reading.paid, busy: reading.busy, actions, reversals, samples }
+    }))
+}
+
+/// From the most that waited to the first moment at which nobody did, seconds.
+fn drain(samples: &[Sample]) -> f64 {
+    let Some(most) = samples.iter().map(|sample| sample.waiting).max().filter(|most| *most > 0) else {
+        return 0.0;
+    };
+    let from_the_most = || samples.iter().skip_while(|sample| sample.waiting < most);
+    let begins_s = from_the_most().next().map_or(0.0, |sample| sample.at_s);
+    let over = from_the_most().find(|sample| sample.waiting == 0).or(samples.last());
+    over.map_or(0.0, |sample| sample.at_s - begins_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Config;
+
+    #[test]
+    fn every_policy_serves_every_job_of_the_same_load() {
+        let settings = Config::embedded().settings().expect("settings");
+        let trace = Trace::open("steps").expect("a trace");
+        let outcome = simulate(&trace, &settings, 1..2).expect("a runtime");
+        let offered = trace.arrivals(1).len() as u64;
+        for arm in &outcome.arms {
+            assert_eq!(arm.jobs, offered, "{}", arm.policy);
+            // The same jobs are the same work, whoever is to do it: 3 s each, and one retry in ten.
+            let busy_s = arm.worker_s * arm.utilisation;
+            let expected_s = offered as f64 * 3.0 * (1.0 + 0.1 + 0.01 + 0.001);
+            assert!((busy_s / expected_s - 1.0).abs() < 0.05, "{}: {busy_s}, not {expected_s}", arm.policy);
+            assert!(arm.samples.iter().all(|sample| (2..=8).contains(&sample.workers)), "{}", arm.policy);
+        }
+    }
+
+    #[test]
+    fn a_drain_is_from_the_most_to_nobody() {
+        let waiting = [0, 3, 9, 4, 0, 2, 0];
+        let samples: Vec<Sample> = (0..7)
+            .map(|at| Sample { at_s: f64::from(at), workers: 1, waiting: waiting[at as usize] })
+            .collect();
+        assert_eq!(drain(&samples), 2.0);
+        assert_eq!(drain(&samples[..2]), 0.0);
+        assert_eq!(drain(&[]), 0.0);
+    }
+}

@@ -1,0 +1,165 @@
+//! What a simulation shows: a table, CSV, or a page with pictures.
+
+use std::fmt::Write as _;
+
+use super::{Arm, Outcome, Sample};
+use crate::{
+    pipeline::scaling::PolicyName,
+    web::{
+        chart::{Chart, Mark, Series, plain},
+        report::{Block, Report, Section, Table},
+    },
+};
+
+/// Points of a series in a picture at most.
+const POINTS_LIMIT: usize = 600;
+const COLUMNS: [&str; 8] =
+    ["policy", "p95 sojourn", "mean", "worker-s", "used", "actions", "reversals", "drain"];
+
+/// The cells of a row.
+fn cells(arm: &Arm) -> [String; 8] {
+    let time =
+        |seconds: Option<f64>| seconds.map_or("too few".to_owned(), |seconds| format!("{seconds:.1} s"));
+    [
+        arm.policy.to_string(),
+        time(arm.p95_sojourn_s),
+        time(arm.mean_sojourn_s),
+        format!("{:.0}", arm.worker_s),
+        format!("{:.1}%", arm.utilisation * 100.0),
+        format!("{:.1}", arm.actions),
+        format!("{:.1}", arm.reversals),
+        format!("{:.0} s", arm.drain_s),
+    ]
+}
+
+/// What a policy comes to against the seed's, in a sentence.
+fn verdicts(outcomes: &[Outcome]) -> Vec<String> {
+    let others = PolicyName::ALL.into_iter().filter(|policy| *policy != PolicyName::Threshold);
+    others
+        .map(|policy| {
+            let (on, off): (Vec<&Outcome>, Vec<&Outcome>) =
+                outcomes.iter().partition(|outcome| outcome.dominates(policy));
+            let names = |outcomes: &[&Outcome]| {
+                let names: Vec<&str> = outcomes.iter().map(|outcome| outcome.trace.as_str()).collect();
+                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            };
+            format!("{policy} dominates threshold on: {}; not on: {}", names(&on), names(&off))
+        })
+        .collect()
+}
+
+/// What dominating means here.
+const DOMINATES: &str = "(dominates: lower p95 sojourn at no more than 1% more worker-seconds)";
+
+/// A table for each trace.
+pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{}: {} ({} s, {repetitions} seeds)",
+            outcome.trace, outcome.about, outcome.length_s
+        );
+        let rows = std::iter::once(COLUMNS.map(str::to_owned)).chain(outcome.arms.iter().map(cells));
+        for row in rows {
+            let [policy, rest @ ..] = row;
+            let _ = write!(text, "{policy:<10}");
+            for cell in rest {
+                let _ = write!(text, "{cell:>12}");
+            }
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    for verdict in verdicts(outcomes) {
+        let _ = writeln!(text, "{verdict}");
+    }
+    let _ = writeln!(text, "{DOMINATES}");
+    text
+}
+
+/// A row for each trace and policy; units in the names.
+pub fn csv(outcomes: &[Outcome]) -> String {
+    let mut text =
+        "trace,policy,jobs,p95_sojourn_s,mean_sojourn_s,worker_s,utilisation,actions,reversals,drain_s,\
+                    dominates_threshold\n"
+            .to_owned();
+    let optional = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.3}"));
+    for outcome in outcomes {
+        for arm in &outcome.arms {
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{:.1},{:.4},{:.2},{:.2},{:.1},{}",
+                outcome.trace.replace([',', '"', '\n'], "_"),
+                arm.policy,
+                arm.jobs,
+                optional(arm.p95_sojourn_s),
+                optional(arm.mean_sojourn_s),
+                arm.worker_s,
+                arm.utilisation,
+                arm.actions,
+                arm.reversals,
+                arm.drain_s,
+                outcome.dominates(arm.policy)
+            );
+        }
+    }
+    text
+}
+
+/// A page that stands alone.
+///
+/// # Errors
+/// When it cannot be rendered.
+pub fn html(outcomes: &[Outcome], repetitions: u64, command: &str) -> anyhow::Result<String> {
+    let lead = format!(
+        "The same jobs under every policy, in virtual time. Figures over {repetitions} seeds; pictures of the first."
+    );
+    let mut report = Report::new("Scaling policies", lead);
+    let verdict = verdicts(outcomes).into_iter().chain([DOMINATES.to_owned()]).map(Block::Text);
+    let mut blocks: Vec<Block> = verdict.collect();
+    blocks.push(Block::Code(command.to_owned()));
+    report.sections.push(Section { title: "Against the threshold".to_owned(), blocks });
+    for outcome in outcomes {
+        let picture = |title: &str, y_label: &str, series: Vec<Series>| {
+            Block::Chart(Chart {
+                title: format!("{}: {title}", outcome.trace),
+                x_label: "seconds".to_owned(),
+                y_label: y_label.to_owned(),
+                x_text: plain,
+                series,
+                threshold: None,
+            })
+        };
+        let of_arms = |value: fn(&Sample) -> f64| -> Vec<Series> {
+            let series = outcome.arms.iter().map(|arm| Series {
+                name: arm.policy.to_string(),
+                mark: Mark::Step,
+                points: points(&arm.samples, value),
+            });
+            series.collect()
+        };
+        let load = Series { name: "arrivals".to_owned(), mark: Mark::Step, points: outcome.load.clone() };
+        let table = Table {
+            caption: format!("Policies under {}", outcome.trace),
+            head: COLUMNS.map(str::to_owned).to_vec(),
+            rows: outcome.arms.iter().map(|arm| cells(arm).to_vec()).collect(),
+        };
+        let blocks = vec![
+            Block::Text(outcome.about.clone()),
+            Block::Table(table),
+            picture("load", "jobs a second", vec![load]),
+            picture("workers", "workers", of_arms(|sample| f64::from(sample.workers))),
+            picture("waiting", "jobs that wait", of_arms(|sample| sample.waiting as f64)),
+        ];
+        report.sections.push(Section { title: outcome.trace.clone(), blocks });
+    }
+    Ok(report.html()?)
+}
+
+/// The samples as points, thinned out where there are more than a picture shows.
+fn points(samples: &[Sample], value: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
+    let step = samples.len().div_ceil(POINTS_LIMIT).max(1);
+    samples.iter().step_by(step).map(|sample| (sample.at_s, value(sample))).collect()
+}

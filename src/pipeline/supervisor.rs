@@ -1,0 +1,169 @@
+//! Looks at the backlog every check interval, asks the policy, and adds or removes workers.
+//!
+//! The loop reads the full state each time and repeats safely: if a worker is missing it is replaced. A
+//! worker that is busy finishes its job before it goes; if the pool is to grow again before that, it stays,
+//! so there are never more than `max_workers`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    config::Settings,
+    generator::Controls,
+    scaling::{Observation, Past, Policy},
+    worker::{self, Crew},
+};
+
+/// Workers by their numbers, which are never used again.
+#[derive(Debug)]
+struct Pool {
+    crew: Crew,
+    tasks: JoinSet<u64>,
+    members: BTreeMap<u64, Member>,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    retiring: watch::Sender<bool>,
+    busy: Arc<AtomicBool>,
+}
+
+impl Member {
+    fn is_retiring(&self) -> bool {
+        *self.retiring.borrow()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+}
+
+impl Pool {
+    fn active(&self) -> u32 {
+        let active = self.members.values().filter(|member| !member.is_retiring()).count();
+        u32::try_from(active).unwrap_or(u32::MAX)
+    }
+
+    /// A worker that was to go stays if it is still busy, else a new one starts.
+    fn add(&mut self) {
+        if let Some(member) = self.members.values().find(|member| member.is_retiring() && member.is_busy()) {
+            member.retiring.send_replace(false);
+            return;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let (retiring, told) = watch::channel(false);
+        let busy = Arc::new(AtomicBool::new(false));
+        self.members.insert(id, Member { retiring, busy: busy.clone() });
+        let crew = self.crew.clone();
+        self.tasks.spawn(async move {
+            worker::run(crew, id, told, busy).await;
+            id
+        });
+    }
+
+    /// The youngest idle worker goes, or the youngest.
+    fn remove(&mut self) {
+        let active = || self.members.values().rev().filter(|member| !member.is_retiring());
+        if let Some(member) = active().find(|member| !member.is_busy()).or_else(|| active().next()) {
+            member.retiring.send_replace(true);
+        }
+    }
+
+    /// Waits for the end of a worker.
+    async fn ended(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(id)) => {
+                self.members.remove(&id);
+            }
+            Some(Err(error)) => tracing::error!(%error, "a worker broke"),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What a supervisor is given.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    /// What workers share; dropped when the last has ended.
+    pub(super) crew: Crew,
+    /// The bounds and the policies' aims.
+    pub(super) settings: Settings,
+    /// Which policy.
+    pub(super) controls: watch::Receiver<Controls>,
+    /// The number that the first worker gets.
+    pub(super) first_id: u64,
+    /// The queue is closed: wait for the workers and end.
+    pub(super) closing: CancellationToken,
+}
+
+impl Supervisor {
+    /// Supervises until the queue is closed and all workers have ended; says the next worker's number.
+    pub(super) async fn run(self) -> u64 {
+        let Self { crew, settings, controls, first_id, closing } = self;
+        let (board, journal, metrics) = (crew.board.clone(), crew.journal.clone(), crew.metrics.clone());
+        let (min, max) = (settings.min_workers.get(), settings.max_workers.get());
+        let expected_service = crew.work.expected();
+        let interval = settings.check_interval.get();
+        let mut pool = Pool { crew, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: first_id };
+        (0..min).for_each(|_| pool.add());
+        board.set_workers(min);
+        let mut past = Past::default();
+        let mut policy = *controls.borrow();
+        let mut next = Instant::now() + interval;
+        loop {
+            tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                () = pool.ended() => continue,
+                () = tokio::time::sleep_until(next) => {}
+            }
+            next = later(next, interval);
+            let wanted = *controls.borrow();
+            if wanted.policy != policy.policy {
+                // Another policy's memory means nothing to this one.
+                past = Past::default();
+            }
+            policy = wanted;
+            let now = board.reading();
+            let seen = Observation { now, past: &past, min, max, expected_service };
+            let decision = Policy::new(policy.policy, &settings).decide(&seen);
+            journal.line(format_args!("backlog size: {}", seen.backlog()));
+            past.remember(now, decision);
+            let (mut up, mut down) = (0, 0);
+            // A worker that broke is replaced here too.
+            for total in pool.active() + 1..=decision.workers {
+                pool.add();
+                up += 1;
+                journal.line(format_args!("↑ added worker (total {total})"));
+            }
+            for total in (decision.workers..pool.active()).rev() {
+                pool.remove();
+                down += 1;
+                journal.line(format_args!("↓ removed worker (total {total})"));
+            }
+            board.scale(decision.workers);
+            metrics.scaled(up, down);
+        }
+        while !pool.tasks.is_empty() {
+            pool.ended().await;
+        }
+        board.set_workers(0);
+        pool.next_id
+    }
+}
+
+/// The next check; one that is long past is left out.
+fn later(last: Instant, interval: Duration) -> Instant {
+    (last + interval).max(Instant::now())
+}

@@ -1,0 +1,59 @@
+//! A run in virtual time: hours in a moment, and the same bytes for the same seed.
+//!
+//! One thread, a paused clock that jumps to the next timer, no order that depends on a hash or on chance.
+
+use std::{io, io::Write, time::Duration};
+
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+use super::{Ended, Journal, Load, Pipeline, Rate, Runtime, config::Settings};
+use crate::shutdown::Shutdown;
+
+/// What a run in virtual time is given.
+#[derive(Debug)]
+pub struct Run {
+    /// The settings.
+    pub settings: Settings,
+    /// The seed of all draws.
+    pub seed: u64,
+    /// The producer's rate.
+    pub rate: Rate,
+    /// When the signal comes.
+    pub length: Duration,
+}
+
+impl Run {
+    /// Runs, drains, and writes the log to `out`. Call it outside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When there can be no runtime.
+    pub fn run(self, out: impl Write + Send + 'static) -> io::Result<Ended> {
+        runtime()?.block_on(async {
+            let journal = Journal::in_virtual_time(out);
+            let runtime =
+                Runtime { meter: no_meter(), slo_ms: 1_500, journal: journal.clone(), seed: self.seed };
+            let pipeline = Pipeline::new(self.settings, runtime);
+            pipeline.set_rate(self.rate);
+            let shutdown = Shutdown::new(None, Duration::ZERO);
+            let signal = shutdown.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(self.length).await;
+                signal.trigger();
+            });
+            let ended = pipeline.run(Load::Producer, None, &shutdown).await;
+            journal.flush();
+            Ok(ended)
+        })
+    }
+}
+
+/// A runtime in which time passes only while everybody waits.
+pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()
+}
+
+/// A meter whose instruments record nothing.
+pub(super) fn no_meter() -> Meter {
+    SdkMeterProvider::builder().build().meter("virtual")
+}

@@ -1,0 +1,106 @@
+//! What a job is.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::{
+    config::Config,
+    exec::{Attempt, Guard, Template},
+    job::{Job, JobError},
+    worker,
+};
+use crate::sim::{Key, Profile, Purpose};
+
+/// The name of the pipeline in the keys of draws.
+const SERVICE: char = 'P';
+/// The time of a command to go by until some have ended.
+const COMMAND_EXPECTED: Duration = Duration::from_secs(1);
+
+/// What is done with a job, and how long a failed one rests.
+#[derive(Debug)]
+pub(super) struct Work {
+    kind: Kind,
+    seed: u64,
+    backoff: Duration,
+    backoff_max: Duration,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Simulated { profile: Profile, failure_rate: u32 },
+    Command(Exec),
+}
+
+/// A command for each job.
+#[derive(Debug)]
+pub struct Exec {
+    /// The command.
+    pub template: Template,
+    /// How long it may take.
+    pub time_limit: Duration,
+    /// How much of each of its outputs is kept, bytes.
+    pub output_limit: usize,
+    /// What ends it with this process.
+    pub guard: Guard,
+}
+
+impl Work {
+    /// Simulated work: takes a time and may fail, by draws that depend on nothing but the seed, the job's
+    /// number and the attempt.
+    pub(super) fn simulated(config: &Config, seed: u64) -> Self {
+        let kind = Kind::Simulated { profile: config.work.clone(), failure_rate: config.failure_rate.get() };
+        Self::of(kind, config, seed)
+    }
+
+    /// A command for each job.
+    pub(super) fn command(config: &Config, exec: Exec, seed: u64) -> Self {
+        Self::of(Kind::Command(exec), config, seed)
+    }
+
+    fn of(kind: Kind, config: &Config, seed: u64) -> Self {
+        Self { kind, seed, backoff: config.retry_backoff.get(), backoff_max: config.retry_backoff_max.get() }
+    }
+
+    /// Does the work once.
+    pub(super) async fn attempt(&self, job: &Job) -> Attempt {
+        match &self.kind {
+            Kind::Simulated { profile, failure_rate } => {
+                let key = self.key(job);
+                // On the timers' grid of whole milliseconds, or each would round up.
+                let ms = profile.sample(&mut key.rng(Purpose::Latency)).round() as u64;
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                let fails =
+                    *failure_rate > 0 && key.rng(Purpose::Failure).random_range(0..*failure_rate) == 0;
+                Attempt { outcome: if fails { Err(JobError::Simulated) } else { Ok(()) }, output: None }
+            }
+            Kind::Command(Exec { template, time_limit, output_limit, guard }) => {
+                match job.line.as_ref().map(|line| line.text.as_deref()) {
+                    Some(Ok(line)) => template.run(line, *time_limit, *output_limit, guard).await,
+                    Some(Err(why)) => Attempt { outcome: Err(JobError::Invalid(why)), output: None },
+                    None => {
+                        Attempt { outcome: Err(JobError::Invalid("a command needs a line")), output: None }
+                    }
+                }
+            }
+        }
+    }
+
+    /// How long `job`, whose attempt just failed, rests before the next.
+    pub(super) fn backoff(&self, job: &Job) -> Duration {
+        let jitter = self.key(job).rng(Purpose::Backoff).random::<f64>();
+        worker::backoff(self.backoff, self.backoff_max, job.failed_attempts, jitter)
+    }
+
+    /// The time of an attempt to go by until some have ended.
+    pub(super) fn expected(&self) -> Duration {
+        match &self.kind {
+            Kind::Simulated { profile, .. } => Duration::from_secs_f64(profile.mean_ms() / 1e3),
+            Kind::Command(_) => COMMAND_EXPECTED,
+        }
+    }
+
+    fn key(&self, job: &Job) -> Key {
+        Key { seed: self.seed, request: job.id, service: SERVICE, attempt: job.failed_attempts }
+    }
+}

@@ -1,0 +1,490 @@
+//! The pipeline at its edge: a live cycle, signals, configuration, real work that is killed and resumed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{PATIENCE, Server, get, program, run, send, until};
+
+/// `lab pipeline` in a directory of its own, its outputs in files there; killed when dropped.
+struct Run {
+    child: Child,
+    directory: PathBuf,
+    /// The most memory it was seen to hold, kilobytes.
+    high_kb: u64,
+}
+
+impl Run {
+    fn start(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command: Command = program(directory, arguments, environment);
+        let file = |name: &str| File::create(directory.join(name)).expect("a file");
+        command.env("PIPELINE_ADDR", "127.0.0.1:0").env("PATH", std::env::var("PATH").unwrap_or_default());
+        let child = command.stdout(file("out")).stderr(file("err")).spawn().expect("it starts");
+        Self { child, directory: directory.to_owned(), high_kb: 0 }
+    }
+
+    fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.directory.join(name)).unwrap_or_default()).into_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is there");
+    }
+
+    /// Looks until `done` says so.
+    async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let looking = async {
+            while !done(self) {
+                self.look();
+                // A file has no other sign to wait for.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, looking).await.is_ok();
+        assert!(in_time, "{what}: {}\n{}", self.read("out"), self.read("err"));
+    }
+
+    fn look(&mut self) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let high = high.and_then(|high| high.split_whitespace().next()?.parse::<u64>().ok());
+        self.high_kb = self.high_kb.max(high.unwrap_or(0));
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let ending = async {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("its status") {
+                    return status;
+                }
+                self.look();
+                // Its memory is looked at meanwhile.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ending).await.expect("in time")
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The defaults in a fiftieth of their time.
+const FAST: [(&str, &str); 7] = [
+    ("PIPELINE_WORK", "uniform:20,100"),
+    ("PIPELINE_CHECK_INTERVAL", "20ms"),
+    ("PIPELINE_BURST_INTERVAL", "1ms"),
+    ("PIPELINE_BURST_LENGTH", "400ms"),
+    ("PIPELINE_IDLE_INTERVAL", "12ms"),
+    ("PIPELINE_IDLE_LENGTH", "3s"),
+    ("PIPELINE_RETRY_BACKOFF", "2ms"),
+];
+
+/// What stands after the stamp of each line.
+fn texts(log: &str) -> Vec<&str> {
+    log.lines().map(|line| line.get(27..).unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn a_live_cycle_grows_to_eight_shrinks_to_two_and_drains() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut run = Run::start(directory.path(), &["pipeline"], &FAST);
+    run.until("it grows", |run| run.read("out").contains("↑ added worker (total 8)")).await;
+    run.until("it shrinks", |run| {
+        let log = run.read("out");
+        log.split_once("(total 8)").is_some_and(|(_, rest)| rest.contains("↓ removed worker (total 2)"))
+    })
+    .await;
+    run.signal(Signal::TERM);
+    assert_eq!(run.ended().await.code(), Some(0));
+    let log = run.read("out");
+    assert_eq!(log, run.read("logs/pipeline.log"), "both have the whole log");
+    let lines = texts(&log);
+    let at =
+        |text: &str| lines.iter().position(|line| *line == text).unwrap_or_else(|| panic!("{text}: {log}"));
+    assert_eq!(at("pipeline running — press Ctrl+C to start graceful drain"), 0);
+    assert!(at("signal received — stopping producer, beginning drain") < at("draining backlog=0"));
+    assert!(at("draining backlog=0") < at("jobs channel closed — stopping workers and supervisor"));
+    assert_eq!(at("graceful exit complete"), lines.len() - 1);
+    // The seed's stamp, to the microsecond: 2025/08/13 10:00:00.000123
+    for line in log.lines() {
+        let form: String = line[..26].chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(form, "0000/00/00 00:00:00.000000", "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_or_the_deadline_leaves_jobs_behind_and_counts_them() {
+    let slow = [("PIPELINE_WORK", "constant:600000"), ("PIPELINE_BURST_INTERVAL", "1ms")];
+    for (drain_ms, signals, code) in [("", 2, 130), ("300", 1, 1)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut environment = slow.to_vec();
+        environment.push(("LAB_DRAIN_MS", drain_ms));
+        let mut run = Run::start(directory.path(), &["pipeline"], &environment);
+        run.until("it is loaded", |run| run.read("out").contains("backlog size: 6")).await;
+        run.signal(Signal::INT);
+        if signals == 2 {
+            run.until("it drains", |run| run.read("out").contains("draining backlog=")).await;
+            run.signal(Signal::TERM);
+        }
+        assert_eq!(run.ended().await.code(), Some(code), "{}", run.read("err"));
+        let err = run.read("err");
+        let left =
+            err.lines().find_map(|line| line.strip_prefix("lab: left behind: ")).expect("what is left");
+        let jobs: u64 = left.split(' ').next().and_then(|jobs| jobs.parse().ok()).expect("a number");
+        assert!((60..=68).contains(&jobs) && left.contains("in progress"), "{left}");
+    }
+}
+
+#[test]
+fn a_bad_configuration_names_the_key_the_value_and_what_is_allowed() {
+    let check = |arguments: &[&str], environment: &[(&str, &str)], expect: &str| {
+        let arguments: Vec<&str> = ["pipeline"].iter().chain(arguments).copied().collect();
+        let (code, out, err) = run(&arguments, environment);
+        assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{err}");
+        assert!(err.contains(expect), "{expect}: {err}");
+    };
+    check(
+        &["--min-workers", "9"],
+        &[],
+        "PIPELINE_MIN_WORKERS (--min-workers, from the flag): \"9\" is not allowed: at most max_workers, which is 8",
+    );
+    check(
+        &[],
+        &[("PIPELINE_SHRINK_THRESHOLD", "60")],
+        "PIPELINE_SHRINK_THRESHOLD (--shrink-threshold, from the environment): \"60\" is not allowed: less than \
+         grow_threshold, which is 50",
+    );
+    check(&[], &[("PIPELINE_CHECK_INTERVAL", "1")], "\"1\" is not allowed: a duration from 1ms to 1h");
+    check(&["--policy", "best"], &[], "threshold, target, keda, little or pid");
+    check(&["--failure-rate", "often"], &[], "a whole number from 0 to 1000000");
+    check(&["simulate", "--min-workers", "9"], &[], "PIPELINE_MIN_WORKERS");
+    check(&["--virtual"], &[], "--duration");
+    check(&["--jobs", "-"], &[], "--exec");
+    let (code, _, err) = run(&[], &[("PIPELINE_MAX_WORKERS", "1")]);
+    assert!(code == 2 && err.contains("PIPELINE_MIN_WORKERS"), "lab has the pipeline too: {err}");
+}
+
+#[test]
+fn the_seeds_file_is_read_below_the_environment_and_flags() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |text: &str| fs::write(directory.path().join("config.yml"), text).expect("written");
+    let ask = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut all = vec!["config", "--json", "--config", "config.yml"];
+        all.extend(arguments);
+        program(directory.path(), &all, environment).output().expect("it runs")
+    };
+    write(
+        "pipeline:\n  min_workers:      3\n  max_workers:      6\n  grow_threshold:   50\n  shrink_threshold: 10\n  \
+         check_interval:   2s\n  failure_rate:     10\n  seed: 7\n",
+    );
+    let output = ask(&[], &[("PIPELINE_MAX_WORKERS", "5")]);
+    let settings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    for (name, value, source) in [
+        ("PIPELINE_MIN_WORKERS", "3", "file"),
+        ("PIPELINE_MAX_WORKERS", "5", "environment"),
+        ("PIPELINE_CHECK_INTERVAL", "2s", "file"),
+        ("PIPELINE_QUEUE_CAPACITY", "60", "default"),
+        ("LAB_SEED", "7", "file"),
+    ] {
+        let found = settings.iter().find(|setting| setting["name"] == name).expect(name);
+        assert_eq!(
+            (found["value"].as_str(), found["source"].as_str()),
+            (Some(value), Some(source)),
+            "{name}"
+        );
+    }
+    for (text, expect) in [
+        ("pipeline:\n  min_wrkers: 3\n", "\"min_wrkers: 3\" is not allowed: keys are seed, addr,"),
+        ("pipeline: [1, 2]\n", "a mapping pipeline: with keys and plain values is allowed"),
+        ("pipeline:\n  min_workers: 0\n", "PIPELINE_MIN_WORKERS"),
+    ] {
+        write(text);
+        let output = ask(&[], &[]);
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && err.contains(expect) && err.lines().count() == 1, "{err}");
+    }
+}
+
+#[test]
+fn virtual_time_writes_the_same_bytes_for_the_same_seed() {
+    let arguments = ["pipeline", "--virtual", "--duration", "480s", "--seed"];
+    let log = |seed: &str| {
+        let mut all = arguments.to_vec();
+        all.push(seed);
+        let (code, out, err) = run(&all, &[]);
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let first = log("5");
+    assert!(first.starts_with("2025/08/13 10:00:00.000000 pipeline running"), "{first}");
+    assert_eq!(first, log("5"));
+    assert_ne!(first, log("6"));
+    let (code, out, _) = run(&["pipeline", "--virtual", "--duration", "30s", "--json"], &[]);
+    let ledger: serde_json::Value = serde_json::from_str(&out).expect("nothing but JSON");
+    let term = |name: &str| ledger[name].as_u64().unwrap_or_else(|| panic!("{name}: {out}"));
+    assert_eq!((code, term("backlog")), (0, 0));
+    assert_eq!(term("created"), term("succeeded") + term("permanently_failed"));
+}
+
+/// A command for jobs that succeed, fail, hang with a child in the background, or print five megabytes.
+const JOB: &str = "#!/bin/sh\n\
+    echo \"$1\" >> ran\n\
+    case \"$1\" in\n\
+    *fail*) echo bad >&2; exit 3;;\n\
+    *hang*) sleep 600 & echo $! >> background; sleep 600;;\n\
+    *print*) head -c 5000000 /dev/zero;;\n\
+    *slow*) sleep 600 & echo $! >> background; sleep 0.03;;\n\
+    *) cat;;\n\
+    esac\n";
+
+fn script(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = directory.join("job.sh");
+    fs::write(&path, JOB).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+}
+
+fn records(directory: &Path) -> BTreeMap<String, serde_json::Value> {
+    let text = fs::read_to_string(directory.join("results.jsonl")).expect("results");
+    let mut records = BTreeMap::new();
+    // Without the last line if it is torn.
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let job = record["job"].to_string();
+        assert!(records.insert(job, record).is_none(), "twice: {line}");
+    }
+    records
+}
+
+/// Whether a process is there and no zombie.
+fn is_alive(id: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z') && !rest.starts_with('X'))
+}
+
+#[tokio::test]
+async fn a_thousand_commands_of_which_some_fail_hang_or_print_megabytes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    script(directory.path());
+    let kind = |number: u32| match number {
+        _ if number % 40 == 7 => "fail",
+        _ if number % 250 == 11 => "hang",
+        _ if number % 50 == 3 => "print",
+        _ => "fine",
+    };
+    let jobs: String = (0..1_000)
+        .map(|number| format!("{{\"id\":\"j{number}\",\"kind\":\"{}\"}}\n", kind(number)))
+        .collect();
+    fs::write(directory.path().join("jobs"), jobs + "not json\n").expect("written");
+    let arguments = [
+        "pipeline",
+        "--json",
+        "--jobs",
+        "jobs",
+        "--exec",
+        "./job.sh {}",
+        "--job-timeout",
+        "1s",
+        "--max-retries",
+        "1",
+        "--retry-backoff",
+        "5ms",
+        "--check-interval",
+        "50ms",
+        "--policy",
+        "little",
+    ];
+    let mut run = Run::start(directory.path(), &arguments, &[]);
+    assert_eq!(run.ended().await.code(), Some(1), "some failed for good: {}", run.read("err"));
+
+    let records = records(directory.path());
+    assert_eq!(records.len(), 1_001, "every line has its result");
+    for number in 0..1_000 {
+        let record = &records[&format!("\"j{number}\"")];
+        let expect = match kind(number) {
+            "fail" => ("failed", Some("exit code 3"), 2, 0),
+            "hang" => ("failed", Some("no end within 1 s"), 2, 0),
+            "print" => ("succeeded", None, 1, 5_000_000),
+            _ => ("succeeded", None, 1, format!("{{\"id\":\"j{number}\",\"kind\":\"fine\"}}\n").len()),
+        };
+        let found = (
+            record["outcome"].as_str().expect("text"),
+            record["error"].as_str(),
+            record["attempts"].as_u64().expect("a number"),
+            record["stdout_bytes"].as_u64().expect("a number") as usize,
+        );
+        assert_eq!(found, expect, "{record}");
+        assert!(record["stdout"].as_str().expect("text").len() <= 4_096);
+    }
+    let report: serde_json::Value = serde_json::from_str(&run.read("out")).expect("nothing but JSON");
+    let failed = (0..1_000).filter(|number| ["fail", "hang"].contains(&kind(*number))).count() as u64 + 1;
+    assert_eq!(report["created"], 1_001);
+    assert_eq!(report["permanently_failed"], failed);
+    assert_eq!((&report["backlog"], &report["jobs"]["failed"]), (&0.into(), &failed.into()));
+    assert!(run.high_kb > 0 && run.high_kb < 100_000, "{} kB, with 100 MB printed", run.high_kb);
+    let background = fs::read_to_string(directory.path().join("background")).expect("hanging jobs");
+    assert!(background.lines().count() >= 8);
+    assert!(!background.lines().any(is_alive), "what a killed command started is killed with it");
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_and_resumed_each_job_has_its_result_and_none_recorded_ran_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    script(directory.path());
+    let jobs: String = (0..400).map(|number| format!("{{\"id\":{number},\"kind\":\"slow\"}}\n")).collect();
+    fs::write(directory.path().join("jobs"), jobs).expect("written");
+    let arguments = ["pipeline", "--jobs", "jobs", "--exec", "./job.sh {}", "--check-interval", "50ms"];
+    let lines =
+        |name: &str| fs::read_to_string(directory.path().join(name)).unwrap_or_default().lines().count();
+    let mut run = Run::start(directory.path(), &arguments, &[]);
+    run.until("it is in the middle", |_| lines("results.jsonl") >= 60).await;
+    run.signal(Signal::KILL);
+    run.ended().await;
+    // The kernel and the guard end what it started.
+    let background = fs::read_to_string(directory.path().join("background")).expect("background");
+    run.until("nothing of it is left", |_| !background.lines().any(is_alive)).await;
+    let recorded: BTreeSet<String> = records(directory.path()).into_keys().collect();
+    assert!(recorded.len() >= 60 && recorded.len() < 400, "{}", recorded.len());
+    let ran_before = lines("ran");
+
+    // Without --resume a file with results is not touched.
+    let mut refused = Run::start(directory.path(), &arguments, &[]);
+    assert_eq!(refused.ended().await.code(), Some(1));
+    assert!(refused.read("err").contains("--resume"), "{}", refused.read("err"));
+
+    let results = directory.path().join("results.jsonl");
+    let mut torn = fs::read_to_string(&results).expect("text");
+    torn.push_str("{\"job\":399,\"outco");
+    fs::write(&results, torn).expect("written");
+    let resumed: Vec<&str> = arguments.iter().copied().chain(["--resume"]).collect();
+    let mut run = Run::start(directory.path(), &resumed, &[]);
+    assert_eq!(run.ended().await.code(), Some(0), "{}", run.read("err"));
+    assert!(
+        run.read("err").contains(&format!("{} were recorded before", recorded.len())),
+        "{}",
+        run.read("err")
+    );
+    assert!(run.read("out").contains("a torn last line of 17 bytes was cut off"));
+    assert_eq!(records(directory.path()).len(), 400);
+    let ran = fs::read_to_string(directory.path().join("ran")).expect("text");
+    for line in ran.lines().skip(ran_before) {
+        let job: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert!(!recorded.contains(&job["id"].to_string()), "ran again: {line}");
+    }
+}
+
+#[tokio::test]
+async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
+    let mut environment = FAST.to_vec();
+    environment.push(("LAB_UNREADY_MS", "0"));
+    let server = Server::start(&[], &environment);
+    let addr = server.addr;
+    assert_eq!(get(addr, "/pipeline").await.json()["phase"], "idle");
+    assert_eq!(send(addr, "POST /pipeline/stop", "").await.status, 409);
+    let started = send(addr, "POST /pipeline/start", "").await;
+    assert_eq!((started.status, &started.json()["phase"]), (200, &"running".into()));
+    assert_eq!(send(addr, "POST /pipeline/start", "").await.status, 409);
+    let patch = "PATCH /pipeline\ncontent-type: application/json";
+    let changed = send(addr, patch, r#"{"rate":"5ms","policy":"little"}"#).await.json();
+    assert_eq!((&changed["rate"], &changed["policy"]), (&"5ms".into(), &"little".into()));
+    for bad in [r#"{"rate":"fast"}"#, r#"{"policy":"best"}"#, r#"{"speed":1}"#] {
+        assert_eq!(send(addr, patch, bad).await.status, 400, "{bad}");
+    }
+    let foreign = format!("{patch}\norigin: http://elsewhere");
+    assert_eq!(send(addr, &foreign, "{}").await.status, 403);
+    until(addr, "/pipeline", |answer| (answer.json()["succeeded"].as_u64() > Some(30)).then_some(())).await;
+
+    let page = send(addr, "GET /pipeline\naccept: text/html", "").await;
+    assert!(
+        page.body.contains("<svg class=\"chart\"") && page.body.contains("Stop and drain"),
+        "{}",
+        page.body
+    );
+    assert!(page.headers["content-security-policy"].contains("script-src 'self'"));
+    let mut viewer = tokio::net::TcpStream::connect(addr).await.expect("connected");
+    let ask = "GET /pipeline HTTP/1.1\r\nhost: lab\r\naccept: text/event-stream\r\n\r\n";
+    viewer.write_all(ask.as_bytes()).await.expect("sent");
+    let mut seen = String::new();
+    let watching = async {
+        let mut chunk = [0; 8192];
+        while !["event: status", "event: chart", "event: log"].iter().all(|event| seen.contains(event)) {
+            let read = viewer.read(&mut chunk).await.expect("more");
+            seen.push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
+    };
+    tokio::time::timeout(PATIENCE, watching).await.expect("a picture");
+
+    assert_eq!(send(addr, "POST /pipeline/stop", "").await.status, 200);
+    until(addr, "/pipeline", |answer| (answer.json()["phase"] == "idle").then_some(())).await;
+    let url = server.url("");
+    let audit = move || run(&["audit", "pipeline", "--json", "--url", &url], &[]);
+    let (code, printed, err) = tokio::task::spawn_blocking(audit).await.expect("no panic");
+    let terms: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    let term = |name: &str| terms[name].as_u64().unwrap_or_else(|| panic!("{name}: {printed}"));
+    assert_eq!((code, term("backlog")), (0, 0), "{err}");
+    assert_eq!(term("created"), term("succeeded") + term("permanently_failed"));
+    // Started again its numbers go on, and the process's stop drains it.
+    let before = term("created");
+    assert_eq!(send(addr, "POST /pipeline/start", "").await.status, 200);
+    until(addr, "/pipeline/audit", |answer| (answer.json()["created"].as_u64() > Some(before)).then_some(()))
+        .await;
+    server.signal(Signal::TERM);
+    let (status, rest) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+    assert_eq!(status.code(), Some(0), "{rest}");
+
+    let http_lab = Server::start(&["serve"], &[]);
+    assert_eq!(
+        get(http_lab.addr, "/pipeline").await.status,
+        404,
+        "lab serve is the HTTP lab and the streams"
+    );
+}
+
+#[test]
+fn a_simulation_compares_the_policies_on_a_load_of_ones_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let counts: String = (0..120).map(|second| format!("{}\n", if second < 20 { 4 } else { 1 })).collect();
+    fs::write(directory.path().join("mine.csv"), format!("arrivals\n{counts}")).expect("written");
+    let ask = |form: &str| {
+        let arguments = ["pipeline", "simulate", "mine.csv", "--repetitions", "2", form];
+        let output = program(directory.path(), &arguments, &[]).output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let csv = ask("--csv");
+    assert_eq!(csv.lines().count(), 6, "{csv}");
+    assert!(csv.lines().skip(1).all(|line| line.split(',').nth(2) == Some("360")), "2 x 180 jobs: {csv}");
+    assert_eq!(csv, ask("--csv"), "the same seeds, the same figures");
+    let json: serde_json::Value = serde_json::from_str(&ask("--json")).expect("JSON");
+    assert_eq!(json[0]["arms"].as_array().map(Vec::len), Some(5));
+    let text = ask("--html=report.html");
+    assert!(text.contains("p95 sojourn") && text.contains("pid dominates threshold on:"), "{text}");
+    let html = fs::read_to_string(directory.path().join("report.html")).expect("a report");
+    assert_eq!(html.matches("<svg class=\"chart\"").count(), 3, "load, workers, waiting");
+    let (code, _, err) = run(&["pipeline", "simulate", "nowhere"], &[]);
+    assert!(code == 1 && err.contains("quiet, steady, steps"), "{err}");
+}
+
+#[test]
+fn the_recommended_policy_is_better_than_the_seeds_where_the_readme_says_so() {
+    let (code, out, err) =
+        run(&["pipeline", "simulate", "steps", "bursts", "--repetitions", "3", "--csv"], &[]);
+    assert_eq!(code, 0, "{err}");
+    let dominated = |trace: &str| {
+        out.lines().any(|line| line.starts_with(&format!("{trace},pid,")) && line.ends_with(",true"))
+    };
+    assert!(dominated("steps") && dominated("bursts"), "{out}");
+}
