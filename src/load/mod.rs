@@ -13,6 +13,7 @@
 //! infinitely slow. A closed loop is there for comparison, as [`Pace::Closed`].
 //!
 //! - [`schedule`]: when requests should start; [`check`](mod@check): whether a run held what it should; pure.
+//! - [`find_max`]: which rate to try next; [`compare`]: what pairs of blocks tell; [`stats`]: how surely; pure.
 //! - [`driver`]: offers them; works in virtual time, as all it asks of a [`Transport`] is an exchange.
 //! - [`http`]: the transport over sockets.
 //! - [`burst`], [`closed`]: what the lab's own benchmarks use, over a [`Connection`](connection::Connection).

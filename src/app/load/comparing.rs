@@ -139,7 +139,7 @@ fn answer(outcome: &Outcome) -> String {
         Answer::Slower => format!("B is slower, but not shown to be slower by more than {margin} %."),
         Answer::Faster => "B is faster.".to_owned(),
         Answer::WithinMargin => format!("No difference beyond {margin} %."),
-        Answer::Undecided => "Undecided: the interval holds no difference.".to_owned(),
+        Answer::Undecided => "Undecided: no difference is shown.".to_owned(),
     };
     let needed = match found.pairs_needed {
         Some(needed) => {

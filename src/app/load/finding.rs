@@ -16,6 +16,9 @@ use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Report, Section};
 
+/// Below a request in a hundred seconds nothing is looked for.
+const LOWEST_RATE: f64 = 0.01;
+
 /// A step as it is shown.
 #[derive(Debug, Serialize)]
 struct Line {
@@ -48,7 +51,9 @@ pub(super) async fn find(
 ) -> anyhow::Result<Ending> {
     let find = &args.find;
     let targets = args.request.targets(&args.urls)?;
-    let mut search = Search::new(args.arrivals.rate, lowest(), find.max_rate, find.precision.get());
+    let first = args.arrivals.rate;
+    let lowest = Rate::try_from(LOWEST_RATE).unwrap_or(first);
+    let mut search = Search::new(first, lowest, find.max_rate, find.precision.get());
     let mut steps = Vec::new();
     while let Some(rate) = search.next() {
         let length = step_length(checks, rate, slo, find.precision.get(), args.arrivals.length.get());
@@ -102,12 +107,6 @@ pub(super) async fn find(
     } else {
         Ending::Done
     })
-}
-
-/// A rate of a request in a thousand seconds: below it nothing is looked for.
-fn lowest() -> Rate {
-    // A rate of 0.01 is allowed; were it not, the search would begin at its first rate.
-    Rate::try_from(0.01).unwrap_or_else(|_| unreachable!("0.01 is a rate"))
 }
 
 fn line(rate: Rate, length: Duration, verdict: Verdict, measured: &Measured) -> Line {

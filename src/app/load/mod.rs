@@ -102,7 +102,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
 /// Does what needs no telemetry and no runtime; none where the command is another.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 pub fn offline(args: &Args) -> Option<anyhow::Result<Ending>> {
     match &args.task {
         Some(Task::Merge(args)) => Some(merging::merge(args).map(|document| verdict(&document))),
@@ -141,7 +141,9 @@ async fn single(
         Some(users) if args.paced => format!("{} --closed {users} --paced", args.arrivals.words()),
         Some(users) => format!("--closed {users} --for {}", args.arrivals.length),
     };
-    let command = format!("lab load {} {pace}{}", urls.join(" "), args.request.words());
+    let check = args.check.as_ref().map(|checks| format!(" --check '{checks}'")).unwrap_or_default();
+    let slo = args.slo.map(|slo| format!(" --slo {}ms", slo.ms())).unwrap_or_default();
+    let command = format!("lab load {} {pace}{}{slo}{check}", urls.join(" "), args.request.words());
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document = Document::new(command, slo_ms, transport.connections(), checks, measured);
     args.output.write(&Forms {

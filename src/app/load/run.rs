@@ -21,7 +21,7 @@ const FILE_LIMIT_BYTES: u64 = 64 << 20;
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// A closed-over error that ends with exit code 2.
+/// An error that ends with exit code 2.
 pub(super) fn usage(text: impl Into<String>) -> anyhow::Error {
     Usage(text.into()).into()
 }

@@ -257,7 +257,7 @@ fn quiet_json_and_refusals() {
         (&["--virtual"], "--duration"),
         (&["--virtual", "--duration", "1s", "--listen", "127.0.0.1:0"], "--virtual"),
         (&["--sink", "file:x"], "STREAMS_FRAMING"),
-        (&["--duration", "5"], "a time such as"),
+        (&["--duration", "5"], "a length of time such as"),
         (&["--quiet", "--verbose"], "--verbose"),
     ] {
         let (code, out, err) = run(&[&["streams"], flags].concat(), &[]);
