@@ -33,7 +33,7 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
         *attempt
     };
     match attempt {
-        _ if body.len() % 5 == 0 => StatusCode::UNPROCESSABLE_ENTITY,
+        _ if body.len().is_multiple_of(5) => StatusCode::UNPROCESSABLE_ENTITY,
         1 => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     }
