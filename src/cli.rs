@@ -494,22 +494,25 @@ fn others(
 /// When they cannot be written as JSON.
 pub fn print_config(in_force: &[InForce], json: bool) -> anyhow::Result<app::Ending> {
     if json {
-        println!("{}", serde_json::to_string_pretty(in_force)?);
+        app::print(&serde_json::to_string_pretty(in_force)?)?;
         return Ok(app::Ending::Done);
     }
     let width = in_force.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
-    for InForce { name, value, source } in in_force {
-        println!("{name:<width$}  {source:<11}  {}", value.as_deref().unwrap_or("(unset)"));
-    }
+    let line = |InForce { name, value, source }: &InForce| {
+        format!("{name:<width$}  {source:<11}  {}", value.as_deref().unwrap_or("(unset)"))
+    };
+    app::print(&in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     Ok(app::Ending::Done)
 }
 
 /// Prints a completion script.
 ///
 /// # Errors
-/// Never; like its siblings it ends with a result.
+/// When stdout does not take it.
 pub fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<app::Ending> {
-    clap_complete::generate(shell, &mut command(), "lab", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "lab", &mut script);
+    app::print(String::from_utf8_lossy(&script).trim_end())?;
     Ok(app::Ending::Done)
 }
 

@@ -67,7 +67,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
             (ledger.balances(), text)
         }
     };
-    println!("{text}");
+    super::print::print(&text)?;
     if balances {
         return Ok(Ending::Done);
     }

@@ -29,7 +29,7 @@ pub struct Args {
 /// When nothing answers, or not with 2xx.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     let answer = fetch(&args.url).await?;
-    println!("{}", answer.trim_end());
+    super::print::print(answer.trim_end())?;
     Ok(Ending::Done)
 }
 

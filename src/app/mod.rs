@@ -13,6 +13,7 @@ mod landing;
 pub mod load;
 pub mod pipeline;
 pub mod pipeline_simulate;
+mod print;
 mod server;
 mod service;
 mod streams_command;
@@ -30,6 +31,7 @@ use crate::{
     web::Secret,
 };
 
+pub(crate) use print::print;
 pub use server::serve;
 pub use service::serve as serve_service;
 pub use streams_command::{StreamsArgs, run_streams, run_streams_virtually};

@@ -370,7 +370,7 @@ fn ending(args: &Args, ended: &Ended, done: Option<&Done>) -> anyhow::Result<End
             terms.insert("jobs".to_owned(), done.json(&ledger));
         }
         match to {
-            None => println!("{report}"),
+            None => super::print::print(&report.to_string())?,
             Some(path) => std::fs::write(path, format!("{report}\n"))
                 .with_context(|| format!("cannot write {}", path.display()))?,
         }

@@ -69,6 +69,8 @@ struct State {
     streams: usize,
     workers: usize,
     closed: bool,
+    /// What was inside is counted as abandoned; nothing is handed out or settled any more.
+    abandoned: bool,
     ledger: Ledger,
 }
 
@@ -80,6 +82,7 @@ impl Buffer {
             streams: 0,
             workers,
             closed: false,
+            abandoned: false,
             ledger: Ledger::default(),
         };
         Self { state: Mutex::new(state), news: Notify::new(), overload, capacity, on_evicted }
@@ -216,6 +219,9 @@ impl Buffer {
 
     fn try_next(&self, worker: usize, had: Option<Result<(), Reason>>) -> Option<Next> {
         let mut state = self.state();
+        if state.abandoned {
+            return Some(Next::End);
+        }
         if let Some(result) = had {
             state.ledger.in_progress -= 1;
             match result {
@@ -272,10 +278,11 @@ impl Buffer {
         self.news.notify_waiters();
     }
 
-    /// Gives up on what is queued or in progress. The workers have ended: none comes back.
+    /// Gives up on what is queued or in progress; a worker that still has a chunk is not heard.
     pub(super) fn abandon(&self) {
         self.close();
         let mut state = self.state();
+        state.abandoned = true;
         state.queue.clear();
         let ledger = &mut state.ledger;
         let left = std::mem::take(&mut ledger.queued) + std::mem::take(&mut ledger.in_progress);

@@ -242,11 +242,23 @@ impl Streams {
         self.start_with(&Overrides::default()).await
     }
 
+    /// The same, and calls `begun` when all is open and no chunk has been emitted.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); `begun` is not called then.
+    pub async fn start_and(&self, begun: impl FnOnce()) -> Result<(), StartError> {
+        self.begin(&Overrides::default(), begun).await
+    }
+
     /// The same with some of the configuration changed for this run.
     ///
     /// # Errors
     /// As [`start`](Self::start), and when a value is out of its range.
     pub async fn start_with(&self, overrides: &Overrides) -> Result<(), StartError> {
+        self.begin(overrides, || {}).await
+    }
+
+    async fn begin(&self, overrides: &Overrides, begun: impl FnOnce()) -> Result<(), StartError> {
         let config = self.shared.config.with(overrides).map_err(StartError::Misfit)?;
         let _turn = self.shared.turn.lock().await;
         let shutdown = &self.shared.runtime.shutdown;
@@ -258,7 +270,9 @@ impl Streams {
             metrics: self.shared.metrics.clone(),
             observer: self.shared.runtime.observer.clone(),
         };
-        let run = Run::start(config, means).await.map_err(StartError::Failed)?;
+        let run = Run::open(config, means).await.map_err(StartError::Failed)?;
+        begun();
+        run.set_going().await;
         {
             let mut state = self.shared.state();
             if let Some(last) = state.run.replace(run.clone()) {
@@ -319,13 +333,15 @@ impl Streams {
     }
 
     /// Changes the size of the pool and the number of generated streams while it runs, without losing
-    /// a chunk. Returns when the new size is in force.
+    /// a chunk. Returns when the new size is in force. Cancel safe: the change goes on by itself.
     ///
     /// # Errors
     /// [`ResizeError`]; nothing is changed then.
     pub async fn resize(&self, resize: Resize) -> Result<(), ResizeError> {
         let run = self.shared.state().run.clone().ok_or(ResizeError::NotRunning)?;
-        run.resize(resize).await
+        // A task of its own: whoever asked may leave while workers are still waited for.
+        let change = tokio::spawn(async move { run.resize(resize).await });
+        change.await.unwrap_or(Err(ResizeError::NotRunning))
     }
 
     /// Where it is in its life.

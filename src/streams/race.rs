@@ -82,7 +82,8 @@ impl Race {
             peer_idle_ms: 1,
         };
         let metrics = Arc::new(StreamMetrics::new(meter, 1_500, config.slo_ms));
-        let run = Run::with_sink(config, 1, Sink::Nothing, metrics, None).await?;
+        let run = Run::with_sink(config, 1, Sink::Nothing, metrics, None)?;
+        run.set_going().await;
         tokio::time::sleep(span).await;
         run.drain().await;
         run.end();

@@ -185,7 +185,8 @@ pub(super) async fn take_in(
     body: Body,
 ) -> Result<Json<Received>, Problem> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if name.is_empty() || name.len() > NAME_LIMIT_CHARS || !name.chars().all(allowed) {
+    // Only dots would be a path's way up, wherever a sink files chunks by their stream.
+    if name.chars().all(|c| c == '.') || name.len() > NAME_LIMIT_CHARS || !name.chars().all(allowed) {
         let detail = format!("a stream's name is 1 to {NAME_LIMIT_CHARS} of A-Z a-z 0-9 . _ -");
         return Err(Problem::of(StatusCode::BAD_REQUEST).detail(detail).with("field", "name"));
     }

@@ -9,7 +9,10 @@
 //! It ends along the data's path: sources stop and have ended, the buffer closes, workers empty it and
 //! end, the sink finishes. Cut short, what is left is counted as abandoned.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -70,8 +73,8 @@ struct Crew {
 }
 
 impl Run {
-    /// Opens the sink and the gateway, starts the workers, then the streams.
-    pub(super) async fn start(config: Config, means: Means) -> anyhow::Result<Arc<Self>> {
+    /// Opens the sink and the gateway; nothing moves before it is [set going](Self::set_going).
+    pub(super) async fn open(config: Config, means: Means) -> anyhow::Result<Arc<Self>> {
         let Means { seed, metrics, observer } = means;
         let delivery = Delivery {
             seed,
@@ -81,11 +84,11 @@ impl Run {
             retried: metrics.retried(),
         };
         let sink = Sink::open(&config.sink, delivery).await?;
-        Self::with_sink(config, seed, sink, metrics, observer).await
+        Self::with_sink(config, seed, sink, metrics, observer)
     }
 
     /// The same with a sink of one's own.
-    pub(super) async fn with_sink(
+    pub(super) fn with_sink(
         config: Config,
         seed: u64,
         sink: Sink,
@@ -105,6 +108,7 @@ impl Run {
             recorder: recorder.clone(),
             metrics: metrics.clone(),
             observer,
+            given_up: AtomicU64::new(0),
         });
         let generator = Arc::new(Generator {
             buffer: buffer.clone(),
@@ -128,7 +132,7 @@ impl Run {
         };
         let gateway = Gateway::open(config.listen, config.peers_limit, intake, sources.clone())
             .context("opening the gateway")?;
-        let run = Arc::new(Self {
+        Ok(Arc::new(Self {
             begun: Instant::now(),
             ended: watch::Sender::new(None),
             buffer,
@@ -143,13 +147,14 @@ impl Run {
             gateway,
             crew: Mutex::default(),
             config,
-        });
-        {
-            let mut crew = run.crew.lock().await;
-            run.hire(&mut crew, run.config.workers);
-            run.generate(&mut crew, run.config.streams);
-        }
-        Ok(run)
+        }))
+    }
+
+    /// Starts the workers, then the streams.
+    pub(super) async fn set_going(&self) {
+        let mut crew = self.crew.lock().await;
+        self.hire(&mut crew, self.config.workers);
+        self.generate(&mut crew, self.config.streams);
     }
 
     fn hire(&self, crew: &mut Crew, workers: usize) {
@@ -173,7 +178,8 @@ impl Run {
     }
 
     /// Changes the size of the pool and the number of generated streams. Returns when workers and
-    /// streams that are no longer wanted have ended what they were at; no chunk is lost.
+    /// streams that are no longer wanted have ended what they were at; no chunk is lost. Not cancel
+    /// safe: run it to its end.
     pub(super) async fn resize(&self, resize: Resize) -> Result<(), ResizeError> {
         let check = |result: Result<usize, crate::config::Misfit>| result.map_err(ResizeError::Misfit);
         let unbounded = self.config.unbounded;
@@ -184,6 +190,10 @@ impl Run {
             .streams_count
             .map(|count| check(StreamsCount::check(count, unbounded).map(StreamsCount::get)));
         let (workers, streams) = (workers.transpose()?, streams.transpose()?);
+        // Asked twice: the lock may be a drain's, which need not be waited for.
+        if self.stopping.is_cancelled() {
+            return Err(ResizeError::NotRunning);
+        }
         let mut crew = self.crew.lock().await;
         if self.stopping.is_cancelled() {
             return Err(ResizeError::NotRunning);
@@ -239,6 +249,8 @@ impl Run {
     pub(super) async fn cut(&self) {
         self.stop_intake();
         self.cut.cancel();
+        // Who waits for room is sent home.
+        self.buffer.close();
         let crew = std::mem::take(&mut *self.crew.lock().await);
         self.dismiss(crew.streams).await;
         self.dismiss(crew.workers).await;

@@ -54,8 +54,13 @@ impl Generator {
             self.recorder.emitted(number, now.saturating_duration_since(intended));
             let data = draw::payload(self.seed, number, index, self.chunk_size_bytes);
             let chunk = Chunk { stream: stream.clone(), index, intended, offered: now, data };
-            if self.buffer.offer(chunk).await != Offered::Closed {
-                self.recorder.neighbour_generated(&stream);
+            // Under `block` this may wait; a stream that is no longer wanted leaves the line.
+            tokio::select! {
+                biased;
+                offered = self.buffer.offer(chunk) => if offered != Offered::Closed {
+                    self.recorder.neighbour_generated(&stream);
+                },
+                _ = wanted.wait_for(|wanted| number as usize >= *wanted) => break,
             }
         }
         self.buffer.leave(&stream);

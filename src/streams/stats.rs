@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     chunk::{Label, Stream},
-    ledger::Ledger,
+    ledger::{Ledger, Reason},
 };
 use crate::latency::{DurationText, Histogram, Quantile, Rate};
 
@@ -40,6 +40,7 @@ struct Shard {
     latency: Histogram,
     /// For the mean, which a histogram knows to three digits only.
     latency_sum: Duration,
+    latency_max: Duration,
     queue_wait: Histogram,
     emission_lag: Histogram,
 }
@@ -74,6 +75,7 @@ impl Recorder {
         let mut shard = self.shard(worker);
         shard.latency.record(latency);
         shard.latency_sum = shard.latency_sum.saturating_add(latency);
+        shard.latency_max = shard.latency_max.max(latency);
         shard.queue_wait.record(queue_wait);
     }
 
@@ -95,6 +97,7 @@ impl Recorder {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             all.latency.merge(&shard.latency);
             all.latency_sum = all.latency_sum.saturating_add(shard.latency_sum);
+            all.latency_max = all.latency_max.max(shard.latency_max);
             all.queue_wait.merge(&shard.queue_wait);
             all.emission_lag.merge(&shard.emission_lag);
         }
@@ -103,7 +106,7 @@ impl Recorder {
 
     /// The statistics now.
     pub(super) fn look(&self, ledger: Ledger, elapsed: Duration, slo: Duration) -> Statistics {
-        let Shard { latency, latency_sum, queue_wait, emission_lag } = self.merged();
+        let Shard { latency, latency_sum, latency_max, queue_wait, emission_lag } = self.merged();
         let mut offered = latency.clone();
         offered.add_infinitely_slow(ledger.dropped);
         Statistics {
@@ -116,7 +119,7 @@ impl Recorder {
             queue_wait: Percentiles::of(&queue_wait),
             emission_lag: Percentiles::of(&emission_lag),
             mean: (latency.answered() > 0).then(|| latency_sum.div_f64(latency.answered() as f64)),
-            max: latency.max(),
+            max: (latency.answered() > 0).then_some(latency_max),
             neighbours: self.neighbours(),
         }
     }
@@ -211,7 +214,7 @@ impl Statistics {
              === Over all generated ===\n\
              Good: {} within {}\n\
              Latency, a drop counting as infinitely slow: p50 {}, p95 {}, p99 {} (n {})\n\
-             {}Balance: generated {} = processed {} + dropped {} + queued {} + in progress {}{}",
+             {}{}Balance: generated {} = processed {} + dropped {} + queued {} + in progress {}{}",
             ledger.processed,
             ledger.dropped,
             elapsed_text(self.elapsed),
@@ -228,6 +231,7 @@ impl Statistics {
             self.offered.n,
             self.neighbours
                 .map_or_else(String::new, |rate| format!("Processed beside the noisy neighbour: {rate}\n")),
+            self.reasons(),
             ledger.generated,
             ledger.processed,
             ledger.dropped,
@@ -235,6 +239,15 @@ impl Statistics {
             ledger.in_progress,
             if ledger.balances() { "" } else { " DOES NOT HOLD" },
         )
+    }
+
+    /// Why chunks were dropped, if any were: a line.
+    fn reasons(&self) -> String {
+        let by = Reason::ALL.map(|reason| (reason.label(), self.ledger.dropped_by.of(reason)));
+        let by =
+            by.iter().filter(|(_, chunks)| *chunks > 0).map(|(reason, chunks)| format!("{reason} {chunks}"));
+        let by = by.collect::<Vec<_>>().join(", ");
+        if by.is_empty() { by } else { format!("Dropped by reason: {by}\n") }
     }
 
     /// The same for machines.
@@ -403,6 +416,7 @@ mod tests {
         === Over all generated ===
         Good: 90.00 % (900 of 1000) within 100 ms
         Latency, a drop counting as infinitely slow: p50 35.0 ms, p95 not reached, p99 not reached (n 1000)
+        Dropped by reason: full 100
         Balance: generated 1000 = processed 900 + dropped 100 + queued 0 + in progress 0
         ");
     }

@@ -1,6 +1,9 @@
 //! Workers: take a chunk, process it, say what became of it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use tokio::time::Instant;
 
@@ -46,6 +49,8 @@ pub(super) struct Bench {
     pub(super) recorder: Arc<Recorder>,
     pub(super) metrics: Arc<StreamMetrics>,
     pub(super) observer: Option<Observer>,
+    /// Chunks that the sink gave up on.
+    pub(super) given_up: AtomicU64,
 }
 
 impl Bench {
@@ -74,6 +79,11 @@ impl Bench {
                 Ok(())
             }
             Err(error) => {
+                // The first, the tenth, the hundredth ... is worth a line; each of them is not.
+                let given_up = self.given_up.fetch_add(1, Relaxed) + 1;
+                if given_up.checked_ilog10().is_some_and(|power| given_up == 10_u64.pow(power)) {
+                    tracing::warn!(given_up, error = format!("{error:#}"), "the sink gave up on chunks");
+                }
                 tracing::debug!(
                     stream = %chunk.stream.label, chunk = chunk.index, error = format!("{error:#}"), "a chunk is given up"
                 );

@@ -10,7 +10,12 @@
 mod printer;
 mod status_line;
 
-use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, response::Redirect, routing::get};
@@ -22,7 +27,7 @@ use crate::{
     config::{Allowed as _, Misfit},
     load::Span,
     shutdown::Shutdown,
-    streams::{self, Observer, Statistics, Streams},
+    streams::{self, Observer, Streams},
     telemetry::{self, Telemetry},
     web::{self, Admin, Frame, Health, HealthApi, Metrics, SessionApi},
 };
@@ -38,7 +43,7 @@ pub struct StreamsArgs {
     #[arg(long, env = "STREAMS_ADDR", default_value = "127.0.0.1:8083", value_name = ListenAddr::ALLOWED)]
     pub addr: ListenAddr,
     /// Stop after so long; unset: at a signal
-    #[arg(long, value_name = Span::ALLOWED, help_heading = "Run")]
+    #[arg(long, value_name = Span::ALLOWED, allow_hyphen_values = true, help_heading = "Run")]
     pub duration: Option<Span>,
     /// Run in virtual time, as fast as it can be computed: the same seed prints the same bytes
     #[arg(long = "virtual", help_heading = "Run")]
@@ -121,8 +126,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     let shutdown = Shutdown::new(drain, Duration::ZERO);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let printer =
-        Arc::new(if args.quiet || args.json_only() { Printer::silent() } else { Printer::threaded()? });
+    let printer = Arc::new(Printer::threaded(args.quiet || args.json_only())?);
     let streams = streams(&args, telemetry.meter(), &shutdown, &printer)?;
 
     let doors = Shutdown::new(Some(DOORS), Duration::ZERO);
@@ -134,7 +138,15 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
         async move { web::serve(listener, router, limits, &metrics, doors).await }
     });
 
-    begin(&args, &streams, &printer).await?;
+    let report = ReportFile::open(&args)?;
+    tokio::select! {
+        biased;
+        begun = begin(&args, &streams, &printer) => begun?,
+        () = shutdown.aborted().cancelled() => {
+            eprintln!("lab: stopped before the streams had started");
+            return Ok(Ending::Aborted);
+        }
+    }
     if let Some(addr) = streams.listening() {
         eprintln!("taking streams on tcp://{addr}");
     }
@@ -151,19 +163,21 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
         () = streams.ended() => printer.print("\nThe streams were stopped..."),
         () = over => {
             printer.print("\nThe time is over...");
-            streams.stop_intake();
+            // As a signal does: the drain has the same bound, if it has one.
+            shutdown.trigger();
         }
     }
     streams.ended().await;
     drop(status_line);
-    let ending = end(&args, &streams, &printer, &shutdown)?;
-    drop(streams);
-    printer.finish(shutdown.aborted()).await;
+    let ending = end(&args, &streams, &printer, report);
+    let printed = printer.finish(shutdown.aborted()).await;
     doors.trigger();
     if let Ok(drained) = server.await {
         drained.cut().await;
     }
-    Ok(ending)
+    let ending = ending?;
+    printed?;
+    Ok(if shutdown.aborted().is_cancelled() { Ending::Aborted } else { ending })
 }
 
 /// The same in virtual time: call it on a current-thread runtime whose clock is paused.
@@ -172,17 +186,17 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
 /// When the output cannot be written.
 pub async fn run_streams_virtually(args: StreamsArgs) -> anyhow::Result<Ending> {
     let shutdown = Shutdown::new(None, Duration::ZERO);
-    let printer =
-        Arc::new(if args.quiet || args.json_only() { Printer::silent() } else { Printer::direct() });
+    let printer = Arc::new(Printer::direct(args.quiet || args.json_only()));
     let streams = streams(&args, opentelemetry::global::meter("lab"), &shutdown, &printer)?;
+    let report = ReportFile::open(&args)?;
     begin(&args, &streams, &printer).await?;
     if let Some(span) = args.duration {
         tokio::time::sleep(span.get()).await;
     }
     printer.print("\nThe time is over...");
     streams.stop().await;
-    let ending = end(&args, &streams, &printer, &shutdown)?;
-    printer.finish(shutdown.aborted()).await;
+    let ending = end(&args, &streams, &printer, report)?;
+    printer.finish(shutdown.aborted()).await?;
     Ok(ending)
 }
 
@@ -209,9 +223,34 @@ fn streams(
 /// The seed's banner, the start, and what has started.
 async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyhow::Result<()> {
     let config = args.streams.config()?;
-    printer.print(&format!("Starting the application...\n\n{}\nApplication is running...", config.banner()));
-    printer.print(&format!("{} workers started\n{} streams started", config.workers(), config.streams()));
-    streams.start().await.context("starting the streams")
+    printer.print(&format!("Starting the application...\n\n{}", config.banner()));
+    // Before the first chunk: its line comes after these.
+    let (workers, generated) = (config.workers(), config.streams());
+    let started =
+        format!("Application is running...\n{workers} workers started\n{generated} streams started");
+    streams.start_and(|| printer.print(&started)).await.context("starting the streams")
+}
+
+/// Where the statistics go as JSON; opened before the run, so that a run is not made in vain.
+struct ReportFile(Option<(PathBuf, std::fs::File)>);
+
+impl ReportFile {
+    fn open(args: &StreamsArgs) -> anyhow::Result<Self> {
+        let Some(Some(path)) = &args.json else {
+            return Ok(Self(None));
+        };
+        let file = std::fs::File::create(path).with_context(|| format!("writing {}", path.display()))?;
+        Ok(Self(Some((path.clone(), file))))
+    }
+
+    fn write(self, json: &str) -> anyhow::Result<()> {
+        match self.0 {
+            Some((path, mut file)) => {
+                writeln!(file, "{json}").with_context(|| format!("writing {}", path.display()))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Prints what the run came to and judges it.
@@ -219,15 +258,16 @@ fn end(
     args: &StreamsArgs,
     streams: &Streams,
     printer: &Printer,
-    shutdown: &Shutdown,
+    report: ReportFile,
 ) -> anyhow::Result<Ending> {
     let statistics = streams.statistics().context("there was no run")?;
-    if let Some(file) = &args.json {
-        write_json(&statistics, file.as_deref())?;
-    }
-    if !args.json_only() {
+    let json = || serde_json::to_string_pretty(&statistics.report()).context("writing the statistics");
+    if args.json_only() {
+        printer.print_always(&json()?);
+    } else {
         // Even under --quiet.
         printer.print_always(&format!("\n{}\nApplication exited.", statistics.text()));
+        report.write(&json()?)?;
     }
     if !statistics.ledger.balances() {
         eprintln!("lab: the balance does not hold");
@@ -237,24 +277,7 @@ fn end(
     if abandoned > 0 {
         eprintln!("lab: left behind: {abandoned} chunks");
     }
-    Ok(match abandoned {
-        _ if shutdown.aborted().is_cancelled() => Ending::Aborted,
-        0 => Ending::Done,
-        _ => Ending::Failed,
-    })
-}
-
-fn write_json(statistics: &Statistics, file: Option<&std::path::Path>) -> anyhow::Result<()> {
-    let json = serde_json::to_string_pretty(&statistics.report()).context("writing the statistics")?;
-    match file {
-        Some(path) => {
-            std::fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))
-        }
-        None => {
-            println!("{json}");
-            Ok(())
-        }
-    }
+    Ok(if abandoned == 0 { Ending::Done } else { Ending::Failed })
 }
 
 fn router(

@@ -24,34 +24,42 @@ const QUEUE_TEXTS: usize = 64;
 
 /// Where the command's text goes.
 #[derive(Debug)]
-pub(super) enum Printer {
-    /// Nowhere, except for what is printed always.
-    Silent,
+pub(super) struct Printer {
+    /// Only what is printed always is printed.
+    quiet: bool,
+    out: Out,
+}
+
+#[derive(Debug)]
+enum Out {
     /// At once, in the caller's time: for virtual time, which costs none.
-    Direct(Mutex<BufWriter<io::Stdout>>),
+    Direct(Mutex<Direct>),
     /// By a thread.
     Threaded(Threaded),
 }
 
+#[derive(Debug)]
+struct Direct {
+    out: BufWriter<io::Stdout>,
+    result: io::Result<()>,
+}
+
 /// The thread and the way to it.
 #[derive(Debug)]
-pub(super) struct Threaded {
+struct Threaded {
     texts: Mutex<Option<SyncSender<String>>>,
     waiting: Arc<AtomicUsize>,
     skipped: AtomicU64,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<io::Result<()>>>>,
 }
 
 impl Printer {
-    pub(super) const fn silent() -> Self {
-        Self::Silent
+    pub(super) fn direct(quiet: bool) -> Self {
+        let direct = Direct { out: BufWriter::new(io::stdout()), result: Ok(()) };
+        Self { quiet, out: Out::Direct(Mutex::new(direct)) }
     }
 
-    pub(super) fn direct() -> Self {
-        Self::Direct(Mutex::new(BufWriter::new(io::stdout())))
-    }
-
-    pub(super) fn threaded() -> anyhow::Result<Self> {
+    pub(super) fn threaded(quiet: bool) -> anyhow::Result<Self> {
         let (texts, queue) = sync_channel(QUEUE_LINES + QUEUE_TEXTS);
         let waiting = Arc::new(AtomicUsize::new(0));
         let count = waiting.clone();
@@ -59,20 +67,21 @@ impl Printer {
             .name("printer".to_owned())
             .spawn(move || write_all(&queue, &count))
             .context("starting the thread that prints")?;
-        Ok(Self::Threaded(Threaded {
+        let threaded = Threaded {
             texts: Mutex::new(Some(texts)),
             waiting,
             skipped: AtomicU64::new(0),
             thread: Mutex::new(Some(thread)),
-        }))
+        };
+        Ok(Self { quiet, out: Out::Threaded(threaded) })
     }
 
     /// One line of many; may be left out when stdout is too slow.
     pub(super) fn line(&self, line: String) {
-        match self {
-            Self::Silent => {}
-            Self::Direct(out) => print_line(out, &line),
-            Self::Threaded(threaded) => {
+        match &self.out {
+            _ if self.quiet => {}
+            Out::Direct(direct) => print_line(direct, &line),
+            Out::Threaded(threaded) => {
                 if threaded.waiting.load(Relaxed) >= QUEUE_LINES || !threaded.send(line) {
                     threaded.skipped.fetch_add(1, Relaxed);
                 }
@@ -82,32 +91,40 @@ impl Printer {
 
     /// A text that is not left out; only who closed stdout misses it.
     pub(super) fn print(&self, text: &str) {
-        match self {
-            Self::Silent => {}
-            Self::Direct(out) => print_line(out, text),
-            Self::Threaded(threaded) => {
+        if !self.quiet {
+            self.print_always(text);
+        }
+    }
+
+    /// The same, by a quiet printer too.
+    pub(super) fn print_always(&self, text: &str) {
+        // What comes before the first text of a quiet printer is nothing.
+        let text = if self.quiet { text.trim_start() } else { text };
+        match &self.out {
+            Out::Direct(direct) => print_line(direct, text),
+            Out::Threaded(threaded) => {
                 threaded.send(text.to_owned());
             }
         }
     }
 
-    /// The same, by a silent printer too.
-    pub(super) fn print_always(&self, text: &str) {
-        match self {
-            // Fails when stdout was closed.
-            Self::Silent => drop(writeln!(io::stdout(), "{}", text.trim_start())),
-            Self::Direct(_) | Self::Threaded(_) => self.print(text),
-        }
-    }
-
     /// Waits until all is written, or `give_up` says that nobody waits any more, and says on stderr
     /// what was left out.
-    pub(super) async fn finish(&self, give_up: &CancellationToken) {
-        match self {
-            Self::Silent => {}
-            // Fails when stdout was closed.
-            Self::Direct(out) => drop(out.lock().unwrap_or_else(PoisonError::into_inner).flush()),
-            Self::Threaded(threaded) => threaded.finish(give_up).await,
+    ///
+    /// # Errors
+    /// When stdout did not take it all, other than by being closed.
+    pub(super) async fn finish(&self, give_up: &CancellationToken) -> anyhow::Result<()> {
+        let result = match &self.out {
+            Out::Direct(direct) => {
+                let mut direct = direct.lock().unwrap_or_else(PoisonError::into_inner);
+                let flushed = direct.out.flush();
+                std::mem::replace(&mut direct.result, Ok(())).and(flushed)
+            }
+            Out::Threaded(threaded) => threaded.finish(give_up).await,
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.context("writing to stdout"),
         }
     }
 }
@@ -124,14 +141,17 @@ impl Threaded {
         sent
     }
 
-    async fn finish(&self, give_up: &CancellationToken) {
+    async fn finish(&self, give_up: &CancellationToken) -> io::Result<()> {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut result = Ok(());
         if let Some(thread) = thread {
             tokio::select! {
                 biased;
-                // A panic there has been reported by its hook.
-                _ = tokio::task::spawn_blocking(move || thread.join()) => {}
+                ended = tokio::task::spawn_blocking(move || thread.join()) => {
+                    // A panic there has been reported by its hook.
+                    result = ended.ok().and_then(Result::ok).unwrap_or(Ok(()));
+                }
                 () = give_up.cancelled() => eprintln!("lab: not all was printed: nobody reads stdout"),
             }
         }
@@ -139,16 +159,19 @@ impl Threaded {
             0 => {}
             skipped => eprintln!("lab: {skipped} lines were not printed: stdout was too slow or closed"),
         }
+        result
     }
 }
 
-fn print_line(out: &Mutex<BufWriter<io::Stdout>>, text: &str) {
-    let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-    // Fails when stdout was closed.
-    let _ = writeln!(out, "{text}");
+/// Prints until stdout refuses; the refusal is kept.
+fn print_line(direct: &Mutex<Direct>, text: &str) {
+    let mut direct = direct.lock().unwrap_or_else(PoisonError::into_inner);
+    if direct.result.is_ok() {
+        direct.result = writeln!(direct.out, "{text}");
+    }
 }
 
-fn write_all(queue: &Receiver<String>, waiting: &AtomicUsize) {
+fn write_all(queue: &Receiver<String>, waiting: &AtomicUsize) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout());
     loop {
         let text = match queue.try_recv() {
@@ -156,9 +179,7 @@ fn write_all(queue: &Receiver<String>, waiting: &AtomicUsize) {
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
                 // Nothing waits: show what there is, then sleep.
-                if out.flush().is_err() {
-                    return;
-                }
+                out.flush()?;
                 match queue.recv() {
                     Ok(text) => text,
                     Err(_) => break,
@@ -166,10 +187,7 @@ fn write_all(queue: &Receiver<String>, waiting: &AtomicUsize) {
             }
         };
         waiting.fetch_sub(1, Relaxed);
-        if writeln!(out, "{text}").is_err() {
-            return;
-        }
+        writeln!(out, "{text}")?;
     }
-    // Fails when stdout was closed.
-    let _ = out.flush();
+    out.flush()
 }

@@ -29,6 +29,14 @@ struct Growing {
 
 impl FileSink {
     pub(super) async fn open(path: &Path, framing: Framing) -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::FileTypeExt as _;
+            // Opening a named pipe waits for its reader, whom no signal of ours can make come.
+            if tokio::fs::metadata(path).await.is_ok_and(|found| found.file_type().is_fifo()) {
+                return Err(io::Error::other("it is a named pipe, and a file is wanted"));
+            }
+        }
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
         let whole_bytes = file.metadata().await?.len();
         Ok(Self { framing, file: Mutex::new(Growing { file, whole_bytes, torn: false }) })
@@ -38,10 +46,7 @@ impl FileSink {
     pub(super) async fn append(&self, data: &[u8]) -> anyhow::Result<()> {
         let frame = self.framing.frame(data);
         let mut growing = self.file.lock().await;
-        if growing.torn {
-            let whole_bytes = growing.whole_bytes;
-            growing.file.set_len(whole_bytes).await.context("cutting off a torn frame")?;
-        }
+        growing.cut().await?;
         growing.torn = true;
         growing.file.write_all(&frame).await.context("writing a frame")?;
         // Tokio hands the bytes to a thread: only now is it known whether they were written.
@@ -52,14 +57,27 @@ impl FileSink {
     }
 
     pub(super) async fn finish(&self) -> anyhow::Result<()> {
-        let growing = self.file.lock().await;
-        if growing.torn {
-            growing.file.set_len(growing.whole_bytes).await.context("cutting off a torn frame")?;
-        }
+        let mut growing = self.file.lock().await;
+        growing.cut().await?;
         match growing.file.sync_all().await {
             // A pipe or a device has nothing to sync.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             result => result.context("syncing the file"),
         }
+    }
+}
+
+impl Growing {
+    /// Cuts off a frame that is not whole, if there is one.
+    async fn cut(&mut self) -> anyhow::Result<()> {
+        if self.torn {
+            match self.file.set_len(self.whole_bytes).await {
+                // A device has no length, and keeps nothing of a write that failed.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                result => result.context("cutting off a torn frame")?,
+            }
+            self.torn = false;
+        }
+        Ok(())
     }
 }

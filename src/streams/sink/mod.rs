@@ -41,7 +41,8 @@ pub enum SinkSpec {
 }
 
 impl Allowed for SinkSpec {
-    const ALLOWED: &'static str = "simulate, http:URL such as http://127.0.0.1:9000/chunks, or file:PATH";
+    const ALLOWED: &'static str =
+        "simulate, http:URL such as http://127.0.0.1:9000/chunks (no name or password in it), or file:PATH";
 }
 
 impl FromStr for SinkSpec {
@@ -58,7 +59,14 @@ impl FromStr for SinkSpec {
         // `http:URL` with the URL in full, or the URL alone.
         let url = trimmed.strip_prefix("http:http").map_or(trimmed.to_owned(), |rest| format!("http{rest}"));
         match url.parse::<Uri>() {
-            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(Self::Http(uri)),
+            Ok(uri)
+                if uri.scheme_str() == Some("http")
+                    && uri.host().is_some()
+                    // A password here would be shown by whatever shows the sink.
+                    && uri.authority().is_none_or(|authority| !authority.as_str().contains('@')) =>
+            {
+                Ok(Self::Http(uri))
+            }
             _ => Err(invalid()),
         }
     }

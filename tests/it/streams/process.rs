@@ -121,6 +121,28 @@ fn a_second_signal_ends_it_at_once_and_what_is_left_is_printed_and_counted() {
 }
 
 #[test]
+fn a_second_signal_ends_it_while_sources_wait_for_room_too() {
+    let sink = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", sink.local_addr().expect("an address"));
+    let flags = [
+        ["--sink", &url, "--sink-timeout-ms", "600000", "--overload", "block"].as_slice(),
+        &["--stream-interval", "100", "--buffer-size", "100", "--workers-count", "10"],
+    ]
+    .concat();
+    let mut running = Running::start(&flags);
+    running.lines(11);
+    // Ten deliveries that are never answered: every worker is held, so that the buffer fills.
+    let held: Vec<_> = (0..10).map(|_| sink.accept().expect("a delivery")).collect();
+    running.signal(Signal::INT);
+    running.lines(2);
+    running.signal(Signal::INT);
+    let (status, out, err, report) = running.end();
+    assert_eq!(status.code(), Some(130), "{out}{err}");
+    assert_balance(&report);
+    drop(held);
+}
+
+#[test]
 fn a_drain_with_a_bound_ends_there_and_fails() {
     let sink = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", sink.local_addr().expect("an address"));
@@ -217,6 +239,39 @@ fn who_closes_stdout_or_does_not_read_it_holds_nothing_up() {
     assert_balance(&report);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure_and_a_closed_stdout_is_none() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let directory = tempfile::tempdir().expect("a directory");
+    for form in ["--json", "--quiet", "--verbose"] {
+        for time in [["--virtual"].as_slice(), &["--addr", "127.0.0.1:0"]] {
+            let flags = [&["streams", "--duration", "300ms", form], time].concat();
+            let mut command = program(directory.path(), &flags, &[]);
+            let output = command.stdout(full()).output().expect("it runs");
+            let err = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{flags:?}: {err}");
+            assert!(err.contains("writing to stdout") && !err.contains("panicked"), "{flags:?}: {err}");
+
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            let output = program(directory.path(), &flags, &[]).stdout(writer).output().expect("it runs");
+            let err = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{flags:?}: {err}");
+        }
+    }
+    // Found before the run, not after a day of it.
+    let (code, out, err) = run(&["streams", "--addr", "127.0.0.1:0", "--json=no/such/place"], &[]);
+    assert!(code == 1 && err.contains("no/such/place") && !out.contains("running"), "{out}{err}");
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("it runs");
+    assert!(made.success());
+    let sink = format!("file:{}", pipe.display());
+    let (code, out, err) =
+        run(&["streams", "--addr", "127.0.0.1:0", "--sink", &sink, "--framing", "length"], &[]);
+    assert!(code == 1 && err.contains("named pipe") && !out.contains("running"), "{out}{err}");
+}
+
 /// The reading end of a process that printed nothing.
 fn empty_pipe() -> ChildStdout {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_lab"))
@@ -254,6 +309,9 @@ fn quiet_json_and_refusals() {
         (&["--overload", "pray"], "drop-newest, drop-oldest, block or fair"),
         (&["--sink", "ftp:x"], "simulate, http:URL"),
         (&["--framing", "xml"], "lines or length"),
+        (&["--unbounded-ranges", "--streams-count", "2000000"], "a whole number from 10 to 1000000"),
+        (&["--sink", "http://user:secret@127.0.0.1:1/"], "no name or password"),
+        (&["--duration", "-1s"], "a length of time such as"),
         (&["--virtual"], "--duration"),
         (&["--virtual", "--duration", "1s", "--listen", "127.0.0.1:0"], "--virtual"),
         (&["--sink", "file:x"], "STREAMS_FRAMING"),

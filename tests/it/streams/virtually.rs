@@ -157,6 +157,23 @@ async fn the_pool_and_the_streams_change_their_number_under_load_without_losing_
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_another_size_and_leaves_changes_nothing_of_what_comes_of_it() {
+    let flags = ["--stream-interval", "100", "--overload", "block"];
+    let (streams, _shutdown) = streams(&flags, None);
+    streams.start().await.expect("it starts");
+    for (workers, count) in [(10, 10), (50, 100)].into_iter().cycle().take(12) {
+        // Virtual time: long enough for all workers to be busy.
+        sleep(Duration::from_millis(100)).await;
+        let resize = Resize { workers_count: Some(workers), streams_count: Some(count) };
+        let asked = tokio::time::timeout(Duration::from_millis(1), streams.resize(resize)).await;
+        assert!(asked.is_err() || workers == 50, "workers that are to go have a chunk to finish");
+        assert!(streams.audit().in_progress <= 50, "{:?}", streams.audit());
+    }
+    let run = streams.stop().await.expect("it ran");
+    assert_eq!((run.ledger.dropped, run.ledger.generated), (0, run.ledger.processed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_smaller_pool_is_smaller_when_the_answer_comes_and_slower() {
     let (streams, _shutdown) = streams(&[], None);
     streams.start().await.expect("it starts");
