@@ -1,6 +1,6 @@
 //! The landing page: what runs here, with a link to all of it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::server::Links;
-use crate::web::{Admin, Frame, Page};
+use crate::web::{Admin, Frame, NavItem, Page};
 
 /// One thing that runs here.
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ impl Link {
 #[derive(Debug, Clone)]
 struct Landing {
     links: Links,
+    nav: Arc<[NavItem]>,
     admin: Admin,
 }
 
@@ -51,8 +52,8 @@ struct LandingPage {
 }
 
 /// `GET /`.
-pub(super) fn routes(links: Vec<Link>, admin: Admin) -> Router {
-    let landing = Landing { links: links.into(), admin };
+pub(super) fn routes(links: Vec<Link>, nav: Arc<[NavItem]>, admin: Admin) -> Router {
+    let landing = Landing { links: links.into(), nav, admin };
     Router::new().route("/", get(show)).with_state(landing)
 }
 
@@ -71,14 +72,14 @@ async fn show(
     };
     let mut groups: Vec<(&'static str, Vec<Link>)> = Vec::new();
     for link in landing.links.iter() {
-        match groups.last_mut() {
-            Some((group, links)) if *group == link.group => links.push(link.clone()),
-            _ => groups.push((link.group, vec![link.clone()])),
+        match groups.iter_mut().find(|(group, _)| *group == link.group) {
+            Some((_, links)) => links.push(link.clone()),
+            None => groups.push((link.group, vec![link.clone()])),
         }
     }
     let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:8080");
     Page(LandingPage {
-        frame: Frame::new("Concurrency lab", super::server::nav(), "/"),
+        frame: Frame::new("Concurrency lab", landing.nav.clone(), "/"),
         groups,
         visitor,
         host: host.to_owned(),

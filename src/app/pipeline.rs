@@ -238,11 +238,11 @@ pub(super) fn stragglers(service: &Service) -> String {
 pub(super) fn links() -> [Link; 2] {
     [
         Link::new(
-            "Pipeline",
+            "Systems",
             "/pipeline",
             "the auto-scaling pipeline: start it, watch it, change its load and policy",
         ),
-        Link::new("Pipeline", "/pipeline/audit", "its balance sheet"),
+        Link::new("Systems", "/pipeline/audit", "the pipeline's balance sheet"),
     ]
 }
 

@@ -63,6 +63,7 @@ pub(super) fn router(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Router> {
     let admin = Admin::new(args.server.admin_token.clone());
+    let nav = nav(pipeline.is_some());
     let mut links = links(lab);
     let mut document = lab.openapi().merge_from(streams.openapi());
     let mut systems = Router::new();
@@ -70,7 +71,7 @@ pub(super) fn router(
         links.extend(pipeline::links());
         document.merge(PipelineApi::openapi());
         systems = systems
-            .merge(service.views(Frame::new("Pipeline", nav(), "/pipeline")))
+            .merge(service.views(Frame::new("Pipeline", nav.clone(), "/pipeline")))
             .merge(admin.guard(service.controls()));
     }
     let house = Router::new()
@@ -78,20 +79,21 @@ pub(super) fn router(
         .merge(admin.session_routes())
         .merge(lab.views())
         .merge(admin.guard(lab.controls()))
-        .merge(streams.views(Frame::new("Streams", nav(), "/streams")))
+        .merge(streams.views(Frame::new("Streams", nav.clone(), "/streams")))
         .merge(admin.guard(streams.controls()))
         .merge(systems)
-        .merge(landing::routes(links, admin.clone()))
+        .merge(landing::routes(links, nav, admin.clone()))
         .merge(web::assets(&[web::LAB_CSS]))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?)
         .fallback(async || StatusCode::NOT_FOUND);
     Ok(metrics.count_requests(house).merge(lab.endpoints()).merge(scrape(telemetry)))
 }
 
-/// The navigation of every page.
-pub(super) fn nav() -> Arc<[NavItem]> {
+/// The navigation of every page: what this server has.
+fn nav(pipeline: bool) -> Arc<[NavItem]> {
     let item = |label: &'static str, href: &'static str| NavItem { label: label.into(), href: href.into() };
-    [item("Overview", "/"), item("Streams", "/streams"), item("Pipeline", "/pipeline")].into()
+    let pipeline = pipeline.then(|| item("Pipeline", "/pipeline"));
+    [item("Overview", "/"), item("Streams", "/streams")].into_iter().chain(pipeline).collect()
 }
 
 fn links(lab: &HttpLab) -> Vec<Link> {

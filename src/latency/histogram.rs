@@ -12,7 +12,7 @@ const HIGHEST_US: u64 = 3_600_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// A percentile is given only when this many samples lie beyond it.
-const SAMPLES_BEYOND: f64 = 10.0;
+pub const SAMPLES_BEYOND: f64 = 10.0;
 
 /// Room for the binary tail of shares such as 0.9, relative to the number of samples.
 const ROUNDING: f64 = 1e-9;

@@ -26,7 +26,7 @@ mod recorder;
 mod sample;
 mod text;
 
-pub use histogram::Histogram;
+pub use histogram::{Histogram, SAMPLES_BEYOND};
 pub use json::PERCENTILES;
 pub use quantile::{Percentile, Quantile, Rate};
 pub use recorder::Recorder;

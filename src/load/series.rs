@@ -11,7 +11,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram as Buckets;
 use serde::{Deserialize, Serialize};
 
-use crate::latency::{Fate, Outcome};
+use crate::latency::{Fate, Outcome, SAMPLES_BEYOND};
 
 /// The longest that a series grows: a day. What is later counts in the last second.
 const SECONDS_LIMIT: u64 = 86_400;
@@ -46,7 +46,8 @@ pub struct Second {
     pub not_sent: u64,
     /// In flight when the run ended.
     pub unfinished: u64,
-    /// The median over all offered, milliseconds; none where it is not reached or not known.
+    /// The median over all offered, milliseconds; none where it is not reached, or where fewer
+    /// than ten requests lie beyond it.
     pub p50_ms: Option<f64>,
     /// The 95th percentile, likewise.
     pub p95_ms: Option<f64>,
@@ -119,6 +120,10 @@ impl Series {
     fn close(&mut self, index: u64, buckets: &Buckets<u32>) {
         if let Some(second) = self.seconds.get_mut(&index) {
             let read = |q: f64| {
+                // As everywhere: noise is not shown.
+                if second.offered as f64 * (1.0 - q) + 1e-9 < SAMPLES_BEYOND {
+                    return None;
+                }
                 let rank = (q * second.offered as f64).ceil().max(1.0);
                 let answered = buckets.len() as f64;
                 (rank <= answered).then(|| buckets.value_at_quantile((rank - 0.5) / answered) as f64 / 1e3)

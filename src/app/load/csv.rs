@@ -7,7 +7,7 @@ use crate::load::Measured;
 const HEAD: &str =
     "second,offered,ok,good,service_error,shed,failed,not_sent,unfinished,p50_ms,p95_ms,p99_ms";
 
-/// The rows; a percentile that is not reached is empty.
+/// The rows; a percentile that is not reached, or has too few requests beyond it, is empty.
 pub(super) fn text(measured: &Measured) -> String {
     let mut text = format!("{HEAD}\n");
     let cell = |ms: Option<f64>| ms.map(|ms| format!("{ms:.3}")).unwrap_or_default();

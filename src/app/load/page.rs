@@ -93,7 +93,7 @@ fn over_time(measured: &Measured) -> Vec<Block> {
     let slo_ms = measured.series.slo().as_secs_f64() * 1e3;
     let highest_ms = measured.series.seconds().filter_map(|(_, second)| second.p99_ms).fold(0.0, f64::max);
     let latencies = Chart {
-        title: "Latency from the intended start; a gap is a percentile that was not reached".to_owned(),
+        title: "Latency from the intended start; a gap is a percentile that was not reached, or had too few requests beyond it".to_owned(),
         x_label: "seconds".to_owned(),
         y_label: "ms".to_owned(),
         x_text: plain,

@@ -113,6 +113,7 @@ async fn it_can_be_watched_as_events_and_as_a_page() {
     }
     assert!(page.headers["content-security-policy"].contains("script-src 'self'"));
     let landing = send(server.addr, "GET /", "").await.body;
+    assert!(!landing.contains("/pipeline"), "what this server does not have is not linked");
     assert!(landing.contains("<a href=\"/streams\">Streams</a>"), "{landing}");
     let document = get(server.addr, "/openapi.json").await.json();
     for path in ["/streams", "/streams/start", "/streams/stop", "/streams/in/{name}", "/streams/audit"] {
