@@ -182,8 +182,10 @@ mod tests {
         for n in 0..100 {
             series.record(ms(n * 10), Outcome::Ok, ms(50 + n));
         }
-        series.record(ms(1_500), Outcome::TimedOut, ms(5_000));
-        series.record(ms(1_600), Outcome::Ok, ms(20));
+        for n in 0..10 {
+            series.record(ms(1_500 + n), Outcome::TimedOut, ms(5_000));
+            series.record(ms(1_600 + n), Outcome::Ok, ms(20));
+        }
         series.close_until(ms(3_900), ms(1_000));
         assert_eq!(series.open.len(), 1, "the first can change no more");
         series.close_all();
@@ -191,8 +193,9 @@ mod tests {
         let (_, first) = seconds[0];
         assert_eq!((first.offered, first.ok, first.good), (100, 100, 51));
         assert!((first.p50_ms.unwrap() - 99.0).abs() < 2.0, "{first:?}");
+        assert_eq!(first.p95_ms, None, "five requests beyond it are noise");
         let (index, second) = seconds[1];
-        assert_eq!((index, second.offered, second.failed, second.good), (1, 2, 1, 1));
+        assert_eq!((index, second.offered, second.failed, second.good), (1, 20, 10, 10));
         assert_eq!((second.p50_ms.is_some(), second.p99_ms), (true, None), "half of them never answered");
     }
 
