@@ -249,6 +249,8 @@ impl Buffer {
             stream.wait.store(Wait::None as u8, Release);
             drop(state);
             stream.waited.notify_one();
+            // It entered like any other: a worker that is idle must hear of it.
+            self.news.notify_one();
         }
         Some(Next::Chunk(Taken { chunk, number, queued }))
     }

@@ -191,6 +191,26 @@ async fn block_waits_for_room_first_come_first_served_and_a_close_sends_the_wait
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chunk_that_waited_for_room_finds_the_worker_that_is_idle() {
+    let buffer = Arc::new(Buffer::new(1, Overload::Block, 2, Box::new(|_| {})));
+    let mut workers = JoinSet::new();
+    for worker in 0..2 {
+        let buffer = buffer.clone();
+        workers.spawn(async move { buffer.next(worker, None).await });
+    }
+    // Both wait; one offer finds room, the other stands in line.
+    tokio::task::yield_now().await;
+    let (first, second) = (stream(0), stream(1));
+    let (one, two) = tokio::join!(buffer.offer(chunk(&first, 0)), buffer.offer(chunk(&second, 0)));
+    assert_eq!((one, two), (Offered::Accepted, Offered::Accepted));
+    for _ in 0..2 {
+        // Neither worker is done with its chunk, so that none comes back for the other's.
+        let next = tokio::time::timeout(Duration::from_secs(1), workers.join_next()).await;
+        assert!(matches!(next, Ok(Some(Ok(Next::Chunk(_))))), "{next:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn idle_workers_retire_at_once_and_pass_the_news_on() {
     let buffer = Arc::new(buffer(Overload::DropNewest, 3));
     let mut workers = JoinSet::new();

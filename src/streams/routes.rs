@@ -112,7 +112,13 @@ pub(super) async fn start(State(streams): State<Streams>, body: Body) -> Result<
         false => serde_json::from_slice(&body)
             .map_err(|error| Problem::of(StatusCode::BAD_REQUEST).detail(error.to_string()))?,
     };
-    streams.start_with(&overrides).await.map_err(|error| match error {
+    // A task of its own: whoever asked may leave while the sink is still being opened.
+    let start = tokio::spawn({
+        let streams = streams.clone();
+        async move { streams.start_with(&overrides).await }
+    });
+    let started = start.await.map_err(|_| Problem::of(StatusCode::INTERNAL_SERVER_ERROR))?;
+    started.map_err(|error| match error {
         StartError::Misfit(misfit) => misfitting(&misfit),
         StartError::Running => conflict(&error),
         StartError::Failed(_) => Problem::new(

@@ -203,7 +203,14 @@ impl Run {
             if !self.buffer.has_slots_for(more) {
                 return Err(ResizeError::NoSlots { capacity: self.config.buffer_size });
             }
-            self.wanted.send_replace(streams);
+            // Under the channel's lock, so that a stop that comes meanwhile is not undone.
+            self.wanted.send_if_modified(|wanted| {
+                let going = !self.stopping.is_cancelled();
+                if going {
+                    *wanted = streams;
+                }
+                going
+            });
             let fewer = streams.min(crew.streams.len());
             self.dismiss(crew.streams.split_off(fewer)).await;
             self.generate(&mut crew, streams);
