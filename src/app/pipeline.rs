@@ -334,7 +334,7 @@ fn router(
         .merge(Health::new(shutdown.clone()).routes())
         .merge(admin.session_routes())
         .merge(service.views(Frame::new("Pipeline", [].into(), "/pipeline")))
-        .merge(web::assets(&[web::LAB_CSS]))
+        .merge(web::assets(&[web::LAB_CSS, web::LIVE_JS]))
         .route("/", get(async || Redirect::temporary("/pipeline")))
         .merge(admin.guard(service.controls()))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?)

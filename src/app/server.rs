@@ -83,7 +83,7 @@ pub(super) fn router(
         .merge(admin.guard(streams.controls()))
         .merge(systems)
         .merge(landing::routes(links, nav, admin.clone()))
-        .merge(web::assets(&[web::LAB_CSS]))
+        .merge(web::assets(&[web::LAB_CSS, web::LIVE_JS]))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?)
         .fallback(async || StatusCode::NOT_FOUND);
     Ok(metrics.count_requests(house).merge(lab.endpoints()).merge(scrape(telemetry)))

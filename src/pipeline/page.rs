@@ -8,7 +8,7 @@ use super::{
     service::{Phase, Service, Status},
 };
 use crate::web::{
-    Asset, Event, Frame, Page,
+    Asset, Event, Frame, LIVE_JS, Page,
     chart::{Chart, Mark, Series, plain},
 };
 
@@ -20,7 +20,7 @@ pub(super) const PIPELINE_JS: Asset =
 #[template(path = "pipeline.html")]
 struct PipelinePage {
     frame: Frame,
-    script: String,
+    scripts: [String; 2],
     phase: &'static str,
     idle: bool,
     running: bool,
@@ -42,7 +42,7 @@ pub(super) fn show(service: &Service, frame: Frame, host: &str) -> Response {
     let status = service.status();
     let page = PipelinePage {
         frame,
-        script: PIPELINE_JS.href(),
+        scripts: [LIVE_JS.href(), PIPELINE_JS.href()],
         phase: status.phase.label(),
         idle: status.phase == Phase::Idle,
         running: status.phase == Phase::Running,

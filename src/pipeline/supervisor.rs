@@ -27,13 +27,14 @@ use super::{
 #[derive(Debug)]
 struct Pool {
     crew: Crew,
-    tasks: JoinSet<u64>,
+    tasks: JoinSet<()>,
     members: BTreeMap<u64, Member>,
     next_id: u64,
 }
 
 #[derive(Debug)]
 struct Member {
+    task: tokio::task::Id,
     retiring: watch::Sender<bool>,
     busy: Arc<AtomicBool>,
 }
@@ -64,12 +65,9 @@ impl Pool {
         self.next_id += 1;
         let (retiring, told) = watch::channel(false);
         let busy = Arc::new(AtomicBool::new(false));
-        self.members.insert(id, Member { retiring, busy: busy.clone() });
-        let crew = self.crew.clone();
-        self.tasks.spawn(async move {
-            worker::run(crew, id, told, busy).await;
-            id
-        });
+        let work = worker::run(self.crew.clone(), id, told, busy.clone());
+        let task = self.tasks.spawn(work).id();
+        self.members.insert(id, Member { task, retiring, busy });
     }
 
     /// The youngest idle worker goes, or the youngest.
@@ -82,12 +80,19 @@ impl Pool {
 
     /// Waits for the end of a worker.
     async fn ended(&mut self) {
-        match self.tasks.join_next().await {
-            Some(Ok(id)) => {
-                self.members.remove(&id);
-            }
-            Some(Err(error)) => tracing::error!(%error, "a worker broke"),
+        let (task, broke) = match self.tasks.join_next_with_id().await {
+            Some(Ok((task, ()))) => (task, None),
+            Some(Err(error)) => (error.id(), Some(error)),
             None => std::future::pending().await,
+        };
+        let ids = self.members.iter().find(|(_, member)| member.task == task).map(|(id, _)| *id);
+        let member = ids.and_then(|id| self.members.remove(&id));
+        if let Some(error) = broke {
+            tracing::error!(%error, "a worker broke");
+            // Nobody else ends the job that it had.
+            if member.is_some_and(|member| member.is_busy()) {
+                self.crew.board.end(false);
+            }
         }
     }
 }
@@ -166,4 +171,39 @@ impl Supervisor {
 /// The next check; one that is long past is left out.
 fn later(last: Instant, interval: Duration) -> Instant {
     (last + interval).max(Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{board::Board, config::Config, journal::Journal, metrics::Metrics, work::Work};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_broke_is_gone_and_its_job_has_failed() {
+        let settings = Config::embedded().settings().expect("good settings");
+        let board = Board::new(10);
+        let meter = opentelemetry::global::meter("test");
+        let (finished, _ended) = tokio::sync::mpsc::channel(10);
+        let crew = Crew {
+            board: board.clone(),
+            work: Arc::new(Work::simulated(&settings, 1)),
+            finished,
+            journal: Journal::silent(),
+            metrics: Arc::new(Metrics::new(&meter, 1_500, &board, &settings)),
+            max_retries: 3,
+        };
+        let mut pool = Pool { crew, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: 1 };
+        pool.add();
+        pool.add();
+        assert!(board.push(Instant::now(), None).is_some());
+        // Virtual time: one of them takes the job, which needs a second at least.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!((pool.active(), board.ledger().running), (2, 1));
+        pool.tasks.abort_all();
+        pool.ended().await;
+        pool.ended().await;
+        let ledger = board.ledger();
+        assert_eq!((pool.active(), pool.members.len()), (0, 0));
+        assert!(ledger.balances() && ledger.backlog == 0 && ledger.permanently_failed == 1, "{ledger:?}");
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     Phase, Status, Streams,
     stats::{PercentileMs, Report},
 };
-use crate::web::{Asset, Frame, Page};
+use crate::web::{Asset, Frame, LIVE_JS, Page};
 
 /// What keeps the page's figures current.
 pub(super) const STREAMS_JS: Asset =
@@ -17,7 +17,7 @@ pub(super) const STREAMS_JS: Asset =
 #[template(path = "streams.html")]
 struct StreamsPage {
     frame: Frame,
-    script: String,
+    scripts: [String; 2],
     status: Status,
     figures: Vec<Figure>,
     running: bool,
@@ -39,7 +39,7 @@ pub(super) fn show(streams: &Streams, frame: Frame, host: &str) -> Response {
     let config = &streams.shared.config;
     let page = StreamsPage {
         frame,
-        script: STREAMS_JS.href(),
+        scripts: [LIVE_JS.href(), STREAMS_JS.href()],
         figures: figures(&status),
         status,
         running,

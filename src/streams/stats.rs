@@ -112,7 +112,8 @@ impl Recorder {
         Statistics {
             ledger,
             elapsed,
-            good: Rate { part: latency.within(slo).part, whole: ledger.processed + ledger.dropped },
+            // Of those in the same histogram: a chunk is recorded before its worker settles it.
+            good: Rate { part: latency.within(slo).part, whole: latency.offered() + ledger.dropped },
             slo,
             processed: Percentiles::of(&latency),
             offered: Percentiles::of(&offered),
@@ -392,6 +393,17 @@ mod tests {
         for (seconds, text) in [(0.4, "0s"), (59.6, "1m0s"), (83.0, "1m23s"), (3_661.0, "1h1m1s")] {
             assert_eq!(elapsed_text(Duration::from_secs_f64(seconds)), text);
         }
+    }
+
+    #[test]
+    fn a_chunk_that_is_recorded_and_not_settled_yet_makes_no_share_above_one() {
+        let recorder = Recorder::new(false);
+        for worker in 0..30 {
+            recorder.processed(worker, Duration::from_millis(35), Duration::ZERO);
+        }
+        let ledger = Ledger { generated: 30, processed: 25, in_progress: 5, ..Ledger::default() };
+        let now = recorder.look(ledger, Duration::from_secs(1), Duration::from_millis(100));
+        assert_eq!(now.good, Rate { part: 30, whole: 30 });
     }
 
     #[test]

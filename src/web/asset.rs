@@ -15,6 +15,10 @@ use super::page::NOSNIFF;
 pub const LAB_CSS: Asset =
     Asset::new("/assets/lab.css", "text/css; charset=utf-8", include_str!("assets/lab.css"));
 
+/// What every live page's own script stands on: figures, forms, events.
+pub const LIVE_JS: Asset =
+    Asset::new("/assets/live.js", "text/javascript; charset=utf-8", include_str!("assets/live.js"));
+
 /// One embedded file.
 #[derive(Clone, Copy, Debug)]
 pub struct Asset {

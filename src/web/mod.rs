@@ -59,7 +59,7 @@ mod throttle;
 mod tests;
 
 pub use admin::Admin;
-pub use asset::{Asset, LAB_CSS, assets};
+pub use asset::{Asset, LAB_CSS, LIVE_JS, assets};
 pub use events::{Event, Events};
 pub use extract::{Json, Query};
 pub use health::{Health, HealthApi, Version};

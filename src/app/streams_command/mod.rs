@@ -295,7 +295,7 @@ fn router(
         .route("/", get(async || Redirect::temporary("/streams")))
         .merge(streams.views(Frame::new("Streams", [].into(), "/streams")))
         .merge(admin.guard(streams.controls()))
-        .merge(web::assets(&[web::LAB_CSS]))
+        .merge(web::assets(&[web::LAB_CSS, web::LIVE_JS]))
         .merge(web::openapi(&openapi).context("writing the OpenAPI document")?)
         .fallback(async || StatusCode::NOT_FOUND);
     Ok(metrics.count_requests(house).merge(server::scrape(telemetry)))
