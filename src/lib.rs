@@ -25,6 +25,7 @@
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure
 //! web/           serve(listener, Router, shutdown): health, limits, problem+json, admin, pages, charts
+//! exec/          commands as children: process group, time limit, captured output, guard
 //! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
@@ -36,7 +37,7 @@
 //!
 //! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`,
 //!   `pipeline`) -> `load`, `sim`, `web` ->
-//!   `telemetry`, `latency` -> `config`, `shutdown`. A system never names another. A test checks it.
+//!   `exec` -> `telemetry`, `latency` -> `config`, `shutdown`. A system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
 //! - Pure where it decides ([`sim::Station`], buckets, histograms), thin where it acts.
@@ -53,6 +54,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod exec;
 pub mod http_lab;
 pub mod latency;
 pub mod load;

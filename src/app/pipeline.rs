@@ -10,13 +10,11 @@ use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, p
 use crate::{
     bounded,
     config::{Allowed, Misfit},
+    exec::{Guard, Limits, Template, stand_guard},
     load::Span,
     pipeline::{
-        self, Ended, Exec, Journal, Ledger, Load, Pipeline, PipelineApi, Rate, RotatingFile, Runtime,
-        Service,
-        config::Interval,
-        exec::{Guard, Intake, Lines, Recorded, ResultsFile, Source, Template, stand_guard},
-        virtual_time,
+        self, Ended, Exec, Intake, Journal, Ledger, Lines, Load, Pipeline, PipelineApi, Rate, Recorded,
+        ResultsFile, RotatingFile, Runtime, Service, Source, config::Interval, virtual_time,
     },
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
@@ -421,8 +419,10 @@ impl JobArgs {
         let lines = Lines::open(source, recorded).context("reading the jobs")?;
         let exec = Exec {
             template: template.clone(),
-            time_limit: self.job_timeout.get(),
-            output_limit: usize::try_from(self.output_limit_bytes.get())?,
+            limits: Limits {
+                time: self.job_timeout.get(),
+                output_bytes: usize::try_from(self.output_limit_bytes.get())?,
+            },
             guard: Guard::start(&[GUARD]).context("starting the guard process")?,
         };
         let done = Done { before, intake: lines.intake.clone(), unrecorded: 0 };

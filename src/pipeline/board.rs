@@ -13,8 +13,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    exec::Line,
     job::Job,
+    lines::Line,
     queue::{Ledger, Queue, Taken},
     scaling::Reading,
 };

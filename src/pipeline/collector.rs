@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
-    exec::{Captured, Record, RecordedOutcome, ResultsFile},
     job::Finished,
     journal::Journal,
     metrics::Metrics,
+    results::{Record, RecordedOutcome, ResultsFile},
 };
-use crate::{latency::Histogram, shutdown::Shutdown};
+use crate::{exec::Captured, latency::Histogram, shutdown::Shutdown};
 
 /// Jobs that are recorded with one wait for the disk.
 const BATCH_LIMIT_JOBS: usize = 64;

@@ -1,10 +1,11 @@
 //! One job, from arrival to end.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::exec::{Line, Output};
+use super::lines::Line;
+use crate::exec::{self, Output};
 
 /// Why an attempt, or a job for good, failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,18 +13,9 @@ pub(super) enum JobError {
     /// The simulated work drew a failure.
     #[error("simulated worker failure")]
     Simulated,
-    /// The command exited with another code than 0.
-    #[error("exit code {0}")]
-    ExitCode(i32),
-    /// A signal ended the command.
-    #[error("ended by signal {0}")]
-    Signal(i32),
-    /// The command took too long, and was killed.
-    #[error("no end within {} s", .0.as_secs_f64())]
-    TimedOut(Duration),
-    /// The command could not be started.
-    #[error("not started: {0}")]
-    NotStarted(String),
+    /// The command did not succeed.
+    #[error(transparent)]
+    Command(#[from] exec::Failure),
     /// The line is no job.
     #[error("{0}")]
     Invalid(&'static str),

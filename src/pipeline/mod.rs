@@ -11,6 +11,9 @@
 //!
 //! **Scaling** is a subject of its own: policies are pure functions of what was seen ([`scaling`]).
 //!
+//! **Real work**: jobs from JSON lines ([`Lines`]), each run as a command, each result kept for good
+//! ([`ResultsFile`]).
+//!
 //! **Stop** along the data's path: producer and generator end at once, the backlog drains to zero (without a
 //! deadline unless one is set), the queue closes, workers, supervisor and collector end in that order.
 //!
@@ -22,14 +25,15 @@ mod board;
 mod collector;
 pub mod config;
 mod engine;
-pub mod exec;
 mod generator;
 mod job;
 mod journal;
+mod lines;
 mod metrics;
 mod page;
 mod producer;
 mod queue;
+mod results;
 mod rotate;
 pub mod scaling;
 pub mod service;
@@ -47,7 +51,9 @@ pub use config::{Config, Settings};
 pub use engine::{Ended, Load, Pipeline, Runtime};
 pub use generator::{Controls, Rate};
 pub use journal::Journal;
+pub use lines::{Intake, Line, Lines, Source};
 pub use queue::Ledger;
+pub use results::{Recorded, ResultsFile};
 pub use rotate::RotatingFile;
 pub use service::{PipelineApi, Service};
 pub use work::Exec;

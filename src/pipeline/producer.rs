@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{board::Board, exec::Line};
+use super::{board::Board, lines::Line};
 
 /// A producer that is further behind than this starts again from now.
 const LATE_LIMIT: Duration = Duration::from_secs(1);

@@ -23,7 +23,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{exec::Line, job::Job};
+use super::{job::Job, lines::Line};
 
 /// The balance sheet: `created = succeeded + permanently_failed + backlog`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -6,11 +6,13 @@ use rand::RngExt as _;
 
 use super::{
     config::Config,
-    exec::{Attempt, Guard, Template},
     job::{Job, JobError},
     worker,
 };
-use crate::sim::{Key, Profile, Purpose};
+use crate::{
+    exec::{Guard, Limits, Output, Template},
+    sim::{Key, Profile, Purpose},
+};
 
 /// The name of the pipeline in the keys of draws.
 const SERVICE: char = 'P';
@@ -37,12 +39,18 @@ enum Kind {
 pub struct Exec {
     /// The command.
     pub template: Template,
-    /// How long it may take.
-    pub time_limit: Duration,
-    /// How much of each of its outputs is kept, bytes.
-    pub output_limit: usize,
+    /// What it may use.
+    pub limits: Limits,
     /// What ends it with this process.
     pub guard: Guard,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) outcome: Result<(), JobError>,
+    /// What the command wrote, if it was one.
+    pub(super) output: Option<Output>,
 }
 
 impl Work {
@@ -74,9 +82,12 @@ impl Work {
                     *failure_rate > 0 && key.rng(Purpose::Failure).random_range(0..*failure_rate) == 0;
                 Attempt { outcome: if fails { Err(JobError::Simulated) } else { Ok(()) }, output: None }
             }
-            Kind::Command(Exec { template, time_limit, output_limit, guard }) => {
+            Kind::Command(Exec { template, limits, guard }) => {
                 match job.line.as_ref().map(|line| line.text.as_deref()) {
-                    Some(Ok(line)) => template.run(line, *time_limit, *output_limit, guard).await,
+                    Some(Ok(line)) => {
+                        let ended = template.run(line, *limits, guard).await;
+                        Attempt { outcome: ended.outcome.map_err(JobError::from), output: ended.output }
+                    }
                     Some(Err(why)) => Attempt { outcome: Err(JobError::Invalid(why)), output: None },
                     None => {
                         Attempt { outcome: Err(JobError::Invalid("a command needs a line")), output: None }

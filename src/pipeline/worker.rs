@@ -15,11 +15,10 @@ use tokio::{
 
 use super::{
     board::Board,
-    exec::Attempt,
     job::{Finished, Job},
     journal::Journal,
     metrics::Metrics,
-    work::Work,
+    work::{Attempt, Work},
 };
 
 /// What all workers share.

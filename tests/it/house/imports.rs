@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use super::{files, read};
 
 /// The layers from the top; a room may name only rooms of lower layers.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["main", "cli"],
     &["app"],
     &["experiment"],
     &["http_lab", "streams", "pipeline", "queue", "analytics"],
     &["load", "theory", "sim", "storage", "web"],
+    &["client", "exec"],
     &["telemetry", "latency"],
     &["config", "shutdown"],
 ];

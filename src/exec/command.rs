@@ -1,6 +1,6 @@
-//! One job as one command: no shell, a process group of its own, a time limit, output in bounds.
+//! One input as one command: no shell, a process group of its own, a time limit, output in bounds.
 
-use std::{io, str::FromStr, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, str::FromStr, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt as _,
@@ -8,18 +8,15 @@ use tokio::{
 };
 
 use super::{
-    Captured,
+    capture::Captured,
     guard::{Group, Guard},
 };
-use crate::{
-    config::{Allowed, Invalid},
-    pipeline::job::JobError,
-};
+use crate::config::{Allowed, Invalid};
 
 /// How long output may still come after a command has ended: something that escaped may hold its pipes.
 const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
-/// A command with places for the job: words as a shell would split them, and nothing else of a shell.
+/// A command with places for its input: words as a shell would split them, and nothing else of a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     program: String,
@@ -45,63 +42,76 @@ impl FromStr for Template {
     }
 }
 
-impl Template {
-    /// The command for a job: each `{}` becomes the job's line, within the one argument it stands in.
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(self.arguments.iter().map(|argument| argument.replace("{}", line)));
-        command
-    }
+/// What a command may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long it may take before it is killed.
+    pub time: Duration,
+    /// How much of each of its outputs is kept.
+    pub output_bytes: usize,
+}
+
+/// Why a command did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It exited with another code than 0.
+    #[error("exit code {0}")]
+    ExitCode(i32),
+    /// A signal ended it.
+    #[error("ended by signal {0}")]
+    Signal(i32),
+    /// It took longer than its limit, and was killed.
+    #[error("no end within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// It could not be started.
+    #[error("not started: {0}")]
+    NotStarted(String),
 }
 
 /// What a command wrote.
 #[derive(Debug, Clone, Default)]
 pub struct Output {
-    pub(in crate::pipeline) stdout: Captured,
-    pub(in crate::pipeline) stderr: Captured,
+    /// To standard output.
+    pub stdout: Captured,
+    /// To standard error.
+    pub stderr: Captured,
     /// The code it exited with, if it did.
     pub exit_code: Option<i32>,
 }
 
-/// What came of an attempt.
+/// How a command ended.
 #[derive(Debug)]
-pub(in crate::pipeline) struct Attempt {
-    pub(in crate::pipeline) outcome: Result<(), JobError>,
-    pub(in crate::pipeline) output: Option<Output>,
+pub struct Ended {
+    /// Whether it exited with code 0.
+    pub outcome: Result<(), Failure>,
+    /// What it wrote, if it was started.
+    pub output: Option<Output>,
 }
 
 impl Template {
-    /// Runs the command for `line` once. Dropped, it kills the command's process group.
-    pub(in crate::pipeline) async fn run(
-        &self,
-        line: &str,
-        time_limit: Duration,
-        output_limit: usize,
-        guard: &Guard,
-    ) -> Attempt {
-        if line.contains('\0') {
-            return Attempt { outcome: Err(JobError::Invalid("the line holds a NUL")), output: None };
+    /// Runs the command for `input`, which it also gets as a line on standard input. Dropped, it kills the
+    /// command's process group.
+    pub async fn run(&self, input: &str, limits: Limits, guard: &Guard) -> Ended {
+        match guard.spawn(&mut self.command(input)) {
+            Ok((child, group)) => attend(child, group, input, limits).await,
+            Err(error) => Ended { outcome: Err(Failure::NotStarted(error.to_string())), output: None },
         }
-        let mut command = self.command(line);
-        match guard.spawn(&mut command) {
-            Ok((child, group)) => attend(child, group, line, time_limit, output_limit).await,
-            Err(error) => Attempt { outcome: Err(JobError::NotStarted(error.to_string())), output: None },
-        }
+    }
+
+    /// The command for `input`: each `{}` becomes the input, within the one argument it stands in.
+    fn command(&self, input: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.arguments.iter().map(|argument| argument.replace("{}", input)));
+        command
     }
 }
 
-async fn attend(
-    mut child: Child,
-    group: Group,
-    line: &str,
-    time_limit: Duration,
-    output_limit: usize,
-) -> Attempt {
+async fn attend(mut child: Child, group: Group, input: &str, limits: Limits) -> Ended {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
             // A command need not read its input.
-            let _ = stdin.write_all(line.as_bytes()).await;
+            let _ = stdin.write_all(input.as_bytes()).await;
             let _ = stdin.write_all(b"\n").await;
         }
         std::future::pending::<()>().await;
@@ -112,17 +122,17 @@ async fn attend(
             tokio::join!(
                 async {
                     if let Some(stdout) = stdout {
-                        out.read(stdout, output_limit).await;
+                        out.read(stdout, limits.output_bytes).await;
                     }
                 },
                 async {
                     if let Some(stderr) = stderr {
-                        err.read(stderr, output_limit).await;
+                        err.read(stderr, limits.output_bytes).await;
                     }
                 },
             );
         };
-        let ended = tokio::time::timeout(time_limit, group.ended(&mut child));
+        let ended = tokio::time::timeout(limits.time, group.ended(&mut child));
         tokio::pin!(reading, feed);
         let mut read = false;
         let timed_out = {
@@ -144,26 +154,16 @@ async fn attend(
         (timed_out, child.wait().await)
     };
     let outcome = match (timed_out, &status) {
-        (true, _) => Err(JobError::TimedOut(time_limit)),
+        (true, _) => Err(Failure::TimedOut(limits.time)),
         (false, Ok(status)) if status.success() => Ok(()),
-        (false, Ok(status)) => match status.code() {
-            Some(code) => Err(JobError::ExitCode(code)),
-            None => Err(JobError::Signal(signal_of(*status))),
-        },
-        (false, Err(error)) => Err(JobError::NotStarted(io::Error::to_string(error))),
+        (false, Ok(status)) => Err(match status.code() {
+            Some(code) => Failure::ExitCode(code),
+            None => Failure::Signal(status.signal().unwrap_or(0)),
+        }),
+        (false, Err(error)) => Err(Failure::NotStarted(error.to_string())),
     };
     let exit_code = status.ok().and_then(|status| status.code()).filter(|_| !timed_out);
-    Attempt { outcome, output: Some(Output { stdout: out, stderr: err, exit_code }) }
-}
-
-#[cfg(unix)]
-fn signal_of(status: std::process::ExitStatus) -> i32 {
-    std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)
-}
-
-#[cfg(not(unix))]
-fn signal_of(_: std::process::ExitStatus) -> i32 {
-    0
+    Ended { outcome, output: Some(Output { stdout: out, stderr: err, exit_code }) }
 }
 
 #[cfg(test)]
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_words_and_the_job_is_within_one() {
+    fn a_command_is_words_and_the_input_is_within_one() {
         let template: Template = "grep -e '{}' --label=\"<{}>\" 'a b'".parse().expect("a command");
         let command = template.command("x y; rm -rf \"$HOME\"");
         let words: Vec<_> =
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(
             words,
             ["-e", "x y; rm -rf \"$HOME\"", "--label=<x y; rm -rf \"$HOME\">", "a b"],
-            "no shell takes the line apart"
+            "no shell takes the input apart"
         );
         for bad in ["", "  ", "'unclosed", "'' x"] {
             assert!(bad.parse::<Template>().is_err(), "{bad:?}");

@@ -1,4 +1,8 @@
 //! The results: one JSON object a line, appended, and on disk before it is told of.
+//!
+//! A run killed at any moment can be resumed: what the file holds is not run again, a torn last line is cut
+//! off, and what had run without being recorded runs again. So a job's *result* is there exactly once, and its
+//! command runs at least once.
 
 use std::{
     collections::HashSet,
@@ -25,37 +29,37 @@ pub struct Recorded {
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::pipeline) struct Record {
+pub(super) struct Record {
     /// The job's `id`, or its line's number and hash.
-    pub(in crate::pipeline) job: Value,
+    pub(super) job: Value,
     /// The number of its line.
-    pub(in crate::pipeline) line: u64,
+    pub(super) line: u64,
     /// `succeeded` or `failed`.
-    pub(in crate::pipeline) outcome: RecordedOutcome,
+    pub(super) outcome: RecordedOutcome,
     /// How often it was tried.
-    pub(in crate::pipeline) attempts: u32,
+    pub(super) attempts: u32,
     /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::pipeline) error: Option<String>,
+    pub(super) error: Option<String>,
     /// The code that the last attempt exited with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::pipeline) exit_code: Option<i32>,
+    pub(super) exit_code: Option<i32>,
     /// Milliseconds from the line's arrival to the job's end.
-    pub(in crate::pipeline) sojourn_ms: f64,
+    pub(super) sojourn_ms: f64,
     /// The beginning of the last attempt's output, ...
-    pub(in crate::pipeline) stdout: String,
+    pub(super) stdout: String,
     /// ... how many bytes it had, ...
-    pub(in crate::pipeline) stdout_bytes: u64,
+    pub(super) stdout_bytes: u64,
     /// ... and the same of what it wrote to standard error.
-    pub(in crate::pipeline) stderr: String,
+    pub(super) stderr: String,
     /// Bytes of it.
-    pub(in crate::pipeline) stderr_bytes: u64,
+    pub(super) stderr_bytes: u64,
 }
 
 /// How a recorded job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::pipeline) enum RecordedOutcome {
+pub(super) enum RecordedOutcome {
     Succeeded,
     Failed,
 }
@@ -118,7 +122,7 @@ impl ResultsFile {
     ///
     /// # Errors
     /// When that cannot be done. What was written of a line is cut off when the file is resumed.
-    pub(in crate::pipeline) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         self.file.write_all(lines)?;
         self.file.sync_data()
     }

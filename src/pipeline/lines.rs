@@ -1,4 +1,6 @@
 //! Reads jobs: one JSON value a line, from a file or from standard input.
+//!
+//! A job is known by its line's `id` (text or number), else by the line's number and hash.
 
 use std::{
     collections::HashSet,
@@ -105,7 +107,7 @@ impl Intake {
 /// Jobs as they are read.
 #[derive(Debug)]
 pub struct Lines {
-    pub(in crate::pipeline) lines: mpsc::Receiver<Line>,
+    pub(super) lines: mpsc::Receiver<Line>,
     /// What became of what was read.
     pub intake: Arc<Intake>,
 }

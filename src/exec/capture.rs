@@ -4,11 +4,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// The beginning of an output, and how long it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::pipeline) struct Captured {
+pub struct Captured {
     /// What was kept.
-    pub(in crate::pipeline) head: Vec<u8>,
+    pub head: Vec<u8>,
     /// How many bytes there were.
-    pub(in crate::pipeline) bytes: u64,
+    pub bytes: u64,
 }
 
 impl Captured {
@@ -24,7 +24,7 @@ impl Captured {
     }
 
     /// What was kept, as text.
-    pub(in crate::pipeline) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.head).into_owned()
     }
 }
