@@ -1,6 +1,7 @@
 //! Tests at the public edge: a file a system, one `support` module.
 
 mod command_line;
+mod goldens;
 mod house;
 mod http_lab;
 mod load;

@@ -44,9 +44,6 @@ async fn the_command_without_arguments_serves_the_lab() {
     // So does every GET of the OpenAPI document.
     let document = get(server.addr, "/openapi.json").await.json();
     let paths = document["paths"].as_object().expect("paths");
-    for path in ["/sync", "/settings", "/audit", "/healthz", "/readyz", "/version", "/session"] {
-        assert!(paths.contains_key(path), "{path}");
-    }
     for (path, _) in paths.iter().filter(|(_, item)| item.get("get").is_some()) {
         assert_eq!(get(server.addr, path).await.status, 200, "{path}");
     }

@@ -8,14 +8,14 @@ use std::{
 
 use serde_json::Value;
 
-use crate::telemetry::all_metrics;
+use crate::goldens;
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
         .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn dashboards() -> Vec<(String, Value)> {
+pub(crate) fn dashboards() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/dashboards");
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("dashboards") {
@@ -108,30 +108,30 @@ fn metrics_are_found_in_an_expression() {
     assert_eq!(found, ["a_bucket", "b:c:d", "e", "g"]);
 }
 
-/// `record: NAME` and `expr: TEXT` of a rules file, folded lines joined.
-fn rules(path: &str) -> (BTreeSet<String>, Vec<String>) {
+/// The rules of a file: the name after `record:` or `alert:` with its expression, folded lines joined.
+pub(crate) fn rules(path: &str) -> Vec<(String, String)> {
     let text = read(path);
-    let (mut records, mut expressions) = (BTreeSet::new(), Vec::new());
+    let (mut rules, mut name) = (Vec::new(), "");
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         let trimmed = line.trim().trim_start_matches("- ");
-        if let Some(name) = trimmed.strip_prefix("record: ") {
-            records.insert(name.to_owned());
+        if let Some(named) = trimmed.strip_prefix("record: ").or_else(|| trimmed.strip_prefix("alert: ")) {
+            name = named;
         } else if let Some(first) = trimmed.strip_prefix("expr: ") {
             let mut expression = first.trim_start_matches(">-").to_owned();
             let indent = line.len() - line.trim_start().len();
             while let Some(more) = lines.next_if(|next| next.len() - next.trim_start().len() > indent) {
                 expression = format!("{expression} {}", more.trim());
             }
-            expressions.push(expression);
+            rules.push((name.to_owned(), expression.trim().to_owned()));
         }
     }
-    (records, expressions)
+    rules
 }
 
 /// A histogram's series are known by its name.
 fn base(name: &str) -> &str {
-    let known = |name: &str| all_metrics().any(|(metric, _)| metric == name);
+    let known = |name: &str| goldens::metrics().iter().any(|metric| metric.name == name);
     ["_bucket", "_sum", "_count"]
         .iter()
         .filter_map(|suffix| name.strip_suffix(suffix))
@@ -141,12 +141,12 @@ fn base(name: &str) -> &str {
 
 #[test]
 fn dashboards_and_rules_name_only_metrics_that_exist_and_every_metric_is_shown() {
-    let (recorded, mut in_rules) = rules("prometheus/rules/recording.yml");
-    in_rules.extend(rules("prometheus/rules/alerts.yml").1);
-    assert!(in_rules.len() > 10);
+    let recording = rules("prometheus/rules/recording.yml");
+    let alerts = rules("prometheus/rules/alerts.yml");
+    assert!(recording.len() + alerts.len() > 10);
     let exists = |name: &str| {
-        all_metrics().any(|(metric, _)| metric == base(name))
-            || recorded.contains(name)
+        goldens::metrics().iter().any(|metric| metric.name == base(name))
+            || recording.iter().any(|(recorded, _)| recorded == name)
             || ["up", "scrape_duration_seconds"].contains(&name)
     };
     let mut unknown = BTreeSet::new();
@@ -159,7 +159,7 @@ fn dashboards_and_rules_name_only_metrics_that_exist_and_every_metric_is_shown()
     for asked in tests.lines().filter_map(|line| line.trim().strip_prefix("- expr: ")) {
         unknown.extend(metrics_in(asked).into_iter().filter(|name| !exists(name) && name != "ALERTS"));
     }
-    for expression in &in_rules {
+    for (_, expression) in recording.iter().chain(&alerts) {
         unknown.extend(metrics_in(expression).into_iter().filter(|name| !exists(name)));
     }
     for (_, dashboard) in dashboards() {
@@ -175,7 +175,8 @@ fn dashboards_and_rules_name_only_metrics_that_exist_and_every_metric_is_shown()
         }
     }
     assert!(unknown.is_empty(), "{unknown:?}");
-    let hidden: Vec<_> = all_metrics().map(|(name, _)| name).filter(|name| !shown.contains(*name)).collect();
+    let names = goldens::metrics().iter().map(|metric| &metric.name);
+    let hidden: Vec<&String> = names.filter(|name| !shown.contains(*name)).collect();
     assert!(hidden.is_empty(), "no panel shows {hidden:?}");
 }
 

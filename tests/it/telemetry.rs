@@ -17,89 +17,15 @@ use prost::Message as _;
 use rustix::process::Signal;
 use tokio::sync::Notify;
 
-use crate::support::{PATIENCE, Server, get, send};
+use crate::{
+    goldens,
+    support::{PATIENCE, Server, get, send},
+};
 
-/// Every metric by the name that Prometheus shows, with its labels: the one list that the README,
-/// the dashboards and the rules are held against.
-pub(crate) const METRICS: &[(&str, &str)] = &[
-    ("http_inflight", "endpoint"),
-    ("http_request_duration_ms", "endpoint outcome"),
-    ("http_requests_total", "endpoint method status"),
-    ("http_shed_total", "endpoint reason"),
-    ("http_work_inflight", ""),
-    ("pipeline_backlog", ""),
-    ("pipeline_backlog_by_state", "state"),
-    ("pipeline_created_total", ""),
-    ("pipeline_held_back_total", ""),
-    ("pipeline_job_duration_ms", "outcome"),
-    ("pipeline_jobs_total", "outcome"),
-    ("pipeline_limit", "bound"),
-    ("pipeline_offered_total", ""),
-    ("pipeline_queue_wait_ms", "attempt"),
-    ("pipeline_retries_total", ""),
-    ("pipeline_scale_events_total", "direction"),
-    ("pipeline_sojourn_ms", "outcome"),
-    ("pipeline_worker_seconds_total", ""),
-    ("pipeline_workers", ""),
-    ("pipeline_workers_present", ""),
-    ("process_allocated_bytes_total", ""),
-    ("process_allocations_total", ""),
-    ("process_cpu_seconds_total", ""),
-    ("process_heap_bytes", ""),
-    ("process_open_fds", ""),
-    ("process_resident_memory_bytes", ""),
-    ("serviceB_semaphore_in_use", "endpoint"),
-    ("serviceB_semaphore_limit", "endpoint"),
-    ("serviceB_semaphore_wait_ms", "outcome"),
-    ("serviceB_semaphore_waiters", "endpoint"),
-    ("service_duration_ms", "outcome service"),
-    ("service_errors_total", "service"),
-    ("service_inflight", "endpoint service"),
-    ("service_orphaned_ms_total", "endpoint service"),
-    ("service_orphaned_total", "endpoint service"),
-    ("streams_chunk_latency_ms", "outcome"),
-    ("streams_chunks_dropped_total", "reason"),
-    ("streams_chunks_generated_total", ""),
-    ("streams_chunks_processed_total", ""),
-    ("streams_peer_faults_total", "reason"),
-    ("streams_peers_connected", ""),
-    ("streams_peers_refused_total", "reason"),
-    ("streams_peers_total", ""),
-    ("streams_processed_bytes_total", ""),
-    ("streams_queue_capacity", ""),
-    ("streams_queue_depth", ""),
-    ("streams_queue_wait_ms", "outcome"),
-    ("streams_running", ""),
-    ("streams_sink_retries_total", ""),
-    ("streams_sources", ""),
-    ("streams_workers", ""),
-    ("streams_workers_busy", ""),
-    ("telemetry_exports_total", "outcome"),
-    ("tokio_alive_tasks", ""),
-    ("tokio_busy_ratio", ""),
-    ("tokio_global_queue_depth", ""),
-    ("web_connections", ""),
-    ("web_connections_refused_total", "reason"),
-    ("web_requests_total", "method route status"),
-];
-
-/// What the load generator pushes beside what every process shows; the same rules hold for them.
-pub(crate) const LOAD_METRICS: &[(&str, &str)] =
-    &[("load_inflight", ""), ("load_request_duration_ms", "outcome"), ("load_send_lag_ms", "")];
-
-/// Every metric there is.
-pub(crate) fn all_metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
-    METRICS.iter().chain(LOAD_METRICS).copied()
-}
-
+/// What `lab` shows, as the list of goldens has it.
 fn expected() -> BTreeMap<String, BTreeSet<String>> {
-    METRICS
-        .iter()
-        .map(|(name, labels)| {
-            let labels = labels.split_whitespace().map(str::to_owned).collect();
-            ((*name).to_owned(), labels)
-        })
-        .collect()
+    let of_lab = goldens::metrics().iter().filter(|metric| metric.commands.iter().any(|of| of == "lab"));
+    of_lab.map(|metric| (metric.name.clone(), metric.labels.clone())).collect()
 }
 
 /// A receiver of OTLP over HTTP.
@@ -181,7 +107,7 @@ fn labels(attributes: &[KeyValue]) -> BTreeMap<String, String> {
         .collect()
 }
 
-type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
+pub(crate) type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
 /// What the Collector's translation makes of a push: counters gain `_total`, a unit would be
 /// appended, a histogram is counted.
@@ -229,7 +155,7 @@ fn translated(request: &ExportMetricsServiceRequest) -> Series {
 }
 
 /// The same from an exposition.
-fn scraped(text: &str) -> Series {
+pub(crate) fn scraped(text: &str) -> Series {
     let mut series = Series::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').expect("a value");
@@ -251,7 +177,7 @@ fn scraped(text: &str) -> Series {
     series
 }
 
-fn names(series: &Series) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn names(series: &Series) -> BTreeMap<String, BTreeSet<String>> {
     let mut names = BTreeMap::<String, BTreeSet<String>>::new();
     for (name, labels) in series.keys() {
         names.entry(name.clone()).or_default().extend(labels.keys().cloned());
@@ -421,11 +347,16 @@ async fn the_load_generator_pushes_what_it_sees() {
     assert_eq!(code, 0, "{out}{err}");
     let received = receiver.received.lock().expect("no panic");
     let series = translated(received.metrics.as_ref().expect("flushed at the end"));
-    let names = names(&series);
-    for (name, labels) in LOAD_METRICS {
-        let labels = labels.split_whitespace().map(str::to_owned).collect();
-        assert_eq!(names.get(*name), Some(&labels), "{name}");
+    let labels = names(&series);
+    let pushed = received.metrics.iter().flat_map(|request| &request.resource_metrics);
+    let pushed = pushed.flat_map(|resource| &resource.scope_metrics).flat_map(|scope| &scope.metrics);
+    let mut own = BTreeSet::new();
+    for metric in pushed.filter(|metric| metric.name.starts_with("load_")) {
+        let kind = if matches!(metric.data, Some(Data::Histogram(_))) { "histogram" } else { "gauge" };
+        let labels = labels[&metric.name].iter().cloned().collect::<Vec<_>>().join(",");
+        own.insert(format!("{}{{{labels}}} {kind}: lab load", metric.name));
     }
+    goldens::check("metrics_of_load", own);
     let of = |name: &str| {
         series.iter().filter(|((known, _), _)| known == name).map(|(_, value)| value).sum::<f64>()
     };

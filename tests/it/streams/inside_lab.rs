@@ -115,10 +115,6 @@ async fn it_can_be_watched_as_events_and_as_a_page() {
     let landing = send(server.addr, "GET /", "").await.body;
     assert!(!landing.contains("/pipeline"), "what this server does not have is not linked");
     assert!(landing.contains("<a href=\"/streams\">Streams</a>"), "{landing}");
-    let document = get(server.addr, "/openapi.json").await.json();
-    for path in ["/streams", "/streams/start", "/streams/stop", "/streams/in/{name}", "/streams/audit"] {
-        assert!(document["paths"].get(path).is_some(), "{path}");
-    }
 
     server.signal(Signal::TERM);
     let (status, rest) = server.wait();
