@@ -24,7 +24,7 @@
 //! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure
-//! web/           serve(listener, Router, shutdown): health, limits, problem+json, admin, pages, charts
+//! web/           System, run lifecycle, live view; serve: health, limits, problem+json, admin, pages, charts
 //! exec/          commands as children: process group, time limit, captured output, guard
 //! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes

@@ -1,21 +1,21 @@
 //! `lab audit`: a running system's balance sheet, and whether it balances.
 
 use anyhow::Context as _;
+use serde_json::{Map, Value};
 
-use super::{Ending, health::fetch};
-use crate::{
-    http_lab::{Audit, CallLedger, RequestLedger},
-    pipeline,
-    streams::{Ledger, Reason},
-};
+use super::{ending::Ending, health::fetch, print};
+use crate::web::sheet;
+
+/// Members of a sheet that are no terms.
+const NO_TERMS: [&str; 2] = ["equation", "balances"];
 
 /// Which system, where, and how to print.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// The system
-    #[arg(value_enum)]
-    pub system: System,
+    /// The system: http (its requests), service (the calls to services), streams or pipeline
+    #[arg(value_name = "SYSTEM")]
+    pub system: String,
     /// The server to ask
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub url: String,
@@ -24,127 +24,71 @@ pub struct Args {
     pub json: bool,
 }
 
-/// The systems that keep a balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum System {
-    /// HTTP requests: started = completed + cancelled + in_flight
-    Http,
-    /// Service calls: started = completed + failed + cancelled + in_flight
-    Service,
-    /// Chunks of the streams: generated = processed + dropped + queued + in_progress
-    Streams,
-    /// The pipeline: created = succeeded + permanently_failed + backlog
-    Pipeline,
-}
-
 /// Asks, prints, judges.
 ///
 /// # Errors
 /// When the server does not answer, or has no such system.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
-    let (balances, text) = match args.system {
-        System::Http => {
-            let audit: Audit = ask(args, "/audit").await?;
-            let http = audit.http.context("this server has no HTTP lab")?;
-            let text = if args.json { json(&http)? } else { http_table(&http.endpoints, &http.sum) };
-            (http.balances(), text)
-        }
-        System::Service => {
-            let audit: Audit = ask(args, "/audit").await?;
-            let service = audit.service;
-            let text =
-                if args.json { json(&service)? } else { service_table(&service.services, &service.sum) };
-            (service.balances(), text)
-        }
-        System::Streams => {
-            let ledger: Ledger = ask(args, "/streams/audit").await?;
-            let text = if args.json { json(&ledger)? } else { streams_table(&ledger) };
-            (ledger.balances(), text)
-        }
-        System::Pipeline => {
-            let ledger: pipeline::Ledger = ask(args, "/pipeline/audit").await?;
-            let text = if args.json { json(&ledger)? } else { pipeline_table(&ledger) };
-            (ledger.balances(), text)
-        }
-    };
-    super::print::print(&text)?;
-    if balances {
+    let url = format!("{}/audit", args.url.trim_end_matches('/'));
+    let audit: Map<String, Value> = serde_json::from_str(&fetch(&url).await?)
+        .with_context(|| format!("{url} did not answer with balance sheets"))?;
+    let sheet = audit.get(&args.system).with_context(|| {
+        let known: Vec<&str> = audit.keys().map(String::as_str).collect();
+        format!("{url} has no balance sheet {:?}; it has {}", args.system, known.join(", "))
+    })?;
+    let equation = sheet.get("equation").and_then(Value::as_str).unwrap_or_default();
+    print::print(&if args.json { sheet.to_string() } else { table(sheet) })?;
+    if sheet::balances(equation, sheet) {
         return Ok(Ending::Done);
     }
-    eprintln!("lab: the balance does not hold");
+    eprintln!("lab: the balance does not hold: {equation}");
     Ok(Ending::Failed)
 }
 
-async fn ask<T: serde::de::DeserializeOwned>(args: &Args, path: &str) -> anyhow::Result<T> {
-    let url = format!("{}{path}", args.url.trim_end_matches('/'));
-    let body = fetch(&url).await?;
-    serde_json::from_str(&body).with_context(|| format!("{url} did not answer an audit"))
-}
-
-fn json(audit: &impl serde::Serialize) -> anyhow::Result<String> {
-    serde_json::to_string(audit).context("writing the audit")
-}
-
-type Rows<'a, T> = &'a std::collections::BTreeMap<String, T>;
-
-fn http_table(endpoints: Rows<'_, RequestLedger>, sum: &RequestLedger) -> String {
-    let mut text = format!(
-        "{:<18}{:>10}{:>12}{:>12}{:>11}",
-        "endpoint", "started", "completed", "cancelled", "in_flight"
-    );
-    let sum = ("sum".to_owned(), *sum);
-    for (name, terms) in endpoints.iter().chain([(&sum.0, &sum.1)]) {
-        text += &format!(
-            "\n{name:<18}{:>10}{:>12}{:>12}{:>11}",
-            terms.started, terms.completed, terms.cancelled, terms.in_flight
-        );
+/// A sheet with parts as a table with a row for each and the sum; one without as a line for each term.
+fn table(sheet: &Value) -> String {
+    let terms: Vec<(&String, &Value)> = sheet
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| !NO_TERMS.contains(&name.as_str()) && !is_parts(value))
+        .collect();
+    let parts: Vec<(&String, &Value)> = sheet::parts(sheet).collect();
+    if parts.is_empty() {
+        return terms.iter().map(|(name, value)| lines(name, value)).collect::<Vec<_>>().join("\n");
     }
-    text
+    let width = |(name, _): &(&String, &Value)| name.len().max(10) + 2;
+    let row = |name: &str, of: &Value| {
+        let cells = terms.iter().map(|term| {
+            let value = of.get(term.0).map_or_else(String::new, shown);
+            format!("{value:>width$}", width = width(term))
+        });
+        format!("{name:<18}{}", cells.collect::<String>())
+    };
+    let head = terms.iter().map(|term| format!("{:>width$}", term.0, width = width(term)));
+    let head = format!("{:<18}{}", "", head.collect::<String>());
+    let rows = parts.iter().map(|(name, part)| row(name, part));
+    [head].into_iter().chain(rows).chain([row("sum", sheet)]).collect::<Vec<_>>().join("\n")
 }
 
-fn service_table(services: Rows<'_, CallLedger>, sum: &CallLedger) -> String {
-    let mut text = format!(
-        "{:<18}{:>10}{:>12}{:>9}{:>12}{:>11}{:>10}{:>14}",
-        "service", "started", "completed", "failed", "cancelled", "in_flight", "orphaned", "orphaned_ms"
-    );
-    let sum = ("sum".to_owned(), *sum);
-    for (name, terms) in services.iter().chain([(&sum.0, &sum.1)]) {
-        let orphaned = terms.orphaned.map_or("unknown".to_owned(), |orphaned| orphaned.to_string());
-        let orphaned_ms = terms.orphaned_ms.map_or("unknown".to_owned(), |ms| format!("{ms:.0}"));
-        text += &format!(
-            "\n{name:<18}{:>10}{:>12}{:>9}{:>12}{:>11}{orphaned:>10}{orphaned_ms:>14}",
-            terms.started, terms.completed, terms.failed, terms.cancelled, terms.in_flight
-        );
+fn is_parts(value: &Value) -> bool {
+    value.as_object().is_some_and(|members| members.values().all(Value::is_object))
+}
+
+/// A term, and below it what it is made of.
+fn lines(name: &str, value: &Value) -> String {
+    match value.as_object() {
+        Some(of) => {
+            of.iter().map(|(name, value)| lines(&format!("  {name}"), value)).collect::<Vec<_>>().join("\n")
+        }
+        None => format!("{name:<20}{:>12}", shown(value)),
     }
-    text
 }
 
-fn streams_table(ledger: &Ledger) -> String {
-    let terms = [
-        ("generated", ledger.generated),
-        ("processed", ledger.processed),
-        ("dropped", ledger.dropped),
-        ("queued", ledger.queued),
-        ("in_progress", ledger.in_progress),
-    ];
-    let reasons = Reason::ALL.map(|reason| (reason.label(), ledger.dropped_by.of(reason)));
-    let line = |(name, chunks): (&str, u64)| format!("{name:<18}{chunks:>12}");
-    let terms = terms.map(line).join("\n");
-    format!(
-        "{terms}\n{}",
-        reasons.map(|(reason, chunks)| line((&format!("  by {reason}"), chunks))).join("\n")
-    )
-}
-
-fn pipeline_table(ledger: &pipeline::Ledger) -> String {
-    let terms = [
-        ("created", ledger.created),
-        ("succeeded", ledger.succeeded),
-        ("permanently_failed", ledger.permanently_failed),
-        ("backlog", ledger.backlog),
-        ("  queued", ledger.queued),
-        ("  running", ledger.running),
-        ("  retrying", ledger.retrying),
-    ];
-    terms.map(|(term, jobs)| format!("{term:<20}{jobs:>12}")).join("\n")
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "unknown".to_owned(),
+        Value::Number(number) if number.is_f64() => format!("{:.0}", number.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    }
 }

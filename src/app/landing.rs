@@ -10,26 +10,11 @@ use axum::{
     routing::get,
 };
 
-use super::server::Links;
-use crate::web::{Admin, Frame, NavItem, Page};
-
-/// One thing that runs here.
-#[derive(Debug, Clone)]
-pub(super) struct Link {
-    group: &'static str,
-    path: &'static str,
-    about: &'static str,
-}
-
-impl Link {
-    pub(super) fn new(group: &'static str, path: &'static str, about: &'static str) -> Self {
-        Self { group, path, about }
-    }
-}
+use crate::web::{Admin, Frame, Link, NavItem, Page};
 
 #[derive(Debug, Clone)]
 struct Landing {
-    links: Links,
+    links: Arc<[Link]>,
     nav: Arc<[NavItem]>,
     admin: Admin,
 }
@@ -73,8 +58,8 @@ async fn show(
     let mut groups: Vec<(&'static str, Vec<Link>)> = Vec::new();
     for link in landing.links.iter() {
         match groups.iter_mut().find(|(group, _)| *group == link.group) {
-            Some((_, links)) => links.push(link.clone()),
-            None => groups.push((link.group, vec![link.clone()])),
+            Some((_, links)) => links.push(*link),
+            None => groups.push((link.group, vec![*link])),
         }
     }
     let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:8080");

@@ -1,79 +1,41 @@
 //! Puts the rooms together: `lab`, `lab serve`, `lab service`, and the small commands around them.
 //!
 //! ```text
-//!   args ──> telemetry ──> runtime ──> systems ──> routers ──> web::serve ──> drain ──> flush
+//!   args ──> telemetry ──> runtime ──> list of systems ──> House ──> web::serve ──> drain ──> flush
 //! ```
+//!
+//! Every command that serves is a list of systems: `lab`, `lab serve`, `lab streams`, `lab pipeline`, `lab service`.
 //!
 //! What joins two rooms is here and nowhere else: a system never names another.
 
+mod args;
 pub mod audit;
 pub mod bench;
+mod ending;
 pub mod health;
+mod house;
 mod landing;
 pub mod load;
 pub mod pipeline;
 pub mod pipeline_simulate;
 mod print;
-mod server;
-mod service;
+mod reference;
+mod serve;
 mod streams_command;
-
-use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
-use crate::{
-    bounded,
-    config::{Allowed, Invalid},
-    http_lab,
-    shutdown::Shutdown,
-    streams, telemetry,
-    web::Secret,
+use crate::shutdown::Shutdown;
+
+pub use args::{
+    DrainMs, HeaderTimeoutMs, ListenAddr, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, StopArgs,
+    UnreadyMs,
 };
-
+pub use ending::Ending;
+pub use house::{House, Process};
 pub(crate) use print::print;
-pub use server::serve;
-pub use service::serve as serve_service;
+pub use serve::{serve, serve_service};
 pub use streams_command::{StreamsArgs, run_streams, run_streams_virtually};
-
-bounded!(
-    /// Connections that a server holds at a time.
-    MaxConnections: u64 = 1 to 1000000
-);
-bounded!(
-    /// How long a drain may take, milliseconds.
-    DrainMs: u64 = 0 to 3600000
-);
-bounded!(
-    /// How long a server that is stopping still takes requests, milliseconds.
-    UnreadyMs: u64 = 0 to 60000
-);
-bounded!(
-    /// How long a client may take for a request's head, milliseconds.
-    HeaderTimeoutMs: u64 = 100 to 600000
-);
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// It did what it was asked.
-    Done,
-    /// Something was left undone, or a check did not hold.
-    Failed,
-    /// A second signal ended it; what was left has been printed.
-    Aborted,
-}
-
-impl Ending {
-    /// The process's exit code.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Aborted => 130,
-        }
-    }
-}
 
 /// Runs a benchmark; Ctrl-C ends it and its children.
 ///
@@ -84,125 +46,4 @@ pub async fn run_bench(args: bench::Args) -> anyhow::Result<Ending> {
     shutdown.listen_for_signals().context("listening for signals")?;
     bench::run(args, shutdown.stopping().clone()).await?;
     Ok(Ending::Done)
-}
-
-/// An address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListenAddr(SocketAddr);
-
-impl ListenAddr {
-    /// The address.
-    pub fn get(self) -> SocketAddr {
-        self.0
-    }
-}
-
-impl Allowed for ListenAddr {
-    const ALLOWED: &'static str = "IP:PORT such as 127.0.0.1:8080 (port 0: a free one)";
-}
-
-impl std::str::FromStr for ListenAddr {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let addr = match text.trim().strip_prefix("localhost:") {
-            Some(port) => format!("127.0.0.1:{port}").parse(),
-            None => text.trim().parse(),
-        };
-        addr.map(Self).map_err(|_| Invalid::new(text, Self::ALLOWED))
-    }
-}
-
-impl std::fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What every server of the lab takes.
-#[derive(Debug, Clone, clap::Args)]
-#[group(skip)]
-#[command(next_help_heading = "Server")]
-pub struct ServerArgs {
-    /// Connections held at a time; one more is answered 503
-    #[arg(long, env = "LAB_MAX_CONNECTIONS", default_value = "20000", value_name = MaxConnections::ALLOWED)]
-    pub max_connections: MaxConnections,
-    /// How long a client may take for a request's head, in milliseconds; an idle connection is closed
-    /// after it too
-    #[arg(long, env = "LAB_HEADER_TIMEOUT_MS", default_value = "10000", value_name = HeaderTimeoutMs::ALLOWED)]
-    pub header_timeout_ms: HeaderTimeoutMs,
-    /// The token that changes settings; unset: only this machine may change them
-    #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = "a text that is not empty")]
-    pub admin_token: Option<Secret>,
-}
-
-/// How a server stops. Commands that drain to zero by design have no bound of their own.
-#[derive(Debug, Clone, Copy, clap::Args)]
-#[group(skip)]
-#[command(next_help_heading = "Server")]
-pub struct StopArgs {
-    /// After a stop signal: how long requests are still taken while /readyz already fails, in
-    /// milliseconds
-    #[arg(long, env = "LAB_UNREADY_MS", default_value = "1000", value_name = UnreadyMs::ALLOWED)]
-    pub unready_ms: UnreadyMs,
-    /// After a stop signal: how long the whole stop may take, in milliseconds
-    #[arg(long, env = "LAB_DRAIN_MS", default_value = "30000", value_name = DrainMs::ALLOWED)]
-    pub drain_ms: DrainMs,
-}
-
-/// What `lab serve` takes.
-#[derive(Debug, Clone, clap::Args)]
-#[group(skip)]
-pub struct ServeArgs {
-    /// The address to listen on
-    #[arg(long, env = "LAB_ADDR", default_value = "127.0.0.1:8080", value_name = ListenAddr::ALLOWED)]
-    pub addr: ListenAddr,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub server: ServerArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub stop: StopArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub lab: http_lab::Config,
-    /// Start the streams with the server
-    #[arg(long, env = "STREAMS_ENABLED", default_value = "false", value_name = "true or false",
-          action = clap::ArgAction::Set, help_heading = "Streams")]
-    pub streams_enabled: bool,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub streams: streams::Args,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub telemetry: telemetry::Config,
-}
-
-/// What `lab service` takes.
-#[derive(Debug, Clone, clap::Args)]
-#[group(skip)]
-pub struct ServiceArgs {
-    /// Which service
-    #[command(subcommand)]
-    pub which: http_lab::service::Which,
-    /// The address to listen on
-    #[arg(long, env = "SERVICE_ADDR", default_value = "127.0.0.1:8081", value_name = ListenAddr::ALLOWED, global = true)]
-    pub addr: ListenAddr,
-    /// The seed of draws that the caller does not name
-    #[arg(
-        long = "seed",
-        env = "LAB_SEED",
-        default_value = "1",
-        global = true,
-        value_name = "a whole number from 0 to 18446744073709551615"
-    )]
-    pub seed: u64,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub server: ServerArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub stop: StopArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub telemetry: telemetry::Config,
 }

@@ -3,22 +3,24 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Router, http::StatusCode, response::Redirect, routing::get};
-use utoipa::OpenApi as _;
 
-use super::{DrainMs, Ending, ListenAddr, ServeArgs, ServerArgs, landing::Link, pipeline_simulate, server};
+use super::{
+    args::{DrainMs, ListenAddr, ServeArgs, ServerArgs},
+    ending::Ending,
+    house::{House, Process},
+    pipeline_simulate,
+};
 use crate::{
     bounded,
     config::{Allowed, Misfit},
     exec::{Guard, Limits, Template, stand_guard},
     load::Span,
     pipeline::{
-        self, Ended, Exec, Intake, Journal, Ledger, Lines, Load, Pipeline, PipelineApi, Rate, Recorded,
-        ResultsFile, RotatingFile, Runtime, Service, Source, config::Interval, virtual_time,
+        self, Ended, Exec, Intake, Journal, Ledger, Lines, Load, Pipeline, Rate, Recorded, ResultsFile,
+        RotatingFile, Runtime, Service, Source, config::Interval, virtual_time,
     },
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
-    web::{self, Admin, Frame, Health, HealthApi, Metrics, SessionApi},
 };
 
 /// The command that the guard process is started with.
@@ -211,7 +213,7 @@ impl clap::Args for InLab {
 
 impl InLab {
     /// The pipeline inside `lab`: idle, its log kept for the page only.
-    pub(super) fn start(
+    pub(super) fn service(
         self,
         args: &ServeArgs,
         telemetry: &Telemetry,
@@ -223,25 +225,8 @@ impl InLab {
             journal: Journal::quiet(),
             seed: args.lab.seed,
         };
-        Ok(Service::idle(Pipeline::new(self.0.settings()?, runtime), shutdown.clone()))
+        Ok(Service::new(Pipeline::new(self.0.settings()?, runtime), shutdown.clone()))
     }
-}
-
-/// What a stop left of the pipeline.
-pub(super) fn stragglers(service: &Service) -> String {
-    format!("{} jobs of the pipeline", service.pipeline().ledger().backlog)
-}
-
-/// What the landing page says of the pipeline.
-pub(super) fn links() -> [Link; 2] {
-    [
-        Link::new(
-            "Systems",
-            "/pipeline",
-            "the auto-scaling pipeline: start it, watch it, change its load and policy",
-        ),
-        Link::new("Systems", "/pipeline/audit", "the pipeline's balance sheet"),
-    ]
 }
 
 /// Runs the pipeline until it is told to stop, drains it, and answers for its status meanwhile.
@@ -267,32 +252,21 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
             (pipeline, Load::Lines(lines), Some(results), Some(done))
         }
     };
-    let service = Service::running(pipeline.clone(), shutdown.clone());
-    let metrics = Metrics::new(&telemetry.meter());
-    let router = router(&service, &args, &telemetry, &metrics, &shutdown)?;
-
-    web::raise_descriptor_limit();
+    let service = Service::new(pipeline, shutdown.clone());
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let listener = match web::listen(args.addr.get()) {
-        Ok(listener) => Some(listener),
+    let process =
+        Process { server: &args.server, addr: args.addr, telemetry: &telemetry, shutdown: shutdown.clone() };
+    // Open while the backlog drains, so that the drain can be watched.
+    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
+    let house = match House::open(vec![pipeline::system(&service)], &process, door).await {
+        Ok(house) => Some(house),
         // Several runs may work side by side; their work does not depend on being looked at.
         Err(error) if done.is_some() => {
-            tracing::warn!(%error, addr = %args.addr, "nobody answers for the status of this run");
+            tracing::warn!(error = format!("{error:#}"), "this run goes on without its status page");
             None
         }
-        Err(error) => return Err(error).with_context(|| format!("listening on {}", args.addr)),
-    };
-    // The door stays open while the backlog drains, so that the drain can be watched.
-    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
-    let limits = args.server.limits();
-    let serving = match listener {
-        None => None,
-        Some(listener) => {
-            web::announce(&listener).context("reading the listener's address")?;
-            let (metrics, door) = (metrics.clone(), door.clone());
-            Some(tokio::spawn(async move { web::serve(listener, router, limits, &metrics, door).await }))
-        }
+        Err(error) => return Err(error),
     };
     if let Some(duration) = args.duration {
         let shutdown = shutdown.clone();
@@ -301,43 +275,22 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
             shutdown.trigger();
         });
     }
-    let ended = pipeline.run(load, results, &shutdown).await;
-    if shutdown.aborted().is_cancelled() {
-        door.abort()
-    } else {
-        door.trigger()
-    }
-    if let Some(serving) = serving {
-        serving.await.context("the door broke")?.cut().await;
-    }
+    service.start_with(load, results).await.context("starting the pipeline")?;
+    let ended = service.ended().await.context("the run broke")?;
+    let closed = match house {
+        Some(house) => house.close().await?,
+        None => Ending::Done,
+    };
     tokio::task::spawn_blocking(move || journal.flush()).await.context("writing the log")?;
     if let Some(done) = &mut done {
         done.unrecorded = ended.collected.unrecorded;
     }
     let ending = ending(&args, &ended, done.as_ref())?;
-    Ok(if shutdown.aborted().is_cancelled() { Ending::Aborted } else { ending })
-}
-
-/// Everything the command answers.
-fn router(
-    service: &Service,
-    args: &Args,
-    telemetry: &Telemetry,
-    metrics: &Metrics,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Router> {
-    let admin = Admin::new(args.server.admin_token.clone());
-    let document = PipelineApi::openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
-    let house = Router::new()
-        .merge(Health::new(shutdown.clone()).routes())
-        .merge(admin.session_routes())
-        .merge(service.views(Frame::new("Pipeline", [].into(), "/pipeline")))
-        .merge(web::assets(&[web::LAB_CSS, web::LIVE_JS]))
-        .route("/", get(async || Redirect::temporary("/pipeline")))
-        .merge(admin.guard(service.controls()))
-        .merge(web::openapi(&document).context("writing the OpenAPI document")?)
-        .fallback(async || StatusCode::NOT_FOUND);
-    Ok(metrics.count_requests(house).merge(server::scrape(telemetry)))
+    Ok(match shutdown.aborted().is_cancelled() {
+        true => Ending::Aborted,
+        false if ending == Ending::Done => closed,
+        false => ending,
+    })
 }
 
 /// Runs in virtual time.
@@ -377,10 +330,6 @@ fn ending(args: &Args, ended: &Ended, done: Option<&Done>) -> anyhow::Result<End
         eprintln!("{}", done.text(&ledger));
     }
     if !ended.drained {
-        eprintln!(
-            "lab: left behind: {} jobs ({} queued, {} in progress, {} waiting for a retry)",
-            ledger.backlog, ledger.queued, ledger.running, ledger.retrying
-        );
         return Ok(Ending::Failed);
     }
     let failed = done.is_some_and(|done| done.failed(&ledger) > 0 || done.unrecorded > 0);

@@ -1,42 +1,73 @@
-//! The lab's routes: the strategies' endpoints, the settings, the audit.
+//! The lab as a system of a server: the strategies' endpoints, the settings, the balance sheets.
 
 use axum::{
     Router,
     extract::State,
     routing::{get, patch},
 };
+use utoipa::{OpenApi as _, openapi::HttpMethod};
 
 use super::{
-    HttpLab,
-    ledger::Audit,
-    settings::{Patch, Settings},
+    answer::Body,
+    config::Config,
+    endpoint,
+    handle::HttpLab,
+    ledger::{HttpAudit, ServiceAudit},
+    settings::{Overrides, Patch, Settings},
 };
-use crate::web::Json;
+use crate::web::{Json, RouteDoc, Sheet, System};
 
-impl HttpLab {
-    /// The strategies' endpoints, one a strategy, each `GET`.
-    pub fn endpoints(&self) -> Router {
-        self.endpoints.iter().fold(Router::new(), |router, endpoint| {
-            let route = get(super::endpoint::handle).with_state(endpoint.clone());
-            router.route(endpoint.strategy.path(), route)
-        })
-    }
+/// The equation of an endpoint's requests, and of their sum.
+const REQUESTS: &str = "started = completed + cancelled + in_flight";
+/// The equation of a service's calls, and of their sum.
+pub(super) const CALLS: &str = "started = completed + failed + cancelled + in_flight";
 
-    /// What anybody may look at: `GET /settings`, `GET /audit`.
-    pub fn views(&self) -> Router {
-        Router::new().route("/settings", get(settings)).route("/audit", get(audit)).with_state(self.clone())
-    }
+/// The lab as a system of a server.
+pub fn system(lab: &HttpLab) -> System {
+    let (requests, calls, left) = (lab.clone(), lab.clone(), lab.clone());
+    let endpoints = lab.each().iter().fold(Router::new(), |router, endpoint| {
+        router.route(endpoint.strategy.path(), get(endpoint::handle).with_state(endpoint.clone()))
+    });
+    let settings = Router::new().route("/settings", get(settings)).with_state(lab.clone());
+    let about = "the same work under different strategies, side by side";
+    let system = System::new("http", "Overview", "/", about)
+        .openapi(LabApi::openapi())
+        .endpoints(endpoints)
+        .views(|_| settings)
+        .controls(Router::new().route("/settings", patch(change_settings)).with_state(lab.clone()))
+        .variables::<Config>()
+        .sheet(Sheet::new("http", REQUESTS, move || -> HttpAudit { requests.requests() }))
+        .sheet(Sheet::new("service", CALLS, move || -> ServiceAudit { calls.calls() }))
+        .stragglers(move || {
+            left.in_flight().iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}")).collect()
+        });
+    let system = lab.strategies().into_iter().fold(system, |system, (path, about)| {
+        system.link("Endpoints", path, about).openapi(document(path, about).into_document())
+    });
+    system.link("Look inside", "/settings", "what is in force; PATCH changes it")
+}
 
-    /// What only an administrator may do: `PATCH /settings`.
-    pub fn controls(&self) -> Router {
-        Router::new().route("/settings", patch(change_settings)).with_state(self.clone())
-    }
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(settings, change_settings), tags((name = "strategies"), (name = "lab")))]
+struct LabApi;
+
+/// One strategy's endpoint in the document.
+fn document(path: &str, about: &str) -> RouteDoc {
+    let route = RouteDoc::new(HttpMethod::Get, path, "strategies", about).id(path.trim_start_matches('/'));
+    Overrides::ALLOWED
+        .iter()
+        .fold(route, |route, (name, allowed)| route.parameter(name, allowed))
+        .answer::<Body>(200, "Both services answered")
+        .problem(400, "A parameter is not allowed")
+        .problem(502, "A service failed")
+        .problem(503, "Shed; Retry-After says when to come back")
+        .problem(504, "The deadline expired")
 }
 
 /// The settings in force.
 #[utoipa::path(get, path = "/settings", tag = "lab",
     responses((status = 200, description = "Each setting by name", body = Object)))]
-pub(super) async fn settings(State(lab): State<HttpLab>) -> Json<Settings> {
+async fn settings(State(lab): State<HttpLab>) -> Json<Settings> {
     Json((*lab.settings()).clone())
 }
 
@@ -46,16 +77,9 @@ pub(super) async fn settings(State(lab): State<HttpLab>) -> Json<Settings> {
     (status = 400, description = "A setting is unknown or out of range; nothing was changed"),
     (status = 401, description = "The token is missing or wrong"),
     (status = 403, description = "Not from this machine, or by a page of another origin")))]
-pub(super) async fn change_settings(State(lab): State<HttpLab>, Json(patch): Json<Patch>) -> Json<Settings> {
+async fn change_settings(State(lab): State<HttpLab>, Json(patch): Json<Patch>) -> Json<Settings> {
     let settings = lab.change(patch);
     let text = serde_json::to_string(&*settings).unwrap_or_default();
     tracing::info!(settings = text, "settings changed");
     Json((*settings).clone())
-}
-
-/// The balance sheets: requests by endpoint, calls by service.
-#[utoipa::path(get, path = "/audit", tag = "lab",
-    responses((status = 200, description = "Every ledger now", body = Audit)))]
-pub(super) async fn audit(State(lab): State<HttpLab>) -> Json<Audit> {
-    Json(lab.audit())
 }

@@ -17,29 +17,31 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
-    routing::{any, get},
+    routing::any,
 };
 use tokio::time::Instant;
 
 use super::{
-    Runtime,
     answer::millis,
-    ledger::{Audit, ServiceAudit},
+    config::{ServiceA, ServiceB},
+    handle::Runtime,
+    ledger::ServiceAudit,
     metrics::{CallOutcome, LabMetrics, ServiceMetrics},
     remote::KEY_HEADER,
+    routes::CALLS,
 };
 use crate::{
     sim::{self, Contention, Failure, Key, OnCallerGone, Service, Spec},
-    web::{Json, Problem},
+    web::{Json, Problem, Sheet, System},
 };
 
 /// Which service, and what it is like.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Which {
     /// Service A: fast and stable
-    A(super::ServiceA),
+    A(ServiceA),
     /// Service B: slow, variable, failing
-    B(super::ServiceB),
+    B(ServiceB),
 }
 
 impl Which {
@@ -113,18 +115,22 @@ impl ServiceServer {
         Self { inner }
     }
 
-    /// `/`, which is the service, and `/audit`.
-    pub fn routes(&self) -> Router {
-        Router::new().route("/", any(call)).route("/audit", get(audit)).with_state(self.clone())
+    /// The service as a system of a server: it answers at `/`.
+    pub fn system(&self) -> System {
+        let (audited, left) = (self.clone(), self.clone());
+        System::new("service", "Service", "/", "a simulated service")
+            .endpoints(Router::new().route("/", any(call)).with_state(self.clone()))
+            .sheet(Sheet::new("service", CALLS, move || audited.audit()))
+            .stragglers(move || match left.audit().sum.in_flight {
+                0 => Vec::new(),
+                calls => vec![format!("{calls} calls")],
+            })
     }
 
     /// The balance sheet now.
-    pub fn audit(&self) -> Audit {
+    fn audit(&self) -> ServiceAudit {
         let ledger = self.inner.service.ledger().into();
-        Audit {
-            http: None,
-            service: ServiceAudit::of(BTreeMap::from([(self.inner.name.to_owned(), ledger)])),
-        }
+        ServiceAudit::of(BTreeMap::from([(self.inner.name.to_owned(), ledger)]))
     }
 
     /// The draws of a call: those that its caller names, else those of its number here.
@@ -190,8 +196,4 @@ impl Drop for Seen<'_> {
     fn drop(&mut self) {
         self.metrics.record(self.outcome, self.since.elapsed());
     }
-}
-
-async fn audit(State(server): State<ServiceServer>) -> Json<Audit> {
-    Json(server.audit())
 }

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::Config;
 use crate::{
     bounded,
     config::{Allowed as _, Fraction, Invalid},
@@ -45,12 +44,6 @@ macro_rules! settings {
             /// These settings with a change applied.
             pub fn patched(&self, patch: Patch) -> Self {
                 Self { $($name: patch.$name.unwrap_or_else(|| self.$name.clone()),)* }
-            }
-        }
-
-        impl From<&Config> for Settings {
-            fn from(config: &Config) -> Self {
-                config.settings()
             }
         }
     };

@@ -5,11 +5,11 @@
 
 use std::{
     cmp::Ordering,
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -18,9 +18,6 @@ use super::{
     queue::{Ledger, Queue, Taken},
     scaling::Reading,
 };
-
-/// Checks that pages show.
-const TRAIL_LIMIT_CHECKS: usize = 300;
 
 /// A handle on the queue and the counts around it.
 #[derive(Debug, Clone)]
@@ -55,11 +52,8 @@ struct State {
     workers: u32,
     /// Workers that are there, those that finish a last job among them.
     alive: u32,
-    /// Changes of the number of workers, and changes of direction.
-    scalings: (u64, u64),
+    scalings: Scalings,
     last_change: Option<Ordering>,
-    /// The last checks, for pages.
-    trail: VecDeque<(f64, u32, u64)>,
 }
 
 impl State {
@@ -83,6 +77,24 @@ pub(super) struct Counts {
     pub(super) retried: u64,
 }
 
+/// How many workers there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Workers {
+    /// Those that are to be there.
+    pub(super) wanted: u32,
+    /// Those that are there, ones that finish a last job among them.
+    pub(super) present: u32,
+}
+
+/// How often the number of workers was changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Scalings {
+    /// Checks that changed it.
+    pub(super) changes: u64,
+    /// Those of them that changed it in the other direction than the one before.
+    pub(super) turns: u64,
+}
+
 impl Board {
     /// A board with an empty queue. Its time starts now.
     pub(super) fn new(capacity: usize) -> Self {
@@ -99,9 +111,8 @@ impl Board {
             accounted_until: now,
             workers: 0,
             alive: 0,
-            scalings: (0, 0),
+            scalings: Scalings::default(),
             last_change: None,
-            trail: VecDeque::new(),
         };
         let (ready, room, empty) = (Notify::new(), Notify::new(), Notify::new());
         Self { shared: Arc::new(Shared { begun: now, state: Mutex::new(state), ready, room, empty }) }
@@ -112,9 +123,8 @@ impl Board {
         WeakBoard(Arc::downgrade(&self.shared))
     }
 
-    /// No code panics while it holds the lock.
     fn state(&self) -> MutexGuard<'_, State> {
-        let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.shared.state.lock();
         debug_assert!(state.queue.ledger().balances());
         state
     }
@@ -243,31 +253,15 @@ impl Board {
         let mut state = self.state();
         let change = workers.cmp(&state.workers);
         if change.is_ne() {
-            state.scalings.0 += 1;
-            state.scalings.1 += u64::from(state.last_change.is_some_and(|last| last != change));
+            state.scalings.changes += 1;
+            state.scalings.turns += u64::from(state.last_change.is_some_and(|last| last != change));
             state.last_change = Some(change);
         }
         state.workers = workers;
-        let now = Instant::now();
-        let check = (
-            now.saturating_duration_since(self.shared.begun).as_secs_f64(),
-            workers,
-            state.queue.ledger().backlog,
-        );
-        if state.trail.len() >= TRAIL_LIMIT_CHECKS {
-            state.trail.pop_front();
-        }
-        state.trail.push_back(check);
     }
 
-    /// The last checks: when (seconds since the start), workers from then on, backlog.
-    pub(super) fn trail(&self) -> Vec<(f64, u32, u64)> {
-        self.state().trail.iter().copied().collect()
-    }
-
-    /// Checks that changed the number of workers, and those that did so in the other direction than the one
-    /// before.
-    pub(super) fn scalings(&self) -> (u64, u64) {
+    /// How often the number of workers was changed.
+    pub(super) fn scalings(&self) -> Scalings {
         self.state().scalings
     }
 
@@ -291,10 +285,10 @@ impl Board {
         Counts { offered: state.offered, held_back: state.held_back, retried: state.retried }
     }
 
-    /// Workers that are to be there, and workers that are.
-    pub(super) fn workers(&self) -> (u32, u32) {
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> Workers {
         let state = self.state();
-        (state.workers, state.alive)
+        Workers { wanted: state.workers, present: state.alive }
     }
 
     /// What the supervisor sees.

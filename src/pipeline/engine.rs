@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    board::Board,
+    board::{Board, Scalings},
     collector::{self, Collected},
     config::Settings,
     generator::{self, Controls, Rate},
@@ -24,12 +24,12 @@ use super::{
     queue::Ledger,
     results::ResultsFile,
     scaling::{PolicyName, Reading},
-    service::{Phase, Status},
+    status::{Moment, Status},
     supervisor::Supervisor,
     work::{Exec, Work},
     worker::Crew,
 };
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, web::RunState};
 
 /// Ended jobs that wait for the collector.
 const FINISHED_LIMIT_JOBS: usize = 100;
@@ -139,14 +139,15 @@ impl Pipeline {
         self.shared.board.reading()
     }
 
-    /// Checks that changed the number of workers, and those that turned.
-    pub(super) fn scalings(&self) -> (u64, u64) {
+    /// How often the number of workers was changed.
+    pub(super) fn scalings(&self) -> Scalings {
         self.shared.board.scalings()
     }
 
-    /// The last checks.
-    pub(super) fn trail(&self) -> Vec<(f64, u32, u64)> {
-        self.shared.board.trail()
+    /// What the history shows of this moment.
+    pub(super) fn moment(&self) -> Moment {
+        let board = &self.shared.board;
+        Moment { backlog: board.ledger().backlog, workers: board.workers().present }
     }
 
     /// The log's last lines.
@@ -154,18 +155,18 @@ impl Pipeline {
         self.shared.journal.recent()
     }
 
-    /// The pipeline now, in `phase`.
-    pub(super) fn status(&self, phase: Phase) -> Status {
+    /// The pipeline now; its state is what its owner says.
+    pub(super) fn status(&self, state: RunState) -> Status {
         let Shared { settings, board, controls, .. } = &*self.shared;
         let Controls { rate, policy } = *controls.borrow();
-        let (workers, workers_present) = board.workers();
+        let workers = board.workers();
         let counts = board.counts();
         Status {
-            phase,
+            state,
             policy,
             rate,
-            workers,
-            workers_present,
+            workers: workers.wanted,
+            workers_present: workers.present,
             min_workers: settings.min_workers.get(),
             max_workers: settings.max_workers.get(),
             queue_capacity: settings.queue_capacity.get(),

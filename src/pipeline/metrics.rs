@@ -106,11 +106,11 @@ fn observe(meter: &Meter, board: &Board, settings: &Settings) {
         ("pipeline_backlog", "Jobs queued, in progress and waiting for a retry", |board| {
             board.ledger().backlog
         }),
-        ("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().0)),
+        ("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().wanted)),
         (
             "pipeline_workers_present",
             "Workers that are there, those that finish a last job among them",
-            |board| u64::from(board.workers().1),
+            |board| u64::from(board.workers().present),
         ),
     ];
     for (name, about, look) in gauges {

@@ -5,10 +5,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::{
     scaling::PolicyName,
-    service::{Phase, Service, Status},
+    status::{Moment, Status},
 };
 use crate::web::{
-    Asset, Event, Frame, LIVE_JS, Page,
+    Asset, Event, Frame, LIVE_JS, Page, Point, RunState,
     chart::{Chart, Mark, Series, plain},
 };
 
@@ -21,7 +21,7 @@ pub(super) const PIPELINE_JS: Asset =
 struct PipelinePage {
     frame: Frame,
     scripts: [String; 2],
-    phase: &'static str,
+    state: &'static str,
     idle: bool,
     running: bool,
     figures: Vec<Figure>,
@@ -38,32 +38,31 @@ struct Figure {
     value: String,
 }
 
-pub(super) fn show(service: &Service, frame: Frame, host: &str) -> Response {
-    let status = service.status();
+pub(super) fn show(
+    status: &Status,
+    history: &[Point<Moment>],
+    log: &[String],
+    frame: Frame,
+    host: &str,
+) -> Response {
     let page = PipelinePage {
         frame,
         scripts: [LIVE_JS.href(), PIPELINE_JS.href()],
-        phase: status.phase.label(),
-        idle: status.phase == Phase::Idle,
-        running: status.phase == Phase::Running,
-        figures: figures(&status),
+        state: status.state.label(),
+        idle: status.state == RunState::Idle,
+        running: status.state == RunState::Running,
+        figures: figures(status),
         policies: PolicyName::ALL,
-        chart: chart(service),
-        log: service.pipeline().recent().join("\n"),
+        chart: chart(history),
+        log: log.join("\n"),
         host: host.to_owned(),
     };
     Page(page).into_response()
 }
 
-/// What those who watch get each second.
-pub(super) fn picture(service: &Service) -> Vec<Event> {
-    let status = serde_json::to_string(&service.status()).unwrap_or_default();
-    let log = service.pipeline().recent().join("\n");
-    vec![
-        Event { name: "status", data: status },
-        Event { name: "chart", data: chart(service) },
-        Event { name: "log", data: log },
-    ]
+/// What the page needs each second beside the status.
+pub(super) fn events(history: &[Point<Moment>], log: &[String]) -> Vec<Event> {
+    vec![Event { name: "chart", data: chart(history) }, Event { name: "log", data: log.join("\n") }]
 }
 
 fn figures(status: &Status) -> Vec<Figure> {
@@ -83,22 +82,21 @@ fn figures(status: &Status) -> Vec<Figure> {
     ]
 }
 
-/// The last checks as a picture.
-fn chart(service: &Service) -> String {
-    let trail = service.pipeline().trail();
-    let series = |name: &str, value: fn(&(f64, u32, u64)) -> f64| Series {
+/// The run so far as a picture.
+fn chart(history: &[Point<Moment>]) -> String {
+    let series = |name: &str, value: fn(&Moment) -> f64| Series {
         name: name.to_owned(),
         mark: Mark::Step,
-        points: trail.iter().map(|check| (check.0, value(check))).collect(),
+        points: history.iter().map(|point| (point.at.as_secs_f64(), value(&point.seen))).collect(),
     };
     let chart = Chart {
-        title: "Backlog and workers at the last checks".to_owned(),
-        x_label: "seconds".to_owned(),
+        title: "Backlog and workers".to_owned(),
+        x_label: "seconds since the start".to_owned(),
         y_label: "jobs, workers".to_owned(),
         x_text: plain,
         series: vec![
-            series("backlog", |check| check.2 as f64),
-            series("workers", |check| f64::from(check.1)),
+            series("backlog", |moment| moment.backlog as f64),
+            series("workers", |moment| f64::from(moment.workers)),
         ],
         threshold: None,
     };

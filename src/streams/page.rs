@@ -4,10 +4,15 @@ use askama::Template;
 use axum::response::{IntoResponse, Response};
 
 use super::{
-    Phase, Status, Streams,
+    ledger::Ledger,
+    orchestrator::Streams,
     stats::{PercentileMs, Report},
+    status::Status,
 };
-use crate::web::{Asset, Frame, LIVE_JS, Page};
+use crate::web::{
+    Asset, Frame, LIVE_JS, Page, Point, RunState,
+    chart::{Chart, Mark, Series, plain},
+};
 
 /// What keeps the page's figures current.
 pub(super) const STREAMS_JS: Asset =
@@ -20,7 +25,9 @@ struct StreamsPage {
     scripts: [String; 2],
     status: Status,
     figures: Vec<Figure>,
+    idle: bool,
     running: bool,
+    chart: String,
     workers_default: usize,
     streams_default: usize,
     host: String,
@@ -35,19 +42,44 @@ struct Figure {
 
 pub(super) fn show(streams: &Streams, frame: Frame, host: &str) -> Response {
     let status = streams.status();
-    let running = status.state == Phase::Running;
-    let config = &streams.shared.config;
+    let config = streams.config();
     let page = StreamsPage {
         frame,
         scripts: [LIVE_JS.href(), STREAMS_JS.href()],
         figures: figures(&status),
+        idle: status.state == RunState::Idle,
+        running: status.state == RunState::Running,
+        chart: chart(streams),
         status,
-        running,
         workers_default: config.workers,
         streams_default: config.streams,
         host: host.to_owned(),
     };
     Page(page).into_response()
+}
+
+/// The run so far as a picture: what stands in the buffer, and what was dropped each second.
+pub(super) fn chart(streams: &Streams) -> String {
+    let points = streams.history();
+    let at = |point: &Point<Ledger>| point.at.as_secs_f64();
+    let queued = points.iter().map(|point| (at(point), point.seen.queued as f64)).collect();
+    let dropped = points
+        .windows(2)
+        .map(|pair| {
+            let dropped = pair[1].seen.dropped.saturating_sub(pair[0].seen.dropped) as f64;
+            (at(&pair[1]), dropped / (at(&pair[1]) - at(&pair[0])).max(f64::EPSILON))
+        })
+        .collect();
+    let series = |name: &str, points| Series { name: name.to_owned(), mark: Mark::Step, points };
+    let chart = Chart {
+        title: "Chunks in the buffer, and dropped a second".to_owned(),
+        x_label: "seconds since the start".to_owned(),
+        y_label: "chunks".to_owned(),
+        x_text: plain,
+        series: vec![series("in the buffer", queued), series("dropped a second", dropped)],
+        threshold: None,
+    };
+    chart.svg()
 }
 
 fn figures(status: &Status) -> Vec<Figure> {

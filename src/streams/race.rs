@@ -10,10 +10,11 @@ use super::{
     chunk::{Chunk, Label, Stream},
     draw,
     metrics::StreamMetrics,
-    run::Run,
+    run::{Parts, Run},
     sink::Sink,
     stats::Recorder,
 };
+use crate::shutdown::Shutdown;
 
 /// What both sides of a race have in common.
 #[derive(Debug, Clone, Copy)]
@@ -82,11 +83,13 @@ impl Race {
             peer_idle_ms: 1,
         };
         let metrics = Arc::new(StreamMetrics::new(meter, 1_500, config.slo_ms));
-        let run = Run::with_sink(config, 1, Sink::Nothing, metrics, None)?;
+        let stop = Shutdown::new(None, Duration::ZERO);
+        let parts = Parts { seed: 1, metrics, observer: None, stop: stop.clone() };
+        let run = Run::with_sink(config, Sink::Nothing, parts)?;
         run.set_going().await;
         tokio::time::sleep(span).await;
-        run.drain().await;
-        run.end();
+        stop.trigger();
+        run.drain_when_stopped().await;
         Ok(run.statistics())
     }
 

@@ -1,177 +1,131 @@
 //! The orchestrator over HTTP: look, watch, start, stop, resize, and post streams.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, io};
 
 use axum::{
     Router,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::{get, patch, post},
+    http::StatusCode,
+    response::Response,
+    routing::post,
 };
 use futures_util::TryStreamExt as _;
 use tokio_util::io::StreamReader;
 use tower_http::timeout::TimeoutError;
+use utoipa::OpenApi;
 
 use super::{
-    Ledger, Overrides, Phase, Resize, ResizeError, StartError, Status, Streams,
+    change::{CannotStart, Overrides, Resize, ResizeError},
+    config::Args,
     framing::Fault,
     gateway::{Ended, NotLetIn, Received},
+    ledger::Ledger,
+    orchestrator::Streams,
     page,
-    stats::Report,
+    status::Status,
 };
 use crate::{
     config::Misfit,
-    web::{Event, Events, Frame, Json, Problem},
+    web::{
+        BodyLimit, Event, Frame, Json, Lifecycle, Problem, RouteLimit, RunState, Runnable, Sheet, StartError,
+        System, assets, runnable,
+    },
 };
 
 /// The paths under which bodies are streamed: what the server must hand on unread.
-pub const UPLOADS_UNDER: &str = "/streams/in/";
-/// How often those who watch get a picture.
-const PICTURE_INTERVAL: Duration = Duration::from_secs(1);
+const UPLOADS_UNDER: &str = "/streams/in/";
 /// The longest name of a stream, characters.
 const NAME_LIMIT_CHARS: usize = 64;
 
-#[derive(Clone)]
-pub(super) struct Views {
-    streams: Streams,
-    events: Events,
-    frame: Frame,
-}
-
-impl Streams {
-    /// What anybody may do: `GET /streams` (JSON, a page, or a stream of events, as the client
-    /// accepts) and `POST /streams/in/{name}`. `frame` is what the page stands in.
-    pub fn views(&self, frame: Frame) -> Router {
-        let streams = self.clone();
-        let draw = move || {
-            let status = serde_json::to_string(&streams.status()).unwrap_or_default();
-            vec![Event { name: "status", data: status }]
-        };
-        let events = Events::new(PICTURE_INTERVAL, self.shared.runtime.shutdown.clone(), draw);
-        let views = Views { streams: self.clone(), events, frame };
-        Router::new()
-            .route("/streams", get(show).with_state(views))
-            .route("/streams/audit", get(audit).with_state(self.clone()))
-            .route("/streams/in/{name}", post(take_in).with_state(self.clone()))
-            .merge(crate::web::assets(&[page::STREAMS_JS]))
-    }
-
-    /// What only an administrator may do: `POST /streams/start`, `POST /streams/stop`,
-    /// `PATCH /streams`.
-    pub fn controls(&self) -> Router {
-        Router::new()
-            .route("/streams", patch(resize))
-            .route("/streams/start", post(start))
-            .route("/streams/stop", post(stop))
-            .with_state(self.clone())
-    }
-}
-
-/// State and statistics: as JSON, as a page (`Accept: text/html`), or as server-sent events
-/// (`Accept: text/event-stream`), one a second.
-#[utoipa::path(get, path = "/streams", tag = "streams",
-    responses((status = 200, description = "What is in force and what was measured", body = Status)))]
-pub(super) async fn show(State(views): State<Views>, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let mut response = if accept.contains("text/event-stream") {
-        views.events.answer()
-    } else if accept.contains("text/html") {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:8080");
-        page::show(&views.streams, views.frame.clone(), host)
-    } else {
-        Json(views.streams.status()).into_response()
-    };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    response
-}
-
-/// The balance sheet over all runs of this process.
-#[utoipa::path(get, path = "/streams/audit", tag = "streams",
-    responses((status = 200, description = "The terms now; they balance whenever they are asked", body = Ledger)))]
-pub(super) async fn audit(State(streams): State<Streams>) -> Json<Ledger> {
-    Json(streams.audit())
-}
-
-/// Starts a run, with the configuration in force or with what the body changes of it.
-#[utoipa::path(post, path = "/streams/start", tag = "streams", request_body = Overrides, responses(
-    (status = 200, description = "It runs", body = Status),
-    (status = 400, description = "A number is out of its range; nothing was started"),
-    (status = 409, description = "It runs already, or is still draining"),
-    (status = 401, description = "The token is missing or wrong"),
-    (status = 403, description = "Not from this machine, or by a page of another origin")))]
-pub(super) async fn start(State(streams): State<Streams>, body: Body) -> Result<Json<Status>, Problem> {
-    if streams.shared.runtime.shutdown.is_stopping() {
-        return Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE).detail("the server is stopping"));
-    }
-    let body =
-        axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Problem::of(StatusCode::BAD_REQUEST))?;
-    let overrides = match body.is_empty() {
-        true => Overrides::default(),
-        false => serde_json::from_slice(&body)
-            .map_err(|error| Problem::of(StatusCode::BAD_REQUEST).detail(error.to_string()))?,
-    };
-    // A task of its own: whoever asked may leave while the sink is still being opened.
-    let start = tokio::spawn({
-        let streams = streams.clone();
-        async move { streams.start_with(&overrides).await }
-    });
-    let started = start.await.map_err(|_| Problem::of(StatusCode::INTERNAL_SERVER_ERROR))?;
-    started.map_err(|error| match error {
-        StartError::Misfit(misfit) => misfitting(&misfit),
-        StartError::Running => conflict(&error),
-        StartError::Failed(_) => Problem::new(
-            StatusCode::CONFLICT,
-            "/problems/streams-not-started",
-            "The streams cannot be started",
-        )
-        .detail(error.to_string()),
-    })?;
-    tracing::info!("streams started");
-    Ok(Json(streams.status()))
-}
-
-/// Takes nothing more in, and answers when all that was queued has been processed.
-#[utoipa::path(post, path = "/streams/stop", tag = "streams", responses(
-    (status = 200, description = "It is drained; what the run came to", body = Report),
-    (status = 409, description = "It does not run"),
-    (status = 401, description = "The token is missing or wrong"),
-    (status = 403, description = "Not from this machine, or by a page of another origin")))]
-pub(super) async fn stop(State(streams): State<Streams>) -> Result<Json<Report>, Problem> {
-    match streams.stop().await {
-        Some(statistics) => {
-            tracing::info!("streams stopped");
-            Ok(Json(statistics.report()))
+/// The orchestrator as a system of a server.
+pub fn system(streams: &Streams) -> System {
+    let left = streams.clone();
+    let audited = streams.clone();
+    let system = System::new(
+        "streams",
+        "Streams",
+        "/streams",
+        "the stream orchestrator: start it, watch it, resize it",
+    )
+    .openapi(StreamsApi::openapi())
+    .link("Systems", "/streams", "the stream orchestrator: start it, watch it, resize it")
+    .variables::<Args>()
+    .limit(RouteLimit { under: UPLOADS_UNDER, body: BodyLimit::Streamed })
+    .sheet(Sheet::new("streams", "generated = processed + dropped + queued + in_progress", move || {
+        audited.audit()
+    }))
+    .stragglers(move || {
+        let Ledger { queued, in_progress, dropped_by, .. } = left.audit();
+        match queued + in_progress + dropped_by.abandoned {
+            0 => Vec::new(),
+            chunks => vec![format!("{chunks} chunks of streams")],
         }
-        None => Err(not_running()),
-    }
+    })
+    .views({
+        let streams = streams.clone();
+        move |_| {
+            Router::new()
+                .route("/streams/in/{name}", post(take_in).with_state(streams))
+                .merge(assets(&[page::STREAMS_JS]))
+        }
+    });
+    runnable(system, streams)
 }
 
-/// Changes the size of the pool and the number of generated streams; answers when it is in force.
-#[utoipa::path(patch, path = "/streams", tag = "streams", request_body = Resize, responses(
-    (status = 200, description = "What is in force now", body = Status),
-    (status = 400, description = "A number is out of its range; nothing was changed"),
-    (status = 409, description = "It does not run, or the buffer has too few places for so many streams"),
-    (status = 401, description = "The token is missing or wrong"),
-    (status = 403, description = "Not from this machine, or by a page of another origin")))]
-pub(super) async fn resize(
-    State(streams): State<Streams>,
-    Json(resize): Json<Resize>,
-) -> Result<Json<Status>, Problem> {
-    streams.resize(resize).await.map_err(|error| match error {
-        ResizeError::Misfit(misfit) => misfitting(&misfit),
-        ResizeError::NotRunning => not_running(),
-        ResizeError::NoSlots { capacity } => Problem::new(
-            StatusCode::CONFLICT,
-            "/problems/no-slot",
-            "The buffer has too few places for so many streams",
-        )
-        .detail(error.to_string())
-        .with("buffer_size", capacity),
-    })?;
-    tracing::info!(?resize, "streams resized");
-    Ok(Json(streams.status()))
+#[derive(OpenApi)]
+#[openapi(paths(take_in), tags((name = "streams", description = "Many streams, one bounded buffer, a pool of workers")))]
+struct StreamsApi;
+
+impl Runnable for Streams {
+    type Status = Status;
+    type Start = Overrides;
+    type Change = Resize;
+
+    fn lifecycle(&self) -> &Lifecycle {
+        Self::lifecycle(self)
+    }
+
+    fn status(&self) -> Status {
+        Self::status(self)
+    }
+
+    fn page(&self, frame: Frame, host: &str) -> Response {
+        page::show(self, frame, host)
+    }
+
+    fn events(&self) -> Vec<Event> {
+        vec![Event { name: "chart", data: page::chart(self) }]
+    }
+
+    async fn start(&self, with: Overrides) -> Result<(), StartError<Problem>> {
+        let started = self.start_with(&with, || {}).await;
+        started.map_err(|error| {
+            error.map(|error| match error {
+                CannotStart::Misfit(misfit) => misfitting(&misfit),
+                CannotStart::Failed(_) => Problem::new(
+                    StatusCode::CONFLICT,
+                    "/problems/streams-not-started",
+                    "The streams cannot be started",
+                )
+                .detail(error.to_string()),
+            })
+        })
+    }
+
+    async fn change(&self, resize: Resize) -> Result<(), Problem> {
+        self.resize(resize).await.map_err(|error| match error {
+            ResizeError::Misfit(misfit) => misfitting(&misfit),
+            ResizeError::NotRunning => Self::lifecycle(self).not_running(),
+            ResizeError::NoSlots { capacity } => Problem::new(
+                StatusCode::CONFLICT,
+                "/problems/no-slot",
+                "The buffer has too few places for so many streams",
+            )
+            .detail(error.to_string())
+            .with("buffer_size", capacity),
+        })
+    }
 }
 
 /// Takes a body apart into chunks, as the gateway does with a connection.
@@ -196,10 +150,11 @@ pub(super) async fn take_in(
         let detail = format!("a stream's name is 1 to {NAME_LIMIT_CHARS} of A-Z a-z 0-9 . _ -");
         return Err(Problem::of(StatusCode::BAD_REQUEST).detail(detail).with("field", "name"));
     }
-    let peer = match streams.phase() {
-        Phase::Running => streams.admit(&name),
-        Phase::Idle | Phase::Draining => Err(NotLetIn::Stopping),
+    let run = match streams.lifecycle().state() {
+        RunState::Running => streams.run(),
+        RunState::Idle | RunState::Draining => None,
     };
+    let peer = run.ok_or(NotLetIn::Stopping).and_then(|run| run.gateway.admit(Some(&name)));
     let peer = peer.map_err(|refusal| {
         let detail = match refusal {
             NotLetIn::Stopping => "the streams are not running".to_owned(),
@@ -236,13 +191,4 @@ fn misfitting(misfit: &Misfit) -> Problem {
     Problem::of(StatusCode::BAD_REQUEST)
         .detail(misfit.invalid.to_string())
         .with("field", misfit.variable.to_lowercase())
-}
-
-fn conflict(error: &StartError) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "/problems/streams-running", "The streams are running already")
-        .detail(error.to_string())
-}
-
-fn not_running() -> Problem {
-    Problem::new(StatusCode::CONFLICT, "/problems/streams-not-running", "The streams are not running")
 }

@@ -23,8 +23,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Resize, ResizeError,
     buffer::Buffer,
+    change::{Resize, ResizeError},
     chunk::{Label, Stream},
     config::{Config, StreamsCount, WorkersCount},
     gateway::{Gateway, Intake},
@@ -35,12 +35,15 @@ use super::{
     stats::{Recorder, Statistics},
     worker::{Bench, Observer},
 };
+use crate::shutdown::Shutdown;
 
 /// What a run is given.
-pub(super) struct Means {
+pub(super) struct Parts {
     pub(super) seed: u64,
     pub(super) metrics: Arc<StreamMetrics>,
     pub(super) observer: Option<Observer>,
+    /// Its stop: nothing more is taken in once it begins.
+    pub(super) stop: Shutdown,
 }
 
 pub(super) struct Run {
@@ -55,8 +58,7 @@ pub(super) struct Run {
     generator: Arc<Generator>,
     /// How many generated streams are wanted; those above end.
     wanted: watch::Sender<usize>,
-    /// Cancelled when nothing more is taken in.
-    stopping: CancellationToken,
+    stop: Shutdown,
     /// Cancelled when nothing is waited for any more.
     cut: CancellationToken,
     /// Every source while it may still offer a chunk.
@@ -74,27 +76,21 @@ struct Crew {
 
 impl Run {
     /// Opens the sink and the gateway; nothing moves before it is [set going](Self::set_going).
-    pub(super) async fn open(config: Config, means: Means) -> anyhow::Result<Arc<Self>> {
-        let Means { seed, metrics, observer } = means;
+    pub(super) async fn open(config: Config, parts: Parts) -> anyhow::Result<Arc<Self>> {
         let delivery = Delivery {
-            seed,
+            seed: parts.seed,
             timeout: Duration::from_millis(config.sink_timeout_ms),
             retries: config.sink_retries,
             framing: config.framing,
-            retried: metrics.retried(),
+            retried: parts.metrics.retried(),
         };
         let sink = Sink::open(&config.sink, delivery).await?;
-        Self::with_sink(config, seed, sink, metrics, observer)
+        Self::with_sink(config, sink, parts)
     }
 
-    /// The same with a sink of one's own.
-    pub(super) fn with_sink(
-        config: Config,
-        seed: u64,
-        sink: Sink,
-        metrics: Arc<StreamMetrics>,
-        observer: Option<Observer>,
-    ) -> anyhow::Result<Arc<Self>> {
+    /// The same with a sink that is open already.
+    pub(super) fn with_sink(config: Config, sink: Sink, parts: Parts) -> anyhow::Result<Arc<Self>> {
+        let Parts { seed, metrics, observer, stop } = parts;
         let recorder = Arc::new(Recorder::new(config.noisy_factor > 1));
         let on_evicted = {
             let metrics = metrics.clone();
@@ -118,7 +114,6 @@ impl Run {
             chunk_size_bytes: config.chunk_size_bytes,
             noisy_factor: config.noisy_factor,
         });
-        let stopping = CancellationToken::new();
         let cut = CancellationToken::new();
         let sources = TaskTracker::new();
         let intake = Intake {
@@ -127,7 +122,7 @@ impl Run {
             framing: config.framing,
             frame_limit_bytes: config.frame_limit_bytes,
             idle: Duration::from_millis(config.peer_idle_ms),
-            stopping: stopping.clone(),
+            stopping: stop.stopping().clone(),
             cut: cut.clone(),
         };
         let gateway = Gateway::open(config.listen, config.peers_limit, intake, sources.clone())
@@ -141,7 +136,7 @@ impl Run {
             bench,
             generator,
             wanted: watch::Sender::new(config.streams),
-            stopping,
+            stop,
             cut,
             sources,
             gateway,
@@ -191,11 +186,11 @@ impl Run {
             .map(|count| check(StreamsCount::check(count, unbounded).map(StreamsCount::get)));
         let (workers, streams) = (workers.transpose()?, streams.transpose()?);
         // Asked twice: the lock may be a drain's, which need not be waited for.
-        if self.stopping.is_cancelled() {
+        if self.stop.is_stopping() {
             return Err(ResizeError::NotRunning);
         }
         let mut crew = self.crew.lock().await;
-        if self.stopping.is_cancelled() {
+        if self.stop.is_stopping() {
             return Err(ResizeError::NotRunning);
         }
         if let Some(streams) = streams {
@@ -205,7 +200,7 @@ impl Run {
             }
             // Under the channel's lock, so that a stop that comes meanwhile is not undone.
             self.wanted.send_if_modified(|wanted| {
-                let going = !self.stopping.is_cancelled();
+                let going = !self.stop.is_stopping();
                 if going {
                     *wanted = streams;
                 }
@@ -224,10 +219,24 @@ impl Run {
         Ok(())
     }
 
+    /// Waits for the stop, drains, and cuts the drain short when the stop is cut short.
+    pub(super) async fn drain_when_stopped(&self) {
+        self.stop.stopping().cancelled().await;
+        let whole = tokio::select! {
+            biased;
+            () = self.drain() => true,
+            () = self.stop.drain_over() => false,
+        };
+        if !whole {
+            self.cut().await;
+        }
+        self.ended.send_replace(Some(Instant::now()));
+    }
+
     /// Stops the sources, lets the workers empty the buffer, and ends. Cancel safe: what is left can
     /// be [cut](Self::cut).
-    pub(super) async fn drain(&self) {
-        self.stop_intake();
+    async fn drain(&self) {
+        self.wanted.send_replace(0);
         self.sources.close();
         self.sources.wait().await;
         self.buffer.close();
@@ -246,17 +255,10 @@ impl Run {
         self.buffer.abandon();
     }
 
-    /// Takes nothing more in.
-    pub(super) fn stop_intake(&self) {
-        self.stopping.cancel();
-        self.wanted.send_replace(0);
-    }
-
     /// Ends at once: what is queued or in progress is abandoned.
-    pub(super) async fn cut(&self) {
-        self.stop_intake();
+    async fn cut(&self) {
         self.cut.cancel();
-        // Who waits for room is sent home.
+        // Sources that wait for room get none.
         self.buffer.close();
         let crew = std::mem::take(&mut *self.crew.lock().await);
         self.dismiss(crew.streams).await;
@@ -280,28 +282,8 @@ impl Run {
         }
     }
 
-    /// The drain is over, whole or cut.
-    pub(super) fn end(&self) {
-        self.ended.send_replace(Some(Instant::now()));
-    }
-
-    /// Waits for [`end`](Self::end). Cancel safe.
-    pub(super) async fn ended(&self) {
-        // Fails only when the sender is gone, which is in `self`.
-        let _ = self.ended.subscribe().wait_for(Option::is_some).await;
-    }
-
-    /// Waits until nothing more is taken in. Cancel safe.
-    pub(super) async fn stopped(&self) {
-        self.stopping.cancelled().await;
-    }
-
     pub(super) fn ledger(&self) -> Ledger {
         self.buffer.ledger()
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.is_cancelled()
     }
 
     pub(super) fn statistics(&self) -> Statistics {
@@ -321,7 +303,7 @@ impl Run {
             workers: if self.ended.borrow().is_some() { 0 } else { self.buffer.workers() },
             streams: *self.wanted.borrow(),
             peers: self.gateway.peers(),
-            running: !self.is_stopping(),
+            running: !self.stop.is_stopping(),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -19,7 +18,7 @@ use tower::ServiceExt;
 use tower_http::catch_panic::ResponseForPanic;
 use tower_http::timeout::TimeoutBody;
 
-use super::{Limits, Problem, problem};
+use super::{BodyLimit, Limits, Problem, problem};
 use crate::shutdown::Shutdown;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -29,20 +28,12 @@ const DETAIL_LIMIT_BYTES: u64 = 1024;
 pub(super) struct Edge {
     app: Router,
     shutdown: Shutdown,
-    body_limit_bytes: usize,
-    body_timeout: Duration,
-    streamed_under: Option<&'static str>,
+    limits: Limits,
 }
 
 impl Edge {
     pub(super) fn new(app: Router, limits: &Limits, shutdown: Shutdown) -> Self {
-        Self {
-            app,
-            shutdown,
-            body_limit_bytes: limits.body_limit_bytes,
-            body_timeout: limits.body_timeout(),
-            streamed_under: limits.streamed_under,
-        }
+        Self { app, shutdown, limits: limits.clone() }
     }
 
     /// Answers one request; dropped by hyper when the client leaves.
@@ -55,10 +46,12 @@ impl Edge {
         // What few requests need is boxed, so that the others do not carry its size while they wait.
         let body = match body.is_end_stream() {
             true => Ok(Body::empty()),
-            false if self.is_streamed(parts.uri.path()) => {
-                Ok(Body::new(Box::pin(TimeoutBody::new(self.body_timeout, body))))
-            }
-            false => Box::pin(self.read(body)).await,
+            false => match self.limits.body(parts.uri.path()) {
+                BodyLimit::Streamed => {
+                    Ok(Body::new(Box::pin(TimeoutBody::new(self.limits.body_timeout(), body))))
+                }
+                BodyLimit::Bytes(limit_bytes) => Box::pin(self.read(body, limit_bytes)).await,
+            },
         };
         let mut response = match body {
             Ok(body) => {
@@ -77,22 +70,18 @@ impl Edge {
         Ok(response)
     }
 
-    fn is_streamed(&self, path: &str) -> bool {
-        self.streamed_under.is_some_and(|prefix| path.starts_with(prefix))
-    }
-
-    async fn read(&self, body: Incoming) -> Result<Body, Problem> {
-        let limit_bytes = self.body_limit_bytes;
+    async fn read(&self, body: Incoming, limit_bytes: usize) -> Result<Body, Problem> {
         if body.size_hint().lower() > limit_bytes as u64 {
             return Err(too_large(limit_bytes));
         }
         let whole = Limited::new(body, limit_bytes).collect();
-        match tokio::time::timeout(self.body_timeout, whole).await {
+        let body_timeout = self.limits.body_timeout();
+        match tokio::time::timeout(body_timeout, whole).await {
             Ok(Ok(whole)) => Ok(Body::from(whole.to_bytes())),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit_bytes)),
             Ok(Err(_)) => Err(Problem::of(StatusCode::BAD_REQUEST).detail("the body is broken off")),
             Err(_) => Err(Problem::of(StatusCode::REQUEST_TIMEOUT)
-                .with("body_timeout_ms", self.body_timeout.as_millis() as u64)),
+                .with("body_timeout_ms", body_timeout.as_millis() as u64)),
         }
     }
 }

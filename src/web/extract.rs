@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -15,6 +16,10 @@ use super::Problem;
 /// syntax, or JSON that holds what is not allowed), with `field` where one is at fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json<T>(pub T);
+
+/// A JSON body that may be missing: then the default stands. Refuses as [`Json`] does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OptionalJson<T>(pub T);
 
 /// A query string. Refuses with 400 and, where one is at fault, `field`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +40,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 Err(refusal::<serde_json::Error>(status, &rejection))
             }
         }
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Json::from_request(request, state).await.map(|Json(value)| Self(value))
     }
 }
 

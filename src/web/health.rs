@@ -31,7 +31,8 @@ pub struct Health {
     checks: Vec<Check>,
 }
 
-struct Check {
+/// A dependency that must answer before a server calls itself ready.
+pub struct Check {
     name: &'static str,
     run: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
@@ -42,19 +43,10 @@ impl Health {
         Self { shutdown, checks: Vec::new() }
     }
 
-    /// Adds a dependency that must answer before the server calls itself ready.
+    /// Adds dependencies that must answer before the server calls itself ready.
     #[must_use]
-    pub fn check<F, Fut, E>(mut self, name: &'static str, check: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Display,
-    {
-        let run = move || {
-            let outcome = check();
-            async move { outcome.await.map_err(|error| error.to_string()) }.boxed()
-        };
-        self.checks.push(Check { name, run: Box::new(run) });
+    pub fn with(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
+        self.checks.extend(checks);
         self
     }
 
@@ -125,6 +117,20 @@ async fn version() -> Json<Version> {
 }
 
 impl Check {
+    /// A check that `check` performs; why it failed goes to the log, not to who asks.
+    pub fn new<F, Fut, E>(name: &'static str, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display,
+    {
+        let run = move || {
+            let outcome = check();
+            async move { outcome.await.map_err(|error| error.to_string()) }.boxed()
+        };
+        Self { name, run: Box::new(run) }
+    }
+
     async fn outcome(&self) -> &'static str {
         let bound = Duration::from_millis(CHECK_TIMEOUT_MS);
         match tokio::time::timeout(bound, (self.run)()).await {
@@ -161,10 +167,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn readiness_names_what_fails_and_what_hangs() {
-        let health = Health::new(Shutdown::new(None, Duration::ZERO))
-            .check("store", async || Ok::<_, String>(()))
-            .check("redis", async || Err("redis://user:secret@host refused"))
-            .check("slow", std::future::pending::<Result<(), String>>);
+        let health = Health::new(Shutdown::new(None, Duration::ZERO)).with([
+            Check::new("store", async || Ok::<_, String>(())),
+            Check::new("redis", async || Err("redis://user:secret@host refused")),
+            Check::new("slow", std::future::pending::<Result<(), String>>),
+        ]);
         let (status, body) = ask(health.routes(), "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(body["checks"], json!({"store": "ok", "redis": "failed", "slow": "timed out"}));

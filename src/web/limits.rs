@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(super) const HEAD_LIMIT_FLOOR_BYTES: usize = 8 * 1024;
 
 /// The bounds of one server; every wait for a peer and every buffer it can fill is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections (`LAB_MAX_CONNECTIONS`); one more is answered 503 and closed.
     pub connections: usize,
@@ -18,10 +18,28 @@ pub struct Limits {
     pub body_limit_bytes: usize,
     /// Time for a complete body, from the end of the head; of a streamed one, for each piece.
     pub body_timeout_ms: u64,
-    /// Paths that begin so get their body unread: the handler streams it, and bounds what it keeps.
-    pub streamed_under: Option<&'static str>,
+    /// Where the rule for bodies is another; the first that matches stands.
+    pub routes: Vec<RouteLimit>,
     /// Time in which a client that has an answer to read must take at least some of it.
     pub write_stall_timeout_ms: u64,
+}
+
+/// The rule for the bodies of some routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteLimit {
+    /// Paths that begin so.
+    pub under: &'static str,
+    /// What their bodies may be.
+    pub body: BodyLimit,
+}
+
+/// What a request's body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLimit {
+    /// At most so many bytes, read whole before the handler runs.
+    Bytes(usize),
+    /// As long as it likes: the handler reads it, and bounds what it keeps.
+    Streamed,
 }
 
 impl Default for Limits {
@@ -32,7 +50,7 @@ impl Default for Limits {
             head_limit_bytes: 16 * 1024,
             body_limit_bytes: 64 * 1024,
             body_timeout_ms: 10_000,
-            streamed_under: None,
+            routes: Vec::new(),
             write_stall_timeout_ms: 10_000,
         }
     }
@@ -49,6 +67,12 @@ impl Limits {
 
     pub(super) fn write_stall_timeout(&self) -> Duration {
         Duration::from_millis(self.write_stall_timeout_ms)
+    }
+
+    /// The rule for the body of a request to `path`.
+    pub(super) fn body(&self, path: &str) -> BodyLimit {
+        let own = self.routes.iter().find(|route| path.starts_with(route.under));
+        own.map_or(BodyLimit::Bytes(self.body_limit_bytes), |route| route.body)
     }
 
     /// hyper panics below its floor, so a smaller value is raised to it.

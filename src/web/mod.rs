@@ -14,8 +14,11 @@
 //!
 //! **Limits.** Connections, heads, bodies, and each wait for a peer are bounded by [`Limits`].
 //! Bodies are read whole before a handler runs, so a handler never waits for a slow sender and no
-//! route can forget the limit. The one exception is what [`Limits::streamed_under`] names: there a
-//! handler reads the body itself, each piece within the body's time, and bounds what it keeps.
+//! route can forget the limit. A [`RouteLimit`] sets another bound, or lets a handler read the body itself,
+//! each piece within the body's time.
+//!
+//! **Systems.** A [`System`] is a value that holds all the house shows of it. One that starts, runs, drains and
+//! stops has a [`Lifecycle`], and its routes and live view come from [`runnable()`].
 //!
 //! **Watching.** [`Events`] sends a picture of a system to all who watch, drawn once a tick.
 //!
@@ -41,6 +44,8 @@ mod events;
 mod extract;
 mod goodbye;
 mod health;
+mod history;
+mod lifecycle;
 mod limits;
 mod listen;
 mod metrics;
@@ -49,10 +54,13 @@ mod origin;
 mod page;
 mod problem;
 pub mod report;
+mod runnable;
 mod secret;
 mod serve;
 mod session;
+pub mod sheet;
 mod socket;
+mod system;
 mod throttle;
 
 #[cfg(test)]
@@ -61,14 +69,19 @@ mod tests;
 pub use admin::Admin;
 pub use asset::{Asset, LAB_CSS, LIVE_JS, assets};
 pub use events::{Event, Events};
-pub use extract::{Json, Query};
-pub use health::{Health, HealthApi, Version};
-pub use limits::Limits;
+pub use extract::{Json, OptionalJson, Query};
+pub use health::{Check, Health, HealthApi, Version};
+pub use history::{History, Point};
+pub use lifecycle::{Lifecycle, NotRunning, RunState, StartError};
+pub use limits::{BodyLimit, Limits, RouteLimit};
 pub use listen::{announce, listen, raise_descriptor_limit};
 pub use metrics::Metrics;
-pub use openapi::openapi;
+pub use openapi::{RouteDoc, openapi};
 pub use page::{Frame, NavItem, Page};
 pub use problem::Problem;
+pub use runnable::{Runnable, StopWaitMs, runnable};
 pub use secret::Secret;
 pub use serve::{Drained, serve};
 pub use session::SessionApi;
+pub use sheet::Sheet;
+pub use system::{Link, System, Variable};

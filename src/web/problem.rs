@@ -35,10 +35,10 @@ pub struct Problem {
     /// What happened this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// Further members, by name.
+    /// Further members, by name; boxed, so that a result that may be a problem stays small.
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    members: Map<String, Value>,
+    members: Box<Map<String, Value>>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
 }
@@ -59,7 +59,7 @@ impl Problem {
             title: title.into(),
             status,
             detail: None,
-            members: Map::new(),
+            members: Box::default(),
             retry_after_s: None,
         }
     }

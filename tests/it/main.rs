@@ -12,4 +12,5 @@ mod services;
 mod stack;
 mod streams;
 mod support;
+mod system;
 mod telemetry;

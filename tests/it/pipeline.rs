@@ -392,10 +392,10 @@ async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
     environment.push(("LAB_UNREADY_MS", "0"));
     let server = Server::start(&[], &environment);
     let addr = server.addr;
-    assert_eq!(get(addr, "/pipeline").await.json()["phase"], "idle");
+    assert_eq!(get(addr, "/pipeline").await.json()["state"], "idle");
     assert_eq!(send(addr, "POST /pipeline/stop", "").await.status, 409);
     let started = send(addr, "POST /pipeline/start", "").await;
-    assert_eq!((started.status, &started.json()["phase"]), (200, &"running".into()));
+    assert_eq!((started.status, &started.json()["state"]), (200, &"running".into()));
     assert_eq!(send(addr, "POST /pipeline/start", "").await.status, 409);
     let patch = "PATCH /pipeline\ncontent-type: application/json";
     let changed = send(addr, patch, r#"{"rate":"5ms","policy":"little"}"#).await.json();
@@ -428,7 +428,7 @@ async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
     tokio::time::timeout(PATIENCE, watching).await.expect("a picture");
 
     assert_eq!(send(addr, "POST /pipeline/stop", "").await.status, 200);
-    until(addr, "/pipeline", |answer| (answer.json()["phase"] == "idle").then_some(())).await;
+    until(addr, "/pipeline", |answer| (answer.json()["state"] == "idle").then_some(())).await;
     let url = server.url("");
     let audit = move || run(&["audit", "pipeline", "--json", "--url", &url], &[]);
     let (code, printed, err) = tokio::task::spawn_blocking(audit).await.expect("no panic");

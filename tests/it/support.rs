@@ -13,7 +13,7 @@ use axum::{
     body::Body,
     http::{Request, Response},
 };
-use lab::{app::ServeArgs, cli, http_lab::HttpLab, telemetry::Telemetry};
+use lab::{app::ServeArgs, cli, http_lab::HttpLab, telemetry::Telemetry, web::Frame};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -248,12 +248,13 @@ impl Lab {
             slo_ms: args.telemetry.slo_ms.get(),
         };
         let lab = HttpLab::start(&args.lab, runtime).expect("a lab");
-        Self {
-            router: lab.endpoints().merge(lab.views()).merge(lab.controls()),
-            lab,
-            detached,
-            _meters: meters,
-        }
+        let system = lab::http_lab::system(&lab);
+        let frame = Frame::new(system.title, [].into(), system.path);
+        let router =
+            system.views.into_iter().fold(system.endpoints.merge(system.controls), |router, views| {
+                router.merge(views(frame.clone()))
+            });
+        Self { router, lab, detached, _meters: meters }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response<Body> {

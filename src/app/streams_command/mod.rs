@@ -18,22 +18,23 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::{Router, http::StatusCode, response::Redirect, routing::get};
-use utoipa::OpenApi as _;
 
 use self::{printer::Printer, status_line::StatusLine};
-use super::{DrainMs, Ending, ListenAddr, ServerArgs, server};
+use super::{
+    args::{DrainMs, ListenAddr, ServerArgs},
+    ending::Ending,
+    house::{House, Process},
+};
 use crate::{
     config::{Allowed as _, Misfit},
     load::Span,
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
     telemetry::{self, Telemetry},
-    web::{self, Admin, Frame, Health, HealthApi, Metrics, SessionApi},
 };
 
 /// What the server beside the streams gets to end, once they have.
-const DOORS: Duration = Duration::from_secs(2);
+const DOOR_LIMIT: Duration = Duration::from_secs(2);
 
 /// What `lab streams` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -129,14 +130,11 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     let printer = Arc::new(Printer::threaded(args.quiet || args.json_only())?);
     let streams = streams(&args, telemetry.meter(), &shutdown, &printer)?;
 
-    let doors = Shutdown::new(Some(DOORS), Duration::ZERO);
-    let metrics = Metrics::new(&telemetry.meter());
-    let router = router(&args, &streams, &telemetry, &metrics, &shutdown)?;
-    let listener = ServerArgs::listen(args.addr)?;
-    let server = tokio::spawn({
-        let (limits, doors) = (args.server.limits(), doors.clone());
-        async move { web::serve(listener, router, limits, &metrics, doors).await }
-    });
+    let process =
+        Process { server: &args.server, addr: args.addr, telemetry: &telemetry, shutdown: shutdown.clone() };
+    // Open while the streams drain, so that the drain can be watched.
+    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
+    let house = House::open(vec![streams::system(&streams)], &process, door).await?;
 
     let report = ReportFile::open(&args)?;
     tokio::select! {
@@ -160,24 +158,21 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     tokio::select! {
         biased;
         () = shutdown.stopping().cancelled() => printer.print("\nShutdown signal received..."),
-        () = streams.ended() => printer.print("\nThe streams were stopped..."),
+        () = streams.lifecycle().ended() => printer.print("\nThe streams were stopped..."),
         () = over => {
             printer.print("\nThe time is over...");
             // As a signal does: the drain has the same bound, if it has one.
             shutdown.trigger();
         }
     }
-    streams.ended().await;
+    streams.lifecycle().ended().await;
     drop(status_line);
     let ending = end(&args, &streams, &printer, report);
     let printed = printer.finish(shutdown.aborted()).await;
-    doors.trigger();
-    if let Ok(drained) = server.await {
-        drained.cut().await;
-    }
+    let closed = house.close().await?;
     let ending = ending?;
     printed?;
-    Ok(if shutdown.aborted().is_cancelled() { Ending::Aborted } else { ending })
+    Ok(if ending == Ending::Done { closed } else { ending })
 }
 
 /// The same in virtual time: call it on a current-thread runtime whose clock is paused.
@@ -228,7 +223,10 @@ async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyh
     let (workers, generated) = (config.workers(), config.streams());
     let started =
         format!("Application is running...\n{workers} workers started\n{generated} streams started");
-    streams.start_and(|| printer.print(&started)).await.context("starting the streams")
+    streams
+        .start_with(&streams::Overrides::default(), || printer.print(&started))
+        .await
+        .context("starting the streams")
 }
 
 /// Where the statistics go as JSON; opened before the run, so that a run is not made in vain.
@@ -273,30 +271,5 @@ fn end(
         eprintln!("lab: the balance does not hold");
         return Ok(Ending::Failed);
     }
-    let abandoned = statistics.ledger.dropped_by.abandoned;
-    if abandoned > 0 {
-        eprintln!("lab: left behind: {abandoned} chunks");
-    }
-    Ok(if abandoned == 0 { Ending::Done } else { Ending::Failed })
-}
-
-fn router(
-    args: &StreamsArgs,
-    streams: &Streams,
-    telemetry: &Telemetry,
-    metrics: &Metrics,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Router> {
-    let admin = Admin::new(args.server.admin_token.clone());
-    let openapi = streams.openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
-    let house = Router::new()
-        .merge(Health::new(shutdown.clone()).routes())
-        .merge(admin.session_routes())
-        .route("/", get(async || Redirect::temporary("/streams")))
-        .merge(streams.views(Frame::new("Streams", [].into(), "/streams")))
-        .merge(admin.guard(streams.controls()))
-        .merge(web::assets(&[web::LAB_CSS, web::LIVE_JS]))
-        .merge(web::openapi(&openapi).context("writing the OpenAPI document")?)
-        .fallback(async || StatusCode::NOT_FOUND);
-    Ok(metrics.count_requests(house).merge(server::scrape(telemetry)))
+    Ok(Ending::Done)
 }

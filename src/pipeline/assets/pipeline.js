@@ -3,7 +3,7 @@
 
 function show(status) {
   const { set } = live;
-  live.state(status.phase);
+  live.state(status.state);
   set("backlog", status.backlog);
   set("workers", `${status.workers} of ${status.min_workers} to ${status.max_workers}`);
   set("running", status.running);

@@ -17,7 +17,9 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Journal, Load, Pipeline, Runtime, config::Settings, scaling::PolicyName, virtual_time};
+use super::{
+    Journal, Load, Pipeline, Runtime, board::Scalings, config::Settings, scaling::PolicyName, virtual_time,
+};
 use crate::{
     latency::{Histogram, Quantile},
     shutdown::Shutdown,
@@ -190,8 +192,8 @@ fn run(
             }
         };
         let reading = pipeline.reading();
-        let (actions, reversals) = pipeline.scalings();
         let sojourn = ended.collected.sojourn;
+        let Scalings { changes: actions, turns: reversals } = pipeline.scalings();
         Run { sojourn, paid: reading.paid, busy: reading.busy, actions, reversals, samples }
     }))
 }

@@ -33,4 +33,7 @@ function show(status) {
   set("generated", run.generated);
 }
 
-live.watch("/streams", { status: (data) => show(JSON.parse(data)) });
+live.watch("/streams", {
+  status: (data) => show(JSON.parse(data)),
+  chart: (data) => { document.getElementById("chart").innerHTML = data; },
+});

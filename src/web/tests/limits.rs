@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::routing::{get, post};
 
 use super::support::{PATIENCE, Server};
-use crate::web::Limits;
+use crate::web::{BodyLimit, Limits, RouteLimit};
 
 const SHORT_MS: u64 = 50;
 
@@ -148,7 +148,7 @@ async fn a_streamed_body_goes_unread_to_its_handler_each_piece_in_time() {
     let limits = Limits {
         body_limit_bytes: 1_000,
         body_timeout_ms: SHORT_MS,
-        streamed_under: Some("/in/"),
+        routes: vec![RouteLimit { under: "/in/", body: BodyLimit::Streamed }],
         ..Limits::default()
     };
     let app = app().route("/in/{name}", post(count));

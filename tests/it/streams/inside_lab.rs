@@ -46,8 +46,10 @@ async fn it_is_off_until_started_and_is_resized_and_drained_while_it_runs() {
     let (status, mine) = change(&server, "POST /streams/in/mine", "one\ntwo\n").await;
     assert_eq!((status, mine), (200, json!({"accepted": 2, "dropped": 0})));
 
-    let (status, report) = change(&server, "POST /streams/stop", "").await;
-    assert_eq!((status, &report["balances"], &report["queued"]), (200, &json!(true), &json!(0)), "{report}");
+    let (status, stopped) = change(&server, "POST /streams/stop?wait_ms=60000", "").await;
+    let report = &stopped["run"];
+    assert_eq!((status, &stopped["state"]), (200, &json!("idle")), "{stopped}");
+    assert_eq!((&report["balances"], &report["queued"]), (&json!(true), &json!(0)), "{report}");
 
     // The same terms wherever one looks.
     let audit = get(server.addr, "/streams/audit").await.json();

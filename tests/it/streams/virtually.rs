@@ -9,7 +9,8 @@ use std::{
 use lab::{
     cli,
     shutdown::Shutdown,
-    streams::{Phase, Resize, ResizeError, Runtime, Statistics, Streams},
+    streams::{Resize, ResizeError, Runtime, Statistics, Streams},
+    web::RunState,
 };
 use tokio::time::{Instant, sleep};
 
@@ -206,7 +207,7 @@ async fn fair_has_a_place_for_each_stream_or_refuses() {
 #[tokio::test(start_paused = true)]
 async fn it_starts_again_and_counts_on() {
     let (streams, shutdown) = streams(&[], None);
-    assert_eq!(streams.phase(), Phase::Idle);
+    assert_eq!(streams.lifecycle().state(), RunState::Idle);
     assert!(streams.stop().await.is_none(), "nothing runs");
     for round in 1..=3 {
         streams.start().await.expect("it starts");
@@ -217,15 +218,19 @@ async fn it_starts_again_and_counts_on() {
         assert!(run.ledger.processed > 300 && run.elapsed < Duration::from_secs(3), "a run begins at 0");
         assert!(streams.audit().generated >= 300 * round, "the process's balance goes on");
         assert!(streams.audit().balances());
-        assert_eq!(streams.phase(), Phase::Idle);
+        assert_eq!(streams.lifecycle().state(), RunState::Idle);
     }
     streams.start().await.expect("it starts");
     shutdown.trigger();
-    streams.ended().await;
+    streams.lifecycle().ended().await;
     assert_eq!(streams.audit().queued + streams.audit().in_progress, 0, "the process's stop drains it");
     streams.start().await.expect("it starts");
-    streams.ended().await;
-    assert_eq!(streams.phase(), Phase::Idle, "in a process that stops, a run ends as it begins");
+    streams.lifecycle().ended().await;
+    assert_eq!(
+        streams.lifecycle().state(),
+        RunState::Idle,
+        "in a process that stops, a run ends as it begins"
+    );
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! What the commands that serve take.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    bounded,
+    config::{Allowed, Invalid},
+    http_lab,
+    shutdown::Shutdown,
+    streams, telemetry,
+    web::{Limits, Secret, System},
+};
+
+bounded!(
+    /// Connections that a server holds at a time.
+    MaxConnections: u64 = 1 to 1000000
+);
+bounded!(
+    /// How long a drain may take, milliseconds.
+    DrainMs: u64 = 0 to 3600000
+);
+bounded!(
+    /// How long a server that is stopping still takes requests, milliseconds.
+    UnreadyMs: u64 = 0 to 60000
+);
+bounded!(
+    /// How long a client may take for a request's head, milliseconds.
+    HeaderTimeoutMs: u64 = 100 to 600000
+);
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAddr(SocketAddr);
+
+impl ListenAddr {
+    /// The address.
+    pub fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl Allowed for ListenAddr {
+    const ALLOWED: &'static str = "IP:PORT such as 127.0.0.1:8080 (port 0: a free one)";
+}
+
+impl std::str::FromStr for ListenAddr {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let addr = match text.trim().strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}").parse(),
+            None => text.trim().parse(),
+        };
+        addr.map(Self).map_err(|_| Invalid::new(text, Self::ALLOWED))
+    }
+}
+
+impl std::fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What every server of the lab takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Server")]
+pub struct ServerArgs {
+    /// Connections held at a time; one more is answered 503
+    #[arg(long, env = "LAB_MAX_CONNECTIONS", default_value = "20000", value_name = MaxConnections::ALLOWED)]
+    pub max_connections: MaxConnections,
+    /// How long a client may take for a request's head, in milliseconds; an idle connection is closed
+    /// after it too
+    #[arg(long, env = "LAB_HEADER_TIMEOUT_MS", default_value = "10000", value_name = HeaderTimeoutMs::ALLOWED)]
+    pub header_timeout_ms: HeaderTimeoutMs,
+    /// The token that changes settings; unset: only this machine may change them
+    #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = "a text that is not empty")]
+    pub admin_token: Option<Secret>,
+}
+
+/// How a server stops. Commands that drain to zero by design have no bound of their own.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Server")]
+pub struct StopArgs {
+    /// After a stop signal: how long requests are still taken while /readyz already fails, in
+    /// milliseconds
+    #[arg(long, env = "LAB_UNREADY_MS", default_value = "1000", value_name = UnreadyMs::ALLOWED)]
+    pub unready_ms: UnreadyMs,
+    /// After a stop signal: how long the whole stop may take, in milliseconds
+    #[arg(long, env = "LAB_DRAIN_MS", default_value = "30000", value_name = DrainMs::ALLOWED)]
+    pub drain_ms: DrainMs,
+}
+
+/// What `lab serve` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct ServeArgs {
+    /// The address to listen on
+    #[arg(long, env = "LAB_ADDR", default_value = "127.0.0.1:8080", value_name = ListenAddr::ALLOWED)]
+    pub addr: ListenAddr,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: StopArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lab: http_lab::Config,
+    /// Start the streams with the server
+    #[arg(long, env = "STREAMS_ENABLED", default_value = "false", value_name = "true or false",
+          action = clap::ArgAction::Set, help_heading = "Streams")]
+    pub streams_enabled: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub streams: streams::Args,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub telemetry: telemetry::Config,
+}
+
+/// What `lab service` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct ServiceArgs {
+    /// Which service
+    #[command(subcommand)]
+    pub which: http_lab::service::Which,
+    /// The address to listen on
+    #[arg(long, env = "SERVICE_ADDR", default_value = "127.0.0.1:8081", value_name = ListenAddr::ALLOWED, global = true)]
+    pub addr: ListenAddr,
+    /// The seed of draws that the caller does not name
+    #[arg(
+        long = "seed",
+        env = "LAB_SEED",
+        default_value = "1",
+        global = true,
+        value_name = "a whole number from 0 to 18446744073709551615"
+    )]
+    pub seed: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: StopArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub telemetry: telemetry::Config,
+}
+
+impl ServerArgs {
+    /// What clients are granted, and where `systems` have rules of their own.
+    pub(super) fn limits(&self, systems: &[System]) -> Limits {
+        Limits {
+            connections: usize::try_from(self.max_connections.get()).unwrap_or(usize::MAX),
+            header_timeout_ms: self.header_timeout_ms.get(),
+            routes: systems.iter().flat_map(|system| &system.limits).copied().collect(),
+            ..Limits::default()
+        }
+    }
+}
+
+impl StopArgs {
+    /// A stop that has not begun.
+    pub(super) fn shutdown(&self) -> Shutdown {
+        Shutdown::new(
+            Some(Duration::from_millis(self.drain_ms.get())),
+            Duration::from_millis(self.unready_ms.get()),
+        )
+    }
+}

@@ -1,0 +1,290 @@
+//! A list of systems behind one address.
+//!
+//! ```text
+//!                     ┌ views, framed by the navigation ┐
+//!   [System, ...] ──> ┼ controls, under the admin rule  ┼─ counted ─┐
+//!                     ├ landing page, OpenAPI, audit,   ┘           ├──> web::serve ──> drain report
+//!                     │ readiness, reference                        │
+//!                     └ endpoints, which count their own requests ──┘
+//! ```
+//!
+//! Nothing here knows a system: what is shown of one is in its value.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    http::StatusCode,
+    response::{IntoResponse as _, Redirect},
+    routing::get,
+};
+use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
+use utoipa::{OpenApi as _, openapi::HttpMethod};
+
+use super::{
+    args::{ListenAddr, ServerArgs},
+    ending::Ending,
+    landing, reference,
+};
+use crate::{
+    shutdown::Shutdown,
+    telemetry::Telemetry,
+    web::{
+        self, Admin, Drained, Frame, Health, HealthApi, Json, Link, Metrics, NavItem, RouteDoc, SessionApi,
+        Sheet, System,
+    },
+};
+
+/// The process that a house stands in.
+#[derive(Debug)]
+pub struct Process<'a> {
+    /// What its server takes.
+    pub server: &'a ServerArgs,
+    /// Where it listens.
+    pub addr: ListenAddr,
+    /// What it measures with.
+    pub telemetry: &'a Telemetry,
+    /// The stop of its work.
+    pub shutdown: Shutdown,
+}
+
+/// Systems that are served.
+pub struct House {
+    addr: SocketAddr,
+    serving: JoinHandle<Drained>,
+    stopping: JoinHandle<()>,
+    door: Shutdown,
+    work: Shutdown,
+    stragglers: Vec<Box<dyn Fn() -> Vec<String> + Send + Sync>>,
+}
+
+impl House {
+    /// Takes the address, runs the start hooks of `systems`, announces the address, and serves them until `door`
+    /// closes; runs their stop hooks when the process's stop begins. `door` is the process's stop where requests are the work, and one of its own
+    /// where the server only shows the work.
+    ///
+    /// # Errors
+    /// When the address cannot be taken, or a start hook fails.
+    pub async fn open(
+        mut systems: Vec<System>,
+        process: &Process<'_>,
+        door: Shutdown,
+    ) -> anyhow::Result<Self> {
+        web::raise_descriptor_limit();
+        let listener =
+            web::listen(process.addr.get()).with_context(|| format!("listening on {}", process.addr))?;
+        let addr = listener.local_addr().context("reading the listener's address")?;
+        let limits = process.server.limits(&systems);
+        let metrics = Metrics::new(&process.telemetry.meter());
+        let router = router(&mut systems, process, &metrics)?;
+        let starts: Vec<_> = systems.iter_mut().rev().filter_map(|system| system.start.take()).collect();
+        let stops: Vec<_> = systems.iter_mut().filter_map(|system| system.stop.take()).collect();
+        for start in starts {
+            start().await?;
+        }
+        web::announce(&listener).context("reading the listener's address")?;
+        let serving = tokio::spawn({
+            let door = door.clone();
+            async move { web::serve(listener, router, limits, &metrics, door).await }
+        });
+        let work = process.shutdown.clone();
+        let stopping = tokio::spawn({
+            let work = work.clone();
+            async move {
+                work.stopping().cancelled().await;
+                for stop in stops {
+                    stop().await;
+                }
+            }
+        });
+        let stragglers = systems.into_iter().map(|system| system.stragglers).collect();
+        Ok(Self { addr, serving, stopping, door, work, stragglers })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What is unfinished now, as phrases.
+    pub fn stragglers(&self) -> Vec<String> {
+        self.stragglers.iter().flat_map(|left| left()).collect()
+    }
+
+    /// Waits until the door has closed, and says what the drain left behind: on stderr, and in how the process
+    /// ends.
+    ///
+    /// # Errors
+    /// When the server broke.
+    pub async fn drained(mut self) -> anyhow::Result<Ending> {
+        let drained = (&mut self.serving).await.context("the server broke")?;
+        self.hooks_ended().await;
+        if drained.clean {
+            return Ok(Ending::Done);
+        }
+        let mut left = self.stragglers();
+        left.push(format!("{} connections", drained.connections_left));
+        left.push(format!("{} detached tasks", drained.tasks_left));
+        report(&left);
+        drained.cut().await;
+        Ok(if self.work.aborted().is_cancelled() { Ending::Aborted } else { Ending::Failed })
+    }
+
+    /// Closes the door once the work has ended, cuts the connections that stay open, and says what the work left
+    /// behind.
+    ///
+    /// # Errors
+    /// When the server broke.
+    pub async fn close(mut self) -> anyhow::Result<Ending> {
+        let left = self.stragglers();
+        report(&left);
+        self.hooks_ended().await;
+        let aborted = self.work.aborted().is_cancelled();
+        if aborted {
+            self.door.abort();
+        } else {
+            self.door.trigger();
+        }
+        self.serving.await.context("the server broke")?.cut().await;
+        Ok(match left.is_empty() {
+            _ if aborted => Ending::Aborted,
+            true => Ending::Done,
+            false => Ending::Failed,
+        })
+    }
+
+    /// Waits for the stop hooks, if the process stops; at most as long as its drain may take.
+    async fn hooks_ended(&mut self) {
+        if self.work.is_stopping() {
+            tokio::select! {
+                biased;
+                _ = &mut self.stopping => {}
+                () = self.work.drain_over() => {}
+            }
+        }
+        self.stopping.abort();
+    }
+}
+
+fn report(left: &[String]) {
+    if !left.is_empty() {
+        eprintln!("lab: left behind: {}", left.join(", "));
+    }
+}
+
+/// What the house adds to its systems' parts of the document.
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "lab",
+    description = "How should a service treat a slow dependency? Every error is a problem document (RFC 9457)."
+))]
+struct HouseApi;
+
+/// Everything the server answers. Takes routes, checks and sheets out of `systems`.
+fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> anyhow::Result<Router> {
+    let admin = Admin::new(process.server.admin_token.clone());
+    let mut document = HouseApi::openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
+    let mut links = Vec::new();
+    let mut sheets = Vec::new();
+    let nav = nav(systems);
+    let mut endpoints = Router::new();
+    let mut house = Router::new()
+        .merge(admin.session_routes())
+        .merge(web::assets(&[web::LAB_CSS, web::LIVE_JS]))
+        .fallback(async || StatusCode::NOT_FOUND);
+    let mut health = Health::new(process.shutdown.clone());
+    for system in systems.iter_mut() {
+        document.merge(system.openapi.clone());
+        links.append(&mut system.links);
+        sheets.append(&mut system.sheets);
+        health = health.with(std::mem::take(&mut system.checks));
+        endpoints = endpoints.merge(std::mem::take(&mut system.endpoints));
+        house = house.merge(admin.guard(std::mem::take(&mut system.controls)));
+        for views in std::mem::take(&mut system.views) {
+            house = house.merge(views(Frame::new(system.title, nav.clone(), system.path)));
+        }
+    }
+    let sheets: Arc<[Sheet]> = sheets.into();
+    for route in audit_documents(&sheets) {
+        document.merge(route.into_document());
+    }
+    links.extend(LINKS);
+    house = match systems {
+        [system] if system.path == "/" => house,
+        [system] => house.merge(redirect(system.path)),
+        _ => house.merge(landing::routes(links, nav, admin)),
+    };
+    let reference = reference::markdown(systems, &document);
+    house = house
+        .merge(health.routes())
+        .merge(audit(&sheets))
+        .merge(reference::routes(reference))
+        .merge(web::openapi(&document).context("writing the OpenAPI document")?);
+    Ok(metrics.count_requests(house).merge(endpoints).merge(scrape(process.telemetry)))
+}
+
+/// The navigation of every page: what this server has. One system alone needs none.
+fn nav(systems: &[System]) -> Arc<[NavItem]> {
+    let item = |system: &System| NavItem { label: system.title.into(), href: system.path.into() };
+    if systems.len() < 2 { [].into() } else { systems.iter().map(item).collect() }
+}
+
+/// What every server has.
+const LINKS: [Link; 7] = [
+    Link { group: "Look inside", path: "/audit", about: "the balance sheets of all systems" },
+    Link { group: "Look inside", path: "/metrics", about: "all metrics, for Prometheus" },
+    Link {
+        group: "Look inside",
+        path: "/docs/reference",
+        about: "routes, metrics and variables of this server",
+    },
+    Link { group: "Server", path: "/openapi.json", about: "every route, its parameters and answers" },
+    Link { group: "Server", path: "/healthz", about: "alive" },
+    Link { group: "Server", path: "/readyz", about: "ready for work" },
+    Link { group: "Server", path: "/version", about: "which build this is" },
+];
+
+fn redirect(path: &'static str) -> Router {
+    Router::new().route("/", get(async move || Redirect::temporary(path)))
+}
+
+/// `GET /audit`, all sheets by name, and `GET /NAME/audit`, one.
+fn audit(sheets: &Arc<[Sheet]>) -> Router {
+    let all = sheets.clone();
+    let all = async move || {
+        let sheets = all.iter().map(|sheet| (sheet.name.to_owned(), sheet.document()));
+        Json(Value::Object(sheets.collect::<Map<_, _>>()))
+    };
+    (0..sheets.len()).fold(Router::new().route("/audit", get(all)), |router, at| {
+        let path = format!("/{}/audit", sheets[at].name);
+        let sheets = sheets.clone();
+        router.route(&path, get(async move || Json(sheets[at].document())))
+    })
+}
+
+fn audit_documents(sheets: &[Sheet]) -> Vec<RouteDoc> {
+    let all = RouteDoc::new(HttpMethod::Get, "/audit", "audit", "The balance sheets of all systems, by name")
+        .id("audit")
+        .sheets(200, "The terms now", sheets);
+    let each = sheets.iter().map(|sheet| {
+        RouteDoc::new(HttpMethod::Get, format!("/{}/audit", sheet.name), "audit", "One balance sheet")
+            .id(&format!("{}-audit", sheet.name))
+            .sheet(200, "The terms now", sheet)
+    });
+    std::iter::once(all).chain(each).collect()
+}
+
+/// `GET /metrics`.
+fn scrape(telemetry: &Telemetry) -> Router {
+    let telemetry = telemetry.clone();
+    let answer = async move || match telemetry.render() {
+        Ok(text) => ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "metrics cannot be shown");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    };
+    Router::new().route("/metrics", get(answer))
+}

@@ -1,0 +1,88 @@
+//! `lab`, `lab serve` and `lab service`: servers whose work is to answer.
+
+use anyhow::Context as _;
+
+use super::{
+    args::{ListenAddr, ServeArgs, ServerArgs, ServiceArgs},
+    ending::Ending,
+    house::{House, Process},
+    pipeline::InLab,
+};
+use crate::{
+    http_lab::{self, HttpLab, service::ServiceServer},
+    pipeline,
+    shutdown::Shutdown,
+    streams::{self, Streams},
+    telemetry::{self, Telemetry},
+    web::System,
+};
+
+/// Serves the HTTP lab and the streams, and with its settings the pipeline beside them, until it is told to stop,
+/// and drains.
+///
+/// # Errors
+/// When the address cannot be taken, or the process cannot hear signals.
+pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let shutdown = args.stop.shutdown();
+    let lab = HttpLab::start(&args.lab, lab_runtime(&args.telemetry, &telemetry, &shutdown))?;
+    let streams = streams_of(&args, &telemetry, &shutdown)?;
+    let mut systems = vec![http_lab::system(&lab), started(&args, &streams)];
+    if let Some(pipeline) = pipeline {
+        systems.push(pipeline::system(&pipeline.service(&args, &telemetry, &shutdown)?));
+    }
+    run(systems, &args.server, args.addr, &telemetry, shutdown).await
+}
+
+/// Serves one simulated service until it is told to stop, and drains.
+///
+/// # Errors
+/// When the address cannot be taken, or the process cannot hear signals.
+pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let shutdown = args.stop.shutdown();
+    let runtime = lab_runtime(&args.telemetry, &telemetry, &shutdown);
+    let service = ServiceServer::start(&args.which, args.seed, &runtime);
+    run(vec![service.system()], &args.server, args.addr, &telemetry, shutdown).await
+}
+
+async fn run(
+    systems: Vec<System>,
+    server: &ServerArgs,
+    addr: ListenAddr,
+    telemetry: &Telemetry,
+    shutdown: Shutdown,
+) -> anyhow::Result<Ending> {
+    shutdown.listen_for_signals().context("listening for signals")?;
+    telemetry.observe_runtime();
+    let process = Process { server, addr, telemetry, shutdown: shutdown.clone() };
+    House::open(systems, &process, shutdown).await?.drained().await
+}
+
+fn lab_runtime(config: &telemetry::Config, telemetry: &Telemetry, shutdown: &Shutdown) -> http_lab::Runtime {
+    http_lab::Runtime {
+        meter: telemetry.meter(),
+        tracer: telemetry.tracer(),
+        detached: shutdown.tracker().clone(),
+        slo_ms: config.slo_ms.get(),
+    }
+}
+
+fn streams_of(args: &ServeArgs, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Streams> {
+    let runtime = streams::Runtime {
+        meter: telemetry.meter(),
+        shutdown: shutdown.clone(),
+        slo_ms: args.telemetry.slo_ms.get(),
+        seed: args.lab.seed,
+        observer: None,
+    };
+    Ok(Streams::new(args.streams.config()?, runtime))
+}
+
+/// The streams as a system that starts with the server where `STREAMS_ENABLED` says so.
+fn started(args: &ServeArgs, streams: &Streams) -> System {
+    let system = streams::system(streams);
+    if !args.streams_enabled {
+        return system;
+    }
+    let streams = streams.clone();
+    system.on_start(|| async move { streams.start().await.context("starting the streams") })
+}

@@ -1,0 +1,67 @@
+//! What `GET /pipeline` shows, and what `PATCH /pipeline` changes.
+
+use serde::{Deserialize, Serialize};
+
+use super::{generator::Rate, queue::Ledger, scaling::PolicyName};
+use crate::web::RunState;
+
+/// The pipeline now: what `GET /pipeline` answers.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PipelineStatus)]
+pub struct Status {
+    /// Where it is in its life.
+    pub state: RunState,
+    /// How the number of workers is chosen.
+    pub policy: PolicyName,
+    /// `generator`, or the interval between two jobs.
+    #[schema(value_type = String)]
+    pub rate: Rate,
+    /// Workers that are to be there.
+    pub workers: u32,
+    /// Workers that are there, those that finish a last job among them.
+    pub workers_present: u32,
+    /// Workers at least.
+    pub min_workers: u32,
+    /// Workers at most.
+    pub max_workers: u32,
+    /// Jobs that may wait before the producer does.
+    pub queue_capacity: u32,
+    /// The balance.
+    #[serde(flatten)]
+    pub ledger: Ledger,
+    /// Jobs that the producer wanted to hand in.
+    pub offered: u64,
+    /// Those of them that were left out because one was already waiting for room.
+    pub held_back: u64,
+    /// Failed attempts that were followed by another.
+    pub retries: u64,
+    /// Seconds that workers were there.
+    pub worker_seconds: f64,
+}
+
+/// A change: what is left out stays.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = PipelinePatch)]
+pub struct Patch {
+    /// `generator`, or the interval between two jobs.
+    #[schema(value_type = Option<String>)]
+    pub rate: Option<Rate>,
+    /// How the number of workers is chosen.
+    pub policy: Option<PolicyName>,
+}
+
+/// What a start may change for its run: nothing.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PipelineStart)]
+pub struct Start {}
+
+/// One moment of a run, for charts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Jobs queued, in progress and waiting for a retry.
+    pub(super) backlog: u64,
+    /// Workers that are there.
+    pub(super) workers: u32,
+}

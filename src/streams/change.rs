@@ -1,0 +1,65 @@
+//! What can be changed for a run and while it runs, and why it may be refused.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::overload::Overload;
+use crate::config::Misfit;
+
+/// Another size, while it runs. What is left out stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = streams::Resize)]
+pub struct Resize {
+    /// Workers in the pool.
+    pub workers_count: Option<usize>,
+    /// Generated streams.
+    pub streams_count: Option<usize>,
+}
+
+/// What a run may have otherwise than the configuration says. What is left out stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = streams::Overrides)]
+pub struct Overrides {
+    /// Workers in the pool.
+    pub workers_count: Option<usize>,
+    /// Generated streams.
+    pub streams_count: Option<usize>,
+    /// The longest pause of a generated stream, milliseconds.
+    pub stream_interval: Option<usize>,
+    /// The longest generated chunk, bytes.
+    pub chunk_size: Option<usize>,
+    /// Places in the buffer.
+    pub buffer_size: Option<usize>,
+    /// What happens when the buffer is full.
+    pub overload: Option<Overload>,
+}
+
+/// Why the size stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResizeError {
+    /// A number is out of its range.
+    #[error(transparent)]
+    Misfit(Misfit),
+    /// Under `fair` each stream needs a place in the buffer.
+    #[error("under the overload policy fair each stream needs a place, and the buffer has {capacity}")]
+    NoSlots {
+        /// Places in the buffer.
+        capacity: usize,
+    },
+    /// There is nothing to resize.
+    #[error("the streams are not running")]
+    NotRunning,
+}
+
+/// Why it cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotStart {
+    /// A number is out of its range, or does not go with the others.
+    #[error(transparent)]
+    Misfit(Misfit),
+    /// The sink or the gateway cannot be opened.
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}

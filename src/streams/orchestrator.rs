@@ -1,0 +1,220 @@
+//! The orchestrator's handle: starts, resizes, drains and shows one run at a time.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use opentelemetry::metrics::Meter;
+use parking_lot::Mutex;
+
+use super::{
+    change::{CannotStart, Overrides, Resize, ResizeError},
+    config::Config,
+    ledger::Ledger,
+    metrics::{self, Gauges, StreamMetrics},
+    run::{Parts, Run},
+    stats::Statistics,
+    status::Status,
+    worker::Observer,
+};
+use crate::{
+    shutdown::Shutdown,
+    web::{History, Lifecycle, Point, StartError},
+};
+
+/// What the orchestrator is given by the process it runs in.
+#[derive(Clone)]
+pub struct Runtime {
+    /// Where its instruments are made.
+    pub meter: Meter,
+    /// The stop it obeys: intake ends when it begins, and its tracker waits for the drain.
+    pub shutdown: Shutdown,
+    /// The process's service level objective, milliseconds: an edge of every histogram.
+    pub slo_ms: u64,
+    /// The seed of all draws.
+    pub seed: u64,
+    /// Hears of every processed chunk.
+    pub observer: Option<Observer>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+/// The orchestrator. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    runtime: Runtime,
+    metrics: Arc<StreamMetrics>,
+    lifecycle: Lifecycle,
+    history: History<Ledger>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The run in progress, or the last one.
+    run: Option<Arc<Run>>,
+    /// What earlier runs came to.
+    ended: Ledger,
+}
+
+impl Streams {
+    /// An orchestrator at rest; its series exist from now on.
+    pub fn new(config: Config, runtime: Runtime) -> Self {
+        let metrics = Arc::new(StreamMetrics::new(&runtime.meter, runtime.slo_ms, config.slo_ms));
+        let shared = Arc::new(Shared {
+            config,
+            metrics,
+            lifecycle: Lifecycle::new("streams", runtime.shutdown.clone()),
+            history: History::default(),
+            state: Mutex::default(),
+            runtime,
+        });
+        // The meter's provider keeps the callbacks: weak, so that it does not keep the orchestrator.
+        let weak = Arc::downgrade(&shared);
+        metrics::observe(&shared.runtime.meter, move || Some(weak.upgrade()?.gauges()));
+        Self { shared }
+    }
+
+    /// Starts a run. It ends by [`stop`](Self::stop), or when the process's stop begins.
+    ///
+    /// # Errors
+    /// [`StartError`] when one runs, the process stops, or a part of it cannot be opened.
+    pub async fn start(&self) -> Result<(), StartError<CannotStart>> {
+        self.start_with(&Overrides::default(), || {}).await
+    }
+
+    /// The same with some of the configuration changed for this run; calls `begun` when all is open and no chunk
+    /// has been emitted.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and when a value is out of its range; `begun` is not called then.
+    pub async fn start_with(
+        &self,
+        overrides: &Overrides,
+        begun: impl FnOnce(),
+    ) -> Result<(), StartError<CannotStart>> {
+        let Shared { config, runtime, metrics, lifecycle, .. } = &*self.shared;
+        let config =
+            config.with(overrides).map_err(|misfit| StartError::Failed(CannotStart::Misfit(misfit)))?;
+        let open = |stop| async move {
+            let parts = Parts {
+                seed: runtime.seed,
+                metrics: metrics.clone(),
+                observer: runtime.observer.clone(),
+                stop,
+            };
+            let run = Run::open(config, parts).await.map_err(CannotStart::Failed)?;
+            begun();
+            run.set_going().await;
+            let mut state = self.shared.state.lock();
+            if let Some(last) = state.run.replace(run.clone()) {
+                state.ended = state.ended.plus(&last.ledger());
+            }
+            Ok(async move { run.drain_when_stopped().await })
+        };
+        lifecycle.start(open).await?;
+        let this = self.clone();
+        runtime.shutdown.tracker().spawn(async move {
+            let Shared { history, lifecycle, .. } = &*this.shared;
+            history.record(lifecycle, || this.run_ledger()).await;
+        });
+        Ok(())
+    }
+
+    /// Stops taking chunks in and returns when the rest is processed, with what the run came to;
+    /// `None` when nothing runs. Cancel safe: the drain goes on by itself.
+    pub async fn stop(&self) -> Option<Statistics> {
+        self.shared.lifecycle.stop().ok()?;
+        self.shared.lifecycle.ended().await;
+        self.statistics()
+    }
+
+    /// Its runs.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.shared.lifecycle
+    }
+
+    /// Changes the size of the pool and the number of generated streams while it runs, without losing
+    /// a chunk. Returns when the change is made. Not cancel safe: run it to its end.
+    ///
+    /// # Errors
+    /// [`ResizeError`]; nothing is changed then.
+    pub async fn resize(&self, resize: Resize) -> Result<(), ResizeError> {
+        let run = self.run().ok_or(ResizeError::NotRunning)?;
+        run.resize(resize).await
+    }
+
+    /// What was measured in this run, or in the last one.
+    pub fn statistics(&self) -> Option<Statistics> {
+        Some(self.run()?.statistics())
+    }
+
+    /// The balance sheet over all runs of this process.
+    pub fn audit(&self) -> Ledger {
+        self.shared.gauges().ledger
+    }
+
+    /// Where TCP streams are taken, while it runs.
+    pub fn listening(&self) -> Option<SocketAddr> {
+        self.run()?.gateway.addr()
+    }
+
+    /// What is in force and what was measured.
+    pub fn status(&self) -> Status {
+        let Gauges { workers, streams, peers, .. } = self.shared.gauges();
+        let run = self.run();
+        let config = run.as_ref().map_or(&self.shared.config, |run| run.config());
+        Status {
+            state: self.shared.lifecycle.state(),
+            workers,
+            streams,
+            peers,
+            buffer_size: config.buffer_size,
+            stream_interval_ms: config.interval_ms,
+            chunk_size_bytes: config.chunk_size_bytes,
+            overload: config.overload,
+            sink: config.sink.to_string(),
+            listening: self.listening(),
+            run: self.statistics().map(|statistics| statistics.report()),
+        }
+    }
+
+    /// The run in progress, or the last one.
+    pub(super) fn run(&self) -> Option<Arc<Run>> {
+        self.shared.state.lock().run.clone()
+    }
+
+    /// The settings that runs start with.
+    pub(super) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The balance of the run in progress, second by second.
+    pub(super) fn history(&self) -> Vec<Point<Ledger>> {
+        self.shared.history.points()
+    }
+
+    /// The balance of this run, or of the last one.
+    fn run_ledger(&self) -> Ledger {
+        self.run().map(|run| run.ledger()).unwrap_or_default()
+    }
+}
+
+impl Shared {
+    fn gauges(&self) -> Gauges {
+        let state = self.state.lock();
+        let now = match &state.run {
+            Some(run) => run.gauges(),
+            None => Gauges { capacity: self.config.buffer_size, ..Gauges::default() },
+        };
+        Gauges { ledger: state.ended.plus(&now.ledger), ..now }
+    }
+}

@@ -1,0 +1,38 @@
+//! What `GET /streams` shows.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{overload::Overload, stats::Report};
+use crate::web::RunState;
+
+/// The orchestrator now.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = streams::Status)]
+pub struct Status {
+    /// Where it is in its life.
+    pub state: RunState,
+    /// Workers wanted in the pool.
+    pub workers: usize,
+    /// Generated streams.
+    pub streams: usize,
+    /// Streams from outside that are connected.
+    pub peers: usize,
+    /// Places in the buffer.
+    pub buffer_size: usize,
+    /// The longest pause of a generated stream, milliseconds.
+    pub stream_interval_ms: u64,
+    /// The longest generated chunk, bytes.
+    pub chunk_size_bytes: usize,
+    /// What happens when the buffer is full.
+    pub overload: Overload,
+    /// What processing is.
+    pub sink: String,
+    /// Where TCP streams are taken.
+    #[schema(value_type = Option<String>)]
+    pub listening: Option<SocketAddr>,
+    /// What was measured in this run, or in the last one; `null` before the first.
+    pub run: Option<Report>,
+}
