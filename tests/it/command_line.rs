@@ -106,8 +106,6 @@ fn help_completions_and_the_small_commands_work() {
     assert!(code == 1 && err.contains("127.0.0.1:1"), "{err}");
     let (code, _, err) = run(&["audit", "http", "--url", "http://127.0.0.1:1"], &[]);
     assert!(code == 1 && err.lines().count() == 1, "{err}");
-    let (code, _, err) = run(&["audit", "nothing"], &[]);
-    assert!(code == 2, "{err}");
 }
 
 #[test]
