@@ -9,20 +9,17 @@
 //! Nothing selects around the hand-over: a worker that is no longer wanted, and the end, are answers
 //! of [`Buffer::next`] like a chunk is.
 
-use std::{
-    collections::VecDeque,
-    pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::Ordering::{Acquire, Relaxed, Release},
-    },
-    time::Duration,
+use std::{collections::VecDeque, pin::pin, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
+use slab::Slab;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
 };
 
-use tokio::{sync::Notify, time::Instant};
-
 use super::{
-    chunk::{Chunk, Stream, Taken, Wait},
+    chunk::{Chunk, Place, Taken},
     ledger::{Ledger, Reason},
     overload::Overload,
 };
@@ -64,9 +61,9 @@ struct State {
     queue: VecDeque<(Chunk, u64, Instant)>,
     /// Chunks whose sources wait for room (`block`), first come, first served: one a stream at most.
     /// They are not generated yet.
-    waiting: VecDeque<Chunk>,
-    /// Streams that have not left, and those that have and still hold a place.
-    streams: usize,
+    waiting: VecDeque<Waiting>,
+    /// Streams that have not left, and those that have and still have a chunk in the buffer.
+    streams: Slab<Held>,
     workers: usize,
     closed: bool,
     /// What was inside is counted as abandoned; nothing is handed out or settled any more.
@@ -74,12 +71,28 @@ struct State {
     ledger: Ledger,
 }
 
+/// What one stream has in the buffer.
+#[derive(Debug, Default)]
+struct Held {
+    chunks: usize,
+    /// Its source has ended.
+    left: bool,
+}
+
+/// A chunk whose source waits for room.
+#[derive(Debug)]
+struct Waiting {
+    chunk: Chunk,
+    /// Told when the chunk has entered; dropped when it never will.
+    entered: oneshot::Sender<()>,
+}
+
 impl Buffer {
     pub(super) fn new(capacity: usize, overload: Overload, workers: usize, on_evicted: OnEvicted) -> Self {
         let state = State {
             queue: VecDeque::new(),
             waiting: VecDeque::new(),
-            streams: 0,
+            streams: Slab::new(),
             workers,
             closed: false,
             abandoned: false,
@@ -88,45 +101,38 @@ impl Buffer {
         Self { state: Mutex::new(state), news: Notify::new(), overload, capacity, on_evicted }
     }
 
-    /// No code panics while it holds the lock, and each change is whole.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The terms now; they balance.
     pub(super) fn ledger(&self) -> Ledger {
-        self.state().ledger
+        self.state.lock().ledger
     }
 
-    /// Whether so many streams more may join: under `fair` each needs a place of its own.
-    pub(super) fn has_slots_for(&self, more: usize) -> bool {
-        self.overload != Overload::Fair || self.state().streams + more <= self.capacity
+    /// Whether so many streams more may join: under `fair` each needs room for a chunk of its own.
+    pub(super) fn has_room_for_streams(&self, more: usize) -> bool {
+        self.overload != Overload::Fair || self.state.lock().streams.len() + more <= self.capacity
     }
 
-    /// Counts a stream in, unless there is no place for it.
-    pub(super) fn join(&self) -> bool {
-        let mut state = self.state();
-        if self.overload == Overload::Fair && state.streams >= self.capacity {
-            return false;
+    /// Counts a stream in, unless there is no room for it.
+    pub(super) fn join(&self) -> Option<Place> {
+        let mut state = self.state.lock();
+        if self.overload == Overload::Fair && state.streams.len() >= self.capacity {
+            return None;
         }
-        state.streams += 1;
-        true
+        Some(Place(state.streams.insert(Held::default())))
     }
 
     /// Counts a stream out: at once, or when its last chunk leaves the buffer.
-    pub(super) fn leave(&self, stream: &Stream) {
-        let mut state = self.state();
-        stream.left.store(true, Relaxed);
-        if stream.held.load(Relaxed) == 0 {
-            state.streams -= 1;
-        }
+    pub(super) fn leave(&self, place: Place) {
+        let mut state = self.state.lock();
+        state.streams[place.0].left = true;
+        state.forget_if_gone(place);
     }
 
     /// Offers a chunk. Under `block` this waits for room, and a chunk whose offer is dropped
     /// meanwhile was never generated; otherwise it does not wait. A stream offers one at a time.
     pub(super) async fn offer(&self, chunk: Chunk) -> Offered {
-        let stream = {
-            let mut state = self.state();
+        let place = chunk.stream.place;
+        let entered = {
+            let mut state = self.state.lock();
             if state.closed {
                 return Offered::Closed;
             }
@@ -136,26 +142,21 @@ impl Buffer {
             if !must_wait {
                 return self.admit(state, chunk);
             }
-            let stream = chunk.stream.clone();
-            stream.wait.store(Wait::InLine as u8, Relaxed);
-            state.waiting.push_back(chunk);
-            stream
+            let (entered, told) = oneshot::channel();
+            state.waiting.push_back(Waiting { chunk, entered });
+            told
         };
-        let _in_line = InLine { buffer: self, stream: &stream };
-        loop {
-            match stream.wait.load(Acquire) {
-                wait if wait == Wait::InLine as u8 => stream.waited.notified().await,
-                wait if wait == Wait::SentHome as u8 => return Offered::Closed,
-                _ => return Offered::Accepted,
-            }
-        }
+        let mut in_line = InLine { buffer: self, place, over: false };
+        let entered = entered.await;
+        in_line.over = true;
+        if entered.is_ok() { Offered::Accepted } else { Offered::Closed }
     }
 
     fn admit(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> Offered {
         let full = state.queue.len() >= self.capacity;
         let now = chunk.offered;
         let refusal = match self.overload {
-            Overload::Fair if chunk.stream.held.load(Relaxed) >= self.share(&state) => Some(Reason::Share),
+            Overload::Fair if state.held(&chunk) >= self.share(&state) => Some(Reason::Share),
             Overload::Fair | Overload::DropOldest if full && self.evict(&mut state, now) => None,
             _ => full.then_some(Reason::Full),
         };
@@ -166,7 +167,7 @@ impl Buffer {
                 Offered::Dropped(reason)
             }
             None => {
-                enqueue(&mut state, chunk, now);
+                state.enqueue(chunk, now);
                 drop(state);
                 self.news.notify_one();
                 Offered::Accepted
@@ -176,7 +177,7 @@ impl Buffer {
 
     /// How many places one stream may hold.
     fn share(&self, state: &State) -> usize {
-        self.capacity / state.streams.max(1)
+        self.capacity / state.streams.len().max(1)
     }
 
     /// Makes one place, and says whether it could. Under `fair` the oldest chunk of a stream above its
@@ -185,15 +186,13 @@ impl Buffer {
     fn evict(&self, state: &mut State, now: Instant) -> bool {
         let share = self.share(state);
         let at = match self.overload {
-            Overload::Fair => {
-                state.queue.iter().position(|(chunk, ..)| chunk.stream.held.load(Relaxed) > share)
-            }
+            Overload::Fair => state.queue.iter().position(|(chunk, ..)| state.held(chunk) > share),
             _ => Some(0),
         };
         let Some((chunk, _, queued)) = at.and_then(|at| state.queue.remove(at)) else {
             return false;
         };
-        release(state, &chunk.stream);
+        state.release(chunk.stream.place);
         state.ledger.queued -= 1;
         state.ledger.drop_chunks(Reason::Evicted, 1);
         (self.on_evicted)(now.saturating_duration_since(queued));
@@ -218,7 +217,7 @@ impl Buffer {
     }
 
     fn try_next(&self, worker: usize, had: Option<Result<(), Reason>>) -> Option<Next> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.abandoned {
             return Some(Next::End);
         }
@@ -240,15 +239,14 @@ impl Buffer {
         let Some((chunk, number, queued)) = state.queue.pop_front() else {
             return state.closed.then_some(Next::End);
         };
-        release(&mut state, &chunk.stream);
+        state.release(chunk.stream.place);
         state.ledger.queued -= 1;
         state.ledger.in_progress += 1;
-        if let Some(waiting) = state.waiting.pop_front() {
-            let stream = waiting.stream.clone();
-            enqueue(&mut state, waiting, Instant::now());
-            stream.wait.store(Wait::None as u8, Release);
+        if let Some(Waiting { chunk: waiting, entered }) = state.waiting.pop_front() {
+            state.enqueue(waiting, Instant::now());
             drop(state);
-            stream.waited.notify_one();
+            // A source that gave up just now finds its chunk in the buffer, as one that had not waited does.
+            let _ = entered.send(());
             // It entered like any other: a worker that is idle must hear of it.
             self.news.notify_one();
         }
@@ -257,33 +255,30 @@ impl Buffer {
 
     /// How many workers are wanted.
     pub(super) fn workers(&self) -> usize {
-        self.state().workers
+        self.state.lock().workers
     }
 
     /// From now on `workers` are wanted; those above retire after what they are doing.
     pub(super) fn set_workers(&self, workers: usize) {
-        self.state().workers = workers;
+        self.state.lock().workers = workers;
         self.news.notify_waiters();
     }
 
     /// Nothing more comes in; workers end when the buffer is empty.
     pub(super) fn close(&self) {
         let waiting = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             state.closed = true;
             std::mem::take(&mut state.waiting)
         };
-        for chunk in waiting {
-            chunk.stream.wait.store(Wait::SentHome as u8, Release);
-            chunk.stream.waited.notify_one();
-        }
+        drop(waiting);
         self.news.notify_waiters();
     }
 
     /// Gives up on what is queued or in progress; a worker that still has a chunk is not heard.
     pub(super) fn abandon(&self) {
         self.close();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.abandoned = true;
         state.queue.clear();
         let ledger = &mut state.ledger;
@@ -295,17 +290,16 @@ impl Buffer {
 /// A source's wait for room. Given up, its chunk leaves the line.
 struct InLine<'a> {
     buffer: &'a Buffer,
-    stream: &'a Arc<Stream>,
+    place: Place,
+    over: bool,
 }
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        if self.stream.wait.load(Acquire) != Wait::InLine as u8 {
-            return;
+        if !self.over {
+            let mut state = self.buffer.state.lock();
+            state.waiting.retain(|waiting| waiting.chunk.stream.place != self.place);
         }
-        let mut state = self.buffer.state();
-        self.stream.wait.store(Wait::None as u8, Relaxed);
-        state.waiting.retain(|chunk| !Arc::ptr_eq(&chunk.stream, self.stream));
     }
 }
 
@@ -318,20 +312,31 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-/// A chunk enters the buffer, generated by that.
-fn enqueue(state: &mut State, chunk: Chunk, now: Instant) {
-    let number = state.ledger.generated;
-    state.ledger.generated += 1;
-    state.ledger.queued += 1;
-    chunk.stream.held.fetch_add(1, Relaxed);
-    state.queue.push_back((chunk, number, now));
-}
+impl State {
+    /// Chunks that the stream of `chunk` has in the buffer.
+    fn held(&self, chunk: &Chunk) -> usize {
+        self.streams[chunk.stream.place.0].chunks
+    }
 
-/// A chunk of `stream` leaves the buffer.
-fn release(state: &mut State, stream: &Arc<Stream>) {
-    let held = stream.held.fetch_sub(1, Relaxed) - 1;
-    if held == 0 && stream.left.load(Relaxed) {
-        state.streams -= 1;
+    /// A chunk enters the buffer, generated by that.
+    fn enqueue(&mut self, chunk: Chunk, now: Instant) {
+        let number = self.ledger.generated;
+        self.ledger.generated += 1;
+        self.ledger.queued += 1;
+        self.streams[chunk.stream.place.0].chunks += 1;
+        self.queue.push_back((chunk, number, now));
+    }
+
+    /// A chunk of the stream at `place` leaves the buffer.
+    fn release(&mut self, place: Place) {
+        self.streams[place.0].chunks -= 1;
+        self.forget_if_gone(place);
+    }
+
+    fn forget_if_gone(&mut self, place: Place) {
+        if self.streams.get(place.0).is_some_and(|held| held.left && held.chunks == 0) {
+            self.streams.remove(place.0);
+        }
     }
 }
 

@@ -1,13 +1,19 @@
 //! The buffer's moves in any order, and its waits.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::{sync::Barrier, task::JoinSet};
 
 use super::*;
-use crate::streams::chunk::Label;
+use crate::streams::chunk::{Label, Stream};
 
 const CAPACITY: usize = 8;
 
@@ -15,8 +21,49 @@ fn buffer(overload: Overload, workers: usize) -> Buffer {
     Buffer::new(CAPACITY, overload, workers, Box::new(|_| {}))
 }
 
-fn stream(id: u32) -> Arc<Stream> {
-    Stream::new(id, Label::Number(id))
+/// A stream that joins `buffer`.
+fn joined(buffer: &Buffer, id: u32) -> Arc<Stream> {
+    let place = buffer.join().expect("room for the stream");
+    Arc::new(Stream { id, label: Label::Number(id), place })
+}
+
+/// What the policy owes to a chunk, from nothing but the moves so far: chunks by the ids of their streams, oldest
+/// first, and the streams that are in.
+#[derive(Debug, Default)]
+struct Model {
+    queue: VecDeque<u32>,
+    streams: Vec<u32>,
+}
+
+impl Model {
+    fn held(&self, id: u32) -> usize {
+        self.queue.iter().filter(|held| **held == id).count()
+    }
+
+    /// Streams that count: those that are in, and those that left and still have a chunk inside.
+    fn counted(&self) -> usize {
+        let mut counted: Vec<u32> = self.streams.iter().chain(&self.queue).copied().collect();
+        counted.sort_unstable();
+        counted.dedup();
+        counted.len()
+    }
+
+    fn offer(&mut self, overload: Overload, id: u32) -> Offered {
+        let full = self.queue.len() == CAPACITY;
+        let share = CAPACITY / self.counted();
+        let evicted = match overload {
+            Overload::DropNewest if full => return Offered::Dropped(Reason::Full),
+            Overload::Fair if self.held(id) >= share => return Offered::Dropped(Reason::Share),
+            Overload::Fair if full => self.queue.iter().position(|held| self.held(*held) > share),
+            Overload::DropOldest if full => Some(0),
+            _ => None,
+        };
+        if let Some(at) = evicted {
+            self.queue.remove(at);
+        }
+        self.queue.push_back(id);
+        Offered::Accepted
+    }
 }
 
 fn chunk(stream: &Arc<Stream>, index: u64) -> Chunk {
@@ -53,40 +100,40 @@ proptest! {
         let buffer = buffer(overload, 1);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut streams: Vec<Arc<Stream>> = Vec::new();
+        let mut model = Model::default();
         let mut indexes = vec![0_u64; 1_000];
         let mut last_taken = vec![None; 1_000];
         let (mut next_id, mut held_by_workers) = (0, 0_u64);
         for step in moves {
             match step {
                 Move::Join => {
-                    if buffer.join() {
-                        streams.push(stream(next_id));
+                    let place = buffer.join();
+                    let room = overload != Overload::Fair || model.counted() < CAPACITY;
+                    prop_assert_eq!(place.is_some(), room);
+                    if let Some(place) = place {
+                        streams.push(Arc::new(Stream { id: next_id, label: Label::Number(next_id), place }));
+                        model.streams.push(next_id);
                         next_id += 1;
-                    } else {
-                        prop_assert_eq!(overload, Overload::Fair);
                     }
                 }
-                Move::Leave(at) if at < streams.len() => buffer.leave(&streams.remove(at)),
+                Move::Leave(at) if at < streams.len() => {
+                    let stream = streams.remove(at);
+                    buffer.leave(stream.place);
+                    model.streams.retain(|id| *id != stream.id);
+                }
                 Move::Offer(at) if at < streams.len() => {
                     let source = &streams[at];
-                    let (queued, held) = (buffer.ledger().queued, source.held.load(Relaxed));
-                    if overload == Overload::Block && queued == CAPACITY as u64 {
+                    if overload == Overload::Block && model.queue.len() == CAPACITY {
                         continue;
                     }
-                    let share = buffer.share(&buffer.state());
                     let index = &mut indexes[source.id as usize];
                     let offered = runtime.block_on(buffer.offer(chunk(source, *index)));
                     *index += 1;
-                    let full = queued == CAPACITY as u64;
-                    let expected = match overload {
-                        Overload::DropNewest if full => Offered::Dropped(Reason::Full),
-                        Overload::Fair if held >= share => Offered::Dropped(Reason::Share),
-                        _ => Offered::Accepted,
-                    };
-                    prop_assert_eq!(offered, expected, "{}: {} held of {}", overload, held, share);
+                    prop_assert_eq!(offered, model.offer(overload, source.id), "{}: {:?}", overload, model);
                 }
                 Move::Take => {
                     if let Some(Next::Chunk(taken)) = buffer.try_next(0, None) {
+                        prop_assert_eq!(Some(taken.chunk.stream.id), model.queue.pop_front());
                         let last = last_taken[taken.chunk.stream.id as usize].replace(taken.chunk.index);
                         prop_assert!(last.is_none_or(|last| last < taken.chunk.index), "out of order");
                         held_by_workers += 1;
@@ -94,7 +141,8 @@ proptest! {
                 }
                 Move::Settle(good) if held_by_workers > 0 => {
                     let result = if good { Ok(()) } else { Err(Reason::Sink) };
-                    if let Some(Next::Chunk(_)) = buffer.try_next(0, Some(result)) {
+                    if let Some(Next::Chunk(taken)) = buffer.try_next(0, Some(result)) {
+                        prop_assert_eq!(Some(taken.chunk.stream.id), model.queue.pop_front());
                         held_by_workers += 1;
                     }
                     held_by_workers -= 1;
@@ -104,7 +152,7 @@ proptest! {
             let ledger = buffer.ledger();
             prop_assert!(ledger.balances(), "{:?}", ledger);
             prop_assert!(ledger.queued <= CAPACITY as u64);
-            prop_assert_eq!(ledger.queued, buffer.state().queue.len() as u64);
+            prop_assert_eq!(ledger.queued, model.queue.len() as u64);
             prop_assert_eq!(ledger.in_progress, held_by_workers);
         }
         buffer.abandon();
@@ -116,32 +164,32 @@ proptest! {
 #[tokio::test]
 async fn under_fair_a_newcomer_finds_room_where_others_hold_more_than_their_new_share() {
     let buffer = buffer(Overload::Fair, 1);
-    let (old, new) = (stream(0), stream(1));
-    assert!(buffer.join());
+    let old = joined(&buffer, 0);
     for index in 0..CAPACITY as u64 {
         assert_eq!(buffer.offer(chunk(&old, index)).await, Offered::Accepted, "alone it has all places");
     }
     assert_eq!(buffer.offer(chunk(&old, 8)).await, Offered::Dropped(Reason::Share));
-    assert!(buffer.join());
+    let new = joined(&buffer, 1);
     for index in 0..4 {
         assert_eq!(buffer.offer(chunk(&new, index)).await, Offered::Accepted);
     }
     assert_eq!(buffer.offer(chunk(&new, 4)).await, Offered::Dropped(Reason::Share));
     assert_eq!(buffer.ledger().dropped_by.evicted, 4);
-    assert_eq!((old.held.load(Relaxed), new.held.load(Relaxed)), (4, 4));
-    assert!((2..CAPACITY).all(|_| buffer.join()) && !buffer.join(), "a place for each stream, and no more");
+    let held = |stream: &Arc<Stream>| buffer.state.lock().streams[stream.place.0].chunks;
+    assert_eq!((held(&old), held(&new)), (4, 4));
+    assert!((2..CAPACITY).all(|_| buffer.join().is_some()), "room for each stream");
+    assert_eq!(buffer.join(), None, "and no more");
 }
 
 #[tokio::test]
 async fn a_stream_that_left_counts_until_its_last_chunk_is_out() {
     let buffer = buffer(Overload::Fair, 1);
-    let gone = stream(0);
-    assert!(buffer.join());
+    let gone = joined(&buffer, 0);
     assert_eq!(buffer.offer(chunk(&gone, 0)).await, Offered::Accepted);
-    buffer.leave(&gone);
-    assert_eq!(buffer.state().streams, 1);
+    buffer.leave(gone.place);
+    assert_eq!(buffer.state.lock().streams.len(), 1);
     assert!(matches!(buffer.next(0, None).await, Next::Chunk(_)));
-    assert_eq!(buffer.state().streams, 0);
+    assert_eq!(buffer.state.lock().streams.len(), 0);
 }
 
 #[tokio::test]
@@ -152,7 +200,7 @@ async fn drop_oldest_keeps_the_newest_and_tells_how_long_the_others_waited() {
         count.fetch_add(1, Relaxed);
     });
     let buffer = Buffer::new(2, Overload::DropOldest, 1, hear);
-    let source = stream(0);
+    let source = joined(&buffer, 0);
     for index in 0..5 {
         assert_eq!(buffer.offer(chunk(&source, index)).await, Offered::Accepted);
     }
@@ -166,7 +214,7 @@ async fn drop_oldest_keeps_the_newest_and_tells_how_long_the_others_waited() {
 #[tokio::test(start_paused = true)]
 async fn block_waits_for_room_first_come_first_served_and_a_close_sends_the_waiting_home() {
     let buffer = Arc::new(buffer(Overload::Block, 1));
-    let source = stream(0);
+    let source = joined(&buffer, 0);
     for index in 0..CAPACITY as u64 {
         assert_eq!(buffer.offer(chunk(&source, index)).await, Offered::Accepted);
     }
@@ -200,7 +248,7 @@ async fn a_chunk_that_waited_for_room_finds_the_worker_that_is_idle() {
     }
     // Both wait; one offer finds room, the other stands in line.
     tokio::task::yield_now().await;
-    let (first, second) = (stream(0), stream(1));
+    let (first, second) = (joined(&buffer, 0), joined(&buffer, 1));
     let (one, two) = tokio::join!(buffer.offer(chunk(&first, 0)), buffer.offer(chunk(&second, 0)));
     assert_eq!((one, two), (Offered::Accepted, Offered::Accepted));
     for _ in 0..2 {
@@ -228,7 +276,7 @@ async fn idle_workers_retire_at_once_and_pass_the_news_on() {
     }
     retired.sort_unstable();
     assert_eq!(retired, [1, 2]);
-    assert_eq!(buffer.offer(chunk(&stream(0), 0)).await, Offered::Accepted);
+    assert_eq!(buffer.offer(chunk(&joined(&buffer, 0), 0)).await, Offered::Accepted);
     let (worker, next) = workers.join_next().await.unwrap().unwrap();
     assert!(worker == 0 && matches!(next, Next::Chunk(_)));
 }
@@ -245,14 +293,13 @@ fn nothing_is_lost_between_threads() {
             let start = Arc::new(Barrier::new(8));
             let mut tasks = JoinSet::new();
             for id in 0..4 {
-                let (buffer, start, source) = (buffer.clone(), start.clone(), stream(id));
-                assert!(buffer.join());
+                let (buffer, start, source) = (buffer.clone(), start.clone(), joined(&buffer, id));
                 tasks.spawn(async move {
                     start.wait().await;
                     for index in 0..CHUNKS / 4 {
                         buffer.offer(chunk(&source, index)).await;
                     }
-                    buffer.leave(&source);
+                    buffer.leave(source.place);
                     0
                 });
             }
@@ -286,7 +333,7 @@ fn nothing_is_lost_between_threads() {
             let ledger = buffer.ledger();
             assert!(ledger.balances() && ledger.queued == 0 && ledger.in_progress == 0, "{ledger:?}");
             assert_eq!((ledger.generated, ledger.processed), (CHUNKS, processed), "{overload}");
-            assert_eq!(buffer.state().streams, 0);
+            assert_eq!(buffer.state.lock().streams.len(), 0);
         });
     }
 }

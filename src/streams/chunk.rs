@@ -1,15 +1,9 @@
 //! What flows: chunks, and the streams that they come from.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 /// What people call a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +23,9 @@ impl fmt::Display for Label {
     }
 }
 
-/// How a stream's wait for room stands.
+/// Where the buffer counts what a stream has in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Wait {
-    /// There is none, or the last one ended with a place.
-    None,
-    /// Its chunk stands in line.
-    InLine,
-    /// The buffer closed before there was a place.
-    SentHome,
-}
+pub(super) struct Place(pub(super) usize);
 
 /// One stream, shared by its source and its chunks.
 #[derive(Debug)]
@@ -47,27 +33,8 @@ pub(super) struct Stream {
     /// The key of its draws.
     pub(super) id: u32,
     pub(super) label: Label,
-    /// Chunks of it in the buffer; changed under the buffer's lock only.
-    pub(super) held: AtomicUsize,
-    /// Its source has ended; changed under the buffer's lock only.
-    pub(super) left: AtomicBool,
-    /// Whether a chunk of it waits for room (`block`), a [`Wait`]; changed under the buffer's lock only.
-    pub(super) wait: AtomicU8,
-    /// Woken when that wait is over.
-    pub(super) waited: Notify,
-}
-
-impl Stream {
-    pub(super) fn new(id: u32, label: Label) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            label,
-            held: AtomicUsize::new(0),
-            left: AtomicBool::new(false),
-            wait: AtomicU8::new(Wait::None as u8),
-            waited: Notify::new(),
-        })
-    }
+    /// What it got when it joined the buffer.
+    pub(super) place: Place,
 }
 
 /// A piece of a stream on its way.

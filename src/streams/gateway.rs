@@ -167,17 +167,17 @@ impl Gateway {
             intake.metrics.refused(Refusal::TooMany);
             return Err(NotLetIn::TooMany);
         };
-        if !intake.buffer.join() {
+        let Some(place) = intake.buffer.join() else {
             intake.metrics.refused(Refusal::NoSlot);
             return Err(NotLetIn::NoSlot);
-        }
+        };
         intake.metrics.peer();
         let id = self.shared.next_id.fetch_add(1, Relaxed);
         let label = match name {
             Some(name) => name.into(),
             None => format!("tcp-{}", id.wrapping_sub(FIRST_OUTSIDE_ID)).into_boxed_str(),
         };
-        let stream = Stream::new(id, Label::Named(label));
+        let stream = Arc::new(Stream { id, label: Label::Named(label), place });
         Ok(Peer { gateway: self.clone(), stream, _seat: seat, _source: source })
     }
 
@@ -288,6 +288,6 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.gateway.shared.intake.buffer.leave(&self.stream);
+        self.gateway.shared.intake.buffer.leave(self.stream.place);
     }
 }

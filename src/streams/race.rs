@@ -121,8 +121,10 @@ impl Race {
         let mut producers = tokio::task::JoinSet::new();
         for number in 0..u32::try_from(self.streams).unwrap_or(u32::MAX) {
             let (buffer, race) = (buffer.clone(), *self);
-            let stream = Stream::new(number, Label::Number(number));
-            buffer.join();
+            let Some(place) = buffer.join() else {
+                break;
+            };
+            let stream = Arc::new(Stream { id: number, label: Label::Number(number), place });
             producers.spawn(async move {
                 for index in 0..chunks {
                     let data = race.payload(number, index);
@@ -131,7 +133,7 @@ impl Race {
                     buffer.offer(chunk).await;
                     tokio::task::coop::consume_budget().await;
                 }
-                buffer.leave(&stream);
+                buffer.leave(place);
             });
         }
         let mut consumers = tokio::task::JoinSet::new();

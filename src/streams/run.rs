@@ -162,10 +162,10 @@ impl Run {
     fn generate(&self, crew: &mut Crew, streams: usize) {
         for number in crew.streams.len()..streams {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
-            if !self.buffer.join() {
+            let Some(place) = self.buffer.join() else {
                 break;
-            }
-            let stream = Stream::new(number, Label::Number(number));
+            };
+            let stream = Arc::new(Stream { id: number, label: Label::Number(number), place });
             let (generator, wanted) = (self.generator.clone(), self.wanted.subscribe());
             let task = async move { generator.emit(number, stream, wanted).await };
             crew.streams.push(self.sources.spawn(task));
@@ -195,7 +195,7 @@ impl Run {
         }
         if let Some(streams) = streams {
             let more = streams.saturating_sub(crew.streams.len());
-            if !self.buffer.has_slots_for(more) {
+            if !self.buffer.has_room_for_streams(more) {
                 return Err(ResizeError::NoSlots { capacity: self.config.buffer_size });
             }
             // Under the channel's lock, so that a stop that comes meanwhile is not undone.

@@ -63,6 +63,6 @@ impl Generator {
                 _ = wanted.wait_for(|wanted| number as usize >= *wanted) => break,
             }
         }
-        self.buffer.leave(&stream);
+        self.buffer.leave(stream.place);
     }
 }
