@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! main.rs        parse, start telemetry, run one command, flush; no logic
-//! cli.rs         one variant per command; layers of configuration; refusals in one line
+//! cli/           one variant per command; layers of configuration; refusals in one line
 //! config.rs      bounded newtypes; what is allowed is said in one place
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
 //! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context

@@ -1,0 +1,106 @@
+//! The settings in force, each with its source: what `lab config` prints.
+
+use std::collections::BTreeMap;
+
+use clap::{ArgMatches, Command, parser::ValueSource};
+
+use crate::app;
+
+/// Variables whose values are never shown.
+pub(super) const SECRETS: [&str; 1] = ["LAB_ADMIN_TOKEN"];
+
+/// A setting in force.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct InForce {
+    /// The variable's name.
+    pub name: String,
+    /// The value as it was written; secrets hidden.
+    pub value: Option<String>,
+    /// `default`, `file`, `.env`, `environment` or `flag`.
+    pub source: &'static str,
+}
+
+pub(super) fn in_force(
+    command: &Command,
+    matches: &ArgMatches,
+    file: &BTreeMap<String, String>,
+    dotenv: &[String],
+) -> Vec<InForce> {
+    let (command, matches) = match matches.subcommand() {
+        Some((name, matches)) => match command.find_subcommand(name) {
+            Some(command) => (command, matches),
+            None => return Vec::new(),
+        },
+        None => (command, matches),
+    };
+    let mut settings = Vec::new();
+    for argument in command.get_arguments() {
+        let Some(name) = argument.get_env().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let id = argument.get_id().as_str();
+        let value = matches
+            .get_raw(id)
+            .and_then(|mut values| values.next())
+            .map(|value| value.to_string_lossy().into_owned());
+        let source = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) if dotenv.iter().any(|known| known == name) => ".env",
+            Some(ValueSource::EnvVariable) => "environment",
+            _ if file.contains_key(name) => "file",
+            _ => "default",
+        };
+        settings.push(InForce {
+            value: value.map(|value| if SECRETS.contains(&name) { "(hidden)".to_owned() } else { value }),
+            name: name.to_owned(),
+            source,
+        });
+    }
+    settings
+}
+
+/// Adds the settings that only other commands take, as those commands would find them.
+pub(super) fn others(
+    command: &Command,
+    file: &BTreeMap<String, String>,
+    dotenv: &[String],
+    settings: &mut Vec<InForce>,
+) {
+    for argument in command.get_arguments() {
+        let Some(name) = argument.get_env().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if settings.iter().any(|setting| setting.name == name) {
+            continue;
+        }
+        let set = std::env::var(name).ok().filter(|value| !value.is_empty());
+        let default =
+            || argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
+        let (value, source) = match (set, file.get(name)) {
+            (Some(value), _) if dotenv.iter().any(|known| known == name) => (Some(value), ".env"),
+            (Some(value), _) => (Some(value), "environment"),
+            (None, Some(value)) => (Some(value.clone()), "file"),
+            (None, None) => (default(), "default"),
+        };
+        let value = value.map(|value| if SECRETS.contains(&name) { "(hidden)".to_owned() } else { value });
+        settings.push(InForce { name: name.to_owned(), value, source });
+    }
+    command.get_subcommands().for_each(|subcommand| others(subcommand, file, dotenv, settings));
+}
+
+/// Prints the settings in force.
+///
+/// # Errors
+/// When they cannot be written as JSON.
+pub fn print_config(in_force: &[InForce], json: bool) -> anyhow::Result<app::Ending> {
+    if json {
+        app::print(&serde_json::to_string_pretty(in_force)?)?;
+        return Ok(app::Ending::Done);
+    }
+    let width = in_force.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
+    let line = |InForce { name, value, source }: &InForce| {
+        format!("{name:<width$}  {source:<11}  {}", value.as_deref().unwrap_or("(unset)"))
+    };
+    app::print(&in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    Ok(app::Ending::Done)
+}

@@ -1,0 +1,203 @@
+//! The command line: one variant per command, each holding that room's configuration.
+//!
+//! ```text
+//!   default  <  file (--config, LAB_CONFIG)  <  .env  <  environment  <  flag
+//! ```
+//!
+//! clap knows names, variables, defaults and help; the layers below the environment are put under it:
+//! `.env` is loaded into the process's environment where a name is not set yet, and the file's values
+//! become defaults. A value is parsed once, into a type that cannot hold a bad one; the phrase that
+//! says what such a type allows stands in the derive as the value's name, from where it goes into
+//! `--help` and into every refusal.
+
+mod help;
+mod in_force;
+mod layers;
+mod refusal;
+
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
+
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
+
+use self::{
+    help::{dress, phrases},
+    in_force::{in_force, others},
+    layers::{config_path, forget_empty, load_dotenv, read_file, with_defaults},
+    refusal::{misfitting, stop},
+};
+use crate::{app, config::Misfit};
+
+pub use in_force::{InForce, print_config};
+pub use refusal::Stop;
+
+/// The lab's command line.
+#[derive(Debug, Parser)]
+#[command(name = "lab", version, about, long_about = LONG_ABOUT, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// Read settings from this file: TOML, its keys the variables' names in lower case; or the pipeline's YAML
+    #[arg(long, env = "LAB_CONFIG", global = true, value_name = "FILE")]
+    pub config: Option<std::path::PathBuf>,
+    /// What to do; without a command: the lab with all its systems
+    #[command(subcommand)]
+    pub command: Option<Task>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub serve: app::ServeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pipeline: app::pipeline::InLab,
+}
+
+const LONG_ABOUT: &str = "A concurrency lab: how should a service treat a slow dependency? Measured, not guessed.\n\n\
+Without a command it serves the lab on http://127.0.0.1:8080 with nothing else installed.";
+
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Task {
+    /// Serve the HTTP lab
+    Serve(app::ServeArgs),
+    /// Run the stream orchestrator: many streams, one bounded buffer, a pool of workers
+    Streams(Box<app::StreamsArgs>),
+    /// Serve a simulated service as a process of its own
+    Service(app::ServiceArgs),
+    /// Run the auto-scaling pipeline
+    Pipeline(app::pipeline::Args),
+    /// Started by `lab pipeline --exec`: ends what its commands started, when it has ended
+    #[command(hide = true)]
+    PipelineGuard,
+    /// Print the settings in force and where each came from
+    Config(ConfigArgs),
+    /// Print a running system's balance sheet; exit 1 if it does not balance
+    Audit(app::audit::Args),
+    /// Ask a running server whether it is healthy; exit 1 if not (the container's health check)
+    Health(app::health::Args),
+    /// Put honest load on any HTTP server: open loop, latency from the intended start
+    Load(Box<app::load::Args>),
+    /// Measure what the lab itself costs
+    Bench(app::bench::Args),
+    /// Print a completion script for a shell
+    Completions(CompletionArgs),
+}
+
+/// What `lab config` takes: the server's flags, and how to print.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct ConfigArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub serve: app::ServeArgs,
+}
+
+/// What `lab completions` takes.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct CompletionArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// What was read from the command line and the layers below it.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The checked arguments.
+    pub cli: Cli,
+    /// Every setting of the command that was named, with its source.
+    pub in_force: Vec<InForce>,
+}
+
+/// Parses the process's arguments over `./.env`, the environment and the configuration file.
+///
+/// # Errors
+/// [`Stop`] when there is nothing to run.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Stop> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let dotenv = load_dotenv(Path::new(".env")).map_err(Stop::Refuse)?;
+    let command = forget_empty(Cli::command());
+    let file = match config_path(&command, &arguments) {
+        Some(path) => read_file(Path::new(&path), &command).map_err(Stop::Refuse)?,
+        None => BTreeMap::new(),
+    };
+    let phrases = phrases(&command);
+    let command = dress(with_defaults(command, &file));
+    let matches = command
+        .clone()
+        .try_get_matches_from(&arguments)
+        .map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
+    let cli =
+        Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
+    let mut in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
+    if matches!(cli.command, Some(Task::Config(_))) {
+        others(&Cli::command(), &file, &dotenv, &mut in_force);
+    }
+    match cli.check() {
+        Ok(()) => Ok(Parsed { cli, in_force }),
+        Err(misfit) => {
+            let named = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+            Err(Stop::Refuse(misfitting(&misfit, named.unwrap_or(&command), &in_force)))
+        }
+    }
+}
+
+impl Cli {
+    /// Checks values that must go together, of the command that is run.
+    fn check(&self) -> Result<(), Misfit> {
+        match &self.command {
+            None => {
+                self.serve.streams.config()?;
+                self.pipeline.0.clone().settings().map(drop)
+            }
+            Some(Task::Pipeline(args)) => args.check(),
+            Some(Task::Serve(args)) => args.streams.config().map(drop),
+            Some(Task::Config(args)) => args.serve.streams.config().map(drop),
+            Some(Task::Streams(args)) => args.check(),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// The command as people see it, for help, completions and tests.
+pub fn command() -> Command {
+    dress(Cli::command())
+}
+
+/// Prints a completion script.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<app::Ending> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "lab", &mut script);
+    app::print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(app::Ending::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_says_its_variable_and_what_it_allows() {
+        fn check(command: &Command, missing: &mut Vec<String>) {
+            for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                if !help.contains("[allowed: ") {
+                    missing.push(argument.get_id().to_string());
+                }
+            }
+            command.get_subcommands().for_each(|subcommand| check(subcommand, missing));
+        }
+        let mut missing = Vec::new();
+        check(&command(), &mut missing);
+        missing.retain(|id| id != "config");
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Why nothing is run, in one line: the variable, the flag, where the value came from, what is allowed.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, Command, error::ErrorKind};
+
+use super::in_force::{InForce, SECRETS};
+use crate::config::{Invalid, Misfit};
+
+/// Why nothing is run.
+#[derive(Debug)]
+pub enum Stop {
+    /// `--help` or `--version`: print this on stdout, exit 0.
+    Show(clap::Error),
+    /// Bad usage or configuration: print this on stderr, exit 2.
+    Refuse(String),
+}
+
+/// The same words as for a value that is bad by itself.
+pub(super) fn misfitting(misfit: &Misfit, command: &Command, in_force: &[InForce]) -> String {
+    let Misfit { variable, invalid } = misfit;
+    let Some(setting) = in_force.iter().find(|setting| setting.name == *variable) else {
+        return format!("{variable}: {invalid}");
+    };
+    let source = match setting.source {
+        "flag" => "from the flag",
+        "environment" => "from the environment",
+        "file" => "from the file",
+        ".env" => "from .env",
+        _ => "the default",
+    };
+    let long = long_of(command, variable).unwrap_or_default();
+    format!("{variable} (--{long}, {source}): {invalid}")
+}
+
+/// The flag of a variable.
+fn long_of(command: &Command, variable: &str) -> Option<String> {
+    let own =
+        command.get_arguments().find(|argument| argument.get_env().is_some_and(|name| name == variable));
+    match own {
+        Some(argument) => argument.get_long().map(ToOwned::to_owned),
+        None => command.get_subcommands().find_map(|subcommand| long_of(subcommand, variable)),
+    }
+}
+
+pub(super) fn stop(
+    error: clap::Error,
+    command: &Command,
+    phrases: &BTreeMap<String, String>,
+    file: &BTreeMap<String, String>,
+    dotenv: &[String],
+) -> Stop {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Show(error),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            Stop::Refuse(refusal(&error, command, phrases, file, dotenv).unwrap_or_else(|| brief(&error)))
+        }
+        _ => Stop::Refuse(brief(&error)),
+    }
+}
+
+/// clap's own message without its decoration, on one line.
+fn brief(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// `ASYNC_LIMIT (--async-limit, from .env): "0" is not allowed: a whole number from 1 to 10000`.
+fn refusal(
+    error: &clap::Error,
+    command: &Command,
+    phrases: &BTreeMap<String, String>,
+    file: &BTreeMap<String, String>,
+    dotenv: &[String],
+) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let ContextValue::String(shown) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let ContextValue::String(value) = error.get(ContextKind::InvalidValue)? else {
+        return None;
+    };
+    let long = shown.strip_prefix("--")?.split([' ', '=']).next()?;
+    let argument = find(command, long)?;
+    let invalid = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Invalid>());
+    let allowed = match invalid {
+        Some(invalid) => invalid.allowed.clone(),
+        None => phrases.get(argument.get_id().as_str())?.clone(),
+    };
+    let name =
+        argument.get_env().map_or_else(|| format!("--{long}"), |name| name.to_string_lossy().into_owned());
+    let source = match std::env::var(&name) {
+        Ok(set) if set == *value && dotenv.contains(&name) => "from .env",
+        Ok(set) if set == *value => "from the environment",
+        _ if file.get(&name) == Some(value) => "from the file",
+        _ => "from the flag",
+    };
+    let shown = if SECRETS.contains(&name.as_str()) {
+        "(hidden)".to_owned()
+    } else {
+        format!("{:?}", Invalid::new(value, "").value)
+    };
+    Some(format!("{name} (--{long}, {source}): {shown} is not allowed: {allowed}"))
+}
+
+fn find<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {
+    command
+        .get_arguments()
+        .find(|argument| argument.get_long() == Some(long))
+        .or_else(|| command.get_subcommands().find_map(|subcommand| find(subcommand, long)))
+}
