@@ -19,12 +19,13 @@
 //! ```text
 //! main.rs        parse, start telemetry, run one command, flush; no logic
 //! cli/           one variant per command; layers of configuration; refusals in one line
-//! config.rs      bounded newtypes; what is allowed is said in one place
+//! config/        bounded newtypes; what is allowed is said in one place
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
 //! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure
 //! web/           System, run lifecycle, live view; serve: health, limits, problem+json, admin, pages, charts
+//! client/        the one HTTP client: pooled, TLS trust, bounded answers, named failures; OTLP goes through it
 //! exec/          commands as children: process group, time limit, captured output, guard
 //! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
@@ -35,9 +36,9 @@
 //!
 //! # Invariants
 //!
-//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`,
-//!   `pipeline`) -> `load`, `sim`, `web` ->
-//!   `exec` -> `telemetry`, `latency` -> `config`, `shutdown`. A system never names another. A test checks it.
+//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`) ->
+//!   `load`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`. A system
+//!   never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
 //! - Pure where it decides ([`sim::Station`], buckets, histograms), thin where it acts.
@@ -53,6 +54,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod exec;
 pub mod http_lab;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use lab::{
     app::{self, Ending, pipeline::What},
     cli::{self, InForce, Stop, Task},
+    client::ExportClient,
     telemetry::{self, Telemetry},
 };
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         Ok(ending) => ExitCode::from(ending.code()),
         Err(error) => {
             eprintln!("lab: {error:#}");
-            ExitCode::from(if error.is::<app::load::Usage>() { 2 } else { Ending::Failed.code() })
+            ExitCode::from(Ending::of(&error).code())
         }
     }
 }
@@ -94,7 +95,7 @@ fn with_telemetry(
     task: impl FnOnce(Telemetry) -> anyhow::Result<Ending>,
 ) -> anyhow::Result<Ending> {
     telemetry::init_logs(config.log_format);
-    let telemetry = Telemetry::start(config)?;
+    let telemetry = Telemetry::start(config, ExportClient::start)?;
     let ending = task(telemetry.clone());
     telemetry.shutdown();
     ending

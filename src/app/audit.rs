@@ -3,8 +3,15 @@
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use super::{ending::Ending, health::fetch, print};
-use crate::web::sheet;
+use super::{
+    ask::{Whom, fetch},
+    ending::Ending,
+    print,
+};
+use crate::{
+    config::{Allowed as _, HttpUrl},
+    web::sheet,
+};
 
 /// Members of a sheet that are no terms.
 const NO_TERMS: [&str; 2] = ["equation", "balances"];
@@ -16,9 +23,12 @@ pub struct Args {
     /// The system: http (its requests), service (the calls to services), streams or pipeline
     #[arg(value_name = "SYSTEM")]
     pub system: String,
-    /// The server to ask
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
-    pub url: String,
+    /// The server to ask, instead of the one at the address
+    #[arg(long, value_name = HttpUrl::ALLOWED)]
+    pub url: Option<HttpUrl>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub whom: Whom,
     /// Print the terms as the keys of one JSON object
     #[arg(long)]
     pub json: bool,
@@ -29,8 +39,12 @@ pub struct Args {
 /// # Errors
 /// When the server does not answer, or has no such system.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
-    let url = format!("{}/audit", args.url.trim_end_matches('/'));
-    let audit: Map<String, Value> = serde_json::from_str(&fetch(&url).await?)
+    let server = match &args.url {
+        Some(url) => url.clone(),
+        None => args.whom.url()?,
+    };
+    let url = server.below("/audit")?;
+    let audit: Map<String, Value> = serde_json::from_str(&fetch(&url, "--url").await?)
         .with_context(|| format!("{url} did not answer with balance sheets"))?;
     let sheet = audit.get(&args.system).with_context(|| {
         let known: Vec<&str> = audit.keys().map(String::as_str).collect();

@@ -1,5 +1,8 @@
 //! How a command ended, and the exit code that says so.
 
+use super::{ask::Unreachable, load::Usage};
+use crate::config::Misfit;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -7,16 +10,33 @@ pub enum Ending {
     Done,
     /// Something was left undone, or a check did not hold.
     Failed,
+    /// Its arguments or settings cannot be used.
+    Misused,
+    /// The server that it asks cannot be reached.
+    Unreachable,
     /// A second signal ended it; what was left has been printed.
     Aborted,
 }
 
 impl Ending {
+    /// What an error makes of a command's end.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<Usage>() || error.is::<Misfit>() {
+            Self::Misused
+        } else if error.is::<Unreachable>() {
+            Self::Unreachable
+        } else {
+            Self::Failed
+        }
+    }
+
     /// The process's exit code.
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::Misused => 2,
+            Self::Unreachable => 3,
             Self::Aborted => 130,
         }
     }

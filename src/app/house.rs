@@ -44,6 +44,8 @@ pub struct Process<'a> {
     pub server: &'a ServerArgs,
     /// Where it listens.
     pub addr: ListenAddr,
+    /// The variable behind the `--addr` that said so.
+    pub addr_variable: &'static str,
     /// What it measures with.
     pub telemetry: &'a Telemetry,
     /// The stop of its work.
@@ -73,8 +75,7 @@ impl House {
         door: Shutdown,
     ) -> anyhow::Result<Self> {
         web::raise_descriptor_limit();
-        let listener =
-            web::listen(process.addr.get()).with_context(|| format!("listening on {}", process.addr))?;
+        let listener = web::listen(process.addr.get(), &format!("--addr ({})", process.addr_variable))?;
         let addr = listener.local_addr().context("reading the listener's address")?;
         let limits = process.server.limits(&systems);
         let metrics = Metrics::new(&process.telemetry.meter());

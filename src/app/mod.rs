@@ -9,6 +9,7 @@
 //! What joins two rooms is here and nowhere else: a system never names another.
 
 mod args;
+mod ask;
 pub mod audit;
 pub mod bench;
 mod ending;

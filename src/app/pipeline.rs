@@ -255,8 +255,13 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let service = Service::new(pipeline, shutdown.clone());
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let process =
-        Process { server: &args.server, addr: args.addr, telemetry: &telemetry, shutdown: shutdown.clone() };
+    let process = Process {
+        server: &args.server,
+        addr: args.addr,
+        addr_variable: "PIPELINE_ADDR",
+        telemetry: &telemetry,
+        shutdown: shutdown.clone(),
+    };
     // Open while the backlog drains, so that the drain can be watched.
     let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
     let house = match House::open(vec![pipeline::system(&service)], &process, door).await {

@@ -30,7 +30,7 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
     if let Some(pipeline) = pipeline {
         systems.push(pipeline::system(&pipeline.service(&args, &telemetry, &shutdown)?));
     }
-    run(systems, &args.server, args.addr, &telemetry, shutdown).await
+    run(systems, &args.server, (args.addr, "LAB_ADDR"), &telemetry, shutdown).await
 }
 
 /// Serves one simulated service until it is told to stop, and drains.
@@ -41,19 +41,19 @@ pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::R
     let shutdown = args.stop.shutdown();
     let runtime = lab_runtime(&args.telemetry, &telemetry, &shutdown);
     let service = ServiceServer::start(&args.which, args.seed, &runtime);
-    run(vec![service.system()], &args.server, args.addr, &telemetry, shutdown).await
+    run(vec![service.system()], &args.server, (args.addr, "SERVICE_ADDR"), &telemetry, shutdown).await
 }
 
 async fn run(
     systems: Vec<System>,
     server: &ServerArgs,
-    addr: ListenAddr,
+    (addr, addr_variable): (ListenAddr, &'static str),
     telemetry: &Telemetry,
     shutdown: Shutdown,
 ) -> anyhow::Result<Ending> {
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let process = Process { server, addr, telemetry, shutdown: shutdown.clone() };
+    let process = Process { server, addr, addr_variable, telemetry, shutdown: shutdown.clone() };
     House::open(systems, &process, shutdown).await?.drained().await
 }
 

@@ -1,12 +1,12 @@
 //! What the lab is like at start: flags, variables, defaults.
 
 use super::{
-    remote::{RequestSpec, ServiceUrl},
+    remote::RequestSpec,
     settings::{AsyncLimit, DeadlineMs, LimitWaitMs, Settings},
 };
 use crate::{
     bounded,
-    config::{Allowed, Fraction},
+    config::{Allowed, Fraction, HttpUrl},
     sim::{Contention, OnCallerGone, Profile},
 };
 
@@ -60,15 +60,15 @@ pub struct Config {
     #[allow(missing_docs)]
     pub b: ServiceB,
     /// Call a real service as A instead of simulating it
-    #[arg(long, env = "SERVICE_A_URL", value_name = ServiceUrl::ALLOWED, help_heading = "Real services")]
-    pub service_a_url: Option<ServiceUrl>,
+    #[arg(long, env = "SERVICE_A_URL", value_name = HttpUrl::ALLOWED, help_heading = "Real services")]
+    pub service_a_url: Option<HttpUrl>,
     /// How the real A is asked, and what counts as a failure
     #[arg(long, env = "SERVICE_A_REQUEST", default_value = "{}", value_name = RequestSpec::ALLOWED,
           help_heading = "Real services")]
     pub service_a_request: RequestSpec,
     /// Call a real service as B instead of simulating it
-    #[arg(long, env = "SERVICE_B_URL", value_name = ServiceUrl::ALLOWED, help_heading = "Real services")]
-    pub service_b_url: Option<ServiceUrl>,
+    #[arg(long, env = "SERVICE_B_URL", value_name = HttpUrl::ALLOWED, help_heading = "Real services")]
+    pub service_b_url: Option<HttpUrl>,
     /// How the real B is asked, and what counts as a failure
     #[arg(long, env = "SERVICE_B_REQUEST", default_value = "{}", value_name = RequestSpec::ALLOWED,
           help_heading = "Real services")]

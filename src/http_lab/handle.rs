@@ -14,12 +14,12 @@ use super::{
     ledger::{Audit, CallLedger, HttpAudit, Requests, ServiceAudit},
     limiter::Limiter,
     metrics::LabMetrics,
-    remote::{Remote, ServiceUrl},
+    remote::Remote,
     settings::{Patch, Settings},
     slots::Slots,
     strategies,
 };
-use crate::load::http::tls::TrustError;
+use crate::{client::tls::TrustError, config::HttpUrl};
 
 /// What the lab is given by the process it runs in.
 #[derive(Debug, Clone)]
@@ -57,8 +57,7 @@ impl HttpLab {
             tracer: runtime.tracer,
             detached: runtime.detached,
         });
-        let remote =
-            |url: &Option<ServiceUrl>, spec| url.as_ref().map(|url| Remote::new(url, spec)).transpose();
+        let remote = |url: &Option<HttpUrl>, spec| url.as_ref().map(|url| Remote::new(url, spec)).transpose();
         let remote_a = remote(&config.service_a_url, &config.service_a_request)?;
         let remote_b = remote(&config.service_b_url, &config.service_b_request)?;
         let make_backends = |owner| {

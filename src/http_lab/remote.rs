@@ -16,31 +16,21 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::ledger::CallLedger;
 use crate::{
     bounded,
-    config::{Allowed, Invalid},
-    load::http::tls,
+    client::{Bounds, Client, Failure, tls::TrustError},
+    config::{Allowed, HttpUrl, Invalid},
     sim::Key,
     telemetry::propagation,
 };
 
 /// The header that names a call's draws.
 pub(super) const KEY_HEADER: &str = "lab-call";
-/// How long a connection attempt may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept: below the time after which common servers close one.
-const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 bounded!(
     /// The longest a call may take, milliseconds.
@@ -51,32 +41,6 @@ bounded!(
     AnswerLimitBytes: u64 = 1 to 67108864
 );
 
-/// The address of a real service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceUrl(Uri);
-
-impl Allowed for ServiceUrl {
-    const ALLOWED: &'static str = "an http:// or https:// URL such as http://127.0.0.1:8081/";
-}
-
-impl FromStr for ServiceUrl {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.trim().parse::<Uri>() {
-            Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
-                Ok(Self(uri))
-            }
-            _ => Err(Invalid::new(text, Self::ALLOWED)),
-        }
-    }
-}
-
-impl std::fmt::Display for ServiceUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// How a real service is asked, and what counts as a failure. Written as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestSpec {
@@ -85,8 +49,7 @@ pub struct RequestSpec {
     headers: HeaderMap,
     body: Bytes,
     success: Vec<StatusRule>,
-    timeout: Duration,
-    answer_limit_bytes: usize,
+    bounds: Bounds,
 }
 
 /// The members of a [`RequestSpec`] as a person writes them.
@@ -161,10 +124,12 @@ impl FromStr for RequestSpec {
             headers,
             body: raw.body.into(),
             success: Option::ok_or_else(success, || refuse(&"success holds what is no status"))?,
-            timeout: Duration::from_millis(raw.timeout_ms.map_or(30_000, CallLimitMs::get)),
-            answer_limit_bytes: raw
-                .answer_limit_bytes
-                .map_or(1 << 20, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX)),
+            bounds: Bounds {
+                time: Duration::from_millis(raw.timeout_ms.map_or(30_000, CallLimitMs::get)),
+                answer_bytes: raw
+                    .answer_limit_bytes
+                    .map_or(1 << 20, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX)),
+            },
         })
     }
 }
@@ -178,40 +143,24 @@ impl std::fmt::Display for RequestSpec {
 /// A real service.
 #[derive(Debug, Clone)]
 pub(super) struct Remote {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    url: Uri,
+    client: Client,
+    url: HttpUrl,
     spec: Arc<RequestSpec>,
     ledger: Arc<Mutex<CallLedger>>,
 }
 
 impl Remote {
     /// A service at `url`. Over TLS it has to be one that this machine trusts.
-    pub(super) fn new(url: &ServiceUrl, spec: &RequestSpec) -> Result<Self, tls::TrustError> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_connect_timeout(Some(CONNECT_LIMIT));
-        connector.set_nodelay(true);
-        let trusted = match url.0.scheme_str() {
-            Some("https") => tls::client_config(&tls::Trust::System, tls::Offer::Nothing)?,
-            _ => tls::client_config(&tls::Trust::Nobody, tls::Offer::Nothing)?,
-        };
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(Arc::unwrap_or_clone(trusted))
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_LIMIT)
-            .build(connector);
-        Ok(Self { client, url: url.0.clone(), spec: Arc::new(spec.clone()), ledger: Arc::default() })
+    pub(super) fn new(url: &HttpUrl, spec: &RequestSpec) -> Result<Self, TrustError> {
+        let client = Client::for_url(url)?;
+        Ok(Self { client, url: url.clone(), spec: Arc::new(spec.clone()), ledger: Arc::default() })
     }
 
     pub(super) fn call(&self, key: Key, trace: Option<&opentelemetry::Context>) -> RemoteCall {
         let counted = Counted::start(self.ledger.clone());
-        let mut request = Request::new(Full::new(self.spec.body.clone()));
+        let mut request = Request::new(self.spec.body.clone());
         *request.method_mut() = self.spec.method.clone();
-        *request.uri_mut() = self.url.clone();
+        *request.uri_mut() = self.url.uri().clone();
         *request.headers_mut() = self.spec.headers.clone();
         let Key { seed, request: number, attempt, .. } = key;
         if let Ok(value) = HeaderValue::try_from(format!("{seed}-{number}-{attempt}")) {
@@ -222,9 +171,13 @@ impl Remote {
         }
         let (client, spec) = (self.client.clone(), self.spec.clone());
         let exchange = async move {
-            match tokio::time::timeout(spec.timeout, exchange(&client, request, &spec)).await {
-                Ok(result) => result.err(),
-                Err(_) => Some("timed out"),
+            match client.status(request, spec.bounds).await {
+                Ok(status) if spec.success.iter().any(|rule| rule.holds(status)) => None,
+                Ok(status) => Some(Failure::Status(status).label()),
+                Err(failure) => {
+                    tracing::debug!(%failure, "a call to a real service failed");
+                    Some(failure.label())
+                }
             }
         };
         RemoteCall { exchange: Box::pin(exchange), counted }
@@ -233,29 +186,6 @@ impl Remote {
     pub(super) fn ledger(&self) -> CallLedger {
         *self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn exchange(
-    client: &Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-    spec: &RequestSpec,
-) -> Result<(), &'static str> {
-    let response = client
-        .request(request)
-        .await
-        .map_err(|error| if error.is_connect() { "no connection" } else { "no answer" })?;
-    let status = response.status();
-    let mut body = Limited::new(response.into_body(), spec.answer_limit_bytes);
-    while let Some(frame) = body.frame().await {
-        frame.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                "the answer is too large"
-            } else {
-                "the answer broke off"
-            }
-        })?;
-    }
-    if spec.success.iter().any(|rule| rule.holds(status)) { Ok(()) } else { Err("answered with a failure") }
 }
 
 /// A call to a real service.
@@ -335,7 +265,7 @@ mod tests {
             .expect("a spec");
         assert_eq!(spec.method, Method::POST);
         assert_eq!(spec.headers["x-key"], "v");
-        assert_eq!(spec.timeout, Duration::from_millis(500));
+        assert_eq!(spec.bounds.time, Duration::from_millis(500));
         let good = |status: u16| {
             let status = StatusCode::from_u16(status).expect("a status");
             spec.success.iter().any(|rule| rule.holds(status))
@@ -354,16 +284,6 @@ mod tests {
             r#"{"answer_limit_bytes":0}"#,
         ] {
             assert!(bad.parse::<RequestSpec>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_url_is_http_or_https() {
-        for good in ["http://127.0.0.1:9/x?y=1", "https://example.com"] {
-            assert!(good.parse::<ServiceUrl>().is_ok());
-        }
-        for bad in ["", "127.0.0.1:9", "ftp://x", "http://", "http:///x", "https://"] {
-            assert!(bad.parse::<ServiceUrl>().is_err(), "{bad}");
         }
     }
 }

@@ -13,7 +13,6 @@
 //! chunks is in the metrics.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
@@ -126,7 +125,7 @@ impl Gateway {
         peers_limit: usize,
         intake: Intake,
         sources: TaskTracker,
-    ) -> io::Result<Self> {
+    ) -> anyhow::Result<Self> {
         let seats = Arc::new(Semaphore::new(peers_limit.min(Semaphore::MAX_PERMITS)));
         let shared = Shared {
             intake,
@@ -138,7 +137,7 @@ impl Gateway {
         };
         let gateway = Self { shared: Arc::new(shared) };
         if let Some(addr) = listen {
-            let listener = web::listen(addr)?;
+            let listener = web::listen(addr, "--listen (STREAMS_LISTEN)")?;
             let _ = gateway.shared.addr.set(listener.local_addr()?);
             gateway.shared.sources.spawn(gateway.clone().accept(listener));
         }

@@ -1,33 +1,38 @@
-//! An exporter that says once that the collector is away, and once that it is back.
+//! An exporter that says once that the collector is away and why, and once that it is back.
 //!
 //! Totals are cumulative, so an export that fails loses nothing but its moment: a line every two
 //! seconds would say nothing new. How often it failed is a metric.
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use async_trait::async_trait;
 use opentelemetry::{KeyValue, metrics::Meter};
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
 };
 
-/// How pushes have gone so far.
+/// How pushes have gone so far. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ExportCounts(Arc<Counts>);
+pub(super) struct Watch(Arc<Seen>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct Seen {
     ok: AtomicU64,
     failed: AtomicU64,
+    away: AtomicBool,
+    /// Why the last request got no answer. The exporter says no more than "network error".
+    reason: Mutex<Option<String>>,
 }
 
-impl ExportCounts {
+impl Watch {
     /// Shows them as `telemetry_exports_total{outcome}`.
     pub(super) fn observe(self, meter: &Meter) {
         meter
@@ -40,36 +45,58 @@ impl ExportCounts {
             })
             .build();
     }
+
+    /// Keeps why requests of `inner` fail.
+    pub(super) fn reasons<H>(&self, inner: H) -> WithReasons<H> {
+        WithReasons { inner, watch: self.clone() }
+    }
+
+    /// Watches the exports of `inner`, which go to `endpoint`.
+    pub(super) fn exports<E>(&self, inner: E, endpoint: String) -> Watched<E> {
+        Watched { inner, endpoint, watch: self.clone() }
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.0.reason.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
-/// Watches the exports of `inner`, which go to `endpoint`.
-pub(super) fn watch<E>(inner: E, endpoint: String) -> (Watched<E>, ExportCounts) {
-    let counts = ExportCounts::default();
-    let watched = Watched { inner, endpoint, away: AtomicBool::new(false), counts: counts.clone() };
-    (watched, counts)
+/// See [`Watch::reasons`].
+#[derive(Debug)]
+pub(super) struct WithReasons<H> {
+    inner: H,
+    watch: Watch,
 }
 
-/// See [`watch`].
+#[async_trait]
+impl<H: HttpClient> HttpClient for WithReasons<H> {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let result = self.inner.send_bytes(request).await;
+        let reason = result.as_ref().err().map(ToString::to_string);
+        *self.watch.0.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        result
+    }
+}
+
+/// See [`Watch::exports`].
 #[derive(Debug)]
 pub(super) struct Watched<E> {
     inner: E,
     endpoint: String,
-    away: AtomicBool,
-    counts: ExportCounts,
+    watch: Watch,
 }
 
 impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let result = self.inner.export(metrics).await;
-        let counter = match result {
-            Ok(()) => &self.counts.0.ok,
-            Err(_) => &self.counts.0.failed,
-        };
+        let Seen { ok, failed, away, .. } = &*self.watch.0;
+        let counter = if result.is_ok() { ok } else { failed };
         counter.fetch_add(1, Ordering::Relaxed);
-        let was_away = self.away.swap(result.is_err(), Ordering::Relaxed);
+        let was_away = away.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             Err(error) if !was_away => {
-                tracing::warn!(endpoint = %self.endpoint, %error, "telemetry cannot be pushed; trying on");
+                let reason = self.watch.reason().unwrap_or_else(|| error.to_string());
+                tracing::warn!(endpoint = %self.endpoint, %reason, "telemetry cannot be pushed; trying on");
             }
             Ok(()) if was_away => tracing::info!(endpoint = %self.endpoint, "telemetry is pushed again"),
             _ => {}

@@ -10,8 +10,8 @@
 //! Names are those that Prometheus shows, on both ways. Counters are named without `_total`, which
 //! both translators add; no instrument has a unit, which both would append. Histograms have the
 //! boundaries of [`latency_buckets_ms`]. Without an endpoint there is no push reader, no tracer and
-//! no thread. Start it before the Tokio runtime (the exporter's HTTP client is a blocking one) and
-//! end it after the runtime, as the last thing: [`Telemetry::shutdown`].
+//! no thread. Pushes go through an HTTP client that the caller hands in. Start telemetry before the Tokio
+//! runtime and end it after the runtime, as the last thing: [`Telemetry::shutdown`].
 
 mod alloc;
 mod buckets;
@@ -27,7 +27,8 @@ use opentelemetry::{
     metrics::{Meter, MeterProvider as _},
     trace::TracerProvider as _,
 };
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_http::HttpClient;
+use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
     metrics::{PeriodicReader, SdkMeterProvider},
@@ -37,7 +38,10 @@ use opentelemetry_sdk::{
 pub use buckets::latency_buckets_ms;
 pub use logs::{LogFormat, init_logs};
 
-use crate::bounded;
+use crate::{
+    bounded,
+    config::{HttpUrl, Invalid, Misfit},
+};
 
 /// The name of this program's meter and tracer.
 const SCOPE: &str = "lab";
@@ -47,6 +51,11 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 bounded!(
     /// Milliseconds between two pushes of metrics.
     ExportIntervalMs: u64 = 100 to 600000
+);
+
+bounded!(
+    /// Milliseconds that one push may take.
+    ExportTimeoutMs: u64 = 100 to 600000
 );
 
 bounded!(
@@ -60,12 +69,16 @@ bounded!(
 #[command(next_help_heading = "Telemetry")]
 pub struct Config {
     /// Push metrics and traces by OTLP over HTTP (protobuf) to this base URL; unset: nothing is pushed
-    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = <Endpoint as crate::config::Allowed>::ALLOWED)]
-    pub endpoint: Option<Endpoint>,
+    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = <HttpUrl as crate::config::Allowed>::ALLOWED)]
+    pub endpoint: Option<HttpUrl>,
     /// The protocol of those pushes
     #[arg(long = "otlp-protocol", env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "http/protobuf",
           value_name = <Protocol as crate::config::Allowed>::ALLOWED)]
     pub protocol: Protocol,
+    /// How long one attempt at a push may take, in milliseconds; a failed one is tried again within this time
+    #[arg(long = "otlp-timeout-ms", env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000",
+          value_name = <ExportTimeoutMs as crate::config::Allowed>::ALLOWED)]
+    pub timeout_ms: ExportTimeoutMs,
     /// Time between two pushes, in milliseconds
     #[arg(long = "export-interval-ms", env = "OTEL_METRIC_EXPORT_INTERVAL", default_value = "2000",
           value_name = <ExportIntervalMs as crate::config::Allowed>::ALLOWED)]
@@ -104,31 +117,6 @@ impl std::str::FromStr for Protocol {
     }
 }
 
-/// The base URL of an OTLP receiver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint(String);
-
-impl crate::config::Allowed for Endpoint {
-    const ALLOWED: &'static str = "an http:// URL such as http://127.0.0.1:4318";
-}
-
-impl std::str::FromStr for Endpoint {
-    type Err = crate::config::Invalid;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = text.trim().trim_end_matches('/');
-        match url.parse::<axum::http::Uri>() {
-            Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(Self(url.to_owned())),
-            _ => Err(crate::config::Invalid::new(text, <Self as crate::config::Allowed>::ALLOWED)),
-        }
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// The providers. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
@@ -138,11 +126,15 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Builds the providers. Call it outside a Tokio runtime.
+    /// Builds the providers. `http` makes the client of one signal's pushes, each within a time; it is called
+    /// only when there is an endpoint. Its futures are driven by threads without a Tokio runtime.
     ///
     /// # Errors
     /// When an exporter cannot be built.
-    pub fn start(config: &Config) -> anyhow::Result<Self> {
+    pub fn start<H: HttpClient + 'static>(
+        config: &Config,
+        http: impl Fn(&HttpUrl, Duration) -> anyhow::Result<H>,
+    ) -> anyhow::Result<Self> {
         let registry = prometheus::Registry::new();
         if config.disabled {
             return Ok(Self { meters: SdkMeterProvider::builder().build(), tracers: None, registry });
@@ -156,19 +148,26 @@ impl Telemetry {
         let mut meters = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter);
         let mut tracers = None;
         let mut exports = None;
-        if let Some(endpoint) = &config.endpoint {
+        if let Some(base) = &config.endpoint {
+            let Push { url, timeout } = Push::of(&METRICS, base, config.timeout_ms)?;
+            let watch = export::Watch::default();
             let metrics = opentelemetry_otlp::MetricExporter::builder()
                 .with_http()
-                .with_endpoint(signal_endpoint(endpoint, "METRICS", "v1/metrics"))
+                .with_http_client(watch.reasons(http(&url, timeout)?))
+                .with_endpoint(url.to_string())
+                .with_timeout(timeout)
                 .build()
                 .context("building the OTLP metrics exporter")?;
-            let (metrics, counts) = export::watch(metrics, endpoint.to_string());
-            exports = Some(counts);
+            let metrics = watch.exports(metrics, url.to_string());
+            exports = Some(watch);
             let interval = Duration::from_millis(config.export_interval_ms.get());
             meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
+            let Push { url, timeout } = Push::of(&TRACES, base, config.timeout_ms)?;
             let spans = opentelemetry_otlp::SpanExporter::builder()
                 .with_http()
-                .with_endpoint(signal_endpoint(endpoint, "TRACES", "v1/traces"))
+                .with_http_client(http(&url, timeout)?)
+                .with_endpoint(url.to_string())
+                .with_timeout(timeout)
                 .build()
                 .context("building the OTLP trace exporter")?;
             tracers =
@@ -176,8 +175,8 @@ impl Telemetry {
         }
         let telemetry = Self { meters: meters.build(), tracers, registry };
         process::observe(&telemetry.meter());
-        if let Some(counts) = exports {
-            counts.observe(&telemetry.meter());
+        if let Some(exports) = exports {
+            exports.observe(&telemetry.meter());
         }
         Ok(telemetry)
     }
@@ -228,8 +227,50 @@ fn resource(name: &'static str) -> Resource {
     builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
 }
 
-/// The URL for one signal: its own variable if set (used as it stands), else the base URL's path.
-fn signal_endpoint(base: &Endpoint, signal: &str, path: &str) -> String {
-    std::env::var(format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
-        .unwrap_or_else(|_| format!("{base}/{path}"))
+/// A kind of telemetry with the variables that are its own.
+struct Signal {
+    path: &'static str,
+    endpoint: &'static str,
+    timeout: &'static str,
+}
+
+const METRICS: Signal = Signal {
+    path: "/v1/metrics",
+    endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    timeout: "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+};
+const TRACES: Signal = Signal {
+    path: "/v1/traces",
+    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+};
+
+/// Where one signal is pushed, and how long a push may take.
+struct Push {
+    url: HttpUrl,
+    timeout: Duration,
+}
+
+impl Push {
+    /// The signal's own variables where they are set (the URL as it stands), else what all signals have.
+    fn of(signal: &Signal, base: &HttpUrl, timeout_ms: ExportTimeoutMs) -> Result<Self, Misfit> {
+        let url = match own(signal.endpoint)? {
+            Some(url) => url,
+            None => base
+                .below(signal.path)
+                .map_err(|invalid| Misfit { variable: "OTEL_EXPORTER_OTLP_ENDPOINT", invalid })?,
+        };
+        let timeout_ms = own(signal.timeout)?.unwrap_or(timeout_ms);
+        Ok(Self { url, timeout: Duration::from_millis(timeout_ms.get()) })
+    }
+}
+
+/// The value of a variable that is no setting of the program's own; an empty one counts as unset.
+fn own<T: std::str::FromStr<Err = Invalid>>(variable: &'static str) -> Result<Option<T>, Misfit> {
+    match std::env::var(variable) {
+        Ok(text) if !text.is_empty() => {
+            text.parse().map(Some).map_err(|invalid| Misfit { variable, invalid })
+        }
+        _ => Ok(None),
+    }
 }

@@ -8,12 +8,36 @@ use tokio::net::{TcpListener, TcpSocket};
 /// Connections the kernel may hold for us between two accepts.
 pub(super) const ACCEPT_BACKLOG_CONNECTIONS: u32 = 4096;
 
-/// Binds `addr`; port 0 takes a free one. An address in TIME_WAIT can be taken again at once.
+/// An address that cannot be listened on, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("listening on {addr}: {what}: {remedy} {setting}")]
+pub struct CannotListen {
+    addr: SocketAddr,
+    what: String,
+    remedy: &'static str,
+    setting: String,
+}
+
+/// Binds `addr`; port 0 takes a free one. An address in TIME_WAIT can be taken again at once. `setting` is
+/// what chose the address, such as `--addr (LAB_ADDR)`.
 ///
 /// # Errors
 ///
 /// When the address cannot be bound. Must be called within a Tokio runtime.
-pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+pub fn listen(addr: SocketAddr, setting: &str) -> Result<TcpListener, CannotListen> {
+    bind(addr).map_err(|error| {
+        let (what, remedy) = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                ("address in use".to_owned(), "stop the other process or choose another with")
+            }
+            io::ErrorKind::PermissionDenied => (error.to_string(), "choose a port from 1024 up with"),
+            _ => (error.to_string(), "choose another with"),
+        };
+        CannotListen { addr, what, remedy, setting: setting.to_owned() }
+    })
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(unix)] // elsewhere the option lets two servers share a port
     socket.set_reuseaddr(true)?;

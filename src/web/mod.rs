@@ -74,7 +74,7 @@ pub use health::{Check, Health, HealthApi, Version};
 pub use history::{History, Point};
 pub use lifecycle::{Lifecycle, NotRunning, RunState, StartError};
 pub use limits::{BodyLimit, Limits, RouteLimit};
-pub use listen::{announce, listen, raise_descriptor_limit};
+pub use listen::{CannotListen, announce, listen, raise_descriptor_limit};
 pub use metrics::Metrics;
 pub use openapi::{RouteDoc, openapi};
 pub use page::{Frame, NavItem, Page};

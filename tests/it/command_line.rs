@@ -18,7 +18,8 @@ fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
         ("LAB_SHARED_BACKEND", "maybe", "true or false"),
         ("LAB_SLO_MS", "0", "a whole number from 1 to 60000"),
         ("LOG_FORMAT", "xml", "text or json"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "an http:// URL"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "an http:// or https:// URL"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a whole number from 100"),
         ("LAB_MAX_IN_FLIGHT", "-1", "a whole number from 1"),
         ("LAB_MAX_CONNECTIONS", "many", "a whole number from 1"),
         ("LAB_DRAIN_MS", "1s", "a whole number from 0"),
@@ -42,6 +43,36 @@ fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
         &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
     );
     assert!(code == 2 && err.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{err}");
+    // What a signal has for itself is checked as what they share.
+    for (variable, value) in [
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon"),
+    ] {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        let (code, _, err) = run(&["serve"], &[endpoint, (variable, value)]);
+        assert!(code == 2 && err.contains(variable) && err.lines().count() == 1, "{err}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_refused_with_the_commands_own_variable() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = taken.local_addr().expect("an address").to_string();
+    for (arguments, variable) in [
+        (vec!["serve"], "LAB_ADDR"),
+        (vec![], "LAB_ADDR"),
+        (vec!["service", "a"], "SERVICE_ADDR"),
+        (vec!["streams"], "STREAMS_ADDR"),
+        (vec!["pipeline", "--log-file", "off"], "PIPELINE_ADDR"),
+    ] {
+        let (code, _, err) = run(&arguments, &[(variable, &addr)]);
+        let expected = format!(
+            "lab: listening on {addr}: address in use: stop the other process or choose another with --addr ({variable})"
+        );
+        assert!(code == 1 && err.lines().any(|line| line == expected), "{arguments:?}: {code} {err}");
+    }
+    let (code, _, err) = run(&["streams", "--addr", "127.0.0.1:0", "--listen", &addr], &[]);
+    assert!(code == 1 && err.contains("choose another with --listen (STREAMS_LISTEN)"), "{code} {err}");
 }
 
 #[test]
@@ -102,10 +133,6 @@ fn help_completions_and_the_small_commands_work() {
     }
     let (code, out, _) = run(&["--version"], &[]);
     assert!(code == 0 && out.starts_with("lab "), "{out}");
-    let (code, _, err) = run(&["health", "http://127.0.0.1:1/healthz"], &[]);
-    assert!(code == 1 && err.contains("127.0.0.1:1"), "{err}");
-    let (code, _, err) = run(&["audit", "http", "--url", "http://127.0.0.1:1"], &[]);
-    assert!(code == 1 && err.lines().count() == 1, "{err}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
@@ -92,7 +92,7 @@ async fn a_service_that_carries_on_counts_its_orphans() {
 }
 
 /// A server that treats each connection with `behave`.
-async fn bad_server<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+pub(crate) async fn bad_server<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -106,7 +106,7 @@ where
     addr
 }
 
-async fn reads_head(stream: &mut TcpStream) -> String {
+pub(crate) async fn reads_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -135,7 +135,7 @@ async fn a_real_service_that_misbehaves_is_a_failure_with_its_reason() {
         std::future::pending::<()>().await;
     });
     for (addr, request, error) in [
-        (nobody, "{}", "no connection"),
+        (nobody, "{}", "connection refused"),
         (says("").await, "{}", "no answer"),
         (says("HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n").await, "{}", "answered with a failure"),
         (
@@ -239,7 +239,7 @@ async fn a_real_service_is_called_over_tls_if_it_is_trusted() {
         let answer = get(lab.addr, "/sync").await;
         assert_eq!(answer.status, status, "{}", answer.body);
         if status == 502 {
-            assert_eq!(answer.json()["b"]["error"], "no connection");
+            assert_eq!(answer.json()["b"]["error"], "TLS failed");
         }
     }
     let empty = directory.path().join("empty.pem");

@@ -13,7 +13,7 @@ use axum::{
     body::Body,
     http::{Request, Response},
 };
-use lab::{app::ServeArgs, cli, http_lab::HttpLab, telemetry::Telemetry, web::Frame};
+use lab::{app::ServeArgs, cli, client::ExportClient, http_lab::HttpLab, telemetry::Telemetry, web::Frame};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -233,7 +233,8 @@ impl Lab {
 
     /// A lab whose metrics can be read.
     pub(crate) fn measured(flags: &[&str]) -> (Self, Telemetry) {
-        let telemetry = Telemetry::start(&serve_args(flags).telemetry).expect("telemetry");
+        let telemetry =
+            Telemetry::start(&serve_args(flags).telemetry, ExportClient::start).expect("telemetry");
         let lab = Self::with_meter(flags, telemetry.meter(), SdkMeterProvider::default());
         (lab, telemetry)
     }

@@ -64,10 +64,15 @@ fn probe(ready: Arc<AtomicBool>, told: Arc<parking_lot::Mutex<Vec<&'static str>>
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     let args = serve_args(&["--addr", "127.0.0.1:0", "--admin-token", "secret"]);
-    let telemetry = Telemetry::start(&args.telemetry).expect("telemetry");
+    let telemetry = Telemetry::start(&args.telemetry, lab::client::ExportClient::start).expect("telemetry");
     let shutdown = Shutdown::new(Some(Duration::from_secs(60)), Duration::ZERO);
-    let process =
-        Process { server: &args.server, addr: args.addr, telemetry: &telemetry, shutdown: shutdown.clone() };
+    let process = Process {
+        server: &args.server,
+        addr: args.addr,
+        addr_variable: "LAB_ADDR",
+        telemetry: &telemetry,
+        shutdown: shutdown.clone(),
+    };
     let (ready, told) = (Arc::new(AtomicBool::new(true)), Arc::default());
     let other = System::new("other", "Other", "/other", "another one")
         .views(|frame| Router::new().route("/other", get(async move || frame.title)));

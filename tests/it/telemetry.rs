@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post, serve::Listener};
 use opentelemetry_proto::tonic::{
     collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{KeyValue, any_value::Value},
@@ -15,7 +16,12 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message as _;
 use rustix::process::Signal;
-use tokio::sync::Notify;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     goldens,
@@ -44,15 +50,19 @@ struct Received {
 
 impl Receiver {
     async fn start() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        (Self::at(listener), url)
+    }
+
+    fn at(listener: impl Listener<Addr: std::fmt::Debug>) -> Self {
         let receiver = Self::default();
         let router = Router::new()
             .route("/v1/metrics", post(metrics))
             .route("/v1/traces", post(traces))
             .with_state(receiver.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        (receiver, url)
+        receiver
     }
 
     /// Waits until what has been received satisfies `done`.
@@ -67,6 +77,28 @@ impl Receiver {
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("in time")
+    }
+}
+
+/// Takes connections over TLS.
+struct Encrypted(TcpListener, TlsAcceptor);
+
+impl Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, addr) = self.0.accept().await.expect("a connection");
+            // One who does not trust this server goes.
+            if let Ok(stream) = self.1.accept(stream).await {
+                return (stream, addr);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
     }
 }
 
@@ -286,29 +318,110 @@ async fn a_request_is_one_span_with_a_child_a_call_and_the_last_export_comes_at_
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_costs_one_line_and_no_request() {
-    let gone = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        listener.local_addr().expect("an address")
-    };
-    let url = format!("http://{gone}");
-    let server = Server::start(
-        &["serve"],
-        &[
-            ("SERVICE_A_LATENCY", "constant:1"),
-            ("SERVICE_B_LATENCY", "constant:2"),
-            ("SERVICE_B_ERROR_RATE", "0"),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
-            ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
-        ],
+async fn telemetry_is_pushed_over_tls_to_a_collector_that_is_trusted() {
+    let (acceptor, pem) = crate::load::certificate();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
+    let receiver = Receiver::at(Encrypted(listener, acceptor));
+    let directory = tempfile::tempdir().expect("a directory");
+    let trusted = directory.path().join("trusted.pem");
+    std::fs::write(&trusted, pem).expect("written");
+    let environment = [
+        ("SERVICE_A_LATENCY", "constant:1"),
+        ("SERVICE_B_LATENCY", "constant:2"),
+        ("SERVICE_B_ERROR_RATE", "0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+        ("LAB_UNREADY_MS", "0"),
+        ("SSL_CERT_FILE", trusted.to_str().expect("text")),
+    ];
+    let server = Server::start(&["serve"], &environment);
+    let head = "GET /sync\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    send(server.addr, head, "").await;
+    receiver.until(|received| (received.metric_pushes > 1).then_some(())).await;
+    server.signal(Signal::TERM);
+    let (status, log) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(
+        receiver.received.lock().expect("no panic").spans.len(),
+        3,
+        "the last export, after the runtime"
     );
+
+    // A stranger's one push, at the end.
+    std::fs::write(&trusted, crate::load::certificate().1).expect("written");
+    let server =
+        Server::start(&["serve"], &[&environment[..], &[("OTEL_METRIC_EXPORT_INTERVAL", "600000")]].concat());
+    server.signal(Signal::TERM);
+    let (_, log) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+    assert!(
+        log.contains("telemetry cannot be pushed") && log.contains("TLS failed: invalid peer certificate"),
+        "{log}"
+    );
+    std::fs::write(&trusted, "").expect("written");
+    let (code, _, err) = tokio::task::spawn_blocking(move || {
+        let nobody = trusted.to_str().expect("text");
+        let trust = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
+            ("SSL_CERT_FILE", nobody),
+            ("SSL_CERT_DIR", nobody),
+        ];
+        crate::support::run(&["serve"], &trust)
+    })
+    .await
+    .expect("it runs");
+    assert!(code == 1 && err.contains("SSL_CERT_FILE") && err.lines().count() == 1, "{err}");
+}
+
+/// A collector that takes pushes until it is told to go; then it hangs, or nothing listens there any more.
+async fn leaving_collector(hangs: bool, leave: CancellationToken) -> String {
+    let leaving = leave.clone();
+    let take = async move |_: Bytes| {
+        if leaving.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let router = Router::new().route("/v1/metrics", post(take));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let serving = axum::serve(listener, router);
+        if hangs { serving.await } else { serving.with_graceful_shutdown(leave.cancelled_owned()).await }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_goes_away_or_hangs_costs_one_line_and_no_request() {
+    for (hangs, reason) in [(false, "connection refused"), (true, "timed out after 2s")] {
+        let leave = CancellationToken::new();
+        let url = leaving_collector(hangs, leave.clone()).await;
+        let server = Server::start(
+            &["serve"],
+            &[
+                ("SERVICE_A_LATENCY", "constant:1"),
+                ("SERVICE_B_LATENCY", "constant:2"),
+                ("SERVICE_B_ERROR_RATE", "0"),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+                ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+                ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+            ],
+        );
+        leave.cancel();
+        let log = with_collector_away(server).await;
+        assert!(log.contains(reason), "{log}");
+    }
+}
+
+/// Sees that a server whose collector is away serves and ends, and returns its log.
+async fn with_collector_away(server: Server) -> String {
     crate::support::until(server.addr, "/metrics", |answer| {
         let failed = answer
             .body
             .lines()
             .find(|line| line.starts_with("telemetry_exports_total{outcome=\"failed\"}"))?;
         let failed: f64 = failed.rsplit(' ').next()?.parse().ok()?;
-        (failed >= 5.0).then_some(())
+        (failed >= 3.0).then_some(())
     })
     .await;
     assert_eq!(get(server.addr, "/sync").await.status, 200);
@@ -317,6 +430,7 @@ async fn a_collector_that_is_away_costs_one_line_and_no_request() {
     assert_eq!(status.code(), Some(0));
     assert_eq!(log.matches("telemetry cannot be pushed").count(), 1, "{log}");
     assert!(!log.contains("ERROR"), "{log}");
+    log
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use tokio::runtime;
 use tokio::task::JoinHandle;
 
 use super::args::{ArrivalArgs, RequestArgs, SpacingName, at_least_one};
-use crate::load::http::{Http, Protocol, Settings, Target, tls};
+use crate::client::tls;
+use crate::load::http::{Http, Protocol, Settings, Target};
 use crate::load::{Control, Live, Measured, Phases, Plan, Recorded, Schedule, Spacing, Transport};
 use crate::shutdown::Shutdown;
 

@@ -130,8 +130,13 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     let printer = Arc::new(Printer::threaded(args.quiet || args.json_only())?);
     let streams = streams(&args, telemetry.meter(), &shutdown, &printer)?;
 
-    let process =
-        Process { server: &args.server, addr: args.addr, telemetry: &telemetry, shutdown: shutdown.clone() };
+    let process = Process {
+        server: &args.server,
+        addr: args.addr,
+        addr_variable: "STREAMS_ADDR",
+        telemetry: &telemetry,
+        shutdown: shutdown.clone(),
+    };
     // Open while the streams drain, so that the drain can be watched.
     let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
     let house = House::open(vec![streams::system(&streams)], &process, door).await?;

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::origin::Counters;
-use super::tls::{ALPN_HTTP2, ClientConfig};
+use crate::client::tls::{ALPN_HTTP2, ClientConfig};
 use crate::load::Cause;
 
 /// The longest head of an answer that is read.

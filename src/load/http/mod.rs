@@ -14,7 +14,6 @@ mod connect;
 mod origin;
 mod target;
 mod timer;
-pub mod tls;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -29,6 +28,7 @@ pub use self::target::{Header, Target, Template};
 use self::timer::Timer;
 use super::transport::Stage;
 use super::{Answer, Cause, Trace, Transport};
+use crate::client::tls;
 
 /// How many connections are being made at a time: well below a listener's usual backlog, as what
 /// overflows it comes back only after a second.

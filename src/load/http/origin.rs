@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Settings;
 use super::connect::{Address, Fresh, Resolved, Wanted, open};
-use super::tls::ClientConfig;
+use crate::client::tls::ClientConfig;
 use crate::load::transport::Stage;
 use crate::load::{Cause, Trace};
 

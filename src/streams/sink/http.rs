@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use axum::http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use anyhow::Context as _;
+use axum::http::{Request, StatusCode, header};
 use rand::RngExt as _;
 
 use super::Delivery;
 use crate::{
+    client::{Bounds, Client, Failure, tls::TrustError},
+    config::HttpUrl,
     sim::Purpose,
     streams::{chunk::Chunk, draw::key},
 };
@@ -23,13 +19,11 @@ const BACKOFF_FIRST_MS: u64 = 100;
 const BACKOFF_LIMIT_MS: u64 = 10_000;
 /// How much of an answer's body is read so that its connection can be used again.
 const ANSWER_LIMIT_BYTES: usize = 64 * 1024;
-/// Below the time after which common servers close an idle connection.
-const POOL_IDLE: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(in crate::streams) struct HttpSink {
-    client: Client<HttpConnector, Full<Bytes>>,
-    url: Uri,
+    client: Client,
+    url: HttpUrl,
     delivery: Delivery,
 }
 
@@ -43,15 +37,8 @@ enum Attempt {
 }
 
 impl HttpSink {
-    pub(super) fn new(url: Uri, delivery: Delivery) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(delivery.timeout));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(connector);
-        Self { client, url, delivery }
+    pub(super) fn new(url: HttpUrl, delivery: Delivery) -> Result<Self, TrustError> {
+        Ok(Self { client: Client::for_url(&url)?, url, delivery })
     }
 
     pub(super) async fn deliver(&self, chunk: &Chunk) -> anyhow::Result<()> {
@@ -75,31 +62,26 @@ impl HttpSink {
     }
 
     async fn attempt(&self, chunk: &Chunk) -> Attempt {
-        match tokio::time::timeout(self.delivery.timeout, self.post(chunk)).await {
-            Err(_) => Attempt::Failed(anyhow!("no answer within {} ms", self.delivery.timeout.as_millis())),
-            Ok(Err(error)) => Attempt::Failed(error),
-            Ok(Ok(status)) if status.is_success() => Attempt::Delivered,
-            Ok(Ok(status)) => {
-                let refusal = anyhow!("answered {status}");
+        let request = Request::post(self.url.uri())
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header("lab-stream", chunk.stream.label.to_string())
+            .header("lab-chunk", chunk.index)
+            .body(chunk.data.clone())
+            .context("making the request");
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return Attempt::Refused(error),
+        };
+        let bounds = Bounds { time: self.delivery.timeout, answer_bytes: ANSWER_LIMIT_BYTES };
+        match self.client.status(request, bounds).await {
+            Err(failure) => Attempt::Failed(failure.into()),
+            Ok(status) if status.is_success() => Attempt::Delivered,
+            Ok(status) => {
+                let refusal = Failure::Status(status).into();
                 let temporary = status.is_server_error()
                     || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
                 if temporary { Attempt::Failed(refusal) } else { Attempt::Refused(refusal) }
             }
         }
-    }
-
-    async fn post(&self, chunk: &Chunk) -> anyhow::Result<StatusCode> {
-        let request = Request::post(self.url.clone())
-            .header(header::CONTENT_TYPE, "application/octet-stream")
-            .header("lab-stream", chunk.stream.label.to_string())
-            .header("lab-chunk", chunk.index)
-            .body(Full::new(chunk.data.clone()))
-            .context("making the request")?;
-        let answer = self.client.request(request).await.context("sending the chunk")?;
-        let status = answer.status();
-        if Limited::new(answer.into_body(), ANSWER_LIMIT_BYTES).collect().await.is_err() {
-            bail!("the answer's body broke off or is above {ANSWER_LIMIT_BYTES} bytes");
-        }
-        Ok(status)
     }
 }

@@ -14,7 +14,6 @@ mod http;
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::http::Uri;
 use opentelemetry::metrics::BoundCounter;
 use rand::RngExt as _;
 use tokio::time::Instant;
@@ -22,7 +21,7 @@ use tokio::time::Instant;
 use self::{file::FileSink, http::HttpSink};
 use super::{Framing, chunk::Chunk, draw::key};
 use crate::{
-    config::{Allowed, Invalid},
+    config::{Allowed, HttpUrl, Invalid},
     sim::{Purpose, sleep_until_nearest},
 };
 
@@ -35,7 +34,7 @@ pub enum SinkSpec {
     /// Simulated work.
     Simulate,
     /// Deliveries to a URL.
-    Http(Uri),
+    Http(HttpUrl),
     /// Frames at the end of a file.
     File(PathBuf),
 }
@@ -58,17 +57,7 @@ impl FromStr for SinkSpec {
         }
         // `http:URL` with the URL in full, or the URL alone.
         let url = trimmed.strip_prefix("http:http").map_or(trimmed.to_owned(), |rest| format!("http{rest}"));
-        match url.parse::<Uri>() {
-            Ok(uri)
-                if uri.scheme_str() == Some("http")
-                    && uri.host().is_some()
-                    // A password here would be shown by whatever shows the sink.
-                    && uri.authority().is_none_or(|authority| !authority.as_str().contains('@')) =>
-            {
-                Ok(Self::Http(uri))
-            }
-            _ => Err(invalid()),
-        }
+        url.parse().map(Self::Http).map_err(|_| invalid())
     }
 }
 
@@ -109,7 +98,7 @@ impl Sink {
     pub(super) async fn open(spec: &SinkSpec, delivery: Delivery) -> anyhow::Result<Self> {
         Ok(match spec {
             SinkSpec::Simulate => Self::Simulate { seed: delivery.seed },
-            SinkSpec::Http(url) => Self::Http(Box::new(HttpSink::new(url.clone(), delivery))),
+            SinkSpec::Http(url) => Self::Http(Box::new(HttpSink::new(url.clone(), delivery)?)),
             SinkSpec::File(path) => {
                 let opened = FileSink::open(path, delivery.framing).await;
                 Self::File(opened.with_context(|| format!("opening {}", path.display()))?)

@@ -45,7 +45,7 @@ impl Server {
         let provider = SdkMeterProvider::builder().with_reader(reader).build();
         let metrics = Metrics::new(&provider.meter("web"));
         let shutdown = Shutdown::new(Some(PATIENCE), unready);
-        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "--addr").unwrap();
         let addr = listener.local_addr().unwrap();
         let app = app(&shutdown, &metrics);
         let running = tokio::spawn({

@@ -5,7 +5,11 @@
 //! `--help` and the documents cannot disagree. No clients, no I/O; the layering of sources is in
 //! `cli`.
 
+mod url;
+
 use std::fmt;
+
+pub use url::HttpUrl;
 
 /// A value that was refused, and what would have been taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{DigitallySignedStruct, Error, RootCertStore, Signatur
 pub use tokio_rustls::rustls::ClientConfig;
 
 /// The name of HTTP/2 when protocols are negotiated (RFC 9113).
-pub(super) const ALPN_HTTP2: &[u8] = b"h2";
+pub const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// Whom to trust.
@@ -61,8 +61,6 @@ pub enum Offer {
     Http1,
     /// HTTP/2 alone.
     Http2,
-    /// None: the one who connects names them.
-    Nothing,
 }
 
 /// A client's side of TLS.
@@ -87,7 +85,6 @@ pub fn client_config(trust: &Trust<'_>, offer: Offer) -> Result<Arc<ClientConfig
         Offer::Both => &[ALPN_HTTP2, ALPN_HTTP1],
         Offer::Http1 => &[ALPN_HTTP1],
         Offer::Http2 => &[ALPN_HTTP2],
-        Offer::Nothing => &[],
     };
     config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))

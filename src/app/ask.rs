@@ -1,0 +1,94 @@
+//! Which running server `lab health` and `lab audit` ask, and what it answers.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use axum::http::Request;
+use bytes::Bytes;
+
+use super::args::ListenAddr;
+use crate::{
+    client::{Bounds, Client, Failure},
+    config::{Allowed as _, HttpUrl, Misfit},
+};
+
+const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), answer_bytes: 4 << 20 };
+
+/// The server that is asked where no URL names another.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub struct Whom {
+    /// The address that the server listens on; one that means all interfaces is asked on loopback
+    #[arg(long, env = "LAB_ADDR", default_value = "127.0.0.1:8080", value_name = ListenAddr::ALLOWED)]
+    pub addr: ListenAddr,
+}
+
+impl Whom {
+    /// That server's URL.
+    ///
+    /// # Errors
+    /// When the address names no port.
+    pub(super) fn url(self) -> Result<HttpUrl, Misfit> {
+        let addr = self.addr.get();
+        let ip = match addr.ip() {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let url = format!("http://{}/", SocketAddr::new(ip, addr.port()));
+        let allowed = "a port from 1 to 65535, where a running server is asked (a URL names another)";
+        url.parse().map_err(|_| Misfit::new("LAB_ADDR", self.addr, allowed))
+    }
+}
+
+/// No server was heard from.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: start one with `lab`, or name another with {other}")]
+pub(super) struct Unreachable {
+    what: String,
+    other: &'static str,
+}
+
+/// The body of a 2xx answer, bounded in size and time. `other` is how the command is told another URL.
+///
+/// # Errors
+/// [`Unreachable`] when no server is heard from; else when the answer is broken, or not a 2xx one.
+pub(super) async fn fetch(url: &HttpUrl, other: &'static str) -> anyhow::Result<String> {
+    let request = Request::get(url.uri()).body(Bytes::new())?;
+    let failure = match Client::for_url(url)?.fetch(request, BOUNDS).await {
+        Ok(answer) if answer.status().is_success() => {
+            return Ok(String::from_utf8_lossy(answer.body()).into_owned());
+        }
+        Ok(answer) => Failure::Status(answer.status()),
+        Err(failure) => failure,
+    };
+    let origin = url.origin();
+    match &failure {
+        Failure::Refused => Err(Unreachable { what: format!("nothing listens on {origin}"), other }.into()),
+        failure if failure.is_unreachable() => {
+            Err(Unreachable { what: format!("no answer from {origin}: {failure}"), other }.into())
+        }
+        _ => Err(failure).with_context(|| format!("asking {url}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_interfaces_is_asked_on_loopback() {
+        for (addr, url) in [
+            ("0.0.0.0:8080", Some("http://127.0.0.1:8080/")),
+            ("[::]:8080", Some("http://[::1]:8080/")),
+            ("10.0.0.7:1", Some("http://10.0.0.7:1/")),
+            ("127.0.0.1:0", None),
+        ] {
+            let whom = Whom { addr: addr.parse().expect("an address") };
+            assert_eq!(whom.url().ok().map(|url| url.to_string()).as_deref(), url, "{addr}");
+        }
+    }
+}
