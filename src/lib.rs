@@ -21,6 +21,7 @@
 //! cli/           one variant per command; layers of configuration; refusals in one line
 //! config/        bounded newtypes; what is allowed is said in one place
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
+//! output/        logs, journals, terminals: a bounded queue and a thread each, losses counted; results
 //! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure
@@ -37,12 +38,13 @@
 //! # Invariants
 //!
 //! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`) ->
-//!   `load`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`. A system
-//!   never names another. A test checks it.
+//!   `load`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`, `output`. A
+//!   system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
 //! - Pure where it decides ([`sim::Station`], buckets, histograms), thin where it acts.
 //! - Everything is bounded, with the unit in the name, and what is refused is counted.
+//! - Nothing that serves waits for its own output, or dies of it: [`output`] is the one way to stderr.
 //! - Conservation: requests `started = completed + cancelled + in_flight`; calls `started = completed +
 //!   failed + cancelled + in_flight`, with orphaned work counted among those that ended; chunks
 //!   `generated = processed + dropped + queued + in_progress`; jobs `created = succeeded +
@@ -52,6 +54,8 @@
 //! Deliberately absent: a clustering layer, HTTP/2 and TLS on the server side (a proxy's work), a
 //! storage room (until a system needs one).
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod app;
 pub mod cli;
 pub mod client;
@@ -60,6 +64,7 @@ pub mod exec;
 pub mod http_lab;
 pub mod latency;
 pub mod load;
+pub mod output;
 pub mod pipeline;
 pub mod shutdown;
 pub mod sim;

@@ -1,25 +1,32 @@
 //! `lab`: parse, start telemetry, run one command, flush.
 
-use std::process::ExitCode;
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::{io::ErrorKind, process::ExitCode};
 
 use lab::{
     app::{self, Ending, pipeline::What},
     cli::{self, InForce, Stop, Task},
     client::ExportClient,
+    output,
     telemetry::{self, Telemetry},
 };
 
 fn main() -> ExitCode {
+    let _last_lines = output::start();
     let parsed = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(Stop::Show(text)) => {
             return match text.print() {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::FAILURE,
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                    output::to_stderr(format_args!("lab: writing to stdout: {error}"));
+                    ExitCode::FAILURE
+                }
+                _ => ExitCode::SUCCESS,
             };
         }
         Err(Stop::Refuse(text)) => {
-            eprintln!("lab: {text}");
+            output::to_stderr(format_args!("lab: {text}"));
             return ExitCode::from(2);
         }
     };
@@ -34,7 +41,7 @@ fn main() -> ExitCode {
     match ending {
         Ok(ending) => ExitCode::from(ending.code()),
         Err(error) => {
-            eprintln!("lab: {error:#}");
+            output::to_stderr(format_args!("lab: {error:#}"));
             ExitCode::from(Ending::of(&error).code())
         }
     }

@@ -16,6 +16,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -133,8 +134,8 @@ impl Shutdown {
         self.aborted().cancel();
     }
 
-    /// Lets SIGINT and SIGTERM (elsewhere than on Unix, Ctrl-C) drive this stop: the first
-    /// [triggers](Self::trigger), the second [aborts](Self::abort).
+    /// Lets SIGINT and SIGTERM drive this stop: the first [triggers](Self::trigger), the second
+    /// [aborts](Self::abort).
     ///
     /// # Errors
     ///
@@ -144,8 +145,8 @@ impl Shutdown {
         let this = self.clone();
         tokio::spawn(async move {
             signals.next().await;
-            tracing::info!("stopping; a second signal ends the process without waiting");
             this.trigger();
+            tracing::info!("stopping; a second signal ends the process without waiting");
             signals.next().await;
             this.abort();
         });
@@ -153,16 +154,13 @@ impl Shutdown {
     }
 }
 
-#[cfg(unix)]
 struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-#[cfg(unix)]
 impl Signals {
     fn install() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
@@ -171,22 +169,6 @@ impl Signals {
             biased;
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn install() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
         }
     }
 }
@@ -252,7 +234,6 @@ mod tests {
         assert!(shutdown.intake_closed().is_cancelled());
     }
 
-    #[cfg(unix)]
     #[tokio::test]
     async fn the_first_signal_triggers_and_the_second_aborts() {
         use rustix::process::{Signal, getpid, kill_process};

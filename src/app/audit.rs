@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use super::{
     ask::{Whom, fetch},
     ending::Ending,
-    print,
 };
 use crate::{
     config::{Allowed as _, HttpUrl},
+    output,
     web::sheet,
 };
 
@@ -51,11 +51,11 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         format!("{url} has no balance sheet {:?}; it has {}", args.system, known.join(", "))
     })?;
     let equation = sheet.get("equation").and_then(Value::as_str).unwrap_or_default();
-    print::print(&if args.json { sheet.to_string() } else { table(sheet) })?;
+    output::print(&if args.json { sheet.to_string() } else { table(sheet) })?;
     if sheet::balances(equation, sheet) {
         return Ok(Ending::Done);
     }
-    eprintln!("lab: the balance does not hold: {equation}");
+    output::to_stderr(format_args!("lab: the balance does not hold: {equation}"));
     Ok(Ending::Failed)
 }
 

@@ -1,7 +1,9 @@
 //! How a command ended, and the exit code that says so.
 
+use std::io;
+
 use super::{ask::Unreachable, load::Usage};
-use crate::config::Misfit;
+use crate::{config::Misfit, output, shutdown::Shutdown};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,5 +41,17 @@ impl Ending {
             Self::Unreachable => 3,
             Self::Aborted => 130,
         }
+    }
+
+    /// The ending of a command that has printed its result, or could not. A second signal goes before that
+    /// error, which is still told.
+    pub(super) fn once_printed(self, printed: io::Result<()>, shutdown: &Shutdown) -> anyhow::Result<Self> {
+        if !shutdown.aborted().is_cancelled() {
+            return Ok(printed.map(|()| self)?);
+        }
+        if let Err(error) = printed {
+            output::to_stderr(format_args!("lab: {error}"));
+        }
+        Ok(Self::Aborted)
     }
 }

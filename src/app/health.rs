@@ -3,9 +3,8 @@
 use super::{
     ask::{Whom, fetch},
     ending::Ending,
-    print,
 };
-use crate::config::HttpUrl;
+use crate::{config::HttpUrl, output};
 
 /// Whom to ask.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,6 +28,6 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         None => args.whom.url()?.below("/healthz")?,
     };
     let answer = fetch(&url, "`lab health URL`").await?;
-    print::print(answer.trim_end())?;
+    output::print(answer.trim_end())?;
     Ok(Ending::Done)
 }

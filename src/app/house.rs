@@ -29,6 +29,7 @@ use super::{
     landing, reference,
 };
 use crate::{
+    output,
     shutdown::Shutdown,
     telemetry::Telemetry,
     web::{
@@ -171,7 +172,7 @@ impl House {
 
 fn report(left: &[String]) {
     if !left.is_empty() {
-        eprintln!("lab: left behind: {}", left.join(", "));
+        output::to_stderr(format_args!("lab: left behind: {}", left.join(", ")));
     }
 }
 

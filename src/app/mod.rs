@@ -19,7 +19,6 @@ mod landing;
 pub mod load;
 pub mod pipeline;
 pub mod pipeline_simulate;
-mod print;
 mod reference;
 mod serve;
 mod streams_command;
@@ -34,7 +33,6 @@ pub use args::{
 };
 pub use ending::Ending;
 pub use house::{House, Process};
-pub(crate) use print::print;
 pub use serve::{serve, serve_service};
 pub use streams_command::{StreamsArgs, run_streams, run_streams_virtually};
 

@@ -15,9 +15,10 @@ use crate::{
     config::{Allowed, Misfit},
     exec::{Guard, Limits, Template, stand_guard},
     load::Span,
+    output::{self, FLUSH_LIMIT, Losses, RotatingFile, Stream, Writer},
     pipeline::{
         self, Ended, Exec, Intake, Journal, Ledger, Lines, Load, Pipeline, Rate, Recorded, ResultsFile,
-        RotatingFile, Runtime, Service, Source, config::Interval, virtual_time,
+        Runtime, Service, Source, config::Interval, virtual_time,
     },
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
@@ -64,15 +65,19 @@ pub struct LogArgs {
 }
 
 impl LogArgs {
-    fn journal(&self, stdout: bool) -> anyhow::Result<Journal> {
+    /// A writer for each place that the log goes to.
+    fn writers(&self, stdout: bool) -> anyhow::Result<Vec<Writer>> {
         let path = &self.log_file;
-        let file = if path.as_os_str() == "off" {
-            None
-        } else {
-            let file = RotatingFile::open(path, self.log_max_bytes.get(), self.log_keep_files.get());
-            Some(file.with_context(|| format!("PIPELINE_LOG_FILE: opening {}", path.display()))?)
-        };
-        Journal::start(stdout, file).context("starting the log's thread")
+        let mut writers = Vec::new();
+        if stdout {
+            writers.push(Writer::start("stdout", Losses::InPlace, Stream::stdout()));
+        }
+        if path.as_os_str() != "off" {
+            let file = RotatingFile::open(path, self.log_max_bytes.get(), self.log_keep_files.get())
+                .with_context(|| format!("PIPELINE_LOG_FILE: opening {}", path.display()))?;
+            writers.push(Writer::start("log_file", Losses::InPlace, file));
+        }
+        Ok(writers)
     }
 }
 
@@ -222,7 +227,7 @@ impl InLab {
         let runtime = Runtime {
             meter: telemetry.meter(),
             slo_ms: args.telemetry.slo_ms.get(),
-            journal: Journal::quiet(),
+            journal: Journal::new(Vec::new()),
             seed: args.lab.seed,
         };
         Ok(Service::new(Pipeline::new(self.0.settings()?, runtime), shutdown.clone()))
@@ -236,7 +241,8 @@ impl InLab {
 pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let drain = args.drain_ms.map(|ms| Duration::from_millis(ms.get()));
     let shutdown = Shutdown::new(drain, Duration::ZERO);
-    let journal = args.log.journal(!args.prints_json())?;
+    let writers = args.log.writers(!args.prints_json())?;
+    let journal = Journal::new(writers.clone());
     let runtime = Runtime {
         meter: telemetry.meter(),
         slo_ms: args.telemetry.slo_ms.get(),
@@ -286,16 +292,24 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
         Some(house) => house.close().await?,
         None => Ending::Done,
     };
-    tokio::task::spawn_blocking(move || journal.flush()).await.context("writing the log")?;
+    let flushing = tokio::task::spawn_blocking(move || {
+        for writer in writers {
+            writer.flush(FLUSH_LIMIT);
+        }
+    });
+    flushing.await.context("writing the log")?;
     if let Some(done) = &mut done {
         done.unrecorded = ended.collected.unrecorded;
     }
-    let ending = ending(&args, &ended, done.as_ref())?;
-    Ok(match shutdown.aborted().is_cancelled() {
-        true => Ending::Aborted,
-        false if ending == Ending::Done => closed,
-        false => ending,
-    })
+    let printed = match report(&args, &ended, done.as_ref())? {
+        Some(text) => output::print_until_stopped(&text, shutdown.stopping(), shutdown.aborted()).await,
+        None => Ok(()),
+    };
+    let ending = match ending(&ended, done.as_ref()) {
+        Ending::Done => closed,
+        ending => ending,
+    };
+    ending.once_printed(printed, &shutdown)
 }
 
 /// Runs in virtual time.
@@ -309,36 +323,46 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
         rate: Rate::Generator,
         length: args.duration.context("--virtual needs --duration")?.get(),
     };
-    let ended = if args.prints_json() {
-        run.run(std::io::sink())
+    let log = if args.prints_json() {
+        Writer::direct("stdout", std::io::sink())
     } else {
-        run.run(std::io::BufWriter::new(std::io::stdout()))
+        Writer::direct("stdout", std::io::BufWriter::new(std::io::stdout()))
     };
-    ending(args, &ended.context("starting a runtime in virtual time")?, None)
+    let ended = run.run(log).context("running in virtual time")?;
+    if let Some(text) = report(args, &ended, None)? {
+        output::print(&text)?;
+    }
+    Ok(ending(&ended, None))
 }
 
-/// Prints what came of a run, and says what that makes of the process's end.
-fn ending(args: &Args, ended: &Ended, done: Option<&Done>) -> anyhow::Result<Ending> {
-    let ledger = ended.ledger;
-    if let Some(to) = &args.json {
-        let mut report = serde_json::to_value(ledger)?;
-        if let (Some(done), Some(terms)) = (done, report.as_object_mut()) {
-            terms.insert("jobs".to_owned(), done.json(&ledger));
-        }
-        match to {
-            None => super::print::print(&report.to_string())?,
-            Some(path) => std::fs::write(path, format!("{report}\n"))
-                .with_context(|| format!("cannot write {}", path.display()))?,
-        }
+/// Writes the file that `--json` names; without a name, returns what goes to stdout.
+fn report(args: &Args, ended: &Ended, done: Option<&Done>) -> anyhow::Result<Option<String>> {
+    let Some(to) = &args.json else {
+        return Ok(None);
+    };
+    let mut report = serde_json::to_value(ended.ledger)?;
+    if let (Some(done), Some(terms)) = (done, report.as_object_mut()) {
+        terms.insert("jobs".to_owned(), done.json(&ended.ledger));
     }
+    let Some(path) = to else {
+        return Ok(Some(report.to_string()));
+    };
+    std::fs::write(path, format!("{report}\n"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(None)
+}
+
+/// Says on stderr what came of a run, and what that makes of the process's end.
+fn ending(ended: &Ended, done: Option<&Done>) -> Ending {
+    let ledger = ended.ledger;
     if let Some(done) = done {
-        eprintln!("{}", done.text(&ledger));
+        output::to_stderr(done.text(&ledger));
     }
     if !ended.drained {
-        return Ok(Ending::Failed);
+        return Ending::Failed;
     }
     let failed = done.is_some_and(|done| done.failed(&ledger) > 0 || done.unrecorded > 0);
-    Ok(if failed { Ending::Failed } else { Ending::Done })
+    if failed { Ending::Failed } else { Ending::Done }
 }
 
 /// Everything that jobs of one's own take.

@@ -8,6 +8,7 @@ use super::Ending;
 use crate::{
     bounded,
     config::{Allowed, Misfit},
+    output,
     pipeline::{
         self,
         simulate::{self, Trace},
@@ -93,13 +94,11 @@ pub fn run(args: &Args) -> anyhow::Result<Ending> {
 
 /// To stdout; or to a file, and then the table to stdout.
 fn write(form: &str, to: Option<&Path>, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let mut stdout = std::io::stdout().lock();
     match to {
-        None => stdout.write_all(form.as_bytes())?,
+        None => output::print(form)?,
         Some(path) => {
             std::fs::write(path, form).with_context(|| format!("cannot write {}", path.display()))?;
-            stdout.write_all(text().as_bytes())?;
+            output::print(&text())?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
-use crate::app;
+use crate::{app, output};
 
 /// Variables whose values are never shown.
 pub(super) const SECRETS: [&str; 1] = ["LAB_ADMIN_TOKEN"];
@@ -94,13 +94,13 @@ pub(super) fn others(
 /// When they cannot be written as JSON.
 pub fn print_config(in_force: &[InForce], json: bool) -> anyhow::Result<app::Ending> {
     if json {
-        app::print(&serde_json::to_string_pretty(in_force)?)?;
+        output::print(&serde_json::to_string_pretty(in_force)?)?;
         return Ok(app::Ending::Done);
     }
     let width = in_force.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
     let line = |InForce { name, value, source }: &InForce| {
         format!("{name:<width$}  {source:<11}  {}", value.as_deref().unwrap_or("(unset)"))
     };
-    app::print(&in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    output::print(&in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     Ok(app::Ending::Done)
 }

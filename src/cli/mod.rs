@@ -25,7 +25,7 @@ use self::{
     layers::{config_path, forget_empty, load_dotenv, read_file, with_defaults},
     refusal::{misfitting, stop},
 };
-use crate::{app, config::Misfit};
+use crate::{app, config::Misfit, output};
 
 pub use in_force::{InForce, print_config};
 pub use refusal::Stop;
@@ -170,7 +170,7 @@ pub fn command() -> Command {
 pub fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<app::Ending> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "lab", &mut script);
-    app::print(String::from_utf8_lossy(&script).trim_end())?;
+    output::print(String::from_utf8_lossy(&script).trim_end())?;
     Ok(app::Ending::Done)
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{config::Config, virtual_time::Run, *};
+use crate::output::Writer;
 
 /// A writer that a test can read.
 #[derive(Clone, Default)]
@@ -36,7 +37,7 @@ fn run_at(config: Config, seed: u64, length_s: u64, rate: Rate) -> (String, Ende
     let log = Log::default();
     let settings = config.settings().expect("good settings");
     let run = Run { settings, seed, rate, length: Duration::from_secs(length_s) };
-    let ended = run.run(log.clone()).expect("a runtime");
+    let ended = run.run(Writer::direct("log", log.clone())).expect("a runtime");
     (log.text(), ended)
 }
 

@@ -2,13 +2,13 @@
 //!
 //! One thread, a paused clock that jumps to the next timer, no order that depends on a hash or on chance.
 
-use std::{io, io::Write, time::Duration};
+use std::{io, time::Duration};
 
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use super::{Ended, Journal, Load, Pipeline, Rate, Runtime, config::Settings};
-use crate::shutdown::Shutdown;
+use crate::{output::Writer, shutdown::Shutdown};
 
 /// What a run in virtual time is given.
 #[derive(Debug)]
@@ -27,12 +27,11 @@ impl Run {
     /// Runs, drains, and writes the log to `out`. Call it outside a Tokio runtime.
     ///
     /// # Errors
-    /// When there can be no runtime.
-    pub fn run(self, out: impl Write + Send + 'static) -> io::Result<Ended> {
+    /// When there can be no runtime, or `out` does not take the log.
+    pub fn run(self, out: Writer) -> io::Result<Ended> {
         runtime()?.block_on(async {
-            let journal = Journal::in_virtual_time(out);
-            let runtime =
-                Runtime { meter: no_meter(), slo_ms: 1_500, journal: journal.clone(), seed: self.seed };
+            let journal = Journal::in_virtual_time(out.clone());
+            let runtime = Runtime { meter: no_meter(), slo_ms: 1_500, journal, seed: self.seed };
             let pipeline = Pipeline::new(self.settings, runtime);
             pipeline.set_rate(self.rate);
             let shutdown = Shutdown::new(None, Duration::ZERO);
@@ -42,7 +41,7 @@ impl Run {
                 signal.trigger();
             });
             let ended = pipeline.run(Load::Producer, None, &shutdown).await;
-            journal.flush();
+            out.finish(shutdown.stopping(), shutdown.aborted()).await?;
             Ok(ended)
         })
     }

@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::metrics::Meter;
+use opentelemetry::{KeyValue, metrics::Meter};
 use tokio::{
     runtime::Handle,
     time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::alloc::allocations;
+use crate::output;
 
 /// How often the workers' busy time is looked at.
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
@@ -36,6 +37,15 @@ pub(super) fn observe(meter: &Meter) {
         .u64_observable_gauge("process_heap_bytes")
         .with_description("Bytes asked for and not given back")
         .with_callback(|observer| observer.observe(allocations().held_bytes, &[]))
+        .build();
+    meter
+        .u64_observable_counter("output_lines_lost")
+        .with_description("Lines of output that found no room or could not be written, by destination")
+        .with_callback(|observer| {
+            for (name, lines) in output::lost_lines() {
+                observer.observe(lines, &[KeyValue::new("destination", name)]);
+            }
+        })
         .build();
     #[cfg(target_os = "linux")]
     observe_procfs(meter);

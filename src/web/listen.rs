@@ -3,7 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
+
+use crate::output;
 
 /// Connections the kernel may hold for us between two accepts.
 pub(super) const ACCEPT_BACKLOG_CONNECTIONS: u32 = 4096;
@@ -39,7 +42,6 @@ pub fn listen(addr: SocketAddr, setting: &str) -> Result<TcpListener, CannotList
 
 fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    #[cfg(unix)] // elsewhere the option lets two servers share a port
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(ACCEPT_BACKLOG_CONNECTIONS)
@@ -51,21 +53,16 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// When the listener cannot tell its own address.
 pub fn announce(listener: &TcpListener) -> io::Result<()> {
-    eprintln!("listening on http://{}", listener.local_addr()?);
+    output::to_stderr(format_args!("listening on http://{}", listener.local_addr()?));
     Ok(())
 }
 
 /// Raises the soft limit of open descriptors to the hard one. A refusal is logged and survived: the
 /// accept loop backs off when descriptors run out.
 pub fn raise_descriptor_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-        let limit = getrlimit(Resource::Nofile);
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, "the descriptor limit stays at {:?}", limit.current);
-        }
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the descriptor limit stays at {:?}", limit.current);
     }
 }

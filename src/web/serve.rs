@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -223,22 +224,14 @@ fn is_peers_doing(error: &io::Error) -> bool {
     )
 }
 
-#[cfg(unix)]
 fn is_out_of_descriptors(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
-}
-
-#[cfg(not(unix))]
-fn is_out_of_descriptors(_: &io::Error) -> bool {
-    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn an_outage_is_ours_and_a_departed_peer_is_not() {
         let metrics = Metrics::new(&opentelemetry::global::meter("test"));
@@ -247,7 +240,7 @@ mod tests {
         assert!(!outage.begins_or_lasts(&departed, &metrics));
         assert!(!outage.lasting);
 
-        let exhausted = io::Error::from(rustix::io::Errno::MFILE);
+        let exhausted = io::Error::from(Errno::MFILE);
         assert!(is_out_of_descriptors(&exhausted));
         assert!(outage.begins_or_lasts(&exhausted, &metrics));
         assert!(outage.lasting);

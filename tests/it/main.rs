@@ -7,6 +7,7 @@ mod house;
 mod http_lab;
 mod load;
 mod load_virtual;
+mod output;
 mod pipeline;
 mod process;
 mod services;

@@ -55,6 +55,25 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Str
     )
 }
 
+/// Where a process listens: for one that cannot say so.
+pub(crate) fn listening_at(pid: Pid) -> Option<SocketAddr> {
+    use procfs::{net::TcpState, process::FDTarget};
+
+    let process = procfs::process::Process::new(pid.as_raw_nonzero().get()).ok()?;
+    let sockets: Vec<u64> = process
+        .fd()
+        .ok()?
+        .filter_map(|found| match found.ok()?.target {
+            FDTarget::Socket(inode) => Some(inode),
+            _ => None,
+        })
+        .collect();
+    let table = process.tcp().ok()?;
+    let listening =
+        |entry: &&procfs::net::TcpNetEntry| entry.state == TcpState::Listen && sockets.contains(&entry.inode);
+    Some(table.iter().find(listening)?.local_address)
+}
+
 /// A server process, killed by its id when it is dropped.
 pub(crate) struct Server {
     child: Child,

@@ -29,7 +29,7 @@ pub(super) struct Args {
 /// Serves `GET /` until stopped, and says where on stderr.
 pub(super) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    eprintln!("listening on http://{}", listener.local_addr()?);
+    crate::web::announce(&listener)?;
     serve(listener, args, stop).await?;
     Ok(())
 }

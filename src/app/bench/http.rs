@@ -216,7 +216,7 @@ async fn longest_answer(lab: &Server) -> anyhow::Result<Page> {
 
 fn show_progress(round: usize, rounds: u32) {
     if io::stderr().is_terminal() {
-        eprintln!("round {} of {rounds}", round + 1);
+        crate::output::to_stderr(format_args!("round {} of {rounds}", round + 1));
     }
 }
 

@@ -1,13 +1,13 @@
 //! Where a report goes: a table for people, JSON for machines.
 
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
 
 use super::report::Report;
+use crate::output;
 
 /// Stands for stdout.
 const STDOUT: &str = "-";
@@ -27,19 +27,16 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn write<S: Serialize + Display>(&self, report: &Report<S>) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
-        let Some(path) = &self.json else {
-            write!(stdout, "{report}")?;
-            return Ok(());
-        };
-        let mut json = serde_json::to_string_pretty(report)?;
-        json.push('\n');
-        if path == Path::new(STDOUT) {
-            stdout.write_all(json.as_bytes())?;
-        } else {
-            std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-            write!(stdout, "{report}")?;
+        let mut text = report.to_string();
+        if let Some(path) = &self.json {
+            let mut json = serde_json::to_string_pretty(report)?;
+            json.push('\n');
+            if path == Path::new(STDOUT) {
+                text = json;
+            } else {
+                std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+            }
         }
-        Ok(())
+        Ok(output::print(&text)?)
     }
 }

@@ -12,6 +12,7 @@ use crate::app::Ending;
 use crate::load::compare::{Answer, Comparison, Question, a_first, compare};
 use crate::load::http::Target;
 use crate::load::{Live, LoadMetrics, Pace, Plan};
+use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Card, Mood, Report, Section};
@@ -79,18 +80,18 @@ pub(super) async fn run_comparison(
         stopped: shutdown.is_stopping(),
         pairs_ms,
     };
-    args.output.write(&Forms {
+    let text = args.output.write_files(&Forms {
         text: &|| text(&outcome),
         json: &|| Ok(serde_json::to_string_pretty(&outcome)? + "\n"),
         csv: &|| Ok(csv(&outcome)),
         html: &|| html(&outcome),
     })?;
-    Ok(match outcome.comparison {
-        _ if shutdown.aborted().is_cancelled() => Ending::Aborted,
-        None => Ending::Failed,
-        Some(Comparison { answer: Answer::Regression, .. }) => Ending::Failed,
+    let printed = print_until_stopped(&text, shutdown.stopping(), shutdown.aborted()).await;
+    let ending = match outcome.comparison {
+        None | Some(Comparison { answer: Answer::Regression, .. }) => Ending::Failed,
         Some(_) => Ending::Done,
-    })
+    };
+    ending.once_printed(printed, shutdown)
 }
 
 /// One block of one target: its figure, or none when it was stopped. Both blocks of a pair have the same

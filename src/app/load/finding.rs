@@ -12,6 +12,7 @@ use crate::app::Ending;
 use crate::load::check::Verdict;
 use crate::load::find_max::{Found, Search, step_length};
 use crate::load::{Checks, Live, LoadMetrics, Measured, Pace, Plan, Rate, Schedule};
+use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Report, Section};
@@ -94,19 +95,15 @@ pub(super) async fn find(
         stopped,
         steps,
     };
-    args.output.write(&Forms {
+    let text = args.output.write_files(&Forms {
         text: &|| text(&outcome),
         json: &|| Ok(serde_json::to_string_pretty(&outcome)? + "\n"),
         csv: &|| Ok(csv(&outcome)),
         html: &|| html(&outcome),
     })?;
-    Ok(if shutdown.aborted().is_cancelled() {
-        Ending::Aborted
-    } else if stopped || outcome.found.holds.is_none() {
-        Ending::Failed
-    } else {
-        Ending::Done
-    })
+    let printed = print_until_stopped(&text, shutdown.stopping(), shutdown.aborted()).await;
+    let failed = stopped || outcome.found.holds.is_none();
+    if failed { Ending::Failed } else { Ending::Done }.once_printed(printed, shutdown)
 }
 
 fn line(rate: Rate, length: Duration, verdict: Verdict, measured: &Measured) -> Line {

@@ -34,11 +34,12 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&sum.measured)).unwrap_or_default();
     let command = format!("lab load merge {}", files.join(" "));
     let document = Document::new(command, sum.slo_ms, sum.connections, checks, sum.measured);
-    args.output.write(&Forms {
+    let text = args.output.write_files(&Forms {
         text: &|| table::text(&document),
         json: &|| document.json(),
         csv: &|| Ok(csv::text(&document.measured)),
         html: &|| page::html(&document),
     })?;
+    crate::output::print(&text)?;
     Ok(document)
 }

@@ -32,6 +32,7 @@ use self::output::Forms;
 pub use self::run::Usage;
 use super::Ending;
 use crate::load::{Live, LoadMetrics, Pace, Plan};
+use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
@@ -146,13 +147,14 @@ async fn single(
     let command = format!("lab load {} {pace}{}{slo}{check}", urls.join(" "), args.request.words());
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document = Document::new(command, slo_ms, transport.connections(), checks, measured);
-    args.output.write(&Forms {
+    let text = args.output.write_files(&Forms {
         text: &|| table::text(&document),
         json: &|| document.json(),
         csv: &|| Ok(csv::text(&document.measured)),
         html: &|| page::html(&document),
     })?;
-    Ok(if shutdown.aborted().is_cancelled() { Ending::Aborted } else { verdict(&document) })
+    let printed = print_until_stopped(&text, shutdown.stopping(), shutdown.aborted()).await;
+    verdict(&document).once_printed(printed, shutdown)
 }
 
 /// What a result makes of the process's end: nothing answered is a failure, like a check that did not hold.

@@ -1,7 +1,6 @@
 //! Where a result goes: a table for people on stdout, or one of JSON, CSV and HTML there instead; any of
 //! them into files beside it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -43,8 +42,8 @@ impl Output {
         Ok(())
     }
 
-    /// Writes what was asked for, the files first.
-    pub(super) fn write(&self, forms: &Forms<'_>) -> anyhow::Result<()> {
+    /// Writes the files that were asked for, and returns what goes to stdout.
+    pub(super) fn write_files(&self, forms: &Forms<'_>) -> anyhow::Result<String> {
         let mut on_stdout = None;
         for (path, form) in [(&self.json, forms.json), (&self.csv, forms.csv), (&self.html, forms.html)] {
             let Some(path) = path else { continue };
@@ -55,8 +54,7 @@ impl Output {
                 std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
-        let text = on_stdout.unwrap_or_else(|| (forms.text)());
-        std::io::stdout().lock().write_all(text.as_bytes()).context("writing to stdout")
+        Ok(on_stdout.unwrap_or_else(|| (forms.text)()))
     }
 }
 

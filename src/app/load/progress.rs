@@ -1,15 +1,15 @@
 //! What a long run shows meanwhile: a bar and a live line, on a terminal only.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::latency::Outcome;
 use crate::load::{Live, Measured};
+use crate::output;
 
 /// How often the line is drawn.
 const TICK: Duration = Duration::from_millis(250);
@@ -21,13 +21,11 @@ pub(super) async fn watch(
     length: Duration,
     what: &str,
 ) -> anyhow::Result<Measured> {
-    if !std::io::stderr().is_terminal() {
+    let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let bar = ProgressBar::with_draw_target(Some(length_ms), output::progress());
+    if bar.is_hidden() {
         return running.await.context("the generator failed")?;
     }
-    let bar = ProgressBar::with_draw_target(
-        Some(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
-        ProgressDrawTarget::stderr(),
-    );
     if let Ok(style) = ProgressStyle::with_template("{prefix}[{bar:24}] {msg}") {
         bar.set_style(style.progress_chars("=> "));
     }

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     config::{Allowed as _, Misfit},
     load::Span,
+    output,
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
     telemetry::{self, Telemetry},
@@ -127,7 +128,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     let shutdown = Shutdown::new(drain, Duration::ZERO);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let printer = Arc::new(Printer::threaded(args.quiet || args.json_only())?);
+    let printer = Arc::new(Printer::threaded(args.quiet || args.json_only()));
     let streams = streams(&args, telemetry.meter(), &shutdown, &printer)?;
 
     let process = Process {
@@ -146,12 +147,12 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
         biased;
         begun = begin(&args, &streams, &printer) => begun?,
         () = shutdown.aborted().cancelled() => {
-            eprintln!("lab: stopped before the streams had started");
+            output::to_stderr("lab: stopped before the streams had started");
             return Ok(Ending::Aborted);
         }
     }
     if let Some(addr) = streams.listening() {
-        eprintln!("taking streams on tcp://{addr}");
+        output::to_stderr(format_args!("taking streams on tcp://{addr}"));
     }
     let status_line = args.has_status_line().then(|| StatusLine::start(streams.clone()));
     let over = async {
@@ -173,11 +174,13 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     streams.lifecycle().ended().await;
     drop(status_line);
     let ending = end(&args, &streams, &printer, report);
-    let printed = printer.finish(shutdown.aborted()).await;
+    let printed = printer.finish(&shutdown).await;
     let closed = house.close().await?;
-    let ending = ending?;
-    printed?;
-    Ok(if ending == Ending::Done { closed } else { ending })
+    let ending = match ending? {
+        Ending::Done => closed,
+        ending => ending,
+    };
+    ending.once_printed(printed, &shutdown)
 }
 
 /// The same in virtual time: call it on a current-thread runtime whose clock is paused.
@@ -196,7 +199,7 @@ pub async fn run_streams_virtually(args: StreamsArgs) -> anyhow::Result<Ending> 
     printer.print("\nThe time is over...");
     streams.stop().await;
     let ending = end(&args, &streams, &printer, report)?;
-    printer.finish(shutdown.aborted()).await?;
+    printer.finish(&shutdown).await?;
     Ok(ending)
 }
 
@@ -273,7 +276,7 @@ fn end(
         report.write(&json()?)?;
     }
     if !statistics.ledger.balances() {
-        eprintln!("lab: the balance does not hold");
+        output::to_stderr("lab: the balance does not hold");
         return Ok(Ending::Failed);
     }
     Ok(Ending::Done)

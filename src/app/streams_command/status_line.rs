@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::AbortHandle;
 
-use crate::streams::Streams;
+use crate::{output, streams::Streams};
 
 const REDRAW: Duration = Duration::from_millis(250);
 
@@ -17,7 +17,7 @@ pub(super) struct StatusLine {
 
 impl StatusLine {
     pub(super) fn start(streams: Streams) -> Self {
-        let bar = ProgressBar::new_spinner();
+        let bar = ProgressBar::with_draw_target(None, output::progress());
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }

@@ -1,6 +1,6 @@
 //! Chunks as frames at a file's end, each whole or not at all.
 
-use std::{io, path::Path};
+use std::{io, os::unix::fs::FileTypeExt as _, path::Path};
 
 use anyhow::Context as _;
 use tokio::{
@@ -29,13 +29,9 @@ struct Growing {
 
 impl FileSink {
     pub(super) async fn open(path: &Path, framing: Framing) -> io::Result<Self> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::FileTypeExt as _;
-            // Opening a named pipe waits for its reader, whom no signal of ours can make come.
-            if tokio::fs::metadata(path).await.is_ok_and(|found| found.file_type().is_fifo()) {
-                return Err(io::Error::other("it is a named pipe, and a file is wanted"));
-            }
+        // Opening a named pipe waits for its reader, whom no signal of ours can make come.
+        if tokio::fs::metadata(path).await.is_ok_and(|found| found.file_type().is_fifo()) {
+            return Err(io::Error::other("it is a named pipe, and a file is wanted"));
         }
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
         let whole_bytes = file.metadata().await?.len();

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["load", "theory", "sim", "storage", "web"],
     &["client", "exec"],
     &["telemetry", "latency"],
-    &["config", "shutdown"],
+    &["config", "shutdown", "output"],
 ];
 
 fn layer(room: &str) -> Option<usize> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,8 @@ pub struct RotatingFile {
     keep_files: u32,
     file: File,
     bytes: u64,
+    /// Whether the last line is whole.
+    whole: bool,
 }
 
 impl RotatingFile {
@@ -25,42 +27,55 @@ impl RotatingFile {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = append_to(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), max_bytes, keep_files, file, bytes })
+        Ok(Self { path: path.to_owned(), max_bytes, keep_files, file, bytes, whole: true })
     }
 
-    /// Appends a line whole, to the next file if this one would become too large.
-    ///
-    /// # Errors
-    /// When it cannot be written, or the file not be rotated.
-    pub fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
-        let length = line.len() as u64;
-        if self.bytes > 0 && self.bytes + length > self.max_bytes {
-            self.rotate()?;
-        }
-        self.file.write_all(line)?;
-        self.bytes += length;
-        Ok(())
-    }
-
+    /// The next file first: where it cannot be made, everything stays as it is.
     fn rotate(&mut self) -> io::Result<()> {
+        let next_path = self.beside("next");
+        let next = append_to(&next_path)?;
+        next.set_len(0)?;
         for number in (1..=self.keep_files).rev() {
-            let from = if number == 1 { self.path.clone() } else { self.numbered(number - 1) };
-            match fs::rename(from, self.numbered(number)) {
+            let from = if number == 1 { self.path.clone() } else { self.beside(number - 1) };
+            match fs::rename(from, self.beside(number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        self.file = OpenOptions::new().create(true).write(true).truncate(true).open(&self.path)?;
+        fs::rename(next_path, &self.path)?;
+        self.file = next;
         self.bytes = 0;
         Ok(())
     }
 
-    fn numbered(&self, number: u32) -> PathBuf {
+    fn beside(&self, suffix: impl std::fmt::Display) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
-        name.push(format!(".{number}"));
+        name.push(format!(".{suffix}"));
         name.into()
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl Write for RotatingFile {
+    /// Appends a line, to the next file if this one would become too large. What follows a part of a line goes
+    /// into the same file.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.whole && self.bytes > 0 && self.bytes + line.len() as u64 > self.max_bytes {
+            self.rotate()?;
+        }
+        let written = self.file.write(line)?;
+        self.bytes += written as u64;
+        self.whole = line[..written].ends_with(b"\n");
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -74,7 +89,7 @@ mod tests {
         let path = folder.path().join("logs/pipeline.log");
         let mut file = RotatingFile::open(&path, 20, 2).expect("opened");
         for number in 0..7 {
-            file.write_line(format!("line {number:03}\n").as_bytes()).expect("written");
+            file.write_all(format!("line {number:03}\n").as_bytes()).expect("written");
         }
         drop(file);
         let read = |name: &str| fs::read_to_string(folder.path().join("logs").join(name)).unwrap_or_default();
@@ -84,9 +99,16 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("logs")).expect("a folder").count(), 3);
         // A later run appends.
         let mut file = RotatingFile::open(&path, 20, 0).expect("opened");
-        file.write_line(b"more\n").expect("written");
+        file.write_all(b"more\n").expect("written");
         assert_eq!(read("pipeline.log"), "line 006\nmore\n");
-        file.write_line(b"too much for it\n").expect("written");
+        file.write_all(b"too much for it\n").expect("written");
         assert_eq!(read("pipeline.log"), "too much for it\n", "nothing is kept");
+        // A next file that cannot be made costs the line, and no file.
+        fs::create_dir(folder.path().join("logs/pipeline.log.next")).expect("a folder");
+        assert!(file.write_all(b"no place\n").is_err());
+        assert_eq!(read("pipeline.log"), "too much for it\n");
+        fs::remove_dir(folder.path().join("logs/pipeline.log.next")).expect("gone");
+        file.write_all(b"a place\n").expect("written");
+        assert_eq!(read("pipeline.log"), "a place\n");
     }
 }

@@ -1,0 +1,83 @@
+//! Progress bars on a terminal that may be stopped.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+};
+
+use indicatif::{ProgressDrawTarget, TermLike};
+use parking_lot::Mutex;
+
+use super::stderr::stderr;
+
+/// Redrawn at most so often in a second.
+const FRAMES_PER_SECOND: u8 = 20;
+/// The width of a terminal that does not say.
+const WIDTH_COLUMNS: u16 = 80;
+
+/// Where a progress bar is drawn: stderr, when it is a terminal; else nowhere. Drawing does not wait: a frame
+/// that finds an earlier one unwritten replaces it, so a bar has one line.
+pub fn progress() -> ProgressDrawTarget {
+    if io::stderr().is_terminal() {
+        ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::default()), FRAMES_PER_SECOND)
+    } else {
+        ProgressDrawTarget::hidden()
+    }
+}
+
+/// Gathers a frame, and hands it to the writer when it is whole.
+#[derive(Debug, Default)]
+struct Terminal {
+    frame: Mutex<String>,
+}
+
+impl Terminal {
+    fn add(&self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+        self.frame.lock().write_fmt(text).map_err(io::Error::other)
+    }
+
+    /// Moves the cursor, if at all; `way` is the letter of the escape sequence.
+    fn move_cursor(&self, cells: usize, way: char) -> io::Result<()> {
+        if cells == 0 { Ok(()) } else { self.add(format_args!("\x1b[{cells}{way}")) }
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr());
+        size.map(|size| size.ws_col).ok().filter(|columns| *columns > 0).unwrap_or(WIDTH_COLUMNS)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'D')
+    }
+
+    fn write_line(&self, s: &str) -> io::Result<()> {
+        self.add(format_args!("{s}\n"))
+    }
+
+    fn write_str(&self, s: &str) -> io::Result<()> {
+        self.add(format_args!("{s}"))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.write_str("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        stderr().frame(std::mem::take(&mut *self.frame.lock()));
+        Ok(())
+    }
+}
