@@ -81,7 +81,7 @@ impl Receiver {
 }
 
 /// Takes connections over TLS.
-struct Encrypted(TcpListener, TlsAcceptor);
+pub(crate) struct Encrypted(pub(crate) TcpListener, pub(crate) TlsAcceptor);
 
 impl Listener for Encrypted {
     type Io = TlsStream<TcpStream>;

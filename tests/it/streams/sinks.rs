@@ -12,10 +12,12 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
     routing::post,
+    serve::Listener,
 };
 use serde_json::Value;
+use tokio::net::TcpListener;
 
-use crate::support::run;
+use crate::{load::certificate, support::run, telemetry::Encrypted};
 
 #[derive(Clone, Default)]
 struct Receiver {
@@ -39,21 +41,31 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
     }
 }
 
-async fn receiver() -> (Receiver, SocketAddr) {
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    (listener, addr)
+}
+
+fn receiver(listener: impl Listener<Addr: std::fmt::Debug>) -> Receiver {
     let receiver = Receiver::default();
     let app = Router::new().route("/chunks", post(receive)).with_state(receiver.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, app).await });
-    (receiver, addr)
+    receiver
 }
 
 async fn streams(flags: Vec<String>) -> (i32, Value) {
+    streams_in(flags, Vec::new()).await
+}
+
+async fn streams_in(flags: Vec<String>, environment: Vec<(&'static str, String)>) -> (i32, Value) {
     let fixed = ["streams", "--addr", "127.0.0.1:0", "--duration", "1s", "--json"];
     let flags: Vec<String> = fixed.iter().map(|flag| (*flag).to_owned()).chain(flags).collect();
     let ran = tokio::task::spawn_blocking(move || {
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        run(&flags, &[])
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        run(&flags, &environment)
     });
     let (code, out, err) = ran.await.expect("no panic");
     (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}")))
@@ -61,7 +73,8 @@ async fn streams(flags: Vec<String>) -> (i32, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_are_tried_again_where_that_may_help_and_given_up_where_not() {
-    let (receiver, addr) = receiver().await;
+    let (listener, addr) = listener().await;
+    let receiver = receiver(listener);
     let flags = ["--sink", &format!("http:http://{addr}/chunks"), "--stream-interval", "200"];
     let (code, report) = streams(flags.map(str::to_owned).to_vec()).await;
     assert_eq!((code, &report["balances"]), (0, &Value::Bool(true)));
@@ -78,6 +91,24 @@ async fn deliveries_are_tried_again_where_that_may_help_and_given_up_where_not()
     assert_eq!(report["dropped_by"]["sink"], tried_once);
     assert_eq!(report["processed"], tried_twice);
     assert!(tried_once > 50 && tried_twice > 300, "{tried_once} and {tried_twice}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_over_tls_reach_a_receiver_that_is_trusted() {
+    let (acceptor, pem) = certificate();
+    let (listener, addr) = listener().await;
+    let receiver = receiver(Encrypted(listener, acceptor));
+    let directory = tempfile::tempdir().expect("a directory");
+    let trusted = directory.path().join("trusted.pem");
+    std::fs::write(&trusted, pem).expect("written");
+    let url = format!("https://localhost:{}/chunks", addr.port());
+    let flags = ["--sink", &url, "--stream-interval", "200", "--streams-count", "10"];
+    let trust = vec![("SSL_CERT_FILE", trusted.to_str().expect("text").to_owned())];
+    let (code, report) = streams_in(flags.map(str::to_owned).to_vec(), trust).await;
+    assert_eq!((code, &report["balances"]), (0, &Value::Bool(true)));
+    let delivered = receiver.attempts.lock().expect("no panic").values().filter(|tries| **tries == 2).count();
+    assert_eq!(report["processed"], delivered);
+    assert!(delivered > 10, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
