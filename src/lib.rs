@@ -19,7 +19,7 @@
 //! ```text
 //! main.rs        parse, start telemetry, run one command, flush; no logic
 //! cli/           one variant per command; layers of configuration; refusals in one line
-//! config/        bounded newtypes; what is allowed is said in one place
+//! config/        one grammar each for times, rates, shares, sizes; bounded newtypes that say what they allow
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
 //! output/        logs, journals, terminals: a bounded queue and a thread each, losses counted; results
 //! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context

@@ -1,31 +1,31 @@
 //! What the commands that serve take.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use crate::{
     bounded,
-    config::{Allowed, Invalid},
+    config::{Allowed, Invalid, Seed},
     http_lab,
     shutdown::Shutdown,
-    streams, telemetry,
+    streams, telemetry, time,
     web::{Limits, Secret, System},
 };
 
 bounded!(
     /// Connections that a server holds at a time.
-    MaxConnections: u64 = 1 to 1000000
+    pub MaxConnections: u64 = 1 to 1000000
 );
-bounded!(
-    /// How long a drain may take, milliseconds.
-    DrainMs: u64 = 0 to 3600000
+time!(
+    /// How long a drain may take.
+    pub DrainMs = 0 s to 1 h in milliseconds
 );
-bounded!(
-    /// How long a server that is stopping still takes requests, milliseconds.
-    UnreadyMs: u64 = 0 to 60000
+time!(
+    /// How long a server that is stopping still takes requests.
+    pub UnreadyMs = 0 s to 60 s in milliseconds
 );
-bounded!(
-    /// How long a client may take for a request's head, milliseconds.
-    HeaderTimeoutMs: u64 = 100 to 600000
+time!(
+    /// How long a client may take for a request's head.
+    pub HeaderTimeoutMs = 100 ms to 10 m in milliseconds
 );
 
 /// An address to listen on.
@@ -68,8 +68,7 @@ pub struct ServerArgs {
     /// Connections held at a time; one more is answered 503
     #[arg(long, env = "LAB_MAX_CONNECTIONS", default_value = "20000", value_name = MaxConnections::ALLOWED)]
     pub max_connections: MaxConnections,
-    /// How long a client may take for a request's head, in milliseconds; an idle connection is closed
-    /// after it too
+    /// How long a client may take for a request's head; an idle connection is closed after it too
     #[arg(long, env = "LAB_HEADER_TIMEOUT_MS", default_value = "10000", value_name = HeaderTimeoutMs::ALLOWED)]
     pub header_timeout_ms: HeaderTimeoutMs,
     /// The token that changes settings; unset: only this machine may change them
@@ -82,11 +81,10 @@ pub struct ServerArgs {
 #[group(skip)]
 #[command(next_help_heading = "Server")]
 pub struct StopArgs {
-    /// After a stop signal: how long requests are still taken while /readyz already fails, in
-    /// milliseconds
+    /// After a stop signal: how long requests are still taken while /readyz already fails
     #[arg(long, env = "LAB_UNREADY_MS", default_value = "1000", value_name = UnreadyMs::ALLOWED)]
     pub unready_ms: UnreadyMs,
-    /// After a stop signal: how long the whole stop may take, in milliseconds
+    /// After a stop signal: how long the whole stop may take
     #[arg(long, env = "LAB_DRAIN_MS", default_value = "30000", value_name = DrainMs::ALLOWED)]
     pub drain_ms: DrainMs,
 }
@@ -130,14 +128,8 @@ pub struct ServiceArgs {
     #[arg(long, env = "SERVICE_ADDR", default_value = "127.0.0.1:8081", value_name = ListenAddr::ALLOWED, global = true)]
     pub addr: ListenAddr,
     /// The seed of draws that the caller does not name
-    #[arg(
-        long = "seed",
-        env = "LAB_SEED",
-        default_value = "1",
-        global = true,
-        value_name = "a whole number from 0 to 18446744073709551615"
-    )]
-    pub seed: u64,
+    #[arg(long, env = "LAB_SEED", default_value = "1", global = true, value_name = Seed::ALLOWED)]
+    pub seed: Seed,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerArgs,
@@ -154,7 +146,7 @@ impl ServerArgs {
     pub(super) fn limits(&self, systems: &[System]) -> Limits {
         Limits {
             connections: usize::try_from(self.max_connections.get()).unwrap_or(usize::MAX),
-            header_timeout_ms: self.header_timeout_ms.get(),
+            header_timeout_ms: self.header_timeout_ms.ms(),
             routes: systems.iter().flat_map(|system| &system.limits).copied().collect(),
             ..Limits::default()
         }
@@ -164,9 +156,6 @@ impl ServerArgs {
 impl StopArgs {
     /// A stop that has not begun.
     pub(super) fn shutdown(&self) -> Shutdown {
-        Shutdown::new(
-            Some(Duration::from_millis(self.drain_ms.get())),
-            Duration::from_millis(self.unready_ms.get()),
-        )
+        Shutdown::new(Some(self.drain_ms.get()), self.unready_ms.get())
     }
 }

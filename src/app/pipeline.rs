@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{
     bounded,
-    config::{Allowed, Misfit},
+    config::{Allowed, Misfit, SeedArg, Span},
     exec::{Guard, Limits, Template, stand_guard},
-    load::Span,
     output::{self, FLUSH_LIMIT, Losses, RotatingFile, Stream, Writer},
     pipeline::{
         self, Ended, Exec, Intake, Journal, Ledger, Lines, Load, Pipeline, Rate, Recorded, ResultsFile,
         Runtime, Service, Source, config::Interval, virtual_time,
     },
     shutdown::Shutdown,
+    size,
     telemetry::{self, Telemetry},
 };
 
@@ -29,18 +29,17 @@ const GUARD: &str = "pipeline-guard";
 /// How long connections that are open when the pipeline has ended may take.
 const DOOR_LIMIT: Duration = Duration::from_secs(2);
 
-bounded!(
-    /// The size at which a log file is rotated, bytes.
-    LogMaxBytes: u64 = 1000 to 10000000000
+size!(
+    /// The size at which a log file is rotated.
+    pub LogMaxBytes = 1 kB to 10 GB
 );
 bounded!(
     /// Older log files that are kept.
-    LogKeepFiles: u32 = 0 to 1000
+    pub LogKeepFiles: u32 = 0 to 1000
 );
-
-bounded!(
-    /// How much of an output is kept, bytes.
-    OutputLimitBytes: u32 = 0 to 1000000
+size!(
+    /// How much of an output is kept.
+    pub OutputLimitBytes = 0 B to 1 MB
 );
 
 /// Where the log goes beside stdout.
@@ -56,7 +55,7 @@ pub struct LogArgs {
         value_name = "the path of a file, or off"
     )]
     pub log_file: PathBuf,
-    /// The size at which the log's file is rotated, in bytes
+    /// The size at which the log's file is rotated
     #[arg(long, env = "PIPELINE_LOG_MAX_BYTES", default_value = "10000000", value_name = LogMaxBytes::ALLOWED)]
     pub log_max_bytes: LogMaxBytes,
     /// Older files that are kept: NAME.1 is the youngest
@@ -107,7 +106,7 @@ pub struct JobArgs {
     /// How long a command may take before it is killed
     #[arg(long, env = "PIPELINE_JOB_TIMEOUT", default_value = "60s", value_name = Interval::ALLOWED)]
     pub job_timeout: Interval,
-    /// How much of each output of a command is kept in its result, in bytes
+    /// How much of each output of a command is kept in its result
     #[arg(long, env = "PIPELINE_OUTPUT_LIMIT_BYTES", default_value = "4096", value_name = OutputLimitBytes::ALLOWED)]
     pub output_limit_bytes: OutputLimitBytes,
 }
@@ -143,15 +142,9 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub pipeline: pipeline::Config,
-    /// The seed of all draws
-    #[arg(
-        long = "seed",
-        env = "LAB_SEED",
-        default_value = "1",
-        value_name = "a whole number from 0 to 18446744073709551615",
-        help_heading = "Pipeline"
-    )]
-    pub seed: u64,
+    #[command(flatten, next_help_heading = "Pipeline")]
+    #[allow(missing_docs)]
+    pub seed: SeedArg,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub work: JobArgs,
@@ -161,8 +154,7 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerArgs,
-    /// After a stop signal: how long the whole stop may take, in milliseconds; unset: as long as the backlog
-    /// takes
+    /// After a stop signal: how long the whole stop may take; unset: as long as the backlog takes
     #[arg(long, env = "LAB_DRAIN_MS", value_name = DrainMs::ALLOWED, help_heading = "Server")]
     pub drain_ms: Option<DrainMs>,
     #[command(flatten)]
@@ -226,9 +218,9 @@ impl InLab {
     ) -> anyhow::Result<Service> {
         let runtime = Runtime {
             meter: telemetry.meter(),
-            slo_ms: args.telemetry.slo_ms.get(),
+            slo_ms: args.telemetry.slo_ms.ms(),
             journal: Journal::new(Vec::new()),
-            seed: args.lab.seed,
+            seed: args.lab.seed.get(),
         };
         Ok(Service::new(Pipeline::new(self.0.settings()?, runtime), shutdown.clone()))
     }
@@ -239,15 +231,14 @@ impl InLab {
 /// # Errors
 /// When the log's file or the address cannot be taken, or the process cannot hear signals.
 pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    let drain = args.drain_ms.map(|ms| Duration::from_millis(ms.get()));
-    let shutdown = Shutdown::new(drain, Duration::ZERO);
+    let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
     let writers = args.log.writers(!args.prints_json())?;
     let journal = Journal::new(writers.clone());
     let runtime = Runtime {
         meter: telemetry.meter(),
-        slo_ms: args.telemetry.slo_ms.get(),
+        slo_ms: args.telemetry.slo_ms.ms(),
         journal: journal.clone(),
-        seed: args.seed,
+        seed: args.seed.get(),
     };
     let settings = args.pipeline.clone().settings()?;
     let jobs = args.work.open(&journal)?;
@@ -319,7 +310,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
 pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
     let run = virtual_time::Run {
         settings: args.pipeline.clone().settings()?,
-        seed: args.seed,
+        seed: args.seed.get(),
         rate: Rate::Generator,
         length: args.duration.context("--virtual needs --duration")?.get(),
     };

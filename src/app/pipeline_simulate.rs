@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Ending;
 use crate::{
     bounded,
-    config::{Allowed, Misfit},
+    config::{Allowed, Misfit, SeedArg},
     output,
     pipeline::{
         self,
@@ -17,7 +17,7 @@ use crate::{
 
 bounded!(
     /// How often each trace is run.
-    Repetitions: u64 = 1 to 1000
+    pub Repetitions: u64 = 1 to 1000
 );
 
 /// What `lab pipeline simulate` takes.
@@ -28,7 +28,7 @@ pub struct Args {
     /// (arrivals) or for each phase (seconds, arrivals a second); without one: all that are shipped
     #[arg(value_name = "TRACE")]
     pub traces: Vec<String>,
-    /// Run each this often, with seeds that follow each other
+    /// Run each this often, from --seed on with seeds that follow each other
     #[arg(long, default_value = "10", value_name = Repetitions::ALLOWED)]
     pub repetitions: Repetitions,
     /// The figures as JSON, to a file or instead of the table
@@ -43,15 +43,9 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub pipeline: pipeline::Config,
-    /// The first seed
-    #[arg(
-        long = "seed",
-        env = "LAB_SEED",
-        default_value = "1",
-        value_name = "a whole number from 0 to 18446744073709551615",
-        help_heading = "Pipeline"
-    )]
-    pub seed: u64,
+    #[command(flatten, next_help_heading = "Pipeline")]
+    #[allow(missing_docs)]
+    pub seed: SeedArg,
 }
 
 impl Args {
@@ -75,7 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<Ending> {
         names => names.iter().map(|name| Trace::open(name)).collect::<Result<_, _>>()?,
     };
     let repetitions = args.repetitions.get();
-    let seeds = args.seed..args.seed.saturating_add(repetitions);
+    let first = args.seed.get();
+    let seeds = first..first.saturating_add(repetitions);
     let outcomes = traces
         .iter()
         .map(|trace| simulate::simulate(trace, &settings, seeds.clone()))
@@ -107,6 +102,6 @@ fn write(form: &str, to: Option<&Path>, text: impl FnOnce() -> String) -> anyhow
 /// The command that runs the same again.
 fn command(args: &Args) -> String {
     let traces = args.traces.join(" ");
-    let (repetitions, seed) = (args.repetitions, args.seed);
+    let (repetitions, seed) = (args.repetitions, args.seed.get());
     format!("lab pipeline simulate {traces} --repetitions {repetitions} --seed {seed}").replace("  ", " ")
 }

@@ -40,7 +40,7 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
 pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let shutdown = args.stop.shutdown();
     let runtime = lab_runtime(&args.telemetry, &telemetry, &shutdown);
-    let service = ServiceServer::start(&args.which, args.seed, &runtime);
+    let service = ServiceServer::start(&args.which, args.seed.get(), &runtime);
     run(vec![service.system()], &args.server, (args.addr, "SERVICE_ADDR"), &telemetry, shutdown).await
 }
 
@@ -62,7 +62,7 @@ fn lab_runtime(config: &telemetry::Config, telemetry: &Telemetry, shutdown: &Shu
         meter: telemetry.meter(),
         tracer: telemetry.tracer(),
         detached: shutdown.tracker().clone(),
-        slo_ms: config.slo_ms.get(),
+        slo_ms: config.slo_ms.ms(),
     }
 }
 
@@ -70,8 +70,8 @@ fn streams_of(args: &ServeArgs, telemetry: &Telemetry, shutdown: &Shutdown) -> a
     let runtime = streams::Runtime {
         meter: telemetry.meter(),
         shutdown: shutdown.clone(),
-        slo_ms: args.telemetry.slo_ms.get(),
-        seed: args.lab.seed,
+        slo_ms: args.telemetry.slo_ms.ms(),
+        seed: args.lab.seed.get(),
         observer: None,
     };
     Ok(Streams::new(args.streams.config()?, runtime))

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use axum::http::{Uri, uri::Scheme};
 
-use super::{Allowed, Invalid};
+use super::invalid::{Allowed, Invalid};
 
 /// An absolute `http://` or `https://` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,13 +6,13 @@ use super::{
 };
 use crate::{
     bounded,
-    config::{Allowed, Fraction, HttpUrl},
+    config::{Allowed, Fraction, HttpUrl, SeedArg},
     sim::{Contention, OnCallerGone, Profile},
 };
 
 bounded!(
     /// How many requests' work may be in flight in the process.
-    MaxInFlight: u64 = 1 to 1000000
+    pub MaxInFlight: u64 = 1 to 1000000
 );
 
 /// Service A as it is at start.
@@ -81,11 +81,11 @@ pub struct Config {
     #[arg(long, env = "ASYNC_LIMIT", default_value = "32", value_name = AsyncLimit::ALLOWED,
           help_heading = "HTTP lab")]
     pub async_limit: AsyncLimit,
-    /// The longest wait for that limit in milliseconds, after which a request is shed; 0: no bound
+    /// The longest wait for that limit, after which a request is shed; 0: no bound
     #[arg(long, env = "ASYNC_LIMIT_MAX_WAIT_MS", default_value = "1000", value_name = LimitWaitMs::ALLOWED,
           help_heading = "HTTP lab")]
     pub async_limit_max_wait_ms: LimitWaitMs,
-    /// The deadline of /async-timeout in milliseconds
+    /// The deadline of /async-timeout
     #[arg(long, env = "ASYNC_TIMEOUT_MS", default_value = "1000", value_name = DeadlineMs::ALLOWED,
           help_heading = "HTTP lab")]
     pub async_timeout_ms: DeadlineMs,
@@ -93,15 +93,9 @@ pub struct Config {
     #[arg(long = "max-in-flight", env = "LAB_MAX_IN_FLIGHT", default_value = "50000", value_name = MaxInFlight::ALLOWED,
           help_heading = "HTTP lab")]
     pub max_in_flight: MaxInFlight,
-    /// The seed of all draws
-    #[arg(
-        long = "seed",
-        env = "LAB_SEED",
-        default_value = "1",
-        value_name = "a whole number from 0 to 18446744073709551615",
-        help_heading = "HTTP lab"
-    )]
-    pub seed: u64,
+    #[command(flatten, next_help_heading = "HTTP lab")]
+    #[allow(missing_docs)]
+    pub seed: SeedArg,
 }
 
 impl Config {

@@ -52,7 +52,7 @@ impl HttpLab {
         let metrics = LabMetrics::new(&runtime.meter, runtime.slo_ms);
         let shared = Arc::new(Shared {
             settings: ArcSwap::from_pointee(settings.clone()),
-            seed: config.seed,
+            seed: config.seed.get(),
             slots: Slots::new(usize::try_from(config.max_in_flight.get()).unwrap_or(usize::MAX)),
             tracer: runtime.tracer,
             detached: runtime.detached,

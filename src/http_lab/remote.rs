@@ -22,23 +22,24 @@ use serde::Deserialize;
 
 use super::ledger::CallLedger;
 use crate::{
-    bounded,
     client::{Bounds, Client, Failure, tls::TrustError},
     config::{Allowed, HttpUrl, Invalid},
     sim::Key,
+    size,
     telemetry::propagation,
+    time,
 };
 
 /// The header that names a call's draws.
 pub(super) const KEY_HEADER: &str = "lab-call";
 
-bounded!(
-    /// The longest a call may take, milliseconds.
-    CallLimitMs: u64 = 1 to 600000
+time!(
+    /// The longest a call may take.
+    CallLimitMs = 1 ms to 10 m in milliseconds
 );
-bounded!(
-    /// The most bytes of an answer that are read.
-    AnswerLimitBytes: u64 = 1 to 67108864
+size!(
+    /// How much of an answer is read at most.
+    AnswerLimitBytes = 1 B to 64 MiB
 );
 
 /// How a real service is asked, and what counts as a failure. Written as JSON.
@@ -101,8 +102,8 @@ impl StatusRule {
 
 impl Allowed for RequestSpec {
     const ALLOWED: &'static str = "a JSON object with any of method, headers, body, success (statuses such as [\"2xx\", \"404\"]; \
-         others are failures), timeout_ms (1 to 600000, default 30000), \
-         answer_limit_bytes (1 to 67108864, default 1048576)";
+         others are failures), timeout_ms (1ms to 10m, default 30s), \
+         answer_limit_bytes (1B to 64MiB, default 1MiB)";
 }
 
 impl FromStr for RequestSpec {
@@ -125,7 +126,7 @@ impl FromStr for RequestSpec {
             body: raw.body.into(),
             success: Option::ok_or_else(success, || refuse(&"success holds what is no status"))?,
             bounds: Bounds {
-                time: Duration::from_millis(raw.timeout_ms.map_or(30_000, CallLimitMs::get)),
+                time: raw.timeout_ms.map_or(Duration::from_secs(30), CallLimitMs::get),
                 answer_bytes: raw
                     .answer_limit_bytes
                     .map_or(1 << 20, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX)),

@@ -86,7 +86,7 @@ impl<'a> Request<'a> {
 
     fn call(&self, backend: &Backend, service: char) -> Call {
         let key = match self.overrides.seed {
-            Some(seed) => Key { seed, request: 0, service, attempt: 0 },
+            Some(seed) => Key { seed: seed.get(), request: 0, service, attempt: 0 },
             None => Key { seed: self.shared.seed, request: self.number, service, attempt: 0 },
         };
         let latency = match service {
@@ -122,14 +122,14 @@ impl<'a> Request<'a> {
 
     /// The longest wait for a semaphore; `None`: without bound.
     pub(super) fn limit_wait(&self) -> Option<Duration> {
-        let ms = self.overrides.limit_wait_ms.unwrap_or(self.settings.async_limit_max_wait_ms).get();
-        (ms > 0).then(|| Duration::from_millis(ms))
+        let wait = self.overrides.limit_wait_ms.unwrap_or(self.settings.async_limit_max_wait_ms).get();
+        (!wait.is_zero()).then_some(wait)
     }
 
     /// When the request must have ended.
     pub(super) fn deadline(&self) -> Instant {
-        let ms = self.overrides.deadline_ms.unwrap_or(self.settings.async_timeout_ms).get();
-        nearest_tick(self.arrived + Duration::from_millis(ms))
+        let deadline = self.overrides.deadline_ms.unwrap_or(self.settings.async_timeout_ms).get();
+        nearest_tick(self.arrived + deadline)
     }
 }
 

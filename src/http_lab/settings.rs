@@ -4,21 +4,22 @@ use serde::Deserialize;
 
 use crate::{
     bounded,
-    config::{Allowed as _, Fraction, Invalid},
+    config::{Allowed, Fraction, Invalid, Seed},
     sim::{Contention, OnCallerGone, Profile},
+    time,
 };
 
 bounded!(
     /// Calls to B at a time on `/async-limited`.
-    AsyncLimit: u32 = 1 to 10000
+    pub AsyncLimit: u32 = 1 to 10000
 );
-bounded!(
-    /// The longest wait for the semaphore, milliseconds; 0 is no bound.
-    LimitWaitMs: u64 = 0 to 60000
+time!(
+    /// The longest wait for the semaphore; 0 is no bound.
+    pub LimitWaitMs = 0 s to 60 s in milliseconds
 );
-bounded!(
-    /// The deadline of `/async-timeout`, milliseconds.
-    DeadlineMs: u64 = 1 to 60000
+time!(
+    /// The deadline of `/async-timeout`.
+    pub DeadlineMs = 1 ms to 60 s in milliseconds
 );
 
 /// Makes [`Settings`] and [`Patch`] from one list.
@@ -64,9 +65,9 @@ settings! {
     service_b_on_caller_gone: OnCallerGone,
     /// The limit of `/async-limited`.
     async_limit: AsyncLimit,
-    /// The longest wait for it, milliseconds; 0 is no bound.
+    /// The longest wait for it; 0 is no bound.
     async_limit_max_wait_ms: LimitWaitMs,
-    /// The deadline of `/async-timeout`, milliseconds.
+    /// The deadline of `/async-timeout`.
     async_timeout_ms: DeadlineMs,
 }
 
@@ -83,9 +84,10 @@ impl BriefProfile {
     }
 }
 
-impl crate::config::Allowed for BriefProfile {
+impl Allowed for BriefProfile {
     const ALLOWED: &'static str = "constant:MS, uniform:MIN,MAX, exponential:MEAN, lognormal:MEDIAN,SIGMA or \
-         bimodal:FAST,SLOW,SHARE[,SIGMA] (milliseconds 0 to 60000, MIN <= MAX, SIGMA 0 to 4, SHARE 0 to 1)";
+         bimodal:FAST,SLOW,SHARE[,SIGMA] (times from 0ms to 60s, a bare number is milliseconds; MIN <= MAX, \
+         SIGMA 0 to 4, SHARE 0 to 1)";
 }
 
 impl std::str::FromStr for BriefProfile {
@@ -103,12 +105,12 @@ impl std::str::FromStr for BriefProfile {
 pub struct Overrides {
     /// Service B's time for this request.
     pub b: Option<BriefProfile>,
-    /// The longest wait for the semaphore, milliseconds; 0 is no bound.
+    /// The longest wait for the semaphore; 0 is no bound.
     pub limit_wait_ms: Option<LimitWaitMs>,
-    /// The deadline, milliseconds.
+    /// The deadline.
     pub deadline_ms: Option<DeadlineMs>,
     /// The seed of this request's draws: the same seed draws the same.
-    pub seed: Option<u64>,
+    pub seed: Option<Seed>,
 }
 
 impl Overrides {
@@ -117,7 +119,7 @@ impl Overrides {
         ("b", BriefProfile::ALLOWED),
         ("limit_wait_ms", LimitWaitMs::ALLOWED),
         ("deadline_ms", DeadlineMs::ALLOWED),
-        ("seed", "a whole number from 0 to 18446744073709551615"),
+        ("seed", Seed::ALLOWED),
     ];
 
     /// Parses a query string; an absent one asks for nothing.
@@ -135,13 +137,7 @@ impl Overrides {
                 "b" => overrides.b = Some(value.parse().map_err(refused)?),
                 "limit_wait_ms" => overrides.limit_wait_ms = Some(value.parse().map_err(refused)?),
                 "deadline_ms" => overrides.deadline_ms = Some(value.parse().map_err(refused)?),
-                "seed" => {
-                    let seed = value.parse().map_err(|_| {
-                        let (name, allowed) = Self::ALLOWED[3];
-                        (name.to_owned(), Invalid::new(&value, allowed))
-                    })?;
-                    overrides.seed = Some(seed);
-                }
+                "seed" => overrides.seed = Some(value.parse().map_err(refused)?),
                 _ => {
                     let names = Self::ALLOWED.map(|(name, _)| name).join(", ");
                     return Err((name.to_string(), Invalid::new(&value, format!("only {names}"))));

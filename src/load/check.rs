@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   CHECK[,CHECK...]     CHECK = WHAT OP LIMIT      OP = < <= > >=
-//!   p50 .. p99.99        percentiles over all offered requests, from the intended start; a length of time
-//!   max                  the longest answer, if all were answered; a length of time
+//!   p50 .. p99.99        percentiles over all offered requests, from the intended start; a time such as 800ms
+//!   max                  the longest answer, if all were answered; a time
 //!   good                 successes within the objective, of the offered; a share such as 99% or 0.99
 //!   ok                   successes, of the offered; a share
 //!   failed               what is no success, of the offered; a share
 //!   not_sent             not sent by the generator, of the offered; a share
-//!   rate                 requests sent a second; a number
+//!   rate                 requests sent a second; a rate such as 100 or 6000/m
 //! ```
 //!
 //! What cannot be told, as a percentile of too few requests, does not hold, and the finding says why. A
@@ -21,9 +21,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Measured;
-use super::span::read_duration;
 use super::stats::Share;
-use crate::config::{Allowed, Invalid};
+use crate::config::{Allowed, Invalid, ShareText, Span, TimeText, read_rate, read_share};
 use crate::latency::{DurationText, Outcome, Quantile, Rate};
 
 /// The most checks at once.
@@ -245,7 +244,7 @@ fn share_of(what: What, measured: &Measured) -> Rate {
 
 impl Allowed for Checks {
     const ALLOWED: &'static str = "checks with commas between: p50 to p99.99 or max against a time, good, ok, failed or \
-         not_sent against a share, rate against a number; with <, <=, > or >=; such as p95<800ms,good>99%";
+         not_sent against a share, rate against a rate; with <, <=, > or >=; such as p95<800ms,good>99%";
 }
 
 impl FromStr for Checks {
@@ -254,7 +253,7 @@ impl FromStr for Checks {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let checks = text
             .split(',')
-            .map(|part| read(part.trim()).ok_or_else(|| Invalid::new(part.trim(), Self::ALLOWED)));
+            .map(|part| read(part.trim()).unwrap_or_else(|| Err(Invalid::new(part.trim(), Self::ALLOWED))));
         let checks: Vec<Check> = checks.collect::<Result<_, _>>()?;
         if checks.len() > CHECKS_LIMIT {
             return Err(Invalid::new(text, "at most 32 checks"));
@@ -263,7 +262,8 @@ impl FromStr for Checks {
     }
 }
 
-fn read(part: &str) -> Option<Check> {
+/// Reads one check; none where it is not one, and what is wrong with its time where that is at fault.
+fn read(part: &str) -> Option<Result<Check, Invalid>> {
     let at = part.find(['<', '>'])?;
     let (name, rest) = part.split_at(at);
     let (op, limit) = [("<=", Op::AtMost), (">=", Op::AtLeast), ("<", Op::Below), (">", Op::Above)]
@@ -282,22 +282,14 @@ fn read(part: &str) -> Option<Check> {
         }
     };
     let limit = match what {
-        What::Percentile(_) | What::Max => Limit::Time(read_duration(limit)?),
-        What::Rate => Limit::Number(limit.strip_suffix("/s").unwrap_or(limit).parse().ok()?),
-        _ => {
-            let share = match limit.strip_suffix('%') {
-                Some(percent) => percent.trim().parse::<f64>().ok()? / 100.0,
-                None => limit.parse().ok()?,
-            };
-            Limit::Share(Some(share).filter(|share| (0.0..=1.0).contains(share))?)
-        }
+        What::Percentile(_) | What::Max => match limit.parse::<Span>() {
+            Ok(limit) => Limit::Time(limit.get()),
+            Err(refusal) => return Some(Err(Invalid::new(part, refusal.allowed))),
+        },
+        What::Rate => Limit::Number(read_rate(limit)?),
+        _ => Limit::Share(read_share(limit).filter(|share| (0.0..=1.0).contains(share))?),
     };
-    if let Limit::Number(number) = limit
-        && !number.is_finite()
-    {
-        return None;
-    }
-    Some(Check { what, op, limit })
+    Some(Ok(Check { what, op, limit }))
 }
 
 impl fmt::Display for Check {
@@ -313,9 +305,8 @@ impl fmt::Display for Check {
         }
         f.write_str(self.op.text())?;
         match self.limit {
-            Limit::Time(limit) => write!(f, "{}ms", limit.as_secs_f64() * 1e3),
-            // The binary tail of 0.29 * 100 is hidden.
-            Limit::Share(share) => write!(f, "{}%", (share * 1e8).round() / 1e6),
+            Limit::Time(limit) => TimeText(limit).fmt(f),
+            Limit::Share(share) => ShareText(share).fmt(f),
             Limit::Number(number) => write!(f, "{number}"),
         }
     }

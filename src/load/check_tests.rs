@@ -31,12 +31,11 @@ fn held(text: &str, measured: &Measured) -> bool {
 
 #[test]
 fn checks_are_read_and_written_back() {
-    for text in
-        ["p95<800ms", "good>99%", "p99.9<=1500ms,ok>=99.5%,failed<1%,not_sent<=0%,rate>29.5,max<2000ms"]
-    {
+    for text in ["p95<800ms", "good>99%", "p99.9<=1.5s,ok>=99.5%,failed<1%,not_sent<=0%,rate>29.5,max<2s"] {
         assert_eq!(text.parse::<Checks>().expect(text).to_string(), text);
     }
     assert_eq!(" p50 < 0.8s , good >= 0.29 ".parse::<Checks>().unwrap().to_string(), "p50<800ms,good>=29%");
+    assert_eq!("rate>6000/m".parse::<Checks>().unwrap().to_string(), "rate>100");
 }
 
 #[test]
@@ -64,6 +63,11 @@ fn what_is_no_check_is_refused_with_the_part_that_is_none() {
     }
     let refusal = "p95<1s,often>2%".parse::<Checks>().unwrap_err();
     assert!(refusal.value == "often>2%" && refusal.allowed.contains("p95<800ms,good>99%"), "{refusal}");
+    let refusal = "p95<800".parse::<Checks>().unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "\"p95<800\" is not allowed: a time needs a unit: did you mean 800ms or 800s?"
+    );
     assert!(vec!["ok>1%"; 33].join(",").parse::<Checks>().is_err());
 }
 

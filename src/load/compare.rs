@@ -6,41 +6,31 @@
 //! pair is the logarithm of their ratio, and the mean of the differences has a Student t interval. The
 //! figures within a block depend on each other, those of pairs do not: the pair is the sample.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Measured;
 use super::stats::Mean;
+use crate::choice;
 use crate::latency::Quantile;
 
 /// How surely a slowdown is found by as many pairs as are asked for.
 const POWER: f64 = 0.9;
 
-/// The figure of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Figure {
-    /// The mean over the answered, when all were.
-    Mean,
-    /// The median over all offered.
-    P50,
-    /// The 95th percentile over all offered.
-    P95,
-    /// The 99th percentile over all offered.
-    P99,
+choice! {
+    /// The figure of a block.
+    pub enum Figure {
+        /// The mean over the answered, when all were.
+        Mean = "mean",
+        /// The median over all offered.
+        P50 = "p50",
+        /// The 95th percentile over all offered.
+        P95 = "p95",
+        /// The 99th percentile over all offered.
+        P99 = "p99",
+    }
 }
 
 impl Figure {
-    /// Its name.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::P50 => "p50",
-            Self::P95 => "p95",
-            Self::P99 => "p99",
-        }
-    }
-
     /// The figure of a block in milliseconds.
     ///
     /// # Errors

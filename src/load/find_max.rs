@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Checks;
 use super::check::Verdict;
-use super::{Checks, Rate};
+use crate::config::Rate;
 
 /// The most steps of a search.
 const STEPS_LIMIT: usize = 60;

@@ -8,13 +8,15 @@
 //! checked once more in [`Config::settings`], and refused in the same words: the key, the value, what is
 //! allowed.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
 use super::scaling::PolicyName;
 use crate::{
     bounded,
-    config::{Allowed, Fraction, Invalid, Misfit},
+    config::{Allowed, Fraction, Misfit, TimeText},
+    share,
     sim::Profile,
+    time,
 };
 
 /// The settings that are built in.
@@ -26,128 +28,41 @@ pub const PAST_LIMIT_CHECKS: u32 = 600;
 
 bounded!(
     /// How many workers.
-    Workers: u32 = 1 to 1000
+    pub Workers: u32 = 1 to 1000
 );
 bounded!(
     /// How many jobs make up a backlog.
-    BacklogJobs: u64 = 0 to 1000000
+    pub BacklogJobs: u64 = 0 to 1000000
 );
 bounded!(
     /// One attempt in this many fails; 0: none.
-    FailureRate: u32 = 0 to 1000000
+    pub FailureRate: u32 = 0 to 1000000
 );
 bounded!(
     /// How often a failed job is tried again.
-    Retries: u32 = 0 to 100
+    pub Retries: u32 = 0 to 100
 );
 bounded!(
     /// How many jobs wait at most before the producer does.
-    QueueCapacity: u32 = 1 to 1000000
+    pub QueueCapacity: u32 = 1 to 1000000
 );
 bounded!(
     /// How many jobs of the backlog one worker is for.
-    LagPerWorker: u32 = 1 to 100000
+    pub LagPerWorker: u32 = 1 to 100000
 );
 
-/// Reads a duration as Go writes it: `1s`, `600ms`, `2m30s`, `0s`; whole milliseconds.
-fn milliseconds(text: &str) -> Option<u64> {
-    let mut rest = text.trim();
-    let mut sum_ms = 0_u64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let (unit, factor) = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
-            .into_iter()
-            .find(|(unit, _)| rest.starts_with(unit))?;
-        rest = &rest[unit.len()..];
-        sum_ms = sum_ms.checked_add(number.checked_mul(factor)?)?;
-    }
-    Some(sum_ms)
-}
-
-/// Makes a duration that lies in a range and is written as Go writes it.
-macro_rules! duration {
-    ($(#[$doc:meta])* $name:ident: $min_ms:literal to $max_ms:literal, $allowed:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub struct $name(u64);
-
-        impl $name {
-            /// The value as a duration.
-            pub const fn get(self) -> Duration {
-                Duration::from_millis(self.0)
-            }
-        }
-        impl Allowed for $name {
-            const ALLOWED: &'static str = $allowed;
-        }
-        impl FromStr for $name {
-            type Err = Invalid;
-            fn from_str(text: &str) -> Result<Self, Invalid> {
-                match milliseconds(text) {
-                    Some(ms) if ($min_ms..=$max_ms).contains(&ms) => Ok(Self(ms)),
-                    _ => Err(Invalid::new(text, Self::ALLOWED)),
-                }
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                if self.0 % 1_000 == 0 { write!(f, "{}s", self.0 / 1_000) } else { write!(f, "{}ms", self.0) }
-            }
-        }
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-duration!(
+time!(
     /// Time between two events.
-    Interval: 1 to 3_600_000, "a duration from 1ms to 1h, such as 1s or 250ms"
+    pub Interval = 1 ms to 1 h
 );
-duration!(
+time!(
     /// How long something lasts.
-    Length: 0 to 86_400_000, "a duration from 0s to 24h, such as 10s or 2m30s"
+    pub Length = 0 s to 24 h
 );
-
-/// The share of the workers' time that is to be spent working, above 0 and at most 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Utilisation(f64);
-
-impl Utilisation {
-    /// The value as a number.
-    pub const fn get(self) -> f64 {
-        self.0
-    }
-}
-impl Allowed for Utilisation {
-    const ALLOWED: &'static str = "a number from 0.05 to 1";
-}
-impl FromStr for Utilisation {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.trim().parse::<f64>() {
-            Ok(value) if (0.05..=1.0).contains(&value) => Ok(Self(value)),
-            _ => Err(Invalid::new(text, Self::ALLOWED)),
-        }
-    }
-}
-impl fmt::Display for Utilisation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+share!(
+    /// The share of the workers' time that is to be spent working.
+    pub Utilisation = 0.05 to 1, such as "80% or 0.8"
+);
 
 /// The pipeline's configuration. Defaults are those of `config.yml`.
 #[derive(Debug, Clone, clap::Args)]
@@ -198,7 +113,7 @@ pub struct Config {
     #[arg(id = "pipeline_queue_capacity", long = "queue-capacity", env = "PIPELINE_QUEUE_CAPACITY",
           default_value = embedded("queue_capacity"), value_name = QueueCapacity::ALLOWED)]
     pub queue_capacity: QueueCapacity,
-    /// How long a simulated attempt works, in milliseconds
+    /// How long a simulated attempt works
     #[arg(id = "pipeline_work", long = "work", env = "PIPELINE_WORK",
           default_value = embedded("work"), value_name = Profile::ALLOWED)]
     pub work: Profile,
@@ -299,10 +214,8 @@ impl Config {
         }
         let remembered = self.check_interval.get() * PAST_LIMIT_CHECKS;
         if self.stabilisation.get() > remembered {
-            let allowed = format!(
-                "at most {PAST_LIMIT_CHECKS} check intervals, which is {} s",
-                remembered.as_secs_f64()
-            );
+            let allowed =
+                format!("at most {PAST_LIMIT_CHECKS} check intervals, which is {}", TimeText(remembered));
             return misfit("PIPELINE_STABILISATION", &self.stabilisation, allowed);
         }
         Ok(Settings(self))
@@ -362,6 +275,8 @@ pub fn read_yaml(text: &str) -> Result<BTreeMap<String, String>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -378,21 +293,6 @@ mod tests {
             .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()))
             .collect();
         assert_eq!(values.into_keys().collect::<std::collections::BTreeSet<_>>(), known);
-    }
-
-    #[test]
-    fn durations_are_written_as_go_writes_them() {
-        for (text, ms) in
-            [("1s", 1_000), ("600ms", 600), ("2m30s", 150_000), ("1h", 3_600_000), (" 20ms ", 20)]
-        {
-            assert_eq!(text.parse::<Interval>().map(Interval::get), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for bad in ["", "1", "s", "0s", "-1s", "1.5s", "2h", "1s1", "99999999999999999999s", "1 s"] {
-            assert!(bad.parse::<Interval>().is_err(), "{bad}");
-        }
-        for text in ["0s", "150s", "250ms"] {
-            assert_eq!(text.parse::<Length>().expect(text).to_string(), text);
-        }
     }
 
     #[test]
@@ -413,7 +313,7 @@ mod tests {
         );
         check(
             &|config| config.stabilisation = "11m".parse().expect("in range"),
-            "PIPELINE_STABILISATION: \"660s\" is not allowed: at most 600 check intervals, which is 600 s",
+            "PIPELINE_STABILISATION: \"660s\" is not allowed: at most 600 check intervals, which is 600s",
         );
     }
 

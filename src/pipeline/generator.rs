@@ -9,7 +9,10 @@ use super::{
     config::{Config, Interval},
     scaling::PolicyName,
 };
-use crate::config::{Allowed, Invalid};
+use crate::{
+    config::{self, Allowed, Invalid},
+    documented,
+};
 
 /// What the producer is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +24,26 @@ pub enum Rate {
 }
 
 impl Allowed for Rate {
-    const ALLOWED: &'static str = "generator, or a duration from 1ms to 1h between two jobs, such as 250ms";
+    const ALLOWED: &'static str =
+        "generator, a time from 1ms to 1h between two jobs, such as 250ms, or a rate from 1/h to 1000/s";
 }
 
 impl FromStr for Rate {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.trim() {
-            "generator" => Ok(Self::Generator),
-            interval => interval.parse().map(Self::Every).map_err(|_| Invalid::new(text, Self::ALLOWED)),
+        let refuse = || Invalid::new(text, Self::ALLOWED);
+        if text.trim() == "generator" {
+            return Ok(Self::Generator);
         }
+        if text.contains('/') {
+            let rate: config::Rate = text.parse().map_err(|_| refuse())?;
+            let interval = Interval::try_from(Duration::from_secs_f64(1.0 / rate.get()));
+            return interval.map(Self::Every).map_err(|_| refuse());
+        }
+        text.parse().map(Self::Every).map_err(|_| match text.trim().parse::<f64>() {
+            Ok(_) => Invalid::new(text, format!("a rate needs a unit: did you mean {}/s?", text.trim())),
+            Err(_) => refuse(),
+        })
     }
 }
 
@@ -43,17 +56,7 @@ impl fmt::Display for Rate {
     }
 }
 
-impl serde::Serialize for Rate {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Rate {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+documented!(Rate as String);
 
 /// What can be changed while the pipeline runs.
 #[derive(Debug, Clone, Copy, PartialEq)]

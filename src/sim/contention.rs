@@ -2,7 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::config::{Allowed, Invalid};
+use crate::{
+    choice,
+    config::{Allowed, Fraction, Invalid},
+    documented,
+};
 
 const SERVERS_LIMIT: u32 = 100_000;
 const QUEUE_LIMIT: u32 = 1_000_000;
@@ -90,7 +94,7 @@ impl FromStr for Contention {
                     Some(Self::Pool { servers, queue_capacity })
                 }
                 "usl" => {
-                    let share = |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+                    let share = |text: &str| text.parse::<Fraction>().ok().map(Fraction::get);
                     Some(Self::Usl { contention: share(first)?, coherency: share(second?)? })
                 }
                 _ => None,
@@ -109,67 +113,19 @@ impl fmt::Display for Contention {
         }
     }
 }
+documented!(Contention as String);
 
-/// What a service does with a call whose caller has left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnCallerGone {
-    /// Drops it, running or waiting.
-    Abort,
-    /// Finishes what runs, drops what waits.
-    Dequeue,
-    /// Carries on with both.
-    Continue,
-}
-
-impl OnCallerGone {
-    /// All of them, in the order of the documents.
-    pub const ALL: [Self; 3] = [Self::Abort, Self::Dequeue, Self::Continue];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Abort => "abort",
-            Self::Dequeue => "dequeue",
-            Self::Continue => "continue",
-        }
+choice! {
+    /// What a service does with a call whose caller has left.
+    pub enum OnCallerGone {
+        /// Drops it, running or waiting.
+        Abort = "abort",
+        /// Finishes what runs, drops what waits.
+        Dequeue = "dequeue",
+        /// Carries on with both.
+        Continue = "continue",
     }
 }
-
-impl Allowed for OnCallerGone {
-    const ALLOWED: &'static str = "abort, dequeue or continue";
-}
-
-impl FromStr for OnCallerGone {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .into_iter()
-            .find(|policy| policy.name() == text.trim())
-            .ok_or_else(|| Invalid::new(text, Self::ALLOWED))
-    }
-}
-
-impl fmt::Display for OnCallerGone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Serialises a type as the text that a person writes for it.
-macro_rules! serde_as_text {
-    ($($name:ident),*) => {$(
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
-}
-serde_as_text!(Contention, OnCallerGone);
 
 #[cfg(test)]
 mod tests {

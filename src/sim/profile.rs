@@ -5,7 +5,7 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp, LogNormal, Uniform};
 
-use crate::config::{Allowed, Invalid};
+use crate::config::{Allowed, Fraction, Invalid, read_time};
 
 /// Draws are cut off here: ten minutes.
 const WORK_LIMIT_MS: f64 = 600_000.0;
@@ -68,7 +68,7 @@ pub enum Profile {
 impl Allowed for Profile {
     const ALLOWED: &'static str = "constant:MS, uniform:MIN,MAX, exponential:MEAN, lognormal:MEDIAN,SIGMA, \
          bimodal:FAST,SLOW,SHARE[,SIGMA] or, at start only, empirical:FILE \
-         (milliseconds 0 to 600000, MIN <= MAX, SIGMA 0 to 4, SHARE 0 to 1)";
+         (times from 0ms to 10m, a bare number is milliseconds; MIN <= MAX, SIGMA 0 to 4, SHARE 0 to 1)";
 }
 
 impl Profile {
@@ -77,38 +77,35 @@ impl Profile {
     /// # Errors
     /// Anything else, `empirical:` included, with what is allowed.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Self::parse_numbers(text.trim()).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
+        Self::read(text.trim()).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
     }
 
-    fn parse_numbers(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Option<Self> {
         let (kind, arguments) = text.split_once(':')?;
-        let mut numbers = [0.0_f64; 4];
-        let mut count = 0;
-        for argument in arguments.split(',') {
-            let number: f64 = argument.trim().parse().ok()?;
-            if count == numbers.len() || !number.is_finite() || number.is_sign_negative() && number != 0.0 {
-                return None;
+        let arguments: Vec<&str> = arguments.splitn(5, ',').collect();
+        let sigma = |text: &str| text.trim().parse().ok().filter(|sigma| (0.0..=SIGMA_LIMIT).contains(sigma));
+        Some(match (kind, &arguments[..]) {
+            ("constant", &[ms]) => Self::Constant { ms: milliseconds(ms)? },
+            ("uniform", &[min, max]) => {
+                let (min, max) = (milliseconds(min)?, milliseconds(max)?);
+                (min <= max).then_some(Self::Uniform { min, max })?
             }
-            numbers[count] = number;
-            count += 1;
-        }
-        let ms = |value: f64| value <= WORK_LIMIT_MS;
-        let sigma = |value: f64| value <= SIGMA_LIMIT;
-        let profile = match (kind, &numbers[..count]) {
-            ("constant", &[value]) if ms(value) => Self::Constant { ms: value },
-            ("uniform", &[min, max]) if min <= max && ms(max) => Self::Uniform { min, max },
-            ("exponential", &[mean]) if ms(mean) => Self::Exponential { mean },
-            ("lognormal", &[median, spread]) if ms(median) && sigma(spread) => {
-                Self::LogNormal { median, sigma: spread }
+            ("exponential", &[mean]) => Self::Exponential { mean: milliseconds(mean)? },
+            ("lognormal", &[median, spread]) => {
+                Self::LogNormal { median: milliseconds(median)?, sigma: sigma(spread)? }
             }
-            ("bimodal", &[fast, slow, share, ref rest @ ..])
-                if ms(fast) && ms(slow) && share <= 1.0 && rest.iter().all(|&spread| sigma(spread)) =>
-            {
-                Self::Bimodal { fast, slow, share, sigma: rest.first().copied().unwrap_or(BIMODAL_SIGMA) }
-            }
+            ("bimodal", &[fast, slow, share, ref spread @ ..]) => Self::Bimodal {
+                fast: milliseconds(fast)?,
+                slow: milliseconds(slow)?,
+                share: share.parse::<Fraction>().ok()?.get(),
+                sigma: match spread {
+                    [] => BIMODAL_SIGMA,
+                    [spread] => sigma(spread)?,
+                    _ => return None,
+                },
+            },
             _ => return None,
-        };
-        Some(profile)
+        })
     }
 
     /// Reads the samples of an `empirical` profile: one number of milliseconds a line, `#` comments.
@@ -129,11 +126,10 @@ impl Profile {
             if line.is_empty() {
                 continue;
             }
-            match line.parse::<f64>() {
-                Ok(ms) if (0.0..=WORK_LIMIT_MS).contains(&ms) => samples.push(ms),
-                _ => {
-                    let why =
-                        format!("milliseconds from 0 to 600000 on each line; line {} is not", index + 1);
+            match milliseconds(line) {
+                Some(ms) => samples.push(ms),
+                None => {
+                    let why = format!("a time from 0ms to 10m on each line; line {} is none", index + 1);
                     return Err(refuse(why));
                 }
             }
@@ -203,6 +199,16 @@ impl Profile {
             _ => None,
         }
     }
+}
+
+/// Milliseconds from 0 to 600,000: a bare number of them, or a time.
+fn milliseconds(text: &str) -> Option<f64> {
+    let ms = match text.trim().parse() {
+        Ok(ms) => ms,
+        // Exact to the nearest float, as a number of milliseconds with its fraction would be.
+        Err(_) => read_time(text)?.as_nanos() as f64 / 1e6,
+    };
+    (0.0..=WORK_LIMIT_MS).contains(&ms).then_some(ms)
 }
 
 fn log_normal(median: f64, sigma: f64, rng: &mut impl Rng) -> f64 {
@@ -291,9 +297,22 @@ mod tests {
     }
 
     #[test]
+    fn times_and_shares_may_say_their_units() {
+        for (text, same) in [
+            ("uniform:50ms,1.2s", "uniform:50,1200"),
+            ("constant: 0.3s", "constant:300"),
+            ("bimodal:50,1s,10%", "bimodal:50,1000,0.1,0.1"),
+            ("lognormal:1m,0.5", "lognormal:60000,0.5"),
+        ] {
+            let profile: Profile = text.parse().expect(text);
+            assert_eq!((&profile, profile.to_string().as_str()), (&same.parse().expect(same), same));
+        }
+    }
+
+    #[test]
     fn samples_come_from_the_file_and_only_from_it() {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), "# measured\n10\n20.5 # twice\n\n30\n").expect("written");
+        std::fs::write(file.path(), "# measured\n10\n20.5 # twice\n\n0.03s\n").expect("written");
         let text = format!("empirical:{}", file.path().display());
         let profile: Profile = text.parse().expect("a profile");
         let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -331,6 +350,10 @@ mod tests {
             "constant:1e999",
             "gamma:1",
             "constant:NaN",
+            "constant:11m",
+            "uniform:5s,50ms",
+            "bimodal:1,2,101%",
+            "lognormal:1s,1s",
         ] {
             let refusal = bad.parse::<Profile>().expect_err(bad);
             assert!(refusal.allowed.contains("uniform:MIN,MAX"), "{refusal}");
@@ -339,7 +362,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_parsed_or_refused_and_display_reads_back(text in "[a-z]{0,11}:?[-0-9.,e]{0,24}") {
+        fn any_text_is_parsed_or_refused_and_display_reads_back(text in "[a-z]{0,11}:?[-0-9.,ems%]{0,24}") {
             if let Ok(profile) = Profile::parse(&text) {
                 prop_assert_eq!(Profile::parse(&profile.to_string()).expect("reads back"), profile);
             }

@@ -290,7 +290,7 @@ mod tests {
     fn spec(latency: &str, error_rate: f64, contention: &str, gone: OnCallerGone) -> Spec {
         Spec {
             latency: latency.parse().expect(latency),
-            error_rate: Fraction::try_from(error_rate).expect("a share"),
+            error_rate: error_rate.to_string().parse().expect("a share"),
             contention: contention.parse().expect(contention),
             on_caller_gone: gone,
         }

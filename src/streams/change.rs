@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::overload::Overload;
+use super::{
+    overload::Overload,
+    ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount},
+};
 use crate::config::Misfit;
 
 /// Another size, while it runs. What is left out stays.
@@ -12,9 +15,9 @@ use crate::config::Misfit;
 #[schema(as = streams::Resize)]
 pub struct Resize {
     /// Workers in the pool.
-    pub workers_count: Option<usize>,
+    pub workers_count: Option<WorkersCount>,
     /// Generated streams.
-    pub streams_count: Option<usize>,
+    pub streams_count: Option<StreamsCount>,
 }
 
 /// What a run may have otherwise than the configuration says. What is left out stays.
@@ -23,15 +26,15 @@ pub struct Resize {
 #[schema(as = streams::Overrides)]
 pub struct Overrides {
     /// Workers in the pool.
-    pub workers_count: Option<usize>,
+    pub workers_count: Option<WorkersCount>,
     /// Generated streams.
-    pub streams_count: Option<usize>,
-    /// The longest pause of a generated stream, milliseconds.
-    pub stream_interval: Option<usize>,
-    /// The longest generated chunk, bytes.
-    pub chunk_size: Option<usize>,
+    pub streams_count: Option<StreamsCount>,
+    /// The longest pause of a generated stream.
+    pub stream_interval: Option<StreamInterval>,
+    /// The longest generated chunk.
+    pub chunk_size: Option<ChunkSize>,
     /// Places in the buffer.
-    pub buffer_size: Option<usize>,
+    pub buffer_size: Option<BufferSize>,
     /// What happens when the buffer is full.
     pub overload: Option<Overload>,
 }

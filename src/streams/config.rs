@@ -1,109 +1,47 @@
-//! The orchestrator's configuration: the seed's five numbers in their ranges, and what came beside
-//! them.
+//! The orchestrator's configuration, as flags and variables say it.
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
+use super::{
+    change::Overrides,
+    framing::Framing,
+    overload::Overload,
+    ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount},
+    sink::SinkSpec,
+};
 use crate::{
     bounded,
     config::{Allowed, Invalid, Misfit},
+    size, time,
 };
 
-use super::{Framing, Overload, Overrides, SinkSpec};
-
-/// A number whose upper end `--unbounded-ranges` lifts: parsed with its lower end, and checked
-/// against the upper one when all flags are known.
-macro_rules! liftable {
-    ($(#[$doc:meta])* $name:ident, $variable:literal: $min:literal to $max:literal, at most $ceiling:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub struct $name(usize);
-
-        impl $name {
-            /// The number.
-            pub const fn get(self) -> usize {
-                self.0
-            }
-            /// Checks `value` against the range, or against the lifted one.
-            ///
-            /// # Errors
-            /// [`Misfit`] when it lies outside.
-            pub fn check(value: usize, unbounded: bool) -> Result<Self, Misfit> {
-                match value {
-                    $min..=$max => Ok(Self(value)),
-                    $min..=$ceiling if unbounded => Ok(Self(value)),
-                    _ if unbounded => Err(Misfit::new($variable, value, concat!("a whole number from ", $min, " to ", $ceiling))),
-                    _ => Err(Misfit::new($variable, value, Self::ALLOWED)),
-                }
-            }
-        }
-        impl Allowed for $name {
-            const ALLOWED: &'static str = concat!("a whole number from ", $min, " to ", $max);
-        }
-        impl FromStr for $name {
-            type Err = Invalid;
-            fn from_str(text: &str) -> Result<Self, Invalid> {
-                match text.trim().parse() {
-                    // The upper end depends on another flag: `check` knows.
-                    Ok(value @ $min..) => Ok(Self(value)),
-                    _ => Err(Invalid::new(text, Self::ALLOWED)),
-                }
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-
-liftable!(
-    /// Workers in the pool.
-    WorkersCount, "WORKERS_COUNT": 10 to 200, at most 100000
-);
-liftable!(
-    /// Generated streams.
-    StreamsCount, "STREAMS_COUNT": 10 to 500, at most 1000000
-);
-liftable!(
-    /// The longest pause between two chunks of a stream, milliseconds.
-    StreamInterval, "STREAM_INTERVAL": 100 to 5000, at most 86400000
-);
-liftable!(
-    /// The longest chunk, bytes.
-    ChunkSize, "CHUNK_SIZE": 512 to 4096, at most 16777216
-);
-liftable!(
-    /// Places in the buffer, chunks.
-    BufferSize, "BUFFER_SIZE": 100 to 2000, at most 10000000
-);
 bounded!(
     /// How often the first stream emits for each time another one does.
-    NoisyFactor: u64 = 1 to 10000
+    pub NoisyFactor: u64 = 1 to 10000
 );
-bounded!(
-    /// The longest frame a peer may send, bytes.
-    FrameLimitBytes: u64 = 1 to 16777216
+size!(
+    /// The longest frame a peer may send.
+    pub FrameLimitBytes = 1 B to 16 MiB
 );
 bounded!(
     /// Peers at a time.
-    PeersLimit: u64 = 1 to 1000000
+    pub PeersLimit: u64 = 1 to 1000000
 );
-bounded!(
-    /// How long a peer may be silent, milliseconds.
-    PeerIdleMs: u64 = 10 to 86400000
+time!(
+    /// How long a peer may be silent.
+    pub PeerIdleMs = 10 ms to 24 h in milliseconds
 );
-bounded!(
-    /// How long one delivery may take, milliseconds.
-    SinkTimeoutMs: u64 = 1 to 600000
+time!(
+    /// How long one delivery may take.
+    pub SinkTimeoutMs = 1 ms to 10 m in milliseconds
 );
 bounded!(
     /// Further attempts at a delivery that failed.
-    SinkRetries: u64 = 0 to 100
+    pub SinkRetries: u64 = 0 to 100
 );
-bounded!(
-    /// A chunk processed within this time is good, milliseconds.
-    StreamsSloMs: u64 = 1 to 60000
+time!(
+    /// A chunk processed within this time is good.
+    pub StreamsSloMs = 1 ms to 60 s in milliseconds
 );
 
 /// An address to take streams at.
@@ -142,17 +80,16 @@ pub struct Args {
     /// Generated streams; unset: 100, or none when --listen takes real ones
     #[arg(long, env = "STREAMS_COUNT", value_name = StreamsCount::ALLOWED)]
     pub streams_count: Option<StreamsCount>,
-    /// The longest pause between two chunks of a stream, in milliseconds
+    /// The longest pause between two chunks of a stream
     #[arg(long, env = "STREAM_INTERVAL", default_value = "1000", value_name = StreamInterval::ALLOWED)]
     pub stream_interval: StreamInterval,
-    /// The longest chunk, in bytes
+    /// The longest chunk
     #[arg(long, env = "CHUNK_SIZE", default_value = "1024", value_name = ChunkSize::ALLOWED)]
     pub chunk_size: ChunkSize,
     /// Places in the buffer between streams and workers
     #[arg(long, env = "BUFFER_SIZE", default_value = "500", value_name = BufferSize::ALLOWED)]
     pub buffer_size: BufferSize,
-    /// Lift the upper ends of these ranges, for tests of scale: to 100000 workers, 1000000 streams,
-    /// 86400000 ms, 16777216 bytes and 10000000 places
+    /// Lift the upper ends of these ranges, for tests of scale
     #[arg(long, env = "STREAMS_UNBOUNDED_RANGES", default_value = "false", default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "true or false")]
     pub unbounded_ranges: bool,
@@ -162,13 +99,13 @@ pub struct Args {
     /// A noisy neighbour: the first generated stream emits so many times as often as each other one
     #[arg(long, env = "STREAMS_NOISY_FACTOR", default_value = "1", value_name = NoisyFactor::ALLOWED)]
     pub noisy_factor: NoisyFactor,
-    /// A chunk processed within so many milliseconds of its intended emission is good
+    /// A chunk processed within this time of its intended emission is good
     #[arg(long, env = "STREAMS_SLO_MS", default_value = "100", value_name = StreamsSloMs::ALLOWED)]
     pub streams_slo_ms: StreamsSloMs,
     /// What processing a chunk is: simulated work, a delivery, or a line in a file
     #[arg(long, env = "STREAMS_SINK", default_value = "simulate", value_name = SinkSpec::ALLOWED)]
     pub sink: SinkSpec,
-    /// How long one attempt at a delivery may take, in milliseconds
+    /// How long one attempt at a delivery may take
     #[arg(long, env = "STREAMS_SINK_TIMEOUT_MS", default_value = "5000", value_name = SinkTimeoutMs::ALLOWED)]
     pub sink_timeout_ms: SinkTimeoutMs,
     /// Further attempts at a delivery that failed, with growing pauses between them
@@ -180,13 +117,13 @@ pub struct Args {
     /// How chunks are told apart in real streams and in a file
     #[arg(long, env = "STREAMS_FRAMING", default_value = "lines", value_name = Framing::ALLOWED)]
     pub framing: Framing,
-    /// The longest frame in bytes; a longer one closes its connection
+    /// The longest frame; a longer one closes its connection
     #[arg(long, env = "STREAMS_FRAME_LIMIT_BYTES", default_value = "65536", value_name = FrameLimitBytes::ALLOWED)]
     pub frame_limit_bytes: FrameLimitBytes,
     /// Peers taken at a time; one more is refused
     #[arg(long, env = "STREAMS_PEERS_LIMIT", default_value = "1000", value_name = PeersLimit::ALLOWED)]
     pub peers_limit: PeersLimit,
-    /// How long a peer may be silent before its connection is closed, in milliseconds
+    /// How long a peer may be silent before its connection is closed
     #[arg(long, env = "STREAMS_PEER_IDLE_MS", default_value = "60000", value_name = PeerIdleMs::ALLOWED)]
     pub peer_idle_ms: PeerIdleMs,
 }
@@ -224,28 +161,28 @@ impl Args {
     pub fn config(&self) -> Result<Config, Misfit> {
         let unbounded = self.unbounded_ranges;
         let streams = match self.streams_count {
-            Some(count) => StreamsCount::check(count.get(), unbounded)?.get(),
+            Some(count) => count.within(unbounded)?,
             None if self.listen.is_some() => 0,
             None => STREAMS_DEFAULT,
         };
         let config = Config {
-            workers: WorkersCount::check(self.workers_count.get(), unbounded)?.get(),
+            workers: self.workers_count.within(unbounded)?,
             streams,
-            interval_ms: StreamInterval::check(self.stream_interval.get(), unbounded)?.get() as u64,
-            chunk_size_bytes: ChunkSize::check(self.chunk_size.get(), unbounded)?.get(),
-            buffer_size: BufferSize::check(self.buffer_size.get(), unbounded)?.get(),
+            interval_ms: self.stream_interval.within(unbounded)? as u64,
+            chunk_size_bytes: self.chunk_size.within(unbounded)?,
+            buffer_size: self.buffer_size.within(unbounded)?,
             unbounded,
             noisy_factor: u32::try_from(self.noisy_factor.get()).unwrap_or(u32::MAX),
             overload: self.overload,
-            slo_ms: self.streams_slo_ms.get(),
+            slo_ms: self.streams_slo_ms.ms(),
             sink: self.sink.clone(),
-            sink_timeout_ms: self.sink_timeout_ms.get(),
+            sink_timeout_ms: self.sink_timeout_ms.ms(),
             sink_retries: u32::try_from(self.sink_retries.get()).unwrap_or(u32::MAX),
             listen: self.listen.map(GatewayAddr::get),
             framing: self.framing,
             frame_limit_bytes: usize::try_from(self.frame_limit_bytes.get()).unwrap_or(usize::MAX),
             peers_limit: usize::try_from(self.peers_limit.get()).unwrap_or(usize::MAX),
-            peer_idle_ms: self.peer_idle_ms.get(),
+            peer_idle_ms: self.peer_idle_ms.ms(),
         };
         config.fits()?;
         Ok(config)
@@ -277,19 +214,19 @@ impl Config {
         let unbounded = self.unbounded;
         let mut config = self.clone();
         if let Some(count) = overrides.workers_count {
-            config.workers = WorkersCount::check(count, unbounded)?.get();
+            config.workers = count.within(unbounded)?;
         }
         if let Some(count) = overrides.streams_count {
-            config.streams = StreamsCount::check(count, unbounded)?.get();
+            config.streams = count.within(unbounded)?;
         }
-        if let Some(interval_ms) = overrides.stream_interval {
-            config.interval_ms = StreamInterval::check(interval_ms, unbounded)?.get() as u64;
+        if let Some(interval) = overrides.stream_interval {
+            config.interval_ms = interval.within(unbounded)? as u64;
         }
-        if let Some(size_bytes) = overrides.chunk_size {
-            config.chunk_size_bytes = ChunkSize::check(size_bytes, unbounded)?.get();
+        if let Some(size) = overrides.chunk_size {
+            config.chunk_size_bytes = size.within(unbounded)?;
         }
         if let Some(size) = overrides.buffer_size {
-            config.buffer_size = BufferSize::check(size, unbounded)?.get();
+            config.buffer_size = size.within(unbounded)?;
         }
         config.overload = overrides.overload.unwrap_or(config.overload);
         config.fits()?;

@@ -1,45 +1,20 @@
 //! How chunks are told apart in a stream of bytes: a line each, or a length before each.
 
-use std::{fmt, str::FromStr};
-
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, Decoder};
 
-use crate::config::{Allowed, Invalid};
+use crate::choice;
 
 /// Bytes of the length before a frame, big-endian.
 const LENGTH_BYTES: usize = 4;
 
-/// How chunks are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// A chunk is a line; `\n` ends it and does not belong to it.
-    Lines,
-    /// Four bytes (big-endian) tell how long the chunk is that follows.
-    Length,
-}
-
-impl Allowed for Framing {
-    const ALLOWED: &'static str = "lines or length";
-}
-
-impl FromStr for Framing {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.trim() {
-            "lines" => Ok(Self::Lines),
-            "length" => Ok(Self::Length),
-            _ => Err(Invalid::new(text, Self::ALLOWED)),
-        }
-    }
-}
-
-impl fmt::Display for Framing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lines => "lines",
-            Self::Length => "length",
-        })
+choice! {
+    /// How chunks are told apart.
+    pub enum Framing {
+        /// A chunk is a line; `\n` ends it and does not belong to it.
+        Lines = "lines",
+        /// Four bytes (big-endian) tell how long the chunk is that follows.
+        Length = "length",
     }
 }
 

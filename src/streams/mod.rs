@@ -32,6 +32,7 @@ mod orchestrator;
 mod overload;
 mod page;
 mod race;
+mod ranges;
 mod routes;
 mod run;
 mod sink;
@@ -42,14 +43,15 @@ mod worker;
 
 pub use change::{CannotStart, Overrides, Resize, ResizeError};
 pub use config::{
-    Args, BufferSize, ChunkSize, Config, FrameLimitBytes, GatewayAddr, NoisyFactor, PeerIdleMs, PeersLimit,
-    SinkRetries, SinkTimeoutMs, StreamInterval, StreamsCount, StreamsSloMs, WorkersCount,
+    Args, Config, FrameLimitBytes, GatewayAddr, NoisyFactor, PeerIdleMs, PeersLimit, SinkRetries,
+    SinkTimeoutMs, StreamsSloMs,
 };
 pub use framing::Framing;
 pub use ledger::{Dropped, Ledger, Reason};
 pub use orchestrator::{Runtime, Streams};
 pub use overload::Overload;
 pub use race::Race;
+pub use ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount};
 pub use routes::system;
 pub use sink::SinkSpec;
 pub use stats::{Percentiles, Statistics};

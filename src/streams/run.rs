@@ -26,7 +26,7 @@ use super::{
     buffer::Buffer,
     change::{Resize, ResizeError},
     chunk::{Label, Stream},
-    config::{Config, StreamsCount, WorkersCount},
+    config::Config,
     gateway::{Gateway, Intake},
     ledger::Ledger,
     metrics::{Gauges, StreamMetrics},
@@ -176,15 +176,11 @@ impl Run {
     /// streams that are no longer wanted have ended what they were at; no chunk is lost. Not cancel
     /// safe: run it to its end.
     pub(super) async fn resize(&self, resize: Resize) -> Result<(), ResizeError> {
-        let check = |result: Result<usize, crate::config::Misfit>| result.map_err(ResizeError::Misfit);
         let unbounded = self.config.unbounded;
-        let workers = resize
-            .workers_count
-            .map(|count| check(WorkersCount::check(count, unbounded).map(WorkersCount::get)));
-        let streams = resize
-            .streams_count
-            .map(|count| check(StreamsCount::check(count, unbounded).map(StreamsCount::get)));
-        let (workers, streams) = (workers.transpose()?, streams.transpose()?);
+        let workers = resize.workers_count.map(|count| count.within(unbounded)).transpose();
+        let streams = resize.streams_count.map(|count| count.within(unbounded)).transpose();
+        let (workers, streams) =
+            (workers.map_err(ResizeError::Misfit)?, streams.map_err(ResizeError::Misfit)?);
         // Asked twice: the lock may be a drain's, which need not be waited for.
         if self.stop.is_stopping() {
             return Err(ResizeError::NotRunning);

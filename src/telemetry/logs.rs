@@ -1,44 +1,18 @@
 //! Log lines: for people or for machines, on stderr.
 
-use std::{fmt, io::IsTerminal as _, str::FromStr};
+use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    config::{Allowed, Invalid},
-    output,
-};
+use crate::{choice, output};
 
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Allowed for LogFormat {
-    const ALLOWED: &'static str = "text or json";
-}
-
-impl FromStr for LogFormat {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.trim() {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(Invalid::new(text, Self::ALLOWED)),
-        }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
+choice! {
+    /// How a log line looks.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
     }
 }
 

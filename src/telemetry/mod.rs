@@ -39,8 +39,9 @@ pub use buckets::latency_buckets_ms;
 pub use logs::{LogFormat, init_logs};
 
 use crate::{
-    bounded,
-    config::{HttpUrl, Invalid, Misfit},
+    choice,
+    config::{Allowed, HttpUrl, Invalid, Misfit},
+    time,
 };
 
 /// The name of this program's meter and tracer.
@@ -48,20 +49,25 @@ const SCOPE: &str = "lab";
 /// How long the last export may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
-bounded!(
-    /// Milliseconds between two pushes of metrics.
-    ExportIntervalMs: u64 = 100 to 600000
+time!(
+    /// Time between two pushes of metrics.
+    pub ExportIntervalMs = 100 ms to 10 m in milliseconds
 );
-
-bounded!(
-    /// Milliseconds that one push may take.
-    ExportTimeoutMs: u64 = 100 to 600000
+time!(
+    /// How long one push may take.
+    pub ExportTimeoutMs = 100 ms to 10 m in milliseconds
 );
-
-bounded!(
+time!(
     /// The service level objective: an answer within it is good.
-    SloMs: u64 = 1 to 60000
+    pub SloMs = 1 ms to 60 s in milliseconds
 );
+choice! {
+    /// The protocol spoken to an OTLP receiver: one is.
+    pub enum Protocol {
+        /// OTLP over HTTP, as protobuf.
+        HttpProtobuf = "http/protobuf",
+    }
+}
 
 /// Where telemetry goes.
 #[derive(Debug, Clone, clap::Args)]
@@ -69,52 +75,34 @@ bounded!(
 #[command(next_help_heading = "Telemetry")]
 pub struct Config {
     /// Push metrics and traces by OTLP over HTTP (protobuf) to this base URL; unset: nothing is pushed
-    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = <HttpUrl as crate::config::Allowed>::ALLOWED)]
+    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = HttpUrl::ALLOWED)]
     pub endpoint: Option<HttpUrl>,
-    /// The protocol of those pushes
+    /// The protocol of those pushes (port 4318 of a collector)
     #[arg(long = "otlp-protocol", env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "http/protobuf",
-          value_name = <Protocol as crate::config::Allowed>::ALLOWED)]
+          value_name = Protocol::ALLOWED)]
     pub protocol: Protocol,
-    /// How long one attempt at a push may take, in milliseconds; a failed one is tried again within this time
+    /// How long one attempt at a push may take; a failed one is tried again within this time
     #[arg(long = "otlp-timeout-ms", env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000",
-          value_name = <ExportTimeoutMs as crate::config::Allowed>::ALLOWED)]
+          value_name = ExportTimeoutMs::ALLOWED)]
     pub timeout_ms: ExportTimeoutMs,
-    /// Time between two pushes, in milliseconds
+    /// Time between two pushes
     #[arg(long = "export-interval-ms", env = "OTEL_METRIC_EXPORT_INTERVAL", default_value = "2000",
-          value_name = <ExportIntervalMs as crate::config::Allowed>::ALLOWED)]
+          value_name = ExportIntervalMs::ALLOWED)]
     pub export_interval_ms: ExportIntervalMs,
     /// Record nothing: no metrics, no traces (to measure what telemetry costs)
     #[arg(long = "telemetry-disabled", env = "OTEL_SDK_DISABLED", default_value = "false",
           value_name = "true or false", action = clap::ArgAction::Set)]
     pub disabled: bool,
     /// How log lines on stderr look
-    #[arg(long = "log-format", env = "LOG_FORMAT", default_value = "text", value_name = <LogFormat as crate::config::Allowed>::ALLOWED)]
+    #[arg(long = "log-format", env = "LOG_FORMAT", default_value = "text", value_name = LogFormat::ALLOWED)]
     pub log_format: LogFormat,
-    /// The service level objective in milliseconds: the histograms have an edge there
+    /// The service level objective: the histograms have an edge there
     #[arg(long = "slo-ms", env = "LAB_SLO_MS", default_value = "1500",
-          value_name = <SloMs as crate::config::Allowed>::ALLOWED)]
+          value_name = SloMs::ALLOWED)]
     pub slo_ms: SloMs,
     /// The name of this process among others, unless the environment names it.
     #[arg(skip = SCOPE)]
     pub service_name: &'static str,
-}
-
-/// The protocol spoken to an OTLP receiver: one is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Protocol;
-
-impl crate::config::Allowed for Protocol {
-    const ALLOWED: &'static str = "http/protobuf (port 4318 of a collector)";
-}
-
-impl std::str::FromStr for Protocol {
-    type Err = crate::config::Invalid;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "http/protobuf" => Ok(Self),
-            _ => Err(crate::config::Invalid::new(text, <Self as crate::config::Allowed>::ALLOWED)),
-        }
-    }
 }
 
 /// The providers. Cloning shares them.
@@ -160,7 +148,7 @@ impl Telemetry {
                 .context("building the OTLP metrics exporter")?;
             let metrics = watch.exports(metrics, url.to_string());
             exports = Some(watch);
-            let interval = Duration::from_millis(config.export_interval_ms.get());
+            let interval = config.export_interval_ms.get();
             meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
             let Push { url, timeout } = Push::of(&TRACES, base, config.timeout_ms)?;
             let spans = opentelemetry_otlp::SpanExporter::builder()
@@ -261,7 +249,7 @@ impl Push {
                 .map_err(|invalid| Misfit { variable: "OTEL_EXPORTER_OTLP_ENDPOINT", invalid })?,
         };
         let timeout_ms = own(signal.timeout)?.unwrap_or(timeout_ms);
-        Ok(Self { url, timeout: Duration::from_millis(timeout_ms.get()) })
+        Ok(Self { url, timeout: timeout_ms.get() })
     }
 }
 

@@ -79,7 +79,7 @@ pub use metrics::Metrics;
 pub use openapi::{RouteDoc, openapi};
 pub use page::{Frame, NavItem, Page};
 pub use problem::Problem;
-pub use runnable::{Runnable, StopWaitMs, runnable};
+pub use runnable::{Runnable, runnable};
 pub use secret::Secret;
 pub use serve::{Drained, serve};
 pub use session::SessionApi;

@@ -22,15 +22,14 @@ use utoipa::openapi::{HttpMethod, OpenApi};
 use super::lifecycle::{Lifecycle, StartError};
 use super::system::System;
 use super::{Event, Events, Frame, Json, OptionalJson, Problem, Query, RouteDoc};
-use crate::bounded;
-use crate::config::Invalid;
+use crate::time;
 
 /// How often those who watch get the status.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-bounded!(
-    /// How long a stop is waited for, milliseconds.
-    StopWaitMs: u64 = 0 to 600000
+time!(
+    /// How long a stop is waited for.
+    StopWaitMs = 0 s to 10 m in milliseconds
 );
 
 /// A system that can be started, watched, changed and stopped. A handle: cloning shares it.
@@ -166,23 +165,19 @@ async fn start<R: Runnable>(
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StopQuery {
-    wait_ms: Option<String>,
+    wait_ms: Option<StopWaitMs>,
 }
 
 async fn stop<R: Runnable>(
     State(runnable): State<R>,
     Query(StopQuery { wait_ms }): Query<StopQuery>,
 ) -> Result<Json<R::Status>, Problem> {
-    let wait: Option<StopWaitMs> =
-        wait_ms.map(|text| text.parse()).transpose().map_err(|invalid: Invalid| {
-            Problem::of(StatusCode::BAD_REQUEST).detail(invalid.to_string()).with("field", "wait_ms")
-        })?;
     let lifecycle = runnable.lifecycle();
     lifecycle.stop().map_err(|_| lifecycle.not_running())?;
     tracing::info!(system = lifecycle.system(), "draining");
-    if let Some(wait) = wait {
+    if let Some(wait) = wait_ms {
         // Too late or not, the status says how far it is.
-        let _ = tokio::time::timeout(Duration::from_millis(wait.get()), lifecycle.ended()).await;
+        let _ = tokio::time::timeout(wait.get(), lifecycle.ended()).await;
     }
     Ok(Json(runnable.status()))
 }

@@ -6,9 +6,9 @@ use crate::support::{program, run};
 fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
     for (variable, value, allowed) in [
         ("ASYNC_LIMIT", "0", "a whole number from 1 to 10000"),
-        ("ASYNC_TIMEOUT_MS", "soon", "a whole number from 1 to 60000"),
+        ("ASYNC_TIMEOUT_MS", "soon", "a time from 1ms to 60s"),
         ("SERVICE_B_LATENCY", "uniform:9,3", "uniform:MIN,MAX"),
-        ("SERVICE_B_ERROR_RATE", "1.5", "a number from 0 to 1"),
+        ("SERVICE_B_ERROR_RATE", "1.5", "a share from 0 to 1"),
         ("SERVICE_B_CONTENTION", "pool", "pool:SERVERS"),
         ("SERVICE_B_ON_CALLER_GONE", "stop", "abort, dequeue or continue"),
         ("SERVICE_B_URL", "ftp://x", "https:// URL"),
@@ -16,13 +16,13 @@ fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
         ("LAB_ADDR", "nowhere", "IP:PORT"),
         ("LAB_SEED", "x", "a whole number"),
         ("LAB_SHARED_BACKEND", "maybe", "true or false"),
-        ("LAB_SLO_MS", "0", "a whole number from 1 to 60000"),
+        ("LAB_SLO_MS", "0", "a time from 1ms to 60s"),
         ("LOG_FORMAT", "xml", "text or json"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "an http:// or https:// URL"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a whole number from 100"),
         ("LAB_MAX_IN_FLIGHT", "-1", "a whole number from 1"),
         ("LAB_MAX_CONNECTIONS", "many", "a whole number from 1"),
-        ("LAB_DRAIN_MS", "1s", "a whole number from 0"),
+        ("LAB_DRAIN_MS", "2h", "a time from 0s to 1h, such as 250ms; a bare number is milliseconds"),
     ] {
         let (code, out, err) = run(&["serve"], &[(variable, value)]);
         assert_eq!((code, out.as_str()), (2, ""), "{variable}: {err}");

@@ -232,7 +232,7 @@ async fn failures() -> BTreeSet<String> {
             detached: tokio_util::task::TaskTracker::new(),
             slo_ms: 1_500,
         };
-        let service = ServiceServer::start(&args.which, args.seed, &runtime).system().endpoints;
+        let service = ServiceServer::start(&args.which, args.seed.get(), &runtime).system().endpoints;
         let call = async || {
             let request = Request::get("/").body(Body::empty()).expect("a request");
             let response = service.clone().oneshot(request).await.expect("infallible");

@@ -140,7 +140,7 @@ async fn checks_decide_the_exit_code_and_every_form_is_written() {
     let (code, out, err) = with(&["--check", "p50<2s,ok>=100%"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     for part in
-        ["offered 100 in 1.0 s (100.0 /s)", "from the intended start", "status  200: 100", "p50<2000ms: held"]
+        ["offered 100 in 1.0 s (100.0 /s)", "from the intended start", "status  200: 100", "p50<2s: held"]
     {
         assert!(out.contains(part), "{part}: {out}");
     }
@@ -205,8 +205,8 @@ fn what_is_no_argument_is_refused_in_one_line() {
     for (arguments, part) in [
         (vec![], "<URL>"),
         (vec!["ftp://x/"], "http:// or https:// URL"),
-        (vec!["http://x/", "--rate", "0"], "from 0.001 to 1000000"),
-        (vec!["http://x/", "--for", "1"], "a length of time such as 800ms"),
+        (vec!["http://x/", "--rate", "0"], "from 1/h to 1000000/s"),
+        (vec!["http://x/", "--for", "1"], "a time needs a unit: did you mean 1s?"),
         (vec!["http://x/", "--schedule", "often"], "RATE for TIME"),
         (vec!["http://x/", "--schedule", "file:absent"], "absent"),
         (vec!["http://x/", "--schedule", "5 for 1s", "--rate", "3"], "--rate"),
@@ -217,11 +217,11 @@ fn what_is_no_argument_is_refused_in_one_line() {
         (vec!["http://x/", "-d", "@absent"], "absent"),
         (vec!["http://x/", "--closed", "0"], "a whole number from 1 to 100000"),
         (vec!["http://x/", "--paced"], "--closed"),
-        (vec!["http://x/", "--slo", "2m"], "from 1ms to 60s"),
+        (vec!["http://x/", "--slo-ms", "2m"], "from 1ms to 60s"),
         (vec!["http://x/", "--http1", "--http2"], "--http2"),
         (vec!["https://x/", "--ca", "absent.pem"], "absent.pem"),
         (vec!["compare", "http://x/"], "<B>"),
-        (vec!["compare", "http://x/", "http://y/", "--margin=-1%"], "from 0% to 1000%"),
+        (vec!["compare", "http://x/", "http://y/", "--margin=-1%"], "from 0 to 10"),
         (vec!["merge"], "<FILE>"),
     ] {
         let arguments: Vec<&str> = ["load"].into_iter().chain(arguments).collect();
@@ -410,7 +410,7 @@ async fn the_weekly_questions_are_answered() {
     );
     let url = server.url("/");
     let question =
-        ["--find-max", "good>90%", "--slo", "1s", "--precision", "50%", "--for", "1s", "--rate", "30"];
+        ["--find-max", "good>90%", "--slo-ms", "1s", "--precision", "50%", "--for", "1s", "--rate", "30"];
     let (code, found) = load(&[&[url.as_str()], &question[..]].concat()).await;
     assert_eq!(code, 0, "{found}");
     let rate = |end: &str| found["found"][end].as_f64().expect("a rate");

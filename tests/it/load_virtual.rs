@@ -3,11 +3,10 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use lab::{
-    config::Fraction,
+    config::Rate,
     latency::{Outcome, Quantile},
     load::{
-        Answer, Cause, Checks, Control, Live, Measured, Pace, Plan, Rate, Schedule, Spacing, Trace,
-        Transport,
+        Answer, Cause, Checks, Control, Live, Measured, Pace, Plan, Schedule, Spacing, Trace, Transport,
         check::Verdict,
         compare::{self, Figure, Question},
         find_max::{Search, step_length},
@@ -49,7 +48,7 @@ impl Simulated {
     fn new(latency: &str, contention: &str, seed: u64) -> Arc<Self> {
         let service = Service::start(Spec {
             latency: Profile::parse(latency).expect(latency),
-            error_rate: Fraction::try_from(0.0).expect("a fraction"),
+            error_rate: "0".parse().expect("a share"),
             contention: contention.parse::<Contention>().expect(contention),
             on_caller_gone: OnCallerGone::Continue,
         });

@@ -3,6 +3,7 @@
 mod client;
 mod command_line;
 mod goldens;
+mod grammar;
 mod house;
 mod http_lab;
 mod load;

@@ -167,7 +167,11 @@ fn a_bad_configuration_names_the_key_the_value_and_what_is_allowed() {
         "PIPELINE_SHRINK_THRESHOLD (--shrink-threshold, from the environment): \"60\" is not allowed: less than \
          grow_threshold, which is 50",
     );
-    check(&[], &[("PIPELINE_CHECK_INTERVAL", "1")], "\"1\" is not allowed: a duration from 1ms to 1h");
+    check(
+        &[],
+        &[("PIPELINE_CHECK_INTERVAL", "1")],
+        "\"1\" is not allowed: a time needs a unit: did you mean 1s?",
+    );
     check(&["--policy", "best"], &[], "threshold, target, keda, little or pid");
     check(&["--failure-rate", "often"], &[], "a whole number from 0 to 1000000");
     check(&["simulate", "--min-workers", "9"], &[], "PIPELINE_MIN_WORKERS");

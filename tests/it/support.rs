@@ -265,7 +265,7 @@ impl Lab {
             meter,
             tracer: None,
             detached: detached.clone(),
-            slo_ms: args.telemetry.slo_ms.get(),
+            slo_ms: args.telemetry.slo_ms.ms(),
         };
         let lab = HttpLab::start(&args.lab, runtime).expect("a lab");
         let system = lab::http_lab::system(&lab);

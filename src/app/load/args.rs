@@ -6,24 +6,23 @@ use std::path::PathBuf;
 use hyper::Method;
 
 use super::output::Output;
-use crate::bounded;
-use crate::config::{Allowed, Invalid};
+use crate::config::{Allowed, Invalid, Rate, SeedArg, Span};
+use crate::load::Checks;
 use crate::load::compare::Figure;
 use crate::load::http::{Header, Target};
-use crate::load::{Checks, Rate, Span};
-use crate::telemetry;
+use crate::{bounded, choice, share, telemetry};
 
 bounded!(
     /// Requests in flight at a time.
-    MaxInFlight: u32 = 1 to 1000000
+    pub(super) MaxInFlight: u32 = 1 to 1000000
 );
 bounded!(
     /// Users of a closed loop.
-    Users: u32 = 1 to 100000
+    pub(super) Users: u32 = 1 to 100000
 );
 bounded!(
     /// Connections to one origin.
-    ConnectionCount: u32 = 1 to 1000000
+    pub(super) ConnectionCount: u32 = 1 to 1000000
 );
 
 /// What a run asks for, and how.
@@ -69,27 +68,21 @@ pub(super) struct RequestArgs {
 #[group(skip)]
 #[command(next_help_heading = "Arrivals")]
 pub(super) struct ArrivalArgs {
-    /// Arrivals a second
+    /// Arrivals
     #[arg(long, default_value = "10", value_name = Rate::ALLOWED)]
     pub(super) rate: Rate,
     /// For how long
     #[arg(long = "for", default_value = "10s", value_name = Span::ALLOWED)]
     pub(super) length: Span,
-    /// Phases instead of one rate, such as '10..100 for 30s, burst 500, 20 for 1m'; file:FILE reads them,
+    /// Phases instead of one rate, such as '10..100 for 30s, burst 500, 20/m for 1m30s'; file:FILE reads them,
     /// arrivals:FILE replays times in seconds, one a line
     #[arg(long, conflicts_with_all = ["rate", "length"], value_name = "PHASES")]
     pub(super) schedule: Option<String>,
     /// How arrivals are spaced: evenly, or as independent users come
-    #[arg(long, default_value = "constant", value_enum, value_name = "constant or poisson")]
+    #[arg(long, default_value = "constant", value_name = SpacingName::ALLOWED)]
     pub(super) arrivals: SpacingName,
-    /// The seed of what is drawn
-    #[arg(
-        long,
-        env = "LAB_SEED",
-        default_value = "1",
-        value_name = "a whole number from 0 to 18446744073709551615"
-    )]
-    pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) seed: SeedArg,
 }
 
 /// A run, in its shape of `lab load URL...`.
@@ -116,9 +109,6 @@ pub(super) struct RunArgs {
     pub(super) check: Option<Checks>,
     #[command(flatten)]
     pub(super) find: FindArgs,
-    /// A success within this is good; instead of --slo-ms
-    #[arg(long, help_heading = "Verdict", value_name = Slo::ALLOWED)]
-    pub(super) slo: Option<Slo>,
     #[command(flatten)]
     pub(super) output: Output,
     #[command(flatten)]
@@ -159,14 +149,8 @@ pub(super) struct CompareArgs {
     #[arg(long, default_value = "10", help_heading = "Verdict", value_name = Pairs::ALLOWED)]
     pub(super) pairs: Pairs,
     /// The figure of a block
-    #[arg(
-        long,
-        default_value = "p50",
-        value_enum,
-        help_heading = "Verdict",
-        value_name = "mean, p50, p95 or p99"
-    )]
-    pub(super) figure: FigureName,
+    #[arg(long, default_value = "p50", help_heading = "Verdict", value_name = Figure::ALLOWED)]
+    pub(super) figure: Figure,
     /// A slowdown up to this is let pass: exit code 1 says that B is slower by more
     #[arg(long, default_value = "0%", help_heading = "Verdict", value_name = Margin::ALLOWED)]
     pub(super) margin: Margin,
@@ -198,114 +182,28 @@ pub(super) struct MergeArgs {
 
 bounded!(
     /// Pairs of blocks.
-    Pairs: u32 = 2 to 100000
+    pub(super) Pairs: u32 = 2 to 100000
 );
-
-/// Makes a share between two bounds, written as `5%` or `0.05`.
-macro_rules! share {
-    ($(#[$doc:meta])* $name:ident, $range:expr, $allowed:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq)]
-        pub(super) struct $name(f64);
-
-        impl $name {
-            pub(super) const fn get(self) -> f64 {
-                self.0
-            }
-        }
-        impl Allowed for $name {
-            const ALLOWED: &'static str = $allowed;
-        }
-        impl std::str::FromStr for $name {
-            type Err = Invalid;
-            fn from_str(text: &str) -> Result<Self, Invalid> {
-                let number = match text.trim().strip_suffix('%') {
-                    Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-                    None => text.trim().parse(),
-                };
-                let inside = number.ok().filter(|share| ($range).contains(share));
-                inside.map(Self).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
-            }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                // The binary tail of 0.07 * 100 is hidden.
-                write!(f, "{}%", (self.0 * 1e8).round() / 1e6)
-            }
-        }
-    };
-}
 
 share!(
     /// A small difference, not none.
-    SmallShare, 0.001..=1.0, "a share such as 5% or 0.05, from 0.1% to 100%"
+    pub(super) SmallShare = 0.001 to 1, such as "5% or 0.05"
 );
 share!(
     /// What is let pass.
-    Margin, 0.0..=10.0, "a share such as 5% or 0.05, from 0% to 1000%"
+    pub(super) Margin = 0 to 10, such as "5% or 0.05"
 );
 share!(
     /// How sure an interval is.
-    Confidence, 0.5..=0.9999, "a share such as 99% or 0.99, from 50% to 99.99%"
+    pub(super) Confidence = 0.5 to 0.9999, such as "99% or 0.99"
 );
-
-/// The figure of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum FigureName {
-    /// The mean
-    Mean,
-    /// The median
-    P50,
-    /// The 95th percentile
-    P95,
-    /// The 99th percentile
-    P99,
-}
-
-impl FigureName {
-    pub(super) const fn figure(self) -> Figure {
-        match self {
-            Self::Mean => Figure::Mean,
-            Self::P50 => Figure::P50,
-            Self::P95 => Figure::P95,
-            Self::P99 => Figure::P99,
-        }
-    }
-}
-
-/// How arrivals are spaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum SpacingName {
-    /// Evenly
-    Constant,
-    /// As a Poisson process
-    Poisson,
-}
-
-/// A service level objective as a length of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slo(u64);
-
-impl Slo {
-    /// In whole milliseconds.
-    pub(super) const fn ms(self) -> u64 {
-        self.0
-    }
-}
-
-impl Allowed for Slo {
-    const ALLOWED: &'static str =
-        "a length of time in whole milliseconds such as 800ms or 1.5s, from 1ms to 60s";
-}
-
-impl std::str::FromStr for Slo {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = || Invalid::new(text, Self::ALLOWED);
-        let length = text.parse::<Span>().map_err(|_| refuse())?.get();
-        let whole = length.subsec_nanos() % 1_000_000 == 0;
-        let ms = u64::try_from(length.as_millis()).map_err(|_| refuse())?;
-        if whole && (1..=60_000).contains(&ms) { Ok(Self(ms)) } else { Err(refuse()) }
+choice! {
+    /// How arrivals are spaced.
+    pub(super) enum SpacingName {
+        /// Evenly.
+        Constant = "constant",
+        /// As a Poisson process.
+        Poisson = "poisson",
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn run_comparison(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
     args.output.check().map_err(run::usage)?;
-    let figure = args.figure.figure();
+    let figure = args.figure;
     let mut pairs_ms = Vec::new();
     'pairs: for pair in 0..args.pairs.get() as usize {
         let mut figures = [0.0; 2];
@@ -106,7 +106,7 @@ async fn block(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<Result<f64, crate::load::compare::NoFigure>>> {
     let mut arrivals = args.arrivals.clone();
-    arrivals.seed = arrivals.seed.wrapping_add(pair as u64);
+    arrivals.seed = arrivals.seed.plus(pair as u64);
     let schedule = arrivals.schedule()?;
     let length = schedule.length();
     let targets = args.request.targets(std::slice::from_ref(target))?;
@@ -119,7 +119,7 @@ async fn block(
     let live = Live::new(&plan, metrics);
     let running = run::start(plan, transport, run::control(shutdown), live.clone());
     let measured = progress::watch(running, &live, length, what).await?;
-    Ok((!measured.interrupted).then(|| args.figure.figure().of(&measured)))
+    Ok((!measured.interrupted).then(|| args.figure.of(&measured)))
 }
 
 fn percent(share: f64) -> String {

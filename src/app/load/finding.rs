@@ -9,9 +9,10 @@ use super::args::{RunArgs, at_least_one};
 use super::output::Forms;
 use super::{page, progress, run};
 use crate::app::Ending;
+use crate::config::Rate;
 use crate::load::check::Verdict;
 use crate::load::find_max::{Found, Search, step_length};
-use crate::load::{Checks, Live, LoadMetrics, Measured, Pace, Plan, Rate, Schedule};
+use crate::load::{Checks, Live, LoadMetrics, Measured, Pace, Plan, Schedule};
 use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
@@ -84,11 +85,12 @@ pub(super) async fn find(
     let outcome = Outcome {
         schema: "lab-load-find-max/1",
         command: format!(
-            "lab load {} --find-max '{checks}' {} --precision {}{}",
+            "lab load {} --find-max '{checks}' {} --precision {}{}{}",
             urls.join(" "),
             args.arrivals.words(),
             find.precision,
-            args.request.words()
+            args.request.words(),
+            args.objective_words()
         ),
         checks: checks.to_string(),
         found: search.found(),

@@ -56,7 +56,7 @@ enum Task {
 }
 
 impl Args {
-    /// Where telemetry goes, with the objective of this run; none for a command that runs nothing.
+    /// Where telemetry goes; none for a command that runs nothing.
     #[must_use]
     pub fn telemetry(&self) -> Option<telemetry::Config> {
         // Two processes of one name would push the same series.
@@ -65,13 +65,7 @@ impl Args {
         match &self.task {
             Some(Task::Compare(args)) => Some(own(&args.telemetry)),
             Some(Task::Merge(_)) => None,
-            None => {
-                let mut config = own(&self.run.telemetry);
-                if let Some(slo_ms) = self.run.slo.and_then(|slo| slo.ms().try_into().ok()) {
-                    config.slo_ms = slo_ms;
-                }
-                Some(config)
-            }
+            None => Some(own(&self.run.telemetry)),
         }
     }
 }
@@ -86,8 +80,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let shutdown = Shutdown::new(None, Duration::ZERO);
     shutdown.listen_for_signals().context("listening for signals")?;
     crate::web::raise_descriptor_limit();
-    let slo_ms = config.slo_ms.get();
-    let slo = Duration::from_millis(slo_ms);
+    let (slo, slo_ms) = (config.slo_ms.get(), config.slo_ms.ms());
     let metrics = config.endpoint.as_ref().map(|_| LoadMetrics::new(&telemetry.meter(), slo_ms));
     if let Some(Task::Compare(args)) = args.task {
         return comparing::run_comparison(&args, slo, metrics, &shutdown).await;
@@ -143,8 +136,8 @@ async fn single(
         Some(users) => format!("--closed {users} --for {}", args.arrivals.length),
     };
     let check = args.check.as_ref().map(|checks| format!(" --check '{checks}'")).unwrap_or_default();
-    let slo = args.slo.map(|slo| format!(" --slo {}ms", slo.ms())).unwrap_or_default();
-    let command = format!("lab load {} {pace}{}{slo}{check}", urls.join(" "), args.request.words());
+    let (urls, asked, slo) = (urls.join(" "), args.request.words(), args.objective_words());
+    let command = format!("lab load {urls} {pace}{asked}{slo}{check}");
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document = Document::new(command, slo_ms, transport.connections(), checks, measured);
     let text = args.output.write_files(&Forms {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::runtime;
 use tokio::task::JoinHandle;
 
-use super::args::{ArrivalArgs, RequestArgs, SpacingName, at_least_one};
+use super::args::{ArrivalArgs, RequestArgs, RunArgs, SpacingName, at_least_one};
 use crate::client::tls;
 use crate::load::http::{Http, Protocol, Settings, Target};
 use crate::load::{Control, Live, Measured, Phases, Plan, Recorded, Schedule, Spacing, Transport};
@@ -40,7 +40,7 @@ impl ArrivalArgs {
     pub(super) fn spacing(&self) -> Spacing {
         match self.arrivals {
             SpacingName::Constant => Spacing::Constant,
-            SpacingName::Poisson => Spacing::Poisson { seed: self.seed },
+            SpacingName::Poisson => Spacing::Poisson { seed: self.seed.get() },
         }
     }
 
@@ -75,8 +75,16 @@ impl ArrivalArgs {
         };
         match self.arrivals {
             SpacingName::Constant => rate,
-            SpacingName::Poisson => format!("{rate} --arrivals poisson --seed {}", self.seed),
+            SpacingName::Poisson => format!("{rate} --arrivals poisson --seed {}", self.seed.get()),
         }
+    }
+}
+
+impl RunArgs {
+    /// The objective as a flag, unless it is the default.
+    pub(super) fn objective_words(&self) -> String {
+        let slo = self.telemetry.slo_ms;
+        if slo.ms() == 1_500 { String::new() } else { format!(" --slo-ms {slo}") }
     }
 }
 

@@ -26,8 +26,7 @@ use super::{
     house::{House, Process},
 };
 use crate::{
-    config::{Allowed as _, Misfit},
-    load::Span,
+    config::{Allowed as _, Misfit, SeedArg, Span},
     output,
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
@@ -59,15 +58,10 @@ pub struct StreamsArgs {
     /// The final statistics as JSON, to a file or instead of all else on stdout
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
     pub json: Option<Option<PathBuf>>,
-    /// The seed of all draws
-    #[arg(
-        long = "seed",
-        env = "LAB_SEED",
-        default_value = "1",
-        value_name = "a whole number from 0 to 18446744073709551615"
-    )]
-    pub seed: u64,
-    /// After a stop signal: how long the drain may take, in milliseconds; unset: until all is processed
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub seed: SeedArg,
+    /// After a stop signal: how long the drain may take; unset: until all is processed
     #[arg(long, env = "LAB_DRAIN_MS", value_name = DrainMs::ALLOWED, help_heading = "Server")]
     pub drain_ms: Option<DrainMs>,
     #[command(flatten)]
@@ -124,8 +118,7 @@ impl StreamsArgs {
 /// # Errors
 /// When an address, the sink or a file cannot be opened.
 pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    let drain = args.drain_ms.map(|ms| Duration::from_millis(ms.get()));
-    let shutdown = Shutdown::new(drain, Duration::ZERO);
+    let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let printer = Arc::new(Printer::threaded(args.quiet || args.json_only()));
@@ -216,8 +209,8 @@ fn streams(
     let runtime = streams::Runtime {
         meter,
         shutdown: shutdown.clone(),
-        slo_ms: args.telemetry.slo_ms.get(),
-        seed: args.seed,
+        slo_ms: args.telemetry.slo_ms.ms(),
+        seed: args.seed.get(),
         observer,
     };
     Ok(Streams::new(args.streams.config()?, runtime))

@@ -19,6 +19,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, Exp1};
 
+use crate::config::Rate;
+
 pub use phase::{Phase, Phases};
 pub use recorded::{Recorded, RecordedError};
 
@@ -54,7 +56,7 @@ pub enum Schedule {
 impl Schedule {
     /// One rate for one length of time.
     #[must_use]
-    pub fn hold(rate: super::Rate, length: Duration, spacing: Spacing) -> Self {
+    pub fn hold(rate: Rate, length: Duration, spacing: Spacing) -> Self {
         Self::Phases { phases: Phases::hold(rate.get(), length), spacing }
     }
 
@@ -201,7 +203,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::load::Rate;
 
     fn schedule(text: &str, spacing: Spacing) -> Schedule {
         Schedule::Phases { phases: text.parse().expect(text), spacing }

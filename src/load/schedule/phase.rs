@@ -6,13 +6,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::span::{RATE_LIMIT, read_duration, read_rate};
-use crate::config::{Allowed, Invalid};
+use crate::config::{Allowed, Invalid, Span, TimeText, read_rate};
 
 /// The most phases of a schedule, steps counted one by one.
 const PHASES_LIMIT: usize = 10_000;
 /// The most arrivals of a burst.
 const BURST_LIMIT: u32 = 1_000_000;
+/// The highest rate, a second.
+const RATE_LIMIT: f64 = 1e6;
 /// The longest schedule: a day.
 const LENGTH_LIMIT_S: f64 = 86_400.0;
 
@@ -95,8 +96,8 @@ impl Deref for Phases {
 
 impl Allowed for Phases {
     const ALLOWED: &'static str = "phases with commas or line ends between: RATE for TIME, RATE..RATE for TIME, \
-         RATE..RATE by STEP for TIME, burst COUNT (rates 0 to 1000000 a second, COUNT 1 to 1000000, \
-         10000 phases, 24h in all)";
+         RATE..RATE by STEP for TIME, burst COUNT (rates 0 to 1000000 a second or such as 1/m, times such as 90s or 1m30s, \
+         COUNT 1 to 1000000, 10000 phases, 24h in all)";
 }
 
 impl FromStr for Phases {
@@ -110,7 +111,7 @@ impl FromStr for Phases {
             if part.is_empty() {
                 continue;
             }
-            read(part, &mut phases).ok_or_else(|| Invalid::new(part, Self::ALLOWED))?;
+            read(part, &mut phases).unwrap_or_else(|| Err(Invalid::new(part, Self::ALLOWED)))?;
         }
         let seconds: f64 = phases.iter().map(|phase| phase.seconds()).sum();
         let fits = (1..=PHASES_LIMIT).contains(&phases.len()) && seconds <= LENGTH_LIMIT_S;
@@ -118,26 +119,31 @@ impl FromStr for Phases {
     }
 }
 
-/// Adds what one part says; none where it is not a phase.
-fn read(part: &str, phases: &mut Vec<Phase>) -> Option<()> {
+/// Adds what one part says; none where it is not a phase, and what is wrong with its time where that is at
+/// fault.
+fn read(part: &str, phases: &mut Vec<Phase>) -> Option<Result<(), Invalid>> {
     if let Some(count) = part.strip_prefix("burst ") {
         let count = count.trim().parse().ok().filter(|count| (1..=BURST_LIMIT).contains(count))?;
         phases.push(Phase::Burst { count });
-        return Some(());
+        return Some(Ok(()));
     }
     let (rates, length) = part.split_once(" for ")?;
-    let length = read_duration(length).filter(|length| !length.is_zero())?;
+    let length = match length.parse::<Span>() {
+        Ok(length) => length.get(),
+        Err(refusal) => return Some(Err(Invalid::new(part, refusal.allowed))),
+    };
+    let rate = |text| read_rate(text).filter(|rate| *rate <= RATE_LIMIT);
     let Some((from, to)) = rates.split_once("..") else {
-        let rate = read_rate(rates)?;
+        let rate = rate(rates)?;
         phases.push(Phase::Rate { from: rate, to: rate, length });
-        return Some(());
+        return Some(Ok(()));
     };
-    let from = read_rate(from)?;
+    let from = rate(from)?;
     let Some((to, step)) = to.split_once(" by ") else {
-        phases.push(Phase::Rate { from, to: read_rate(to)?, length });
-        return Some(());
+        phases.push(Phase::Rate { from, to: rate(to)?, length });
+        return Some(Ok(()));
     };
-    let (to, step) = (read_rate(to)?, read_rate(step).filter(|step| *step > 0.0)?);
+    let (to, step) = (rate(to)?, rate(step).filter(|step| *step > 0.0)?);
     // Room for the binary tail of (0.3 - 0.1) / 0.1.
     let steps = ((to - from).abs() / step + 1e-9).floor();
     if steps >= PHASES_LIMIT as f64 {
@@ -148,7 +154,7 @@ fn read(part: &str, phases: &mut Vec<Phase>) -> Option<()> {
         let rate = (from + step.copysign(to - from) * f64::from(n)).clamp(0.0, RATE_LIMIT);
         phases.push(Phase::Rate { from: rate, to: rate, length: length / count });
     }
-    Some(())
+    Some(Ok(()))
 }
 
 impl fmt::Display for Phases {
@@ -160,9 +166,9 @@ impl fmt::Display for Phases {
             match *phase {
                 Phase::Burst { count } => write!(f, "burst {count}")?,
                 Phase::Rate { from, to, length } if from == to => {
-                    write!(f, "{from} for {}s", length.as_secs_f64())?
+                    write!(f, "{from} for {}", TimeText(length))?
                 }
-                Phase::Rate { from, to, length } => write!(f, "{from}..{to} for {}s", length.as_secs_f64())?,
+                Phase::Rate { from, to, length } => write!(f, "{from}..{to} for {}", TimeText(length))?,
             }
         }
         Ok(())
@@ -178,6 +184,7 @@ mod tests {
         for text in ["30 for 60s", "0..10 for 1.5s", "burst 500", "5 for 1s, burst 3, 0 for 2s"] {
             assert_eq!(text.parse::<Phases>().expect(text).to_string(), text);
         }
+        assert_eq!("30/m for 1m30s".parse::<Phases>().unwrap().to_string(), "0.5 for 90s");
         let steps: Phases = "10..30 by 10 for 3s".parse().unwrap();
         assert_eq!(steps.to_string(), "10 for 1s, 20 for 1s, 30 for 1s");
         let down: Phases = "30/s..10/s by 10 for 3s".parse().unwrap();
@@ -205,8 +212,11 @@ mod tests {
             "NaN for 1s",
         ] {
             let refusal = bad.parse::<Phases>().expect_err(bad);
-            assert!(refusal.allowed.contains("RATE for TIME"), "{refusal}");
+            let allowed = [Phases::ALLOWED, Span::ALLOWED];
+            assert!(allowed.contains(&refusal.allowed.as_str()), "{refusal}");
         }
+        let refusal = "30 for 60".parse::<Phases>().unwrap_err();
+        assert_eq!(refusal.allowed, "a time needs a unit: did you mean 60s?");
         assert_eq!("3 for 1s, soon".parse::<Phases>().unwrap_err().value, "soon");
     }
 }

@@ -20,62 +20,24 @@ mod threshold;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr};
-
 use super::config::{Config, Settings};
-use crate::config::{Allowed, Invalid};
+use crate::choice;
 
 pub use observation::{Decision, Observation, Past, Reading};
 
-/// The policies by name.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum PolicyName {
-    /// One more above a backlog, one fewer below another.
-    Threshold,
-    /// Kubernetes' Horizontal Pod Autoscaler on utilisation.
-    Target,
-    /// KEDA on the backlog.
-    Keda,
-    /// Little's law on arrivals and what waits.
-    Little,
-    /// A controller that holds the queue at a length.
-    Pid,
-}
-
-impl PolicyName {
-    /// Every policy, the seed's first.
-    pub const ALL: [Self; 5] = [Self::Threshold, Self::Target, Self::Keda, Self::Little, Self::Pid];
-
-    /// The name as it is written.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Threshold => "threshold",
-            Self::Target => "target",
-            Self::Keda => "keda",
-            Self::Little => "little",
-            Self::Pid => "pid",
-        }
-    }
-}
-
-impl Allowed for PolicyName {
-    const ALLOWED: &'static str = "threshold, target, keda, little or pid";
-}
-
-impl FromStr for PolicyName {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let named = Self::ALL.into_iter().find(|policy| policy.label() == text.trim());
-        named.ok_or_else(|| Invalid::new(text, Self::ALLOWED))
-    }
-}
-
-impl fmt::Display for PolicyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
+choice! {
+    /// The policies by name, the seed's first.
+    pub enum PolicyName {
+        /// One more above a backlog, one fewer below another.
+        Threshold = "threshold",
+        /// Kubernetes' Horizontal Pod Autoscaler on utilisation.
+        Target = "target",
+        /// KEDA on the backlog.
+        Keda = "keda",
+        /// Little's law on arrivals and what waits.
+        Little = "little",
+        /// A controller that holds the queue at a length.
+        Pid = "pid",
     }
 }
 

@@ -140,15 +140,13 @@ async fn the_pool_and_the_streams_change_their_number_under_load_without_losing_
     for (workers, count) in sizes.into_iter().cycle().take(40) {
         // Virtual time: the length of the run.
         sleep(Duration::from_millis(337)).await;
-        let resize = Resize { workers_count: Some(workers), streams_count: Some(count) };
-        streams.resize(resize).await.expect("it resizes");
+        streams.resize(size(workers, count)).await.expect("it resizes");
         let status = streams.status();
         assert_eq!((status.workers, status.streams), (workers, count));
         let ledger = streams.audit();
         assert!(ledger.balances() && ledger.in_progress <= workers as u64, "{ledger:?}");
     }
-    let too_many = Resize { workers_count: Some(201), ..Resize::default() };
-    let Err(ResizeError::Misfit(misfit)) = streams.resize(too_many).await else { panic!("refused") };
+    let Err(ResizeError::Misfit(misfit)) = streams.resize(size(201, 10)).await else { panic!("refused") };
     assert_eq!((misfit.variable, misfit.invalid.value.as_str()), ("WORKERS_COUNT", "201"));
     let run = streams.stop().await.expect("it ran");
     assert_eq!((run.ledger.generated, run.ledger.dropped), (run.ledger.processed, 0));
@@ -165,8 +163,8 @@ async fn who_asks_for_another_size_and_leaves_changes_nothing_of_what_comes_of_i
     for (workers, count) in [(10, 10), (50, 100)].into_iter().cycle().take(12) {
         // Virtual time: long enough for all workers to be busy.
         sleep(Duration::from_millis(100)).await;
-        let resize = Resize { workers_count: Some(workers), streams_count: Some(count) };
-        let asked = tokio::time::timeout(Duration::from_millis(1), streams.resize(resize)).await;
+        let asked =
+            tokio::time::timeout(Duration::from_millis(1), streams.resize(size(workers, count))).await;
         assert!(asked.is_err() || workers == 50, "workers that are to go have a chunk to finish");
         assert!(streams.audit().in_progress <= 50, "{:?}", streams.audit());
     }
@@ -181,8 +179,7 @@ async fn a_smaller_pool_is_smaller_when_the_answer_comes_and_slower() {
     // Virtual time: the length of the run.
     sleep(Duration::from_secs(5)).await;
     let asked = Instant::now();
-    let resize = Resize { workers_count: Some(10), ..Resize::default() };
-    streams.resize(resize).await.expect("it resizes");
+    streams.resize(size(10, 100)).await.expect("it resizes");
     assert!(asked.elapsed() <= Duration::from_millis(50), "a chunk's time at most");
     // 200 chunks a second for 10 workers: 70 % busy.
     sleep(Duration::from_secs(20)).await;
@@ -194,8 +191,7 @@ async fn a_smaller_pool_is_smaller_when_the_answer_comes_and_slower() {
 async fn fair_has_a_place_for_each_stream_or_refuses() {
     let (streams, _shutdown) = streams(&["--overload", "fair", "--buffer-size", "100"], None);
     streams.start().await.expect("as many streams as places");
-    let resize = Resize { streams_count: Some(101), ..Resize::default() };
-    assert_eq!(streams.resize(resize).await, Err(ResizeError::NoSlots { capacity: 100 }));
+    assert_eq!(streams.resize(size(50, 101)).await, Err(ResizeError::NoSlots { capacity: 100 }));
     assert_eq!(streams.status().streams, 100, "nothing was changed");
     streams.stop().await.expect("it ran");
     let (code, _, err) =
@@ -273,4 +269,10 @@ async fn memory_is_flat_over_a_virtual_day() {
     };
     let (hour, day) = (peak_kib("1h").await, peak_kib("24h").await);
     assert!(hour > 1_000 && day < hour + 2_048, "{hour} KiB after an hour, {day} KiB after a day");
+}
+
+/// Another size, as a body says it.
+fn size(workers: usize, streams: usize) -> Resize {
+    let body = serde_json::json!({ "workers_count": workers, "streams_count": streams });
+    serde_json::from_value(body).expect("in range")
 }

@@ -1,0 +1,58 @@
+//! What is refused, and what would have been taken.
+
+use std::fmt;
+
+/// A value that was refused, and what would have been taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value:?} is not allowed: {allowed}")]
+pub struct Invalid {
+    /// The text or number that was refused, shortened if it is long.
+    pub value: String,
+    /// What is allowed, as one phrase.
+    pub allowed: String,
+}
+
+impl Invalid {
+    /// A refusal of `value`; at most 80 characters of it are kept.
+    pub fn new(value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+        let mut value = value.to_string();
+        if let Some((end, _)) = value.char_indices().nth(80) {
+            value.truncate(end);
+            value.push('…');
+        }
+        Self { value, allowed: allowed.into() }
+    }
+}
+
+/// A value that is good by itself and does not go with the others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {invalid}")]
+pub struct Misfit {
+    /// The variable at fault.
+    pub variable: &'static str,
+    /// Its value, and what would have been taken.
+    pub invalid: Invalid,
+}
+
+impl Misfit {
+    /// A refusal of `variable`'s `value`.
+    pub fn new(variable: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
+        Self { variable, invalid: Invalid::new(value, allowed) }
+    }
+}
+
+/// A value whose type says what it allows.
+pub trait Allowed {
+    /// What is allowed, as one phrase: `"a whole number from 1 to 10000"`.
+    const ALLOWED: &'static str;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_a_bounded_part_of_the_value() {
+        assert_eq!(Invalid::new("é".repeat(500), "x").value.chars().count(), 81);
+    }
+}

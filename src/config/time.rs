@@ -1,0 +1,183 @@
+//! Lengths of time: `250ms`, `1.5s`, `2m30s`, `1h`.
+//!
+//! jiff reads them: numbers with the units h, m, s, ms, µs (us) and ns from the longest to the shortest, the
+//! last one with a fraction if need be; units in words (`2 minutes`) and `HH:MM:SS` are read as well. What has
+//! no fixed length (a day, a month) is refused, and so is what is negative.
+
+use std::{fmt, time::Duration};
+
+use jiff::fmt::friendly::SpanParser;
+
+use super::invalid::Invalid;
+
+/// Reads a length of time; none where it is not one, or has no unit.
+#[must_use]
+pub fn read_time(text: &str) -> Option<Duration> {
+    static PARSER: SpanParser = SpanParser::new();
+    PARSER.parse_unsigned_duration(text.trim()).ok()
+}
+
+/// Reads a length of time in whole milliseconds, of which a number without a unit is one; none where it is not.
+#[must_use]
+pub fn read_milliseconds(text: &str) -> Option<u64> {
+    let time = if is_bare(text) { read_time(&format!("{}ms", text.trim())) } else { read_time(text) };
+    let time = time.filter(|time| time.subsec_nanos().is_multiple_of(1_000_000))?;
+    u64::try_from(time.as_millis()).ok()
+}
+
+/// Whether a text is a number without a unit.
+fn is_bare(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// Shows a length of time to the nanosecond, as it is read: `250ms`, `1.5s`, `150s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeText(
+    /// The length to show.
+    pub Duration,
+);
+
+impl fmt::Display for TimeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
+        let (whole, part, digits, unit) = match seconds {
+            0 if nanos > 0 => (u64::from(nanos / 1_000_000), nanos % 1_000_000, 6, "ms"),
+            _ => (seconds, nanos, 9, "s"),
+        };
+        let part = if part > 0 { format!(".{part:0digits$}") } else { String::new() };
+        write!(f, "{whole}{}{unit}", part.trim_end_matches('0'))
+    }
+}
+
+/// Which lengths of time a type takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// The shortest.
+    pub min: Duration,
+    /// The longest.
+    pub max: Duration,
+    /// Whether a number without a unit is milliseconds, and only whole ones are taken.
+    pub milliseconds: bool,
+    /// What is allowed, as one phrase.
+    pub allowed: &'static str,
+}
+
+impl Times {
+    /// Reads a length of time within these bounds.
+    ///
+    /// # Errors
+    /// What is allowed; for a number without its unit, what was probably meant.
+    pub fn read(&self, text: &str) -> Result<Duration, Invalid> {
+        let time = match self.milliseconds {
+            true => read_milliseconds(text).map(Duration::from_millis),
+            false if is_bare(text) => return Err(Invalid::new(text, self.guess(text.trim()))),
+            false => read_time(text),
+        };
+        time.filter(|time| self.contains(*time)).ok_or_else(|| {
+            let is_too_fine = self.milliseconds && read_time(text).is_some_and(|time| self.contains(time));
+            let only = if is_too_fine { "; whole milliseconds only" } else { "" };
+            Invalid::new(text, format!("{}{only}", self.allowed))
+        })
+    }
+
+    /// Whether a length is within these bounds.
+    #[must_use]
+    pub fn contains(&self, time: Duration) -> bool {
+        (self.min..=self.max).contains(&time)
+    }
+
+    /// What a number without a unit was probably meant to be: seconds, or either from 100 on.
+    fn guess(&self, number: &str) -> String {
+        let is_large = number.split('.').next().is_some_and(|whole| whole.len() > 2);
+        let units = if is_large { ["ms", "s"] } else { ["s", "ms"] };
+        let meant = units.map(|unit| format!("{number}{unit}")).into_iter();
+        let meant = meant.filter(|text| read_time(text).is_some_and(|time| self.contains(time)));
+        let meant: Vec<String> = meant.take(if is_large { 2 } else { 1 }).collect();
+        match meant.is_empty() {
+            true => self.allowed.to_owned(),
+            false => format!("a time needs a unit: did you mean {}?", meant.join(" or ")),
+        }
+    }
+}
+
+/// Makes a length of time that lies in a range.
+///
+/// With `milliseconds` (for a name that ends in `ms`, or where a contract says so) a number without a unit is
+/// milliseconds, so it stands in JSON, and only whole ones are taken.
+#[macro_export]
+macro_rules! time {
+    (@nanos us) => { 1_000 };
+    (@nanos ms) => { 1_000_000 };
+    (@nanos s) => { 1_000_000_000 };
+    (@nanos m) => { 60_000_000_000 };
+    (@nanos h) => { 3_600_000_000_000 };
+    ($(#[$doc:meta])* $vis:vis $name:ident = $min:literal $least:ident to $max:literal $most:ident) => {
+        $crate::time!(@type $(#[$doc])* $vis $name = $min $least to $max $most, false, "250ms or 1.5s");
+        $crate::documented!($name as String);
+    };
+    ($(#[$doc:meta])* $vis:vis $name:ident = $min:literal $least:ident to $max:literal $most:ident in milliseconds) => {
+        $crate::time!(
+            @type $(#[$doc])* $vis $name = $min $least to $max $most, true,
+            "250ms; a bare number is milliseconds"
+        );
+        impl $name {
+            /// The length in milliseconds.
+            $vis const fn ms(self) -> u64 {
+                // Lossless: an upper end has far fewer.
+                self.0.as_millis() as u64
+            }
+        }
+        $crate::documented!($name as Integer by ms);
+    };
+    (@type $(#[$doc:meta])* $vis:vis $name:ident = $min:literal $least:ident to $max:literal $most:ident,
+     $milliseconds:literal, $example:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        $vis struct $name(std::time::Duration);
+
+        impl $name {
+            const TIMES: $crate::config::Times = $crate::config::Times {
+                min: std::time::Duration::from_nanos($min * $crate::time!(@nanos $least)),
+                max: std::time::Duration::from_nanos($max * $crate::time!(@nanos $most)),
+                milliseconds: $milliseconds,
+                allowed: <Self as $crate::config::Allowed>::ALLOWED,
+            };
+
+            /// The length.
+            $vis const fn get(self) -> std::time::Duration {
+                self.0
+            }
+        }
+        impl $crate::config::Allowed for $name {
+            const ALLOWED: &'static str = concat!(
+                "a time from ", $min, stringify!($least), " to ", $max, stringify!($most),
+                ", such as ", $example
+            );
+        }
+        impl TryFrom<std::time::Duration> for $name {
+            type Error = $crate::config::Invalid;
+            fn try_from(time: std::time::Duration) -> Result<Self, Self::Error> {
+                // By its text, so that what is allowed is decided in one place.
+                $crate::config::TimeText(time).to_string().parse()
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = $crate::config::Invalid;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::TIMES.read(text).map(Self)
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(&$crate::config::TimeText(self.0), f)
+            }
+        }
+    };
+}
+
+time!(
+    /// How long something lasts or may take.
+    pub Span = 1 us to 24 h
+);
