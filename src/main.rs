@@ -101,8 +101,8 @@ fn with_telemetry(
     config: &telemetry::Config,
     task: impl FnOnce(Telemetry) -> anyhow::Result<Ending>,
 ) -> anyhow::Result<Ending> {
-    telemetry::init_logs(config.log_format);
     let telemetry = Telemetry::start(config, ExportClient::start)?;
+    telemetry.init_logs(config);
     let ending = task(telemetry.clone());
     telemetry.shutdown();
     ending

@@ -224,6 +224,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         .merge(audit(&sheets))
         .merge(reference::routes(reference))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?);
+    let house = web::traced(process.telemetry.tracing(), house);
     Ok(metrics.count_requests(house).merge(endpoints).merge(scrape(process.telemetry)))
 }
 

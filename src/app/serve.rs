@@ -60,7 +60,7 @@ async fn run(
 fn lab_runtime(config: &telemetry::Config, telemetry: &Telemetry, shutdown: &Shutdown) -> http_lab::Runtime {
     http_lab::Runtime {
         meter: telemetry.meter(),
-        tracer: telemetry.tracer(),
+        tracing: telemetry.tracing(),
         detached: shutdown.tracker().clone(),
         slo_ms: config.slo_ms.ms(),
     }

@@ -12,7 +12,10 @@ use super::{
     remote::{Remote, RemoteCall},
     settings::Settings,
 };
-use crate::sim::{self, CallHandle, Contention, Failure, Key, OnCallerGone, Profile, Service, Spec};
+use crate::{
+    sim::{self, CallHandle, Contention, Failure, Key, OnCallerGone, Profile, Service, Spec},
+    telemetry::Trace,
+};
 
 /// The two services of an endpoint.
 #[derive(Debug)]
@@ -89,12 +92,7 @@ impl Backend {
     }
 
     /// Sends a call; `latency` replaces a simulated service's profile for it.
-    pub(super) fn call(
-        &self,
-        key: Key,
-        latency: Option<&Profile>,
-        trace: Option<&opentelemetry::Context>,
-    ) -> BackendCall {
+    pub(super) fn call(&self, key: Key, latency: Option<&Profile>, trace: &Trace) -> BackendCall {
         match &self.kind {
             Kind::Simulated(service) => BackendCall::Simulated(service.call(key, latency)),
             Kind::Remote(remote) => BackendCall::Remote(remote.call(key, trace)),

@@ -8,11 +8,6 @@ use axum::{
     http::{Method, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use opentelemetry::{
-    KeyValue,
-    trace::{SpanKind, Status, TraceContextExt as _, Tracer as _},
-};
-use opentelemetry_sdk::trace::SdkTracer;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +21,10 @@ use super::{
     slots::Slots,
     strategies::Strategy,
 };
-use crate::{telemetry::propagation, web::Problem};
+use crate::{
+    telemetry::{Trace, Tracing},
+    web::Problem,
+};
 
 /// When a client that was shed may try again.
 const RETRY_AFTER_S: u32 = 1;
@@ -37,7 +35,7 @@ pub(super) struct Shared {
     pub(super) settings: ArcSwap<Settings>,
     pub(super) seed: u64,
     pub(super) slots: Arc<Slots>,
-    pub(super) tracer: Option<SdkTracer>,
+    pub(super) tracing: Tracing,
     pub(super) detached: TaskTracker,
 }
 
@@ -69,7 +67,7 @@ pub(super) async fn handle(
         return visit.shed_by_safety_stop();
     };
     let request = Request::new(&endpoint, &visit, overrides, slot);
-    let answer = endpoint.strategy.run(&request).await;
+    let answer = visit.trace.enter(endpoint.strategy.run(&request)).await;
     let called = request.called();
     visit.answer(&answer, called)
 }
@@ -97,32 +95,20 @@ pub(super) struct Visit<'a> {
     is_head: bool,
     pub(super) arrived: Instant,
     pub(super) number: u64,
-    pub(super) span: Option<opentelemetry::Context>,
+    pub(super) trace: Trace,
     ended: bool,
 }
 
 impl<'a> Visit<'a> {
     fn start(endpoint: &'a Endpoint, incoming: &axum::extract::Request) -> Self {
         let method = incoming.method();
-        let span = endpoint.shared.tracer.as_ref().map(|tracer| {
-            let path = endpoint.strategy.path();
-            let parent = propagation::extract(incoming.headers());
-            let span = tracer
-                .span_builder(format!("{method} {path}"))
-                .with_kind(SpanKind::Server)
-                .with_attributes([
-                    KeyValue::new("http.request.method", method.to_string()),
-                    KeyValue::new("http.route", path),
-                ])
-                .start_with_context(tracer, &parent);
-            parent.with_span(span)
-        });
+        let trace = endpoint.shared.tracing.request(method, endpoint.strategy.path(), incoming.headers());
         Self {
             number: endpoint.requests.start(),
             endpoint,
             is_head: method == Method::HEAD,
             arrived: Instant::now(),
-            span,
+            trace,
             ended: false,
         }
     }
@@ -184,13 +170,9 @@ impl<'a> Visit<'a> {
         if let Some(outcome) = outcome {
             self.endpoint.metrics.record(outcome, self.arrived.elapsed());
         }
-        if let Some(context) = &self.span {
-            let span = context.span();
-            span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
-            if status.is_server_error() || outcome == Some(Outcome::Cancelled) {
-                span.set_status(Status::error(outcome.map_or("refused", Outcome::label)));
-            }
-            span.end();
+        self.trace.answered(status.as_u16());
+        if status.is_server_error() || outcome == Some(Outcome::Cancelled) {
+            self.trace.failed(outcome.map_or("refused", Outcome::label));
         }
     }
 }

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use opentelemetry::{KeyValue, metrics::Meter};
-use opentelemetry_sdk::trace::SdkTracer;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -19,15 +18,15 @@ use super::{
     slots::Slots,
     strategies,
 };
-use crate::{client::tls::TrustError, config::HttpUrl};
+use crate::{client::tls::TrustError, config::HttpUrl, telemetry::Tracing};
 
 /// What the lab is given by the process it runs in.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     /// Where its instruments are made.
     pub meter: Meter,
-    /// Where its spans go, if anywhere.
-    pub tracer: Option<SdkTracer>,
+    /// How it begins its spans.
+    pub tracing: Tracing,
     /// Where its detached tasks are counted, so that a drain waits for them.
     pub detached: TaskTracker,
     /// The service level objective, milliseconds: the histograms' edge.
@@ -54,7 +53,7 @@ impl HttpLab {
             settings: ArcSwap::from_pointee(settings.clone()),
             seed: config.seed.get(),
             slots: Slots::new(usize::try_from(config.max_in_flight.get()).unwrap_or(usize::MAX)),
-            tracer: runtime.tracer,
+            tracing: runtime.tracing,
             detached: runtime.detached,
         });
         let remote = |url: &Option<HttpUrl>, spec| url.as_ref().map(|url| Remote::new(url, spec)).transpose();

@@ -26,7 +26,7 @@ use crate::{
     config::{Allowed, HttpUrl, Invalid},
     sim::Key,
     size,
-    telemetry::propagation,
+    telemetry::Trace,
     time,
 };
 
@@ -157,7 +157,7 @@ impl Remote {
         Ok(Self { client, url: url.clone(), spec: Arc::new(spec.clone()), ledger: Arc::default() })
     }
 
-    pub(super) fn call(&self, key: Key, trace: Option<&opentelemetry::Context>) -> RemoteCall {
+    pub(super) fn call(&self, key: Key, trace: &Trace) -> RemoteCall {
         let counted = Counted::start(self.ledger.clone());
         let mut request = Request::new(self.spec.body.clone());
         *request.method_mut() = self.spec.method.clone();
@@ -167,9 +167,7 @@ impl Remote {
         if let Ok(value) = HeaderValue::try_from(format!("{seed}-{number}-{attempt}")) {
             request.headers_mut().insert(KEY_HEADER, value);
         }
-        if let Some(trace) = trace {
-            propagation::inject(trace, request.headers_mut());
-        }
+        trace.inject(request.headers_mut());
         let (client, spec) = (self.client.clone(), self.spec.clone());
         let exchange = async move {
             match client.status(request, spec.bounds).await {

@@ -10,10 +10,6 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{
-    KeyValue,
-    trace::{SpanKind, Status, TraceContextExt as _, Tracer as _},
-};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
@@ -24,7 +20,10 @@ use super::{
     settings::{Overrides, Settings},
     slots::Slot,
 };
-use crate::sim::{CallHandle, Key};
+use crate::{
+    sim::{CallHandle, Key},
+    telemetry::Trace,
+};
 
 /// Tokio rounds a deadline up to the next millisecond of its clock; half a millisecond earlier, it is
 /// rounded to the nearest.
@@ -41,7 +40,7 @@ pub(super) struct Request<'a> {
     overrides: Overrides,
     arrived: Instant,
     number: u64,
-    span: Option<&'a opentelemetry::Context>,
+    trace: &'a Trace,
     /// Counts towards the process's safety stop until the last of the request's work has ended.
     slot: Arc<Slot>,
     called: [AtomicBool; 2],
@@ -61,7 +60,7 @@ impl<'a> Request<'a> {
             overrides,
             arrived: visit.arrived,
             number: visit.number,
-            span: visit.span.as_ref(),
+            trace: &visit.trace,
             slot: Arc::new(slot),
             called: Default::default(),
         }
@@ -93,17 +92,10 @@ impl<'a> Request<'a> {
             'B' => self.overrides.b.as_ref().map(super::settings::BriefProfile::profile),
             _ => None,
         };
-        let span = self.shared.tracer.as_ref().zip(self.span).map(|(tracer, parent)| {
-            let span = tracer
-                .span_builder(format!("service {service}"))
-                .with_kind(SpanKind::Client)
-                .with_attributes([KeyValue::new("lab.service", service.to_string())])
-                .start_with_context(tracer, parent);
-            parent.with_span(span)
-        });
+        let trace = self.trace.call(service);
         Call {
-            inner: backend.call(key, latency, span.as_ref()),
-            watch: Watch { sent: Instant::now(), metrics: backend.metrics().clone(), span, ended: false },
+            inner: backend.call(key, latency, &trace),
+            watch: Watch { sent: Instant::now(), metrics: backend.metrics().clone(), trace, ended: false },
         }
     }
 
@@ -156,7 +148,7 @@ impl Future for Call {
 struct Watch {
     sent: Instant,
     metrics: Arc<ServiceMetrics>,
-    span: Option<opentelemetry::Context>,
+    trace: Trace,
     ended: bool,
 }
 
@@ -166,12 +158,11 @@ impl Watch {
         let took = self.sent.elapsed();
         let outcome = if error.is_some() { CallOutcome::Error } else { CallOutcome::Ok };
         self.metrics.record(outcome, took);
-        if let Some(context) = &self.span {
-            if let Some(error) = error {
-                context.span().set_status(Status::error(error));
-            }
-            context.span().end();
+        if let Some(error) = error {
+            self.trace.failed(error);
         }
+        // The span ends with the call, whoever holds on to this.
+        drop(std::mem::take(&mut self.trace));
         Report { error, took }
     }
 }
@@ -182,10 +173,7 @@ impl Drop for Watch {
             return;
         }
         self.metrics.record(CallOutcome::Cancelled, self.sent.elapsed());
-        if let Some(context) = &self.span {
-            context.span().set_status(Status::error("cancelled"));
-            context.span().end();
-        }
+        self.trace.failed("cancelled");
     }
 }
 

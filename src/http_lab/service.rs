@@ -32,7 +32,8 @@ use super::{
 };
 use crate::{
     sim::{self, Contention, Failure, Key, OnCallerGone, Service, Spec},
-    web::{Json, Problem, Sheet, System},
+    telemetry::Tracing,
+    web::{Json, Problem, Sheet, System, traced},
 };
 
 /// Which service, and what it is like.
@@ -84,6 +85,7 @@ struct Inner {
     calls: AtomicU64,
     service: Service,
     metrics: Arc<ServiceMetrics>,
+    tracing: Tracing,
 }
 
 impl ServiceServer {
@@ -96,6 +98,7 @@ impl ServiceServer {
             calls: AtomicU64::new(0),
             service: Service::start(which.spec()),
             metrics: LabMetrics::new(&runtime.meter, runtime.slo_ms).service(name),
+            tracing: runtime.tracing,
         });
         let weak = Arc::downgrade(&inner);
         runtime
@@ -119,7 +122,10 @@ impl ServiceServer {
     pub fn system(&self) -> System {
         let (audited, left) = (self.clone(), self.clone());
         System::new("service", "Service", "/", "a simulated service")
-            .endpoints(Router::new().route("/", any(call)).with_state(self.clone()))
+            .endpoints(traced(
+                self.inner.tracing,
+                Router::new().route("/", any(call)).with_state(self.clone()),
+            ))
             .sheet(Sheet::new("service", CALLS, move || audited.audit()))
             .stragglers(move || match left.audit().sum.in_flight {
                 0 => Vec::new(),

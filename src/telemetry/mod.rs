@@ -3,7 +3,8 @@
 //! ```text
 //!   instruments ──> SdkMeterProvider ──> Prometheus reader ──> /metrics (pulled, always)
 //!                         └────────────> periodic reader ────> OTLP     (pushed, when an endpoint is set)
-//!   spans ────────> SdkTracerProvider ─> batch processor ────> OTLP     (when an endpoint is set)
+//!   spans ──┬─────> SdkTracerProvider ─> batch processor ────> OTLP     (when an endpoint is set)
+//!           └─ trace id
 //!   log lines ────> stderr
 //! ```
 //!
@@ -18,7 +19,7 @@ mod buckets;
 mod export;
 mod logs;
 mod process;
-pub mod propagation;
+mod trace;
 
 use std::time::Duration;
 
@@ -32,11 +33,12 @@ use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
     metrics::{PeriodicReader, SdkMeterProvider},
-    trace::{SdkTracer, SdkTracerProvider},
+    trace::SdkTracerProvider,
 };
 
 pub use buckets::latency_buckets_ms;
-pub use logs::{LogFormat, init_logs};
+pub use logs::LogFormat;
+pub use trace::{Trace, Tracing};
 
 use crate::{
     choice,
@@ -174,9 +176,15 @@ impl Telemetry {
         self.meters.meter(SCOPE)
     }
 
-    /// The tracer, when spans have somewhere to go.
-    pub fn tracer(&self) -> Option<SdkTracer> {
-        self.tracers.as_ref().map(|tracers| tracers.tracer(SCOPE))
+    /// How rooms begin their spans.
+    pub fn tracing(&self) -> Tracing {
+        Tracing { exported: self.tracers.is_some() }
+    }
+
+    /// Sends log lines to stderr, and spans to the exporter if there is one. There is one such a process; later calls
+    /// change nothing.
+    pub fn init_logs(&self, config: &Config) {
+        logs::init(config.log_format, self.tracers.as_ref().map(|tracers| tracers.tracer(SCOPE)));
     }
 
     /// Observes the runtime it is called in: tasks, queue depth, busy share.

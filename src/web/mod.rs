@@ -62,6 +62,7 @@ pub mod sheet;
 mod socket;
 mod system;
 mod throttle;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -85,3 +86,4 @@ pub use serve::{Drained, serve};
 pub use session::SessionApi;
 pub use sheet::Sheet;
 pub use system::{Link, System, Variable};
+pub use trace::traced;

@@ -228,7 +228,7 @@ async fn failures() -> BTreeSet<String> {
         };
         let runtime = Runtime {
             meter: opentelemetry::global::meter("test"),
-            tracer: None,
+            tracing: lab::telemetry::Tracing::default(),
             detached: tokio_util::task::TaskTracker::new(),
             slo_ms: 1_500,
         };

@@ -263,7 +263,7 @@ impl Lab {
         let detached = TaskTracker::new();
         let runtime = lab::http_lab::Runtime {
             meter,
-            tracer: None,
+            tracing: lab::telemetry::Tracing::default(),
             detached: detached.clone(),
             slo_ms: args.telemetry.slo_ms.ms(),
         };
