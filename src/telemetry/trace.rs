@@ -72,7 +72,7 @@ struct Inner {
 impl Trace {
     /// The trace of a call that this work makes to `service`.
     pub fn call(&self, service: char) -> Self {
-        let Some(Inner { span: parent, context, exported }) = self.0.as_deref() else {
+        let Some(Inner { context, exported, .. }) = self.0.as_deref() else {
             return Self::default();
         };
         if !exported {
@@ -83,11 +83,12 @@ impl Trace {
                 exported: false,
             })));
         }
+        // No parent for `tracing`, which would keep the request's span open until its last call has ended.
         let span = tracing::error_span!(
-            parent: parent, "call", otel.name = %format_args!("service {service}"), otel.kind = "client"
+            parent: None, "call", otel.name = %format_args!("service {service}"), otel.kind = "client"
         );
+        let context = own_context(&span, context.clone());
         span.set_attribute("lab.service", service.to_string());
-        let context = span.context();
         Self(Some(Box::new(Inner { span, context, exported: true })))
     }
 

@@ -318,6 +318,32 @@ async fn a_request_is_one_span_with_a_child_a_call_and_the_last_export_comes_at_
 }
 
 #[tokio::test]
+async fn a_log_line_inside_a_request_carries_its_trace_id_when_there_is_a_trace() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let (receiver, url) = Receiver::start().await;
+    for environment in [vec![], vec![("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str())]] {
+        let exported = !environment.is_empty();
+        let mut server = Server::start(&["serve"], &environment);
+        let change = "PATCH /settings\ncontent-type: application/json";
+        let traced = format!("{change}\ntraceparent: 00-{trace}-b7ad6b7169203331-01");
+        assert_eq!(send(server.addr, &traced, r#"{"async_limit":7}"#).await.status, 200);
+        let line = server.next_line();
+        assert!(line.contains("settings changed") && line.contains(&format!("trace_id={trace}")), "{line}");
+        // Without a caller's trace there is one of its own where spans are exported, and none elsewhere.
+        assert_eq!(send(server.addr, change, r#"{"async_limit":8}"#).await.status, 200);
+        let line = server.next_line();
+        assert!(line.contains("settings changed") && !line.contains(trace), "{line}");
+        assert_eq!(line.contains("trace_id="), exported, "{line}");
+        server.signal(Signal::TERM);
+        let (status, rest) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+        assert_eq!(status.code(), Some(0), "{rest}");
+    }
+    let received = receiver.received.lock().expect("no panic");
+    let patches = received.spans.iter().filter(|span| span.name == "PATCH /settings");
+    assert_eq!(patches.count(), 2, "{:?}", received.spans);
+}
+
+#[tokio::test]
 async fn telemetry_is_pushed_over_tls_to_a_collector_that_is_trusted() {
     let (acceptor, pem) = crate::load::certificate();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
