@@ -15,10 +15,12 @@ const FRAMES_PER_SECOND: u8 = 20;
 /// The width of a terminal that does not say.
 const WIDTH_COLUMNS: u16 = 80;
 
-/// Where a progress bar is drawn: stderr, when it is a terminal; else nowhere. Drawing does not wait: a frame
-/// that finds an earlier one unwritten replaces it, so a bar has one line.
+/// Where a progress bar is drawn: stderr, when it is a terminal that can move its cursor; else nowhere. Drawing
+/// does not wait: a frame that finds an earlier one unwritten replaces it. A bar must fit into one line
+/// (`{wide_msg}` cuts itself off), or a frame that was left out leaves traces.
 pub fn progress() -> ProgressDrawTarget {
-    if io::stderr().is_terminal() {
+    let moves = std::env::var_os("TERM").is_some_and(|name| name != "dumb");
+    if moves && io::stderr().is_terminal() {
         ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::default()), FRAMES_PER_SECOND)
     } else {
         ProgressDrawTarget::hidden()

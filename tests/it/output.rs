@@ -3,14 +3,18 @@
 use std::{
     io::{ErrorKind, PipeReader, Read as _, Write as _},
     net::SocketAddr,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     process::Stdio,
     sync::Arc,
 };
 
 use axum::{Router, routing::get};
 use rustix::{
+    fs::OFlags,
     io::ioctl_fionbio,
     process::{Pid, Signal, kill_process},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{Action, tcflow},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{PATIENCE, get as ask, listening_at, program, send, until};
+use crate::support::{Answer, PATIENCE, get as ask, listening_at, program, send, until};
 
 /// Runs at a time: each is a process with threads of its own.
 const RUNS_AT_A_TIME: usize = 4;
@@ -189,17 +193,10 @@ impl Run {
 
     /// Where it listens, which it may be unable to say. A reader that leaves then does.
     async fn addr(&mut self) -> SocketAddr {
-        let looking = async {
-            loop {
-                if let Some(addr) = listening_at(self.pid()) {
-                    return addr;
-                }
-                assert_eq!(self.child.try_wait().expect("a child"), None, "it ended");
-                // Another process's sockets give no sign when they begin to listen.
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
+        let addr = tokio::select! {
+            addr = listening(self.pid()) => addr,
+            ended = self.child.wait() => panic!("it ended: {ended:?}"),
         };
-        let addr = timeout(PATIENCE, looking).await.expect("in time");
         self.held.take_if(|_| self.fault == Some(Fault::Leaves));
         addr
     }
@@ -219,6 +216,20 @@ impl Run {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("a child");
         (status.code(), reading.await.expect("no panic").expect("text"))
     }
+}
+
+/// Where a process listens, once it does.
+async fn listening(pid: Pid) -> SocketAddr {
+    let looking = async {
+        loop {
+            if let Some(addr) = listening_at(pid) {
+                return addr;
+            }
+            // Another process's sockets give no sign when they begin to listen.
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, looking).await.expect("in time")
 }
 
 /// Serves, is changed, is stopped, while one of its outputs is at fault.
@@ -244,6 +255,20 @@ async fn serves(command: &Serving, on: Stream, fault: Fault) {
     let said = &said[said.len().saturating_sub(2_000)..];
     assert_eq!(code, Some(i32::from(missing)), "{said}");
     assert_eq!(missing, said.contains("writing to stdout: "), "{said}");
+}
+
+/// A terminal whose output is stopped, as Ctrl-S does; both ends must be held.
+fn stopped_terminal() -> (OwnedFd, OwnedFd) {
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&screen).expect("a terminal");
+    unlockpt(&screen).expect("a terminal");
+    let name = ptsname(&screen, Vec::new()).expect("a name").into_string().expect("text");
+    let mut options = std::fs::OpenOptions::new();
+    let terminal =
+        options.read(true).write(true).custom_flags(OFlags::NOCTTY.bits().try_into().expect("flags"));
+    let terminal = terminal.open(name).expect("a terminal");
+    tcflow(&terminal, Action::OOff).expect("a terminal");
+    (screen, terminal.into())
 }
 
 /// What `/metrics` says of the lines that an output lost.
@@ -359,6 +384,35 @@ async fn a_log_file_without_room_is_counted_and_said() {
     assert_eq!(code, Some(0));
     let told = said.lines().filter(|line| line.contains("log_file") && line.contains("No space left"));
     assert_eq!(told.count(), 1, "once for as long as it lasts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_progress_bar_on_a_terminal_that_is_stopped_holds_nothing_up() {
+    let environment = [("TERM", "xterm"), ("STREAMS_ADDR", "127.0.0.1:0"), ("STREAM_INTERVAL", "100")];
+    let directory = tempfile::tempdir().expect("a directory");
+    let (_screen, terminal) = stopped_terminal();
+    let start = |arguments: &[&str], stdout: Stdio| {
+        let mut command = program(directory.path(), arguments, &environment);
+        command.stdout(stdout).stderr(terminal.try_clone().expect("a terminal"));
+        Command::from(command).kill_on_drop(true).spawn().expect("it starts")
+    };
+    // Long enough for a frame or two, which the terminal does not take.
+    let load = ["load", "http://127.0.0.1:9/", "--rate", "10", "--for", "1s"];
+    let load = start(&load, Stdio::piped()).wait_with_output();
+    let load = timeout(PATIENCE, load).await.expect("it ends").expect("a child");
+    let said = String::from_utf8_lossy(&load.stdout);
+    assert!(load.status.code() == Some(1) && said.contains("offered 10 "), "{said}");
+
+    let stdout = terminal.try_clone().expect("a terminal");
+    let mut streams = start(&["streams"], stdout.into());
+    let pid = Pid::from_raw(streams.id().expect("it runs").try_into().expect("an id")).expect("not 0");
+    let addr = listening(pid).await;
+    // Some processed chunks are later than the first frame.
+    let processed = |answer: &Answer| (answer.json()["processed"].as_u64()? > 500).then_some(());
+    until(addr, "/streams/audit", processed).await;
+    kill_process(pid, Signal::TERM).expect("it is there");
+    let status = timeout(PATIENCE, streams.wait()).await.expect("it ends").expect("a child");
+    assert_eq!(status.code(), Some(1), "its result could not be printed");
 }
 
 /// Set in the process that panics for [`a_panic_is_reported_by_the_writer`].

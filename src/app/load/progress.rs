@@ -26,7 +26,7 @@ pub(super) async fn watch(
     if bar.is_hidden() {
         return running.await.context("the generator failed")?;
     }
-    if let Ok(style) = ProgressStyle::with_template("{prefix}[{bar:24}] {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{prefix}[{bar:12}] {wide_msg}") {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_prefix(what.to_owned());
@@ -53,13 +53,13 @@ fn line(live: &Live, elapsed: Duration, length: Duration) -> String {
     live.look(|measured| {
         let lost = measured.count(Outcome::TimedOut) + measured.count(Outcome::Refused);
         format!(
-            "{:.0}/{:.0} s  offered {}  in flight {in_flight}  answered {}  lost {lost}  not sent {}  {}",
+            "{:.0}/{:.0} s  offered {}  in flight {in_flight}  answered {}  {}  lost {lost}  not sent {}",
             elapsed.as_secs_f64(),
             length.as_secs_f64(),
             measured.offered() + in_flight,
             measured.answered(),
-            measured.count(Outcome::NotSent),
             measured.recorder.headline().labelled_percentile(0.95),
+            measured.count(Outcome::NotSent),
         )
     })
 }
