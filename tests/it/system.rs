@@ -16,8 +16,9 @@ use lab::{
     web::{Check, Frame, RouteDoc, Sheet, System},
 };
 use serde_json::json;
+use tokio::sync::Notify;
 
-use crate::support::{get as ask, run, send, serve_args};
+use crate::support::{PATIENCE, get as ask, run, send, serve_args};
 
 /// The terms of the probe's balance sheet.
 #[derive(serde::Serialize, utoipa::ToSchema)]
@@ -36,8 +37,12 @@ struct Settings {
 }
 
 /// A system of one file.
-fn probe(ready: Arc<AtomicBool>, told: Arc<parking_lot::Mutex<Vec<&'static str>>>) -> System {
-    let (begun, stopped) = (told.clone(), told);
+fn probe(
+    ready: Arc<AtomicBool>,
+    told: Arc<parking_lot::Mutex<Vec<&'static str>>>,
+    stopped: Arc<Notify>,
+) -> System {
+    let begun = told.clone();
     System::new("probe", "Probe", "/probe", "a system that only a test knows")
         .views(|frame: Frame| Router::new().route("/probe", get(async move || frame.title.clone())))
         .controls(Router::new().route("/probe/reset", axum::routing::post(async || "reset")))
@@ -56,7 +61,10 @@ fn probe(ready: Arc<AtomicBool>, told: Arc<parking_lot::Mutex<Vec<&'static str>>
             begun.lock().push("started");
             Ok(())
         })
-        .on_stop(move || async move { stopped.lock().push("stopped") })
+        .on_stop(move || async move {
+            told.lock().push("stopped");
+            stopped.notify_one();
+        })
         .stragglers(|| vec!["3 probes".to_owned()])
         .sheet(Sheet::new("probe", "taken = done + left", || Terms { taken: 5, done: 2, left: 3 }))
 }
@@ -73,10 +81,10 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
         telemetry: &telemetry,
         shutdown: shutdown.clone(),
     };
-    let (ready, told) = (Arc::new(AtomicBool::new(true)), Arc::default());
+    let (ready, told, stopped) = (Arc::new(AtomicBool::new(true)), Arc::default(), Arc::new(Notify::new()));
     let other = System::new("other", "Other", "/other", "another one")
         .views(|frame| Router::new().route("/other", get(async move || frame.title)));
-    let systems = vec![probe(ready.clone(), Arc::clone(&told)), other];
+    let systems = vec![probe(ready.clone(), Arc::clone(&told), stopped.clone()), other];
     let house = House::open(systems, &process, shutdown.clone()).await.expect("it listens");
     let addr = house.addr();
     let url = format!("http://{addr}");
@@ -127,6 +135,7 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     let stragglers = house.stragglers();
     assert_eq!(stragglers, ["3 probes"]);
     shutdown.trigger();
+    tokio::time::timeout(PATIENCE, stopped.notified()).await.expect("the stop hook runs");
     shutdown.abort();
     house.drained().await.expect("it ends");
     assert_eq!(*told.lock(), ["started", "stopped"]);
