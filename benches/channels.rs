@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use lab::streams::Race;
+use lab::{streams::Race, telemetry::Telemetry};
 use tokio::{task::JoinSet, task::coop::consume_budget, time::Instant};
 
 const ROUNDS: usize = 9;
@@ -59,13 +59,9 @@ async fn run(arm: &str, race: Race) -> (u64, Duration) {
     let places = race.buffer_size;
     match arm {
         "orchestrator" => {
-            let reader = opentelemetry_prometheus::exporter()
-                .with_registry(prometheus::Registry::new())
-                .build()
-                .expect("a reader");
-            let meters = opentelemetry_sdk::metrics::SdkMeterProvider::builder().with_reader(reader).build();
-            let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "bench");
-            let run = race.orchestrator(Duration::from_millis(500), &meter).await.expect("it starts");
+            let telemetry = Telemetry::scraped(1_500).expect("telemetry");
+            let run = race.orchestrator(Duration::from_millis(500), &telemetry.instruments()).await;
+            let run = run.expect("it starts");
             (run.ledger.processed, run.elapsed)
         }
         "buffer" => race.buffer(CHUNKS_EACH).await,

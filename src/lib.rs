@@ -22,7 +22,7 @@
 //! config/        one grammar each for times, rates, shares, sizes; bounded newtypes that say what they allow
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
 //! output/        logs, journals, terminals: a bounded queue and a thread each, losses counted; results
-//! telemetry/     providers, both ways out, buckets, process and runtime metrics, trace context
+//! telemetry/     providers, both ways out, the kit of instruments, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure
 //! web/           System, run lifecycle, live view; serve: health, limits, problem+json, admin, pages, charts

@@ -13,12 +13,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use axum::{
-    Router,
-    http::StatusCode,
-    response::{IntoResponse as _, Redirect},
-    routing::get,
-};
+use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use utoipa::{OpenApi as _, openapi::HttpMethod};
@@ -79,7 +74,7 @@ impl House {
         let listener = web::listen(process.addr.get(), &format!("--addr ({})", process.addr_variable))?;
         let addr = listener.local_addr().context("reading the listener's address")?;
         let limits = process.server.limits(&systems);
-        let metrics = Metrics::new(&process.telemetry.meter());
+        let metrics = Metrics::new(process.telemetry.house());
         let router = router(&mut systems, process, &metrics)?;
         let starts: Vec<_> = systems.iter_mut().rev().filter_map(|system| system.start.take()).collect();
         let stops: Vec<_> = systems.iter_mut().filter_map(|system| system.stop.take()).collect();
@@ -225,7 +220,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         .merge(reference::routes(reference))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?);
     let house = web::traced(process.telemetry.tracing(), house);
-    Ok(metrics.count_requests(house).merge(endpoints).merge(scrape(process.telemetry)))
+    Ok(metrics.count_requests(house).merge(endpoints).merge(web::scrape(process.telemetry)))
 }
 
 /// The navigation of every page: what this server has. One system alone needs none.
@@ -277,17 +272,4 @@ fn audit_documents(sheets: &[Sheet]) -> Vec<RouteDoc> {
             .sheet(200, "The terms now", sheet)
     });
     std::iter::once(all).chain(each).collect()
-}
-
-/// `GET /metrics`.
-fn scrape(telemetry: &Telemetry) -> Router {
-    let telemetry = telemetry.clone();
-    let answer = async move || match telemetry.render() {
-        Ok(text) => ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "metrics cannot be shown");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    };
-    Router::new().route("/metrics", get(answer))
 }

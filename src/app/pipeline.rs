@@ -217,8 +217,7 @@ impl InLab {
         shutdown: &Shutdown,
     ) -> anyhow::Result<Service> {
         let runtime = Runtime {
-            meter: telemetry.meter(),
-            slo_ms: args.telemetry.slo_ms.ms(),
+            instruments: telemetry.instruments(),
             journal: Journal::new(Vec::new()),
             seed: args.lab.seed.get(),
         };
@@ -234,12 +233,8 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
     let writers = args.log.writers(!args.prints_json())?;
     let journal = Journal::new(writers.clone());
-    let runtime = Runtime {
-        meter: telemetry.meter(),
-        slo_ms: args.telemetry.slo_ms.ms(),
-        journal: journal.clone(),
-        seed: args.seed.get(),
-    };
+    let runtime =
+        Runtime { instruments: telemetry.instruments(), journal: journal.clone(), seed: args.seed.get() };
     let settings = args.pipeline.clone().settings()?;
     let jobs = args.work.open(&journal)?;
     let (pipeline, load, results, mut done) = match jobs {

@@ -13,7 +13,7 @@ use crate::{
     pipeline,
     shutdown::Shutdown,
     streams::{self, Streams},
-    telemetry::{self, Telemetry},
+    telemetry::Telemetry,
     web::System,
 };
 
@@ -24,7 +24,12 @@ use crate::{
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let shutdown = args.stop.shutdown();
-    let lab = HttpLab::start(&args.lab, lab_runtime(&args.telemetry, &telemetry, &shutdown))?;
+    let runtime = http_lab::Runtime {
+        instruments: telemetry.instruments(),
+        tracing: telemetry.tracing(),
+        detached: shutdown.tracker().clone(),
+    };
+    let lab = HttpLab::start(&args.lab, runtime)?;
     let streams = streams_of(&args, &telemetry, &shutdown)?;
     let mut systems = vec![http_lab::system(&lab), started(&args, &streams)];
     if let Some(pipeline) = pipeline {
@@ -39,8 +44,8 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let shutdown = args.stop.shutdown();
-    let runtime = lab_runtime(&args.telemetry, &telemetry, &shutdown);
-    let service = ServiceServer::start(&args.which, args.seed.get(), &runtime);
+    let service =
+        ServiceServer::start(&args.which, args.seed.get(), &telemetry.instruments(), telemetry.tracing());
     run(vec![service.system()], &args.server, (args.addr, "SERVICE_ADDR"), &telemetry, shutdown).await
 }
 
@@ -57,20 +62,10 @@ async fn run(
     House::open(systems, &process, shutdown).await?.drained().await
 }
 
-fn lab_runtime(config: &telemetry::Config, telemetry: &Telemetry, shutdown: &Shutdown) -> http_lab::Runtime {
-    http_lab::Runtime {
-        meter: telemetry.meter(),
-        tracing: telemetry.tracing(),
-        detached: shutdown.tracker().clone(),
-        slo_ms: config.slo_ms.ms(),
-    }
-}
-
 fn streams_of(args: &ServeArgs, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Streams> {
     let runtime = streams::Runtime {
-        meter: telemetry.meter(),
+        instruments: telemetry.instruments(),
         shutdown: shutdown.clone(),
-        slo_ms: args.telemetry.slo_ms.ms(),
         seed: args.lab.seed.get(),
         observer: None,
     };

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use super::limiter::WaitedTooLong;
-
 /// The status under which a request is counted whose client left before the answer (nginx's number).
 pub(super) const CLIENT_GONE: u16 = 499;
+
+/// The wait for a limit was longer than it may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WaitedTooLong(pub(super) Duration);
 
 /// The end of one call, as the caller saw it.
 #[derive(Debug, Clone, Copy)]

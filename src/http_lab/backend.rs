@@ -8,13 +8,13 @@ use std::{
 
 use super::{
     ledger::CallLedger,
-    metrics::{LabMetrics, ServiceMetrics},
+    metrics::ServiceMetrics,
     remote::{Remote, RemoteCall},
     settings::Settings,
 };
 use crate::{
     sim::{self, CallHandle, Contention, Failure, Key, OnCallerGone, Profile, Service, Spec},
-    telemetry::Trace,
+    telemetry::{Instruments, Trace},
 };
 
 /// The two services of an endpoint.
@@ -73,13 +73,18 @@ enum Kind {
 
 impl Backend {
     /// A service that follows `spec`, or the real one if there is one.
-    pub(super) fn new(name: &'static str, spec: Spec, remote: Option<Remote>, metrics: &LabMetrics) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        spec: Spec,
+        remote: Option<Remote>,
+        instruments: &Instruments,
+    ) -> Self {
         Self {
             kind: match remote {
                 Some(remote) => Kind::Remote(Box::new(remote)),
                 None => Kind::Simulated(Service::start(spec)),
             },
-            metrics: metrics.service(name),
+            metrics: Arc::new(ServiceMetrics::new(instruments, name)),
         }
     }
 

@@ -3,34 +3,35 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
-use opentelemetry::{KeyValue, metrics::Meter};
 use tokio_util::task::TaskTracker;
 
 use super::{
     backend::{Backend, Backends, spec_a, spec_b},
     config::Config,
     endpoint::{Endpoint, Shared},
-    ledger::{Audit, CallLedger, HttpAudit, Requests, ServiceAudit},
+    ledger::{Audit, HttpAudit, Requests, ServiceAudit},
     limiter::Limiter,
-    metrics::LabMetrics,
+    metrics::{self, EndpointMetrics, EndpointNow, Now},
     remote::Remote,
     settings::{Patch, Settings},
     slots::Slots,
     strategies,
 };
-use crate::{client::tls::TrustError, config::HttpUrl, telemetry::Tracing};
+use crate::{
+    client::tls::TrustError,
+    config::HttpUrl,
+    telemetry::{Instruments, Tracing},
+};
 
 /// What the lab is given by the process it runs in.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    /// Where its instruments are made.
-    pub meter: Meter,
+    /// What its instruments are made from.
+    pub instruments: Instruments,
     /// How it begins its spans.
     pub tracing: Tracing,
     /// Where its detached tasks are counted, so that a drain waits for them.
     pub detached: TaskTracker,
-    /// The service level objective, milliseconds: the histograms' edge.
-    pub slo_ms: u64,
 }
 
 /// A running lab. Cloning shares it.
@@ -48,7 +49,7 @@ impl HttpLab {
     /// When a service is to be called over TLS and this machine trusts nobody.
     pub fn start(config: &Config, runtime: Runtime) -> Result<Self, TrustError> {
         let settings = config.settings();
-        let metrics = LabMetrics::new(&runtime.meter, runtime.slo_ms);
+        let instruments = runtime.instruments;
         let shared = Arc::new(Shared {
             settings: ArcSwap::from_pointee(settings.clone()),
             seed: config.seed.get(),
@@ -62,15 +63,15 @@ impl HttpLab {
         let make_backends = |owner| {
             Arc::new(Backends {
                 owner,
-                a: Backend::new("A", spec_a(&settings), remote_a.clone(), &metrics),
-                b: Backend::new("B", spec_b(&settings), remote_b.clone(), &metrics),
+                a: Backend::new("A", spec_a(&settings), remote_a.clone(), &instruments),
+                b: Backend::new("B", spec_b(&settings), remote_b.clone(), &instruments),
             })
         };
         // A real service is one for all endpoints whatever the settings say.
         let all_remote = remote_a.is_some() && remote_b.is_some();
         let common = (config.shared_backend || all_remote).then(|| make_backends("shared"));
         let mut backends: Vec<Arc<Backends>> = common.iter().cloned().collect();
-        let endpoints: Arc<[Arc<Endpoint>]> = strategies::all(&settings, &metrics)
+        let endpoints: Arc<[Arc<Endpoint>]> = strategies::all(&settings, &instruments)
             .into_iter()
             .map(|strategy| {
                 let path = strategy.path();
@@ -83,7 +84,7 @@ impl HttpLab {
                     }
                 };
                 Arc::new(Endpoint {
-                    metrics: metrics.endpoint(path),
+                    metrics: EndpointMetrics::new(&instruments, path),
                     requests: Requests::default(),
                     backends: own,
                     strategy,
@@ -92,7 +93,7 @@ impl HttpLab {
             })
             .collect();
         let lab = Self { shared, endpoints, backends: backends.into() };
-        lab.observe(metrics.meter());
+        lab.observe(&instruments);
         Ok(lab)
     }
 
@@ -149,109 +150,27 @@ impl HttpLab {
             .collect()
     }
 
-    fn observe(&self, meter: &Meter) {
-        // The meter's provider keeps the callbacks: weak, so that it does not keep the lab.
-        let endpoints = Arc::downgrade(&self.endpoints);
-        meter
-            .u64_observable_gauge("http_inflight")
-            .with_description("Requests in progress")
-            .with_callback(move |observer| {
-                for endpoint in endpoints.upgrade().iter().flat_map(|endpoints| endpoints.iter()) {
-                    let label = KeyValue::new("endpoint", endpoint.strategy.path());
-                    observer.observe(endpoint.requests.look().in_flight, &[label]);
-                }
-            })
-            .build();
-        let shared = Arc::downgrade(&self.shared);
-        meter
-            .u64_observable_gauge("http_work_inflight")
-            .with_description(
-                "Requests whose work has not ended, detached tasks included (the safety stop's measure)",
-            )
-            .with_callback(move |observer| {
-                if let Some(shared) = shared.upgrade() {
-                    observer.observe(shared.slots.in_use() as u64, &[]);
-                }
-            })
-            .build();
-        type Look = fn(&Limiter) -> usize;
-        let gauges: [(&str, &str, Look); 3] = [
-            ("serviceB_semaphore_limit", "Calls to B that are let through at a time", Limiter::limit),
-            ("serviceB_semaphore_waiters", "Requests that wait for leave to call B", Limiter::waiters),
-            (
-                "serviceB_semaphore_in_use",
-                "Calls to B that have been let through and have not ended",
-                Limiter::in_use,
-            ),
-        ];
-        for (name, about, look) in gauges {
-            let endpoints = Arc::downgrade(&self.endpoints);
-            meter
-                .u64_observable_gauge(name)
-                .with_description(about)
-                .with_callback(move |observer| {
-                    for endpoint in endpoints.upgrade().iter().flat_map(|endpoints| endpoints.iter()) {
-                        if let Some(limiter) = endpoint.strategy.limiter() {
-                            let label = KeyValue::new("endpoint", endpoint.strategy.path());
-                            observer.observe(look(limiter) as u64, &[label]);
-                        }
-                    }
-                })
-                .build();
-        }
-        observe_services(meter, &self.backends);
-    }
-}
-
-/// Shows the services' ledgers. Terms that are unknown are absent, never 0.
-fn observe_services(meter: &Meter, backends: &Arc<[Arc<Backends>]>) {
-    let look = |backends: &Arc<[Arc<Backends>]>| {
-        let backends = Arc::downgrade(backends);
-        move || -> Vec<([KeyValue; 2], CallLedger)> {
-            let Some(backends) = backends.upgrade() else {
-                return Vec::new();
+    fn observe(&self, instruments: &Instruments) {
+        let (shared, endpoints) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.endpoints));
+        metrics::observe_endpoints(instruments, move || {
+            let look = |endpoint: &Arc<Endpoint>| EndpointNow {
+                path: endpoint.strategy.path(),
+                in_flight: endpoint.requests.look().in_flight,
+                limit: endpoint.strategy.limiter().map(Limiter::look),
             };
+            Some(Now {
+                work_in_flight: shared.upgrade()?.slots.in_use(),
+                endpoints: endpoints.upgrade()?.iter().map(look).collect(),
+            })
+        });
+        let backends = Arc::downgrade(&self.backends);
+        let calls = metrics::observe_calls(instruments, move || {
+            let backends = backends.upgrade()?;
             let each = backends.iter().flat_map(|pair| {
-                pair.each().map(|(service, backend)| {
-                    let labels = [KeyValue::new("service", service), KeyValue::new("endpoint", pair.owner)];
-                    (labels, backend.ledger())
-                })
+                pair.each().map(|(service, backend)| ([service, pair.owner], backend.ledger()))
             });
-            each.collect()
-        }
-    };
-    let ledgers = look(backends);
-    meter
-        .u64_observable_gauge("service_inflight")
-        .with_description("Calls that a service has and has not ended")
-        .with_callback(move |observer| {
-            for (labels, ledger) in ledgers() {
-                observer.observe(ledger.in_flight, &labels);
-            }
-        })
-        .build();
-    let ledgers = look(backends);
-    meter
-        .u64_observable_counter("service_orphaned")
-        .with_description("Calls that a service ended although their caller had gone")
-        .with_callback(move |observer| {
-            for (labels, ledger) in ledgers() {
-                if let Some(orphaned) = ledger.orphaned {
-                    observer.observe(orphaned, &labels);
-                }
-            }
-        })
-        .build();
-    let ledgers = look(backends);
-    meter
-        .f64_observable_counter("service_orphaned_ms")
-        .with_description("Milliseconds that a service worked on calls whose caller had gone")
-        .with_callback(move |observer| {
-            for (labels, ledger) in ledgers() {
-                if let Some(orphaned_ms) = ledger.orphaned_ms {
-                    observer.observe(orphaned_ms, &labels);
-                }
-            }
-        })
-        .build();
+            Some(each.collect())
+        });
+        metrics::observe_orphans(&calls);
+    }
 }

@@ -17,7 +17,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{metrics::WaitMetrics, request::nearest_tick};
+use super::{
+    answer::WaitedTooLong,
+    metrics::{LimitNow, WaitMetrics, WaitOutcome},
+    request::nearest_tick,
+};
 
 /// A resizable limit on calls in progress.
 #[derive(Debug)]
@@ -34,10 +38,6 @@ struct State {
     /// Permits in use beyond the limit, to be taken out of circulation as they come back.
     owed: usize,
 }
-
-/// The wait was longer than it may be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WaitedTooLong(pub(super) Duration);
 
 impl Limiter {
     pub(super) fn new(limit: u32, metrics: WaitMetrics) -> Self {
@@ -90,17 +90,12 @@ impl Limiter {
         state.limit = limit;
     }
 
-    pub(super) fn limit(&self) -> usize {
-        self.state().limit
-    }
-
-    pub(super) fn waiters(&self) -> usize {
-        self.waiters.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn in_use(&self) -> usize {
+    /// What it is and how it is used.
+    pub(super) fn look(&self) -> LimitNow {
+        let waiters = self.waiters.load(Ordering::Relaxed);
         let state = self.state();
-        (state.limit + state.owed).saturating_sub(self.semaphore.available_permits())
+        let in_use = (state.limit + state.owed).saturating_sub(self.semaphore.available_permits());
+        LimitNow { limit: state.limit, waiters, in_use }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -125,26 +120,6 @@ impl Drop for Permit<'_> {
         {
             state.owed -= 1;
             permit.forget();
-        }
-    }
-}
-
-/// How a wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WaitOutcome {
-    Acquired,
-    Shed,
-    Cancelled,
-}
-
-impl WaitOutcome {
-    pub(super) const ALL: [Self; 3] = [Self::Acquired, Self::Shed, Self::Cancelled];
-
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Acquired => "acquired",
-            Self::Shed => "shed",
-            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -186,11 +161,16 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Instruments;
 
     fn limiter(limit: u32) -> Limiter {
-        let meters = opentelemetry_sdk::metrics::SdkMeterProvider::default();
-        let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "test");
-        Limiter::new(limit, WaitMetrics::new(&meter, 1500))
+        Limiter::new(limit, WaitMetrics::new(&Instruments::silent()))
+    }
+
+    /// Its limit, and how many permits are in use.
+    fn in_force(limiter: &Limiter) -> (usize, usize) {
+        let LimitNow { limit, in_use, .. } = limiter.look();
+        (limit, in_use)
     }
 
     #[tokio::test(start_paused = true)]
@@ -206,7 +186,7 @@ mod tests {
         });
         assert_eq!(start.elapsed().as_secs(), 3600);
         assert_eq!(second.expect("free").waited.as_secs(), 3600);
-        assert_eq!((limiter.waiters(), limiter.in_use()), (0, 0));
+        assert_eq!((limiter.look().waiters, limiter.look().in_use), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,7 +197,7 @@ mod tests {
             held.push(limiter.acquire(None).await.expect("free"));
         }
         limiter.resize(1);
-        assert_eq!((limiter.limit(), limiter.in_use()), (1, 4));
+        assert_eq!(in_force(&limiter), (1, 4));
         let soon = Some(Duration::from_millis(5));
         for _ in 0..3 {
             held.pop();
@@ -231,6 +211,6 @@ mod tests {
         let three = limiter.acquire(soon).await.expect("free");
         assert!(limiter.acquire(soon).await.is_err());
         drop((one, two, three));
-        assert_eq!((limiter.limit(), limiter.in_use()), (3, 0));
+        assert_eq!(in_force(&limiter), (3, 0));
     }
 }

@@ -1,127 +1,62 @@
-//! The lab's instruments, bound to their labels once, at start: series exist from 0 on, and a request
-//! looks nothing up.
+//! The lab's instruments.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use opentelemetry::{
-    KeyValue,
-    metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter},
-};
+use opentelemetry::Value;
 
 use super::{
     answer::{CLIENT_GONE, Outcome},
-    limiter::WaitOutcome,
+    ledger::CallLedger,
 };
-use crate::telemetry::latency_buckets_ms;
+use crate::telemetry::{Buckets, Counter, Durations, Instruments, Number, Observed};
 
 /// The statuses that a strategy's endpoint can answer.
 const STATUSES: [u16; 6] = [200, 400, CLIENT_GONE, 502, 503, 504];
 const METHODS: [Method; 2] = [Method::GET, Method::HEAD];
 
-/// Makes the instruments; the rooms' parts hold bound ones.
-#[derive(Debug)]
-pub(super) struct LabMetrics {
-    meter: Meter,
-    slo_ms: u64,
-    requests: Counter<u64>,
-    durations: Histogram<f64>,
-    shed: Counter<u64>,
-    service_durations: Histogram<f64>,
-    service_errors: Counter<u64>,
-}
-
-impl LabMetrics {
-    pub(super) fn new(meter: &Meter, slo_ms: u64) -> Self {
-        let buckets = latency_buckets_ms(slo_ms);
-        Self {
-            meter: meter.clone(),
-            slo_ms,
-            requests: meter
-                .u64_counter("http_requests")
-                .with_description(
-                    "Requests of the lab's endpoints that ended, by status (499: the client left)",
-                )
-                .build(),
-            durations: meter
-                .f64_histogram("http_request_duration_ms")
-                .with_description("Milliseconds from a request's arrival to its end, by outcome")
-                .with_boundaries(buckets.clone())
-                .build(),
-            shed: meter
-                .u64_counter("http_shed")
-                .with_description(
-                    "Requests refused, by reason: the wait for the limit, or the process's safety stop",
-                )
-                .build(),
-            service_durations: meter
-                .f64_histogram("service_duration_ms")
-                .with_description("Milliseconds of calls to a service as their caller saw them, by outcome")
-                .with_boundaries(buckets)
-                .build(),
-            service_errors: meter
-                .u64_counter("service_errors")
-                .with_description("Calls to a service that failed")
-                .build(),
-        }
-    }
-
-    pub(super) fn meter(&self) -> &Meter {
-        &self.meter
-    }
-
-    pub(super) fn endpoint(&self, path: &'static str) -> EndpointMetrics {
-        let endpoint = || KeyValue::new("endpoint", path);
-        let request = |method: &Method, status: u16| {
-            let counter = self.requests.bind(&[
-                endpoint(),
-                KeyValue::new("method", method.to_string()),
-                KeyValue::new("status", i64::from(status)),
-            ]);
-            counter.add(0);
-            counter
-        };
-        let shed = |reason| {
-            let counter = self.shed.bind(&[endpoint(), KeyValue::new("reason", reason)]);
-            counter.add(0);
-            counter
-        };
-        EndpointMetrics {
-            requests: METHODS.map(|method| STATUSES.map(|status| request(&method, status))),
-            durations: Outcome::ALL
-                .map(|outcome| self.durations.bind(&[endpoint(), KeyValue::new("outcome", outcome.label())])),
-            shed_by_wait: shed("limit_wait"),
-            shed_by_safety_stop: shed("safety_stop"),
-        }
-    }
-
-    pub(super) fn service(&self, name: &'static str) -> Arc<ServiceMetrics> {
-        let service = || KeyValue::new("service", name);
-        let errors = self.service_errors.bind(&[service()]);
-        errors.add(0);
-        Arc::new(ServiceMetrics {
-            durations: CallOutcome::ALL.map(|outcome| {
-                self.service_durations.bind(&[service(), KeyValue::new("outcome", outcome.label())])
-            }),
-            errors,
-        })
-    }
-
-    pub(super) fn semaphore_wait(&self) -> WaitMetrics {
-        WaitMetrics::new(&self.meter, self.slo_ms)
-    }
-}
-
 /// One endpoint's instruments.
 #[derive(Debug)]
 pub(super) struct EndpointMetrics {
-    requests: [[BoundCounter<u64>; STATUSES.len()]; METHODS.len()],
-    durations: [BoundHistogram<f64>; Outcome::ALL.len()],
-    pub(super) shed_by_wait: BoundCounter<u64>,
-    pub(super) shed_by_safety_stop: BoundCounter<u64>,
+    requests: [[Counter; STATUSES.len()]; METHODS.len()],
+    durations: [Durations; Outcome::ALL.len()],
+    pub(super) shed_by_wait: Counter,
+    pub(super) shed_by_safety_stop: Counter,
 }
 
 impl EndpointMetrics {
+    pub(super) fn new(instruments: &Instruments, path: &'static str) -> Self {
+        let requests = instruments.counter_by(
+            "http_requests_total",
+            "Requests of the lab's endpoints that ended, by status (499: the client left)",
+            ["endpoint", "method", "status"],
+        );
+        let durations = instruments.durations_by(
+            "http_request_duration_ms",
+            "Milliseconds from a request's arrival to its end, by outcome",
+            ["endpoint", "outcome"],
+            Buckets::Percentile,
+        );
+        let shed = instruments.counter_by(
+            "http_shed_total",
+            "Requests refused, by reason: the wait for the limit, or the process's safety stop",
+            ["endpoint", "reason"],
+        );
+        let request = |method: &Method, status: u16| {
+            requests.with([path.into(), method.to_string().into(), Value::from(i64::from(status))])
+        };
+        Self {
+            requests: METHODS.map(|method| STATUSES.map(|status| request(&method, status))),
+            durations: Outcome::ALL.map(|outcome| match outcome {
+                Outcome::Ok => durations.with([path, outcome.label()]),
+                // Counted by their status.
+                _ => durations.rare([path, outcome.label()]),
+            }),
+            shed_by_wait: shed.with([path, "limit_wait"]),
+            shed_by_safety_stop: shed.with([path, "safety_stop"]),
+        }
+    }
+
     /// Counts a request that ended.
     pub(super) fn count(&self, is_head: bool, status: StatusCode) {
         let method = usize::from(is_head);
@@ -132,7 +67,7 @@ impl EndpointMetrics {
 
     /// Records how long it took to end so.
     pub(super) fn record(&self, outcome: Outcome, took: Duration) {
-        self.durations[outcome as usize].record(took.as_secs_f64() * 1e3);
+        self.durations[outcome as usize].record(took);
     }
 }
 
@@ -144,53 +79,177 @@ pub(super) enum CallOutcome {
     Cancelled,
 }
 
-impl CallOutcome {
-    const ALL: [Self; 3] = [Self::Ok, Self::Error, Self::Cancelled];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Error => "error",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
 /// One service's instruments, shared by all endpoints.
 #[derive(Debug)]
 pub(super) struct ServiceMetrics {
-    durations: [BoundHistogram<f64>; CallOutcome::ALL.len()],
-    errors: BoundCounter<u64>,
+    /// In the order of [`CallOutcome`].
+    durations: [Durations; 3],
+    errors: Counter,
 }
 
 impl ServiceMetrics {
+    pub(super) fn new(instruments: &Instruments, service: &'static str) -> Self {
+        let durations = instruments.durations_by(
+            "service_duration_ms",
+            "Milliseconds of calls to a service as their caller saw them, by outcome",
+            ["service", "outcome"],
+            Buckets::Percentile,
+        );
+        let errors =
+            instruments.counter_by("service_errors_total", "Calls to a service that failed", ["service"]);
+        Self {
+            durations: [
+                durations.with([service, "ok"]),
+                // Counted as errors.
+                durations.rare([service, "error"]),
+                durations.with([service, "cancelled"]),
+            ],
+            errors: errors.with([service]),
+        }
+    }
+
     pub(super) fn record(&self, outcome: CallOutcome, took: Duration) {
-        self.durations[outcome as usize].record(took.as_secs_f64() * 1e3);
+        self.durations[outcome as usize].record(took);
         if outcome == CallOutcome::Error {
             self.errors.add(1);
         }
     }
 }
 
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitOutcome {
+    Acquired,
+    Shed,
+    Cancelled,
+}
+
 /// The waits for service B's semaphore.
 #[derive(Debug)]
 pub(super) struct WaitMetrics {
-    waits: [BoundHistogram<f64>; WaitOutcome::ALL.len()],
+    /// In the order of [`WaitOutcome`].
+    waits: [Durations; 3],
 }
 
 impl WaitMetrics {
-    pub(super) fn new(meter: &Meter, slo_ms: u64) -> Self {
-        let waits = meter
-            .f64_histogram("serviceB_semaphore_wait_ms")
-            .with_description("Milliseconds waited for leave to call B, by how the wait ended")
-            .with_boundaries(latency_buckets_ms(slo_ms))
-            .build();
-        Self {
-            waits: WaitOutcome::ALL.map(|outcome| waits.bind(&[KeyValue::new("outcome", outcome.label())])),
-        }
+    pub(super) fn new(instruments: &Instruments) -> Self {
+        let waits = instruments.durations_by(
+            "serviceB_semaphore_wait_ms",
+            "Milliseconds waited for leave to call B, by how the wait ended",
+            ["outcome"],
+            Buckets::Percentile,
+        );
+        // A wait that is shed or cancelled is a request that ended so, and is counted as one.
+        Self { waits: [waits.with(["acquired"]), waits.rare(["shed"]), waits.rare(["cancelled"])] }
     }
 
     pub(super) fn record(&self, outcome: WaitOutcome, waited: Duration) {
-        self.waits[outcome as usize].record(waited.as_secs_f64() * 1e3);
+        self.waits[outcome as usize].record(waited);
     }
+}
+
+/// What the lab shows when somebody looks.
+#[derive(Debug)]
+pub(super) struct Now {
+    pub(super) work_in_flight: usize,
+    pub(super) endpoints: Vec<EndpointNow>,
+}
+
+/// One endpoint when somebody looks.
+#[derive(Debug)]
+pub(super) struct EndpointNow {
+    pub(super) path: &'static str,
+    pub(super) in_flight: u64,
+    pub(super) limit: Option<LimitNow>,
+}
+
+/// A limit on calls to B when somebody looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LimitNow {
+    pub(super) limit: usize,
+    pub(super) waiters: usize,
+    pub(super) in_use: usize,
+}
+
+pub(super) fn observe_endpoints(
+    instruments: &Instruments,
+    look: impl Fn() -> Option<Now> + Send + Sync + 'static,
+) {
+    let limits = |read: fn(LimitNow) -> usize| {
+        move |now: &Now| {
+            let limited = now.endpoints.iter().filter_map(|endpoint| Some((endpoint.path, endpoint.limit?)));
+            limited.map(|(path, limit)| ([path], read(limit) as u64)).collect::<Vec<_>>()
+        }
+    };
+    instruments
+        .observe(look)
+        .gauge_by("http_inflight", "Requests in progress", ["endpoint"], |now| {
+            now.endpoints.iter().map(|endpoint| ([endpoint.path], endpoint.in_flight)).collect::<Vec<_>>()
+        })
+        .gauge(
+            "http_work_inflight",
+            "Requests whose work has not ended, detached tasks included (the safety stop's measure)",
+            |now| now.work_in_flight as u64,
+        )
+        .gauge_by(
+            "serviceB_semaphore_limit",
+            "Calls to B that are let through at a time",
+            ["endpoint"],
+            limits(|now| now.limit),
+        )
+        .gauge_by(
+            "serviceB_semaphore_waiters",
+            "Requests that wait for leave to call B",
+            ["endpoint"],
+            limits(|now| now.waiters),
+        )
+        .gauge_by(
+            "serviceB_semaphore_in_use",
+            "Calls to B that have been let through and have not ended",
+            ["endpoint"],
+            limits(|now| now.in_use),
+        );
+}
+
+/// A service's ledger, with the service's name and the endpoint that calls it.
+pub(super) type Calls = ([&'static str; 2], CallLedger);
+const CALLS: [&str; 2] = ["service", "endpoint"];
+
+/// A term of each ledger. What is unknown is absent, never 0.
+fn term<N: Number>(
+    read: impl Fn(&CallLedger) -> Option<N>,
+) -> impl Fn(&Vec<Calls>) -> Vec<([&'static str; 2], N)> {
+    move |calls| calls.iter().filter_map(|(labels, ledger)| Some((*labels, read(ledger)?))).collect()
+}
+
+/// Calls in progress, of whatever has them.
+pub(super) fn observe_calls(
+    instruments: &Instruments,
+    look: impl Fn() -> Option<Vec<Calls>> + Send + Sync + 'static,
+) -> Observed<Vec<Calls>> {
+    let calls = instruments.observe(look);
+    calls.gauge_by(
+        "service_inflight",
+        "Calls that a service has and has not ended",
+        CALLS,
+        term(|ledger| Some(ledger.in_flight)),
+    );
+    calls
+}
+
+/// Work that nobody waits for any more.
+pub(super) fn observe_orphans(calls: &Observed<Vec<Calls>>) {
+    calls
+        .counter_by(
+            "service_orphaned_total",
+            "Calls that a service ended although their caller had gone",
+            CALLS,
+            term(|ledger| ledger.orphaned),
+        )
+        .counter_by(
+            "service_orphaned_ms_total",
+            "Milliseconds that a service worked on calls whose caller had gone",
+            CALLS,
+            term(|ledger| ledger.orphaned_ms),
+        );
 }

@@ -24,15 +24,14 @@ use tokio::time::Instant;
 use super::{
     answer::millis,
     config::{ServiceA, ServiceB},
-    handle::Runtime,
     ledger::ServiceAudit,
-    metrics::{CallOutcome, LabMetrics, ServiceMetrics},
+    metrics::{self, CallOutcome, ServiceMetrics},
     remote::KEY_HEADER,
     routes::CALLS,
 };
 use crate::{
     sim::{self, Contention, Failure, Key, OnCallerGone, Service, Spec},
-    telemetry::Tracing,
+    telemetry::{Instruments, Tracing},
     web::{Json, Problem, Sheet, System, traced},
 };
 
@@ -84,37 +83,26 @@ struct Inner {
     seed: u64,
     calls: AtomicU64,
     service: Service,
-    metrics: Arc<ServiceMetrics>,
+    metrics: ServiceMetrics,
     tracing: Tracing,
 }
 
 impl ServiceServer {
     /// Starts the service. Must be called inside a Tokio runtime.
-    pub fn start(which: &Which, seed: u64, runtime: &Runtime) -> Self {
+    pub fn start(which: &Which, seed: u64, instruments: &Instruments, tracing: Tracing) -> Self {
         let name = which.name();
         let inner = Arc::new(Inner {
             name,
             seed,
             calls: AtomicU64::new(0),
             service: Service::start(which.spec()),
-            metrics: LabMetrics::new(&runtime.meter, runtime.slo_ms).service(name),
-            tracing: runtime.tracing,
+            metrics: ServiceMetrics::new(instruments, name),
+            tracing,
         });
         let weak = Arc::downgrade(&inner);
-        runtime
-            .meter
-            .u64_observable_gauge("service_inflight")
-            .with_description("Calls that a service has and has not ended")
-            .with_callback(move |observer| {
-                if let Some(inner) = weak.upgrade() {
-                    let labels = [
-                        opentelemetry::KeyValue::new("service", inner.name),
-                        opentelemetry::KeyValue::new("endpoint", "/"),
-                    ];
-                    observer.observe(inner.service.ledger().in_flight, &labels);
-                }
-            })
-            .build();
+        metrics::observe_calls(instruments, move || {
+            Some(vec![([name, "/"], weak.upgrade()?.service.ledger().into())])
+        });
         Self { inner }
     }
 

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -29,7 +28,7 @@ use super::{
     work::{Exec, Work},
     worker::Crew,
 };
-use crate::{shutdown::Shutdown, web::RunState};
+use crate::{shutdown::Shutdown, telemetry::Instruments, web::RunState};
 
 /// Ended jobs that wait for the collector.
 const FINISHED_LIMIT_JOBS: usize = 100;
@@ -39,10 +38,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 /// What the pipeline is given by the process it runs in.
 #[derive(Debug)]
 pub struct Runtime {
-    /// Where its instruments are made.
-    pub meter: Meter,
-    /// The service level objective, milliseconds: the histograms' edge.
-    pub slo_ms: u64,
+    /// What its instruments are made from.
+    pub instruments: Instruments,
     /// Where its log goes.
     pub journal: Journal,
     /// The seed of all draws.
@@ -104,7 +101,7 @@ impl Pipeline {
 
     fn of(settings: Settings, runtime: Runtime, work: Work) -> Self {
         let board = Board::new(usize::try_from(settings.queue_capacity.get()).unwrap_or(usize::MAX));
-        let metrics = Arc::new(Metrics::new(&runtime.meter, runtime.slo_ms, &board, &settings));
+        let metrics = Arc::new(Metrics::new(&runtime.instruments, &board, &settings));
         let controls = Controls { rate: Rate::Generator, policy: settings.policy };
         Self {
             shared: Arc::new(Shared {

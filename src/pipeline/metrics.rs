@@ -1,88 +1,78 @@
-//! The pipeline's instruments, bound to their labels once; series exist from 0 on.
+//! The pipeline's instruments. What the board knows is read from it when somebody looks.
 
 use std::time::Duration;
 
-use opentelemetry::{
-    KeyValue,
-    metrics::{BoundCounter, BoundHistogram, Meter},
-};
-
 use super::{board::Board, config::Settings};
-use crate::telemetry::latency_buckets_ms;
+use crate::telemetry::{Buckets, Counter, Durations, Instruments};
 
-/// How an attempt, or a job for good, ended.
-const ATTEMPTS: [&str; 2] = ["ok", "failed"];
-const OUTCOMES: [&str; 2] = ["succeeded", "permanently_failed"];
-/// Which attempt waited.
-const WAITS: [&str; 2] = ["first", "retry"];
-const DIRECTIONS: [&str; 2] = ["up", "down"];
-
-/// What is counted as it happens; the rest is observed on the board.
+/// What is recorded as it happens.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    jobs: [BoundCounter<u64>; 2],
-    scale_events: [BoundCounter<u64>; 2],
-    retries: BoundCounter<u64>,
-    durations: [BoundHistogram<f64>; 2],
-    waits: [BoundHistogram<f64>; 2],
-    sojourns: [BoundHistogram<f64>; 2],
+    succeeded: Counter,
+    permanently_failed: Counter,
+    scaled_up: Counter,
+    scaled_down: Counter,
+    retries: Counter,
+    attempts_ok: Durations,
+    attempts_failed: Durations,
+    first_waits: Durations,
+    retry_waits: Durations,
+    sojourns_succeeded: Durations,
+    sojourns_failed: Durations,
 }
 
 impl Metrics {
     /// Makes the instruments and lets the gauges look at `board`.
-    pub(super) fn new(meter: &Meter, slo_ms: u64, board: &Board, settings: &Settings) -> Self {
-        observe(meter, board, settings);
-        let count =
-            |name: &'static str, about: &'static str, label: &'static str, values: [&'static str; 2]| {
-                let counter = meter.u64_counter(name).with_description(about).build();
-                values.map(|value| {
-                    let bound = counter.bind(&[KeyValue::new(label, value)]);
-                    bound.add(0);
-                    bound
-                })
-            };
-        let time = |name: &'static str, about: &'static str| {
-            meter
-                .f64_histogram(name)
-                .with_description(about)
-                .with_boundaries(latency_buckets_ms(slo_ms))
-                .build()
-        };
-        let durations =
-            time("pipeline_job_duration_ms", "Milliseconds of an attempt's work, by how it ended");
-        let sojourns = time(
+    pub(super) fn new(instruments: &Instruments, board: &Board, settings: &Settings) -> Self {
+        observe(instruments, board, settings);
+        let jobs = instruments.counter_by("pipeline_jobs_total", "Jobs that ended, by outcome", ["outcome"]);
+        let scale_events = instruments.counter_by(
+            "pipeline_scale_events_total",
+            "Workers added and removed, by direction",
+            ["direction"],
+        );
+        let retries =
+            instruments.counter("pipeline_retries_total", "Failed attempts that are followed by another");
+        let durations = instruments.durations_by(
+            "pipeline_job_duration_ms",
+            "Milliseconds of an attempt's work, by how it ended",
+            ["outcome"],
+            Buckets::Coarse,
+        );
+        let waits = instruments.durations_by(
+            "pipeline_queue_wait_ms",
+            "Milliseconds from ready to taken, of first attempts and retries",
+            ["attempt"],
+            Buckets::Coarse,
+        );
+        let sojourns = instruments.durations_by(
             "pipeline_sojourn_ms",
             "Milliseconds from a job's intended arrival to its end, retries included, by outcome",
+            ["outcome"],
+            Buckets::Percentile,
         );
-        let waits =
-            time("pipeline_queue_wait_ms", "Milliseconds from ready to taken, of first attempts and retries");
-        let retries = meter
-            .u64_counter("pipeline_retries")
-            .with_description("Failed attempts that are followed by another")
-            .build()
-            .bind(&[]);
-        retries.add(0);
         Self {
-            jobs: count("pipeline_jobs", "Jobs that ended, by outcome", "outcome", OUTCOMES),
-            scale_events: count(
-                "pipeline_scale_events",
-                "Workers added and removed, by direction",
-                "direction",
-                DIRECTIONS,
-            ),
+            succeeded: jobs.with(["succeeded"]),
+            permanently_failed: jobs.with(["permanently_failed"]),
+            scaled_up: scale_events.with(["up"]),
+            scaled_down: scale_events.with(["down"]),
             retries,
-            durations: ATTEMPTS.map(|outcome| durations.bind(&[KeyValue::new("outcome", outcome)])),
-            waits: WAITS.map(|attempt| waits.bind(&[KeyValue::new("attempt", attempt)])),
-            sojourns: OUTCOMES.map(|outcome| sojourns.bind(&[KeyValue::new("outcome", outcome)])),
+            attempts_ok: durations.with(["ok"]),
+            attempts_failed: durations.with(["failed"]),
+            first_waits: waits.with(["first"]),
+            retry_waits: waits.with(["retry"]),
+            sojourns_succeeded: sojourns.with(["succeeded"]),
+            // Counted as jobs.
+            sojourns_failed: sojourns.rare(["permanently_failed"]),
         }
     }
 
     pub(super) fn queue_wait(&self, is_retry: bool, waited: Duration) {
-        self.waits[usize::from(is_retry)].record(waited.as_secs_f64() * 1e3);
+        if is_retry { &self.retry_waits } else { &self.first_waits }.record(waited);
     }
 
     pub(super) fn attempt(&self, succeeded: bool, took: Duration) {
-        self.durations[usize::from(!succeeded)].record(took.as_secs_f64() * 1e3);
+        if succeeded { &self.attempts_ok } else { &self.attempts_failed }.record(took);
     }
 
     pub(super) fn retry(&self) {
@@ -90,98 +80,61 @@ impl Metrics {
     }
 
     pub(super) fn ended(&self, succeeded: bool, sojourn: Duration) {
-        self.jobs[usize::from(!succeeded)].add(1);
-        self.sojourns[usize::from(!succeeded)].record(sojourn.as_secs_f64() * 1e3);
+        let (jobs, sojourns) = if succeeded {
+            (&self.succeeded, &self.sojourns_succeeded)
+        } else {
+            (&self.permanently_failed, &self.sojourns_failed)
+        };
+        jobs.add(1);
+        sojourns.record(sojourn);
     }
 
     pub(super) fn scaled(&self, up: u32, down: u32) {
-        self.scale_events[0].add(u64::from(up));
-        self.scale_events[1].add(u64::from(down));
+        self.scaled_up.add(u64::from(up));
+        self.scaled_down.add(u64::from(down));
     }
 }
 
-fn observe(meter: &Meter, board: &Board, settings: &Settings) {
-    type Look = fn(&Board) -> u64;
-    let gauges: [(&'static str, &'static str, Look); 3] = [
-        ("pipeline_backlog", "Jobs queued, in progress and waiting for a retry", |board| {
+fn observe(instruments: &Instruments, board: &Board, settings: &Settings) {
+    let weak = board.downgrade();
+    instruments
+        .observe(move || weak.upgrade())
+        .gauge("pipeline_backlog", "Jobs queued, in progress and waiting for a retry", |board| {
             board.ledger().backlog
-        }),
-        ("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().wanted)),
-        (
+        })
+        .gauge_by("pipeline_backlog_by_state", "The backlog's terms", ["state"], |board| {
+            let ledger = board.ledger();
+            [(["queued"], ledger.queued), (["running"], ledger.running), (["retrying"], ledger.retrying)]
+        })
+        .gauge("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().wanted))
+        .gauge(
             "pipeline_workers_present",
             "Workers that are there, those that finish a last job among them",
             |board| u64::from(board.workers().present),
-        ),
-    ];
-    for (name, about, look) in gauges {
-        // The meter's provider keeps the callbacks: weak, so that it does not keep the board.
-        let board = board.downgrade();
-        meter
-            .u64_observable_gauge(name)
-            .with_description(about)
-            .with_callback(move |observer| {
-                if let Some(board) = board.upgrade() {
-                    observer.observe(look(&board), &[]);
-                }
-            })
-            .build();
-    }
-    let terms = board.downgrade();
-    meter
-        .u64_observable_gauge("pipeline_backlog_by_state")
-        .with_description("The backlog's terms")
-        .with_callback(move |observer| {
-            if let Some(board) = terms.upgrade() {
-                let ledger = board.ledger();
-                for (state, jobs) in
-                    [("queued", ledger.queued), ("running", ledger.running), ("retrying", ledger.retrying)]
-                {
-                    observer.observe(jobs, &[KeyValue::new("state", state)]);
-                }
-            }
+        )
+        .counter("pipeline_offered_total", "Jobs that the producer wanted to hand in", |board| {
+            board.counts().offered
         })
-        .build();
-    let counters: [(&'static str, &'static str, Look); 3] = [
-        ("pipeline_offered", "Jobs that the producer wanted to hand in", |board| board.counts().offered),
-        ("pipeline_held_back", "Jobs left out because one already waited for room in the queue", |board| {
-            board.counts().held_back
-        }),
-        ("pipeline_created", "Jobs that were handed in", |board| board.ledger().created),
-    ];
-    for (name, about, look) in counters {
-        let board = board.downgrade();
-        meter
-            .u64_observable_counter(name)
-            .with_description(about)
-            .with_callback(move |observer| {
-                if let Some(board) = board.upgrade() {
-                    observer.observe(look(&board), &[]);
-                }
-            })
-            .build();
-    }
-    let paid = board.downgrade();
-    meter
-        .f64_observable_counter("pipeline_worker_seconds")
-        .with_description("Seconds that workers were there: what is paid for")
-        .with_callback(move |observer| {
-            if let Some(board) = paid.upgrade() {
-                observer.observe(board.reading().paid.as_secs_f64(), &[]);
-            }
-        })
-        .build();
+        .counter(
+            "pipeline_held_back_total",
+            "Jobs left out because one already waited for room in the queue",
+            |board| board.counts().held_back,
+        )
+        .counter("pipeline_created_total", "Jobs that were handed in", |board| board.ledger().created)
+        .counter(
+            "pipeline_worker_seconds_total",
+            "Seconds that workers were there: what is paid for",
+            |board| board.reading().paid.as_secs_f64(),
+        );
     let limits = [
-        ("min_workers", u64::from(settings.min_workers.get())),
-        ("max_workers", u64::from(settings.max_workers.get())),
-        ("queue_capacity", u64::from(settings.queue_capacity.get())),
+        (["min_workers"], u64::from(settings.min_workers.get())),
+        (["max_workers"], u64::from(settings.max_workers.get())),
+        (["queue_capacity"], u64::from(settings.queue_capacity.get())),
     ];
-    meter
-        .u64_observable_gauge("pipeline_limit")
-        .with_description("The bounds in force: fewest and most workers, jobs that may wait")
-        .with_callback(move |observer| {
-            for (bound, value) in limits {
-                observer.observe(value, &[KeyValue::new("bound", bound)]);
-            }
-        })
-        .build();
+    instruments.observe(move || Some(limits)).gauge_by(
+        "pipeline_limit",
+        "The bounds in force: fewest and most workers, jobs that may wait",
+        ["bound"],
+        |limits| *limits,
+    );
 }

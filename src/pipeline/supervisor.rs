@@ -176,20 +176,22 @@ fn later(last: Instant, interval: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{board::Board, config::Config, journal::Journal, metrics::Metrics, work::Work};
+    use crate::{
+        pipeline::{board::Board, config::Config, journal::Journal, metrics::Metrics, work::Work},
+        telemetry::Instruments,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_broke_is_gone_and_its_job_has_failed() {
         let settings = Config::embedded().settings().expect("good settings");
         let board = Board::new(10);
-        let meter = opentelemetry::global::meter("test");
         let (finished, _ended) = tokio::sync::mpsc::channel(10);
         let crew = Crew {
             board: board.clone(),
             work: Arc::new(Work::simulated(&settings, 1)),
             finished,
             journal: Journal::silent(),
-            metrics: Arc::new(Metrics::new(&meter, 1_500, &board, &settings)),
+            metrics: Arc::new(Metrics::new(&Instruments::silent(), &board, &settings)),
             max_retries: 3,
         };
         let mut pool = Pool { crew, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: 1 };

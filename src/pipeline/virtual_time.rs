@@ -4,11 +4,8 @@
 
 use std::{io, time::Duration};
 
-use opentelemetry::metrics::{Meter, MeterProvider as _};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-
 use super::{Ended, Journal, Load, Pipeline, Rate, Runtime, config::Settings};
-use crate::{output::Writer, shutdown::Shutdown};
+use crate::{output::Writer, shutdown::Shutdown, telemetry::Instruments};
 
 /// What a run in virtual time is given.
 #[derive(Debug)]
@@ -31,7 +28,7 @@ impl Run {
     pub fn run(self, out: Writer) -> io::Result<Ended> {
         runtime()?.block_on(async {
             let journal = Journal::in_virtual_time(out.clone());
-            let runtime = Runtime { meter: no_meter(), slo_ms: 1_500, journal, seed: self.seed };
+            let runtime = Runtime { instruments: Instruments::silent(), journal, seed: self.seed };
             let pipeline = Pipeline::new(self.settings, runtime);
             pipeline.set_rate(self.rate);
             let shutdown = Shutdown::new(None, Duration::ZERO);
@@ -50,9 +47,4 @@ impl Run {
 /// A runtime in which time passes only while everybody waits.
 pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()
-}
-
-/// A meter whose instruments record nothing.
-pub(super) fn no_meter() -> Meter {
-    SdkMeterProvider::builder().build().meter("virtual")
 }

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use opentelemetry::metrics::Meter;
 use parking_lot::Mutex;
 
 use super::{
@@ -17,18 +16,17 @@ use super::{
 };
 use crate::{
     shutdown::Shutdown,
+    telemetry::Instruments,
     web::{History, Lifecycle, Point, StartError},
 };
 
 /// What the orchestrator is given by the process it runs in.
 #[derive(Clone)]
 pub struct Runtime {
-    /// Where its instruments are made.
-    pub meter: Meter,
+    /// What its instruments are made from.
+    pub instruments: Instruments,
     /// The stop it obeys: intake ends when it begins, and its tracker waits for the drain.
     pub shutdown: Shutdown,
-    /// The process's service level objective, milliseconds: an edge of every histogram.
-    pub slo_ms: u64,
     /// The seed of all draws.
     pub seed: u64,
     /// Hears of every processed chunk.
@@ -68,7 +66,7 @@ struct State {
 impl Streams {
     /// An orchestrator at rest; its series exist from now on.
     pub fn new(config: Config, runtime: Runtime) -> Self {
-        let metrics = Arc::new(StreamMetrics::new(&runtime.meter, runtime.slo_ms, config.slo_ms));
+        let metrics = Arc::new(StreamMetrics::new(&runtime.instruments, config.slo_ms));
         let shared = Arc::new(Shared {
             config,
             metrics,
@@ -77,9 +75,8 @@ impl Streams {
             state: Mutex::default(),
             runtime,
         });
-        // The meter's provider keeps the callbacks: weak, so that it does not keep the orchestrator.
         let weak = Arc::downgrade(&shared);
-        metrics::observe(&shared.runtime.meter, move || Some(weak.upgrade()?.gauges()));
+        metrics::observe(&shared.runtime.instruments, move || Some(weak.upgrade()?.gauges()));
         Self { shared }
     }
 

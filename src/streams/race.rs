@@ -14,7 +14,7 @@ use super::{
     sink::Sink,
     stats::Recorder,
 };
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, telemetry::Instruments};
 
 /// What both sides of a race have in common.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl Race {
     pub async fn orchestrator(
         &self,
         span: Duration,
-        meter: &opentelemetry::metrics::Meter,
+        instruments: &Instruments,
     ) -> anyhow::Result<Statistics> {
         let config = Config {
             workers: self.workers,
@@ -82,7 +82,7 @@ impl Race {
             peers_limit: 0,
             peer_idle_ms: 1,
         };
-        let metrics = Arc::new(StreamMetrics::new(meter, 1_500, config.slo_ms));
+        let metrics = Arc::new(StreamMetrics::new(instruments, config.slo_ms));
         let stop = Shutdown::new(None, Duration::ZERO);
         let parts = Parts { seed: 1, metrics, observer: None, stop: stop.clone() };
         let run = Run::with_sink(config, Sink::Nothing, parts)?;
@@ -95,8 +95,8 @@ impl Race {
 
     /// How long it takes one thread to record `samples` chunks: in the recorder, and in the instruments.
     #[must_use]
-    pub fn recording(samples: u64, meter: &opentelemetry::metrics::Meter) -> (Duration, Duration) {
-        let (recorder, metrics) = (Recorder::new(false), StreamMetrics::new(meter, 1_500, 100));
+    pub fn recording(samples: u64, instruments: &Instruments) -> (Duration, Duration) {
+        let (recorder, metrics) = (Recorder::new(false), StreamMetrics::new(instruments, 100));
         let times =
             |at: u64| (Duration::from_micros(20_000 + at % 30_000), Duration::from_micros(at % 1_000));
         let begun = Instant::now();

@@ -12,12 +12,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use opentelemetry::{KeyValue, metrics::Meter};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
 };
+
+use super::instruments::Instruments;
 
 /// How pushes have gone so far. Cloning shares it.
 #[derive(Debug, Clone, Default)]
@@ -34,16 +35,16 @@ struct Seen {
 
 impl Watch {
     /// Shows them as `telemetry_exports_total{outcome}`.
-    pub(super) fn observe(self, meter: &Meter) {
-        meter
-            .u64_observable_counter("telemetry_exports")
-            .with_description("Pushes of metrics to the collector, by outcome (ok, failed)")
-            .with_callback(move |observer| {
-                observer.observe(self.0.ok.load(Ordering::Relaxed), &[KeyValue::new("outcome", "ok")]);
-                observer
-                    .observe(self.0.failed.load(Ordering::Relaxed), &[KeyValue::new("outcome", "failed")]);
-            })
-            .build();
+    pub(super) fn observe(self, instruments: &Instruments) {
+        instruments.observe(move || Some(self.clone())).counter_by(
+            "telemetry_exports_total",
+            "Pushes of metrics to the collector, by outcome (ok, failed)",
+            ["outcome"],
+            |Self(counts)| {
+                [("ok", &counts.ok), ("failed", &counts.failed)]
+                    .map(|(outcome, count)| ([outcome], count.load(Ordering::Relaxed)))
+            },
+        );
     }
 
     /// Keeps why requests of `inner` fail.

@@ -9,14 +9,15 @@
 //! ```
 //!
 //! Names are those that Prometheus shows, on both ways. Counters are named without `_total`, which
-//! both translators add; no instrument has a unit, which both would append. Histograms have the
-//! boundaries of [`latency_buckets_ms`]. Without an endpoint there is no push reader, no tracer and
-//! no thread. Pushes go through an HTTP client that the caller hands in. Start telemetry before the Tokio
-//! runtime and end it after the runtime, as the last thing: [`Telemetry::shutdown`].
+//! both translators add; no instrument has a unit, which both would append: the kit sees to it
+//! ([`Instruments`]). Without an endpoint there is no push reader, no tracer and no thread. Pushes go through an
+//! HTTP client that the caller hands in. Start telemetry before the Tokio runtime and end it after the runtime,
+//! as the last thing: [`Telemetry::shutdown`].
 
 mod alloc;
 mod buckets;
 mod export;
+mod instruments;
 mod logs;
 mod process;
 mod trace;
@@ -24,19 +25,19 @@ mod trace;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use opentelemetry::{
-    metrics::{Meter, MeterProvider as _},
-    trace::TracerProvider as _,
-};
+use opentelemetry::{metrics::MeterProvider as _, trace::TracerProvider as _};
 use opentelemetry_http::HttpClient;
 use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
-    metrics::{PeriodicReader, SdkMeterProvider},
+    metrics::{MeterProviderBuilder, PeriodicReader, SdkMeterProvider},
     trace::SdkTracerProvider,
 };
 
-pub use buckets::latency_buckets_ms;
+pub use buckets::Buckets;
+pub use instruments::{
+    Counter, CounterBy, Described, Durations, DurationsBy, Instruments, Kind, Number, Observed, UpDownCounter,
+};
 pub use logs::LogFormat;
 pub use trace::{Trace, Tracing};
 
@@ -113,6 +114,8 @@ pub struct Telemetry {
     meters: SdkMeterProvider,
     tracers: Option<SdkTracerProvider>,
     registry: prometheus::Registry,
+    slo_ms: u64,
+    house: Instruments,
 }
 
 impl Telemetry {
@@ -125,55 +128,71 @@ impl Telemetry {
         config: &Config,
         http: impl Fn(&HttpUrl, Duration) -> anyhow::Result<H>,
     ) -> anyhow::Result<Self> {
-        let registry = prometheus::Registry::new();
+        let slo_ms = config.slo_ms.ms();
         if config.disabled {
-            return Ok(Self { meters: SdkMeterProvider::builder().build(), tracers: None, registry });
+            return Ok(Self::of(SdkMeterProvider::builder(), None, prometheus::Registry::new(), slo_ms));
         }
         let resource = resource(config.service_name);
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .scope_info_enabled(false)
+        let (mut meters, registry) = pulled()?;
+        meters = meters.with_resource(resource.clone());
+        let Some(base) = &config.endpoint else {
+            return Ok(Self::of(meters, None, registry, slo_ms));
+        };
+        let Push { url, timeout } = Push::of(&METRICS, base, config.timeout_ms)?;
+        let watch = export::Watch::default();
+        let metrics = opentelemetry_otlp::MetricExporter::builder()
+            .with_http()
+            .with_http_client(watch.reasons(http(&url, timeout)?))
+            .with_endpoint(url.to_string())
+            .with_timeout(timeout)
             .build()
-            .context("building the Prometheus reader")?;
-        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter);
-        let mut tracers = None;
-        let mut exports = None;
-        if let Some(base) = &config.endpoint {
-            let Push { url, timeout } = Push::of(&METRICS, base, config.timeout_ms)?;
-            let watch = export::Watch::default();
-            let metrics = opentelemetry_otlp::MetricExporter::builder()
-                .with_http()
-                .with_http_client(watch.reasons(http(&url, timeout)?))
-                .with_endpoint(url.to_string())
-                .with_timeout(timeout)
-                .build()
-                .context("building the OTLP metrics exporter")?;
-            let metrics = watch.exports(metrics, url.to_string());
-            exports = Some(watch);
-            let interval = config.export_interval_ms.get();
-            meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
-            let Push { url, timeout } = Push::of(&TRACES, base, config.timeout_ms)?;
-            let spans = opentelemetry_otlp::SpanExporter::builder()
-                .with_http()
-                .with_http_client(http(&url, timeout)?)
-                .with_endpoint(url.to_string())
-                .with_timeout(timeout)
-                .build()
-                .context("building the OTLP trace exporter")?;
-            tracers =
-                Some(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build());
-        }
-        let telemetry = Self { meters: meters.build(), tracers, registry };
-        process::observe(&telemetry.meter());
-        if let Some(exports) = exports {
-            exports.observe(&telemetry.meter());
-        }
+            .context("building the OTLP metrics exporter")?;
+        let metrics = watch.exports(metrics, url.to_string());
+        let interval = config.export_interval_ms.get();
+        meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
+        let Push { url, timeout } = Push::of(&TRACES, base, config.timeout_ms)?;
+        let spans = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_http_client(http(&url, timeout)?)
+            .with_endpoint(url.to_string())
+            .with_timeout(timeout)
+            .build()
+            .context("building the OTLP trace exporter")?;
+        let tracers = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build();
+        let telemetry = Self::of(meters, Some(tracers), registry, slo_ms);
+        watch.observe(&telemetry.house);
         Ok(telemetry)
     }
 
-    /// The meter that rooms make their instruments from.
-    pub fn meter(&self) -> Meter {
-        self.meters.meter(SCOPE)
+    /// Metrics that only [`render`](Self::render) shows: nothing is pushed and nothing traced.
+    ///
+    /// # Errors
+    /// When the reader cannot be built.
+    pub fn scraped(slo_ms: u64) -> anyhow::Result<Self> {
+        let (meters, registry) = pulled()?;
+        Ok(Self::of(meters, None, registry, slo_ms))
+    }
+
+    fn of(
+        meters: MeterProviderBuilder,
+        tracers: Option<SdkTracerProvider>,
+        registry: prometheus::Registry,
+        slo_ms: u64,
+    ) -> Self {
+        let meters = meters.build();
+        let house = Instruments::new(meters.meter(SCOPE)).with_edge_ms(slo_ms);
+        process::observe(&house);
+        Self { meters, tracers, registry, slo_ms, house }
+    }
+
+    /// The kit for one system's instruments, with a catalogue of its own.
+    pub fn instruments(&self) -> Instruments {
+        Instruments::new(self.meters.meter(SCOPE)).with_edge_ms(self.slo_ms)
+    }
+
+    /// The kit for what belongs to no system: the process, its runtime, its pushes, its server.
+    pub fn house(&self) -> &Instruments {
+        &self.house
     }
 
     /// How rooms begin their spans.
@@ -189,7 +208,7 @@ impl Telemetry {
 
     /// Observes the runtime it is called in: tasks, queue depth, busy share.
     pub fn observe_runtime(&self) {
-        process::observe_runtime(&self.meter(), tokio::runtime::Handle::current());
+        process::observe_runtime(&self.house, tokio::runtime::Handle::current());
     }
 
     /// All metrics in Prometheus' text format.
@@ -213,6 +232,17 @@ impl Telemetry {
             tracing::warn!(%error, "traces were not flushed");
         }
     }
+}
+
+/// A provider whose metrics are pulled from the registry.
+fn pulled() -> anyhow::Result<(MeterProviderBuilder, prometheus::Registry)> {
+    let registry = prometheus::Registry::new();
+    let exporter = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .scope_info_enabled(false)
+        .build()
+        .context("building the Prometheus reader")?;
+    Ok((SdkMeterProvider::builder().with_reader(exporter), registry))
 }
 
 fn resource(name: &'static str) -> Resource {

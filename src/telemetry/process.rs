@@ -10,101 +10,67 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{KeyValue, metrics::Meter};
 use tokio::{
     runtime::Handle,
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::alloc::allocations;
+use super::{alloc::allocations, instruments::Instruments};
 use crate::output;
 
 /// How often the workers' busy time is looked at.
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
 
-pub(super) fn observe(meter: &Meter) {
-    meter
-        .u64_observable_counter("process_allocations")
-        .with_description("Times memory was asked for")
-        .with_callback(|observer| observer.observe(allocations().count, &[]))
-        .build();
-    meter
-        .u64_observable_counter("process_allocated_bytes")
-        .with_description("Bytes asked for since the start")
-        .with_callback(|observer| observer.observe(allocations().bytes, &[]))
-        .build();
-    meter
-        .u64_observable_gauge("process_heap_bytes")
-        .with_description("Bytes asked for and not given back")
-        .with_callback(|observer| observer.observe(allocations().held_bytes, &[]))
-        .build();
-    meter
-        .u64_observable_counter("output_lines_lost")
-        .with_description("Lines of output that found no room or could not be written, by destination")
-        .with_callback(|observer| {
-            for (name, lines) in output::lost_lines() {
-                observer.observe(lines, &[KeyValue::new("destination", name)]);
-            }
-        })
-        .build();
+pub(super) fn observe(instruments: &Instruments) {
+    instruments
+        .observe(|| Some(allocations()))
+        .counter("process_allocations_total", "Times memory was asked for", |asked| asked.count)
+        .counter("process_allocated_bytes_total", "Bytes asked for since the start", |asked| asked.bytes)
+        .gauge("process_heap_bytes", "Bytes asked for and not given back", |asked| asked.held_bytes);
+    instruments.observe(|| Some(output::lost_lines())).counter_by(
+        "output_lines_lost_total",
+        "Lines of output that found no room or could not be written, by destination",
+        ["destination"],
+        |lost| lost.iter().map(|(name, lines)| ([*name], *lines)).collect::<Vec<_>>(),
+    );
     #[cfg(target_os = "linux")]
-    observe_procfs(meter);
+    observe_procfs(instruments);
 }
 
 #[cfg(target_os = "linux")]
-fn observe_procfs(meter: &Meter) {
+fn observe_procfs(instruments: &Instruments) {
     use procfs::{WithCurrentSystemInfo as _, process::Process};
 
-    meter
-        .u64_observable_gauge("process_resident_memory_bytes")
-        .with_description("Memory of the process that is in RAM")
-        .with_callback(|observer| {
-            if let Ok(stat) = Process::myself().and_then(|process| process.stat()) {
-                observer.observe(stat.rss_bytes().get(), &[]);
-            }
+    instruments
+        .observe(|| Process::myself().and_then(|process| process.stat()).ok())
+        .gauge("process_resident_memory_bytes", "Memory of the process that is in RAM", |stat| {
+            stat.rss_bytes().get()
         })
-        .build();
-    meter
-        .f64_observable_counter("process_cpu_seconds")
-        .with_description("Processor time used, user and system")
-        .with_callback(|observer| {
-            if let Ok(stat) = Process::myself().and_then(|process| process.stat()) {
-                let ticks = (stat.utime + stat.stime) as f64;
-                observer.observe(ticks / procfs::ticks_per_second() as f64, &[]);
-            }
-        })
-        .build();
-    meter
-        .u64_observable_gauge("process_open_fds")
-        .with_description("Open file descriptors")
-        .with_callback(|observer| {
-            if let Ok(count) = Process::myself().and_then(|process| process.fd_count()) {
-                observer.observe(count as u64, &[]);
-            }
-        })
-        .build();
+        .counter("process_cpu_seconds_total", "Processor time used, user and system", |stat| {
+            (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
+        });
+    instruments.observe(|| Process::myself().and_then(|process| process.fd_count()).ok()).gauge(
+        "process_open_fds",
+        "Open file descriptors",
+        |count| *count as u64,
+    );
 }
 
-pub(super) fn observe_runtime(meter: &Meter, handle: Handle) {
+pub(super) fn observe_runtime(instruments: &Instruments, handle: Handle) {
     let metrics = handle.metrics();
-    meter
-        .u64_observable_gauge("tokio_alive_tasks")
-        .with_description("Tasks that have not ended")
-        .with_callback(move |observer| observer.observe(metrics.num_alive_tasks() as u64, &[]))
-        .build();
-    let metrics = handle.metrics();
-    meter
-        .u64_observable_gauge("tokio_global_queue_depth")
-        .with_description("Tasks that wait for a worker in the shared queue")
-        .with_callback(move |observer| observer.observe(metrics.global_queue_depth() as u64, &[]))
-        .build();
+    instruments
+        .observe(move || Some(metrics.clone()))
+        .gauge("tokio_alive_tasks", "Tasks that have not ended", |runtime| runtime.num_alive_tasks() as u64)
+        .gauge("tokio_global_queue_depth", "Tasks that wait for a worker in the shared queue", |runtime| {
+            runtime.global_queue_depth() as u64
+        });
     let busy = Arc::new(AtomicU64::new(0.0_f64.to_bits()));
     handle.spawn(sample_busy_ratio(handle.clone(), busy.clone()));
-    meter
-        .f64_observable_gauge("tokio_busy_ratio")
-        .with_description("Share of the workers' time spent working, over the last second")
-        .with_callback(move |observer| observer.observe(f64::from_bits(busy.load(Relaxed)), &[]))
-        .build();
+    instruments.observe(move || Some(f64::from_bits(busy.load(Relaxed)))).gauge(
+        "tokio_busy_ratio",
+        "Share of the workers' time spent working, over the last second",
+        |ratio| *ratio,
+    );
 }
 
 /// Two readers look at the metrics, so the difference over time is taken by neither of them.

@@ -1,6 +1,6 @@
 //! The instruments of this room.
 //!
-//! Exporters append `_total` to counters, so the names here lack it. Labels are bounded: `route` is the
+//! Labels are bounded: `route` is the
 //! template that matched, never a path; `method` is one of eight words. A request whose client left is
 //! counted with the status `cancelled`, one whose handler panicked with `500`.
 
@@ -9,43 +9,35 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundCounter, BoundUpDownCounter, Counter, Meter};
 
-/// Handles on `web_connections`, `web_connections_refused` and `web_requests`.
+use crate::telemetry::{Counter, CounterBy, Instruments, UpDownCounter};
+
+/// What a server counts of its connections and requests. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    connections: BoundUpDownCounter<i64>,
-    refused_limit: BoundCounter<u64>,
-    refused_descriptors: BoundCounter<u64>,
-    requests: Counter<u64>,
+    connections: UpDownCounter,
+    refused_limit: Counter,
+    refused_descriptors: Counter,
+    requests: CounterBy<3>,
 }
 
 impl Metrics {
     /// Makes the instruments; series with known labels start at 0.
-    pub fn new(meter: &Meter) -> Self {
-        let connections = meter
-            .i64_up_down_counter("web_connections")
-            .with_description("Open HTTP connections")
-            .build()
-            .bind(&[]);
-        let refused = meter
-            .u64_counter("web_connections_refused")
-            .with_description("Connections that were not served")
-            .build();
-        let refused_limit = refused.bind(&[KeyValue::new("reason", "limit")]);
-        let refused_descriptors = refused.bind(&[KeyValue::new("reason", "descriptors")]);
-        connections.add(0);
-        refused_limit.add(0);
-        refused_descriptors.add(0);
+    pub fn new(instruments: &Instruments) -> Self {
+        let refused = instruments.counter_by(
+            "web_connections_refused_total",
+            "Connections that were not served",
+            ["reason"],
+        );
         Self {
-            connections,
-            refused_limit,
-            refused_descriptors,
-            requests: meter
-                .u64_counter("web_requests")
-                .with_description("Requests by route, method and status")
-                .build(),
+            connections: instruments.up_down_counter("web_connections", "Open HTTP connections"),
+            refused_limit: refused.with(["limit"]),
+            refused_descriptors: refused.with(["descriptors"]),
+            requests: instruments.counter_by(
+                "web_requests_total",
+                "Requests by route, method and status",
+                ["route", "method", "status"],
+            ),
         }
     }
 
@@ -70,7 +62,7 @@ impl Metrics {
 
 /// One open connection in the gauge, until dropped.
 #[must_use]
-pub(super) struct OpenConnection(BoundUpDownCounter<i64>);
+pub(super) struct OpenConnection(UpDownCounter);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
@@ -78,7 +70,7 @@ impl Drop for OpenConnection {
     }
 }
 
-async fn count(State(requests): State<Counter<u64>>, request: Request, next: Next) -> Response {
+async fn count(State(requests): State<CounterBy<3>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     let mut counted = Counted {
         requests,
@@ -93,7 +85,7 @@ async fn count(State(requests): State<Counter<u64>>, request: Request, next: Nex
 
 /// A request that is counted when dropped, however it ended.
 struct Counted {
-    requests: Counter<u64>,
+    requests: CounterBy<3>,
     route: String,
     method: &'static str,
     status: Option<String>,
@@ -103,12 +95,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let unanswered = if std::thread::panicking() { "500" } else { "cancelled" };
         let status = self.status.take().unwrap_or_else(|| unanswered.to_owned());
-        let labels = [
-            KeyValue::new("route", std::mem::take(&mut self.route)),
-            KeyValue::new("method", self.method),
-            KeyValue::new("status", status),
-        ];
-        self.requests.add(1, &labels);
+        self.requests.count([std::mem::take(&mut self.route), self.method.to_owned(), status]);
     }
 }
 

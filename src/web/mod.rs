@@ -10,7 +10,7 @@
 //! [`serve()`] runs its own accept loop rather than axum's: it owns the cap and the stop, and a request in
 //! flight holds less memory. The app hands in a [`Router`](axum::Router) and gets back a
 //! [`Drained`]. Around it stand the parts an app composes: [`Health`], [`Admin`], [`Page`],
-//! [`assets`], [`openapi()`], [`Metrics`], and the extractors [`Json`] and [`Query`].
+//! [`assets`], [`openapi()`], [`Metrics`], [`scrape()`], and the extractors [`Json`] and [`Query`].
 //!
 //! **Limits.** Connections, heads, bodies, and each wait for a peer are bounded by [`Limits`].
 //! Bodies are read whole before a handler runs, so a handler never waits for a slow sender and no
@@ -55,6 +55,7 @@ mod page;
 mod problem;
 pub mod report;
 mod runnable;
+mod scrape;
 mod secret;
 mod serve;
 mod session;
@@ -81,6 +82,7 @@ pub use openapi::{RouteDoc, openapi};
 pub use page::{Frame, NavItem, Page};
 pub use problem::Problem;
 pub use runnable::{Runnable, runnable};
+pub use scrape::scrape;
 pub use secret::Secret;
 pub use serve::{Drained, serve};
 pub use session::SessionApi;

@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_ours_and_a_departed_peer_is_not() {
-        let metrics = Metrics::new(&opentelemetry::global::meter("test"));
+        let metrics = Metrics::new(&crate::telemetry::Instruments::silent());
         let mut outage = Outage::default();
         let departed = io::Error::from(io::ErrorKind::ConnectionAborted);
         assert!(!outage.begins_or_lasts(&departed, &metrics));

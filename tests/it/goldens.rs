@@ -15,7 +15,8 @@ use std::{
 use axum::{body::Body, http::Request, http::StatusCode};
 use lab::{
     cli,
-    http_lab::{Runtime, service::ServiceServer},
+    http_lab::service::ServiceServer,
+    telemetry::{Instruments, Tracing},
     web::Problem,
 };
 use serde_json::Value;
@@ -49,6 +50,12 @@ pub(crate) struct Metric {
     pub(crate) labels: BTreeSet<String>,
     /// The commands that show or push it.
     pub(crate) commands: Vec<String>,
+}
+
+/// `NAME{LABEL,LABEL} KIND` of every metric.
+pub(crate) fn described_metrics() -> BTreeSet<String> {
+    let lines = lines("metrics").into_iter().chain(lines("metrics_of_load"));
+    lines.filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect()
 }
 
 /// Every metric: the one list that the README, the dashboards and the rules are held against.
@@ -226,13 +233,9 @@ async fn failures() -> BTreeSet<String> {
         let Some(cli::Task::Service(args)) = cli::parse(arguments).expect("good flags").cli.command else {
             panic!("another command");
         };
-        let runtime = Runtime {
-            meter: opentelemetry::global::meter("test"),
-            tracing: lab::telemetry::Tracing::default(),
-            detached: tokio_util::task::TaskTracker::new(),
-            slo_ms: 1_500,
-        };
-        let service = ServiceServer::start(&args.which, args.seed.get(), &runtime).system().endpoints;
+        let (seed, instruments) = (args.seed.get(), Instruments::silent());
+        let service = ServiceServer::start(&args.which, seed, &instruments, Tracing::default());
+        let service = service.system().endpoints;
         let call = async || {
             let request = Request::get("/").body(Body::empty()).expect("a request");
             let response = service.clone().oneshot(request).await.expect("infallible");

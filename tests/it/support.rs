@@ -13,8 +13,14 @@ use axum::{
     body::Body,
     http::{Request, Response},
 };
-use lab::{app::ServeArgs, cli, client::ExportClient, http_lab::HttpLab, telemetry::Telemetry, web::Frame};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use lab::{
+    app::ServeArgs,
+    cli,
+    client::ExportClient,
+    http_lab::HttpLab,
+    telemetry::{Instruments, Telemetry},
+    web::Frame,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -231,7 +237,6 @@ pub(crate) struct Lab {
     pub(crate) lab: HttpLab,
     pub(crate) router: Router,
     pub(crate) detached: TaskTracker,
-    _meters: SdkMeterProvider,
 }
 
 /// The arguments that `lab serve FLAGS` would have.
@@ -245,27 +250,23 @@ pub(crate) fn serve_args(flags: &[&str]) -> ServeArgs {
 
 impl Lab {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let meters = SdkMeterProvider::default();
-        let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "test");
-        Self::with_meter(flags, meter, meters)
+        Self::with(flags, Instruments::silent())
     }
 
     /// A lab whose metrics can be read.
     pub(crate) fn measured(flags: &[&str]) -> (Self, Telemetry) {
         let telemetry =
             Telemetry::start(&serve_args(flags).telemetry, ExportClient::start).expect("telemetry");
-        let lab = Self::with_meter(flags, telemetry.meter(), SdkMeterProvider::default());
-        (lab, telemetry)
+        (Self::with(flags, telemetry.instruments()), telemetry)
     }
 
-    fn with_meter(flags: &[&str], meter: opentelemetry::metrics::Meter, meters: SdkMeterProvider) -> Self {
+    fn with(flags: &[&str], instruments: Instruments) -> Self {
         let args = serve_args(flags);
         let detached = TaskTracker::new();
         let runtime = lab::http_lab::Runtime {
-            meter,
+            instruments,
             tracing: lab::telemetry::Tracing::default(),
             detached: detached.clone(),
-            slo_ms: args.telemetry.slo_ms.ms(),
         };
         let lab = HttpLab::start(&args.lab, runtime).expect("a lab");
         let system = lab::http_lab::system(&lab);
@@ -274,7 +275,7 @@ impl Lab {
             system.views.into_iter().fold(system.endpoints.merge(system.controls), |router, views| {
                 router.merge(views(frame.clone()))
             });
-        Self { router, lab, detached, _meters: meters }
+        Self { router, lab, detached }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response<Body> {

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     latency::Quantile,
     streams::{Overload, Race},
+    telemetry::{Instruments, Telemetry},
 };
 
 /// What each producer sends through the bare channel in a round.
@@ -101,10 +102,8 @@ const SIZES: [(&str, usize); 2] = [("chunks of 1 byte", 1), ("chunks of 1..=1024
 
 pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
     // Instruments that somebody may read cost something; those that nobody can do not.
-    let telemetry =
-        opentelemetry_prometheus::exporter().with_registry(prometheus::Registry::new()).build()?;
-    let meters = opentelemetry_sdk::metrics::SdkMeterProvider::builder().with_reader(telemetry).build();
-    let meter = opentelemetry::metrics::MeterProvider::meter(&meters, "bench");
+    let telemetry = Telemetry::scraped(1_500)?;
+    let instruments = telemetry.instruments();
     let mut bare = SIZES.map(|_| Vec::new());
     let mut whole = SIZES.map(|_| Vec::new());
     let (mut recorder_us, mut instruments_us) = (Vec::new(), Vec::new());
@@ -119,12 +118,12 @@ pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<
                     bare[at].push(chunks as f64 / took.as_secs_f64());
                 } else {
                     let span = Duration::from_millis(500);
-                    let statistics = unless_stopped(stop, race.orchestrator(span, &meter)).await?;
+                    let statistics = unless_stopped(stop, race.orchestrator(span, &instruments)).await?;
                     whole[at].push(statistics.throughput());
                 }
             }
         }
-        let (recorder, instruments) = Race::recording(SAMPLES, &meter);
+        let (recorder, instruments) = Race::recording(SAMPLES, &instruments);
         recorder_us.push(recorder.as_secs_f64() * 1e6 / SAMPLES as f64);
         instruments_us.push(instruments.as_secs_f64() * 1e6 / SAMPLES as f64);
     }
@@ -136,7 +135,7 @@ pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<
     }
     figures.push(Figure::of("a chunk", RECORDER, recorder_us));
     figures.push(Figure::of("a chunk", INSTRUMENTS, instruments_us));
-    figures.extend(unless_stopped(stop, crowd(&args, &meter)).await?);
+    figures.extend(unless_stopped(stop, crowd(&args, &instruments)).await?);
     let race = Race::default();
     args.output.write(&Report {
         command: format!(
@@ -156,7 +155,7 @@ pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<
 }
 
 /// Many streams at once, each of them seldom.
-async fn crowd(args: &Args, meter: &opentelemetry::metrics::Meter) -> anyhow::Result<[Option<Figure>; 4]> {
+async fn crowd(args: &Args, instruments: &Instruments) -> anyhow::Result<[Option<Figure>; 4]> {
     let race = Race {
         streams: args.crowd as usize,
         interval_ms: CROWD_INTERVAL_MS,
@@ -173,7 +172,7 @@ async fn crowd(args: &Args, meter: &opentelemetry::metrics::Meter) -> anyhow::Re
     });
     // A little longer, so that memory is read while they are all there.
     let span = Duration::from_secs(args.seconds) + Duration::from_millis(500);
-    let statistics = race.orchestrator(span, meter).await?;
+    let statistics = race.orchestrator(span, instruments).await?;
     let resident = during.await??.resident_bytes.saturating_sub(before);
     let ms = |quantile: Quantile| quantile.value().map(|value| value.as_secs_f64() * 1e3);
     Ok([

@@ -81,7 +81,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     shutdown.listen_for_signals().context("listening for signals")?;
     crate::web::raise_descriptor_limit();
     let (slo, slo_ms) = (config.slo_ms.get(), config.slo_ms.ms());
-    let metrics = config.endpoint.as_ref().map(|_| LoadMetrics::new(&telemetry.meter(), slo_ms));
+    let metrics = config.endpoint.as_ref().map(|_| LoadMetrics::new(&telemetry.instruments()));
     if let Some(Task::Compare(args)) = args.task {
         return comparing::run_comparison(&args, slo, metrics, &shutdown).await;
     }

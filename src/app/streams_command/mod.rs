@@ -30,7 +30,7 @@ use crate::{
     output,
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
-    telemetry::{self, Telemetry},
+    telemetry::{self, Instruments, Telemetry},
 };
 
 /// What the server beside the streams gets to end, once they have.
@@ -122,7 +122,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let printer = Arc::new(Printer::threaded(args.quiet || args.json_only()));
-    let streams = streams(&args, telemetry.meter(), &shutdown, &printer)?;
+    let streams = streams(&args, telemetry.instruments(), &shutdown, &printer)?;
 
     let process = Process {
         server: &args.server,
@@ -183,7 +183,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
 pub async fn run_streams_virtually(args: StreamsArgs) -> anyhow::Result<Ending> {
     let shutdown = Shutdown::new(None, Duration::ZERO);
     let printer = Arc::new(Printer::direct(args.quiet || args.json_only()));
-    let streams = streams(&args, opentelemetry::global::meter("lab"), &shutdown, &printer)?;
+    let streams = streams(&args, Instruments::silent(), &shutdown, &printer)?;
     let report = ReportFile::open(&args)?;
     begin(&args, &streams, &printer).await?;
     if let Some(span) = args.duration {
@@ -198,7 +198,7 @@ pub async fn run_streams_virtually(args: StreamsArgs) -> anyhow::Result<Ending> 
 
 fn streams(
     args: &StreamsArgs,
-    meter: opentelemetry::metrics::Meter,
+    instruments: Instruments,
     shutdown: &Shutdown,
     printer: &Arc<Printer>,
 ) -> anyhow::Result<Streams> {
@@ -206,13 +206,8 @@ fn streams(
         let printer = printer.clone();
         Arc::new(move |processed: &streams::Processed<'_>| printer.line(processed.to_string())) as Observer
     });
-    let runtime = streams::Runtime {
-        meter,
-        shutdown: shutdown.clone(),
-        slo_ms: args.telemetry.slo_ms.ms(),
-        seed: args.seed.get(),
-        observer,
-    };
+    let seed = args.seed.get();
+    let runtime = streams::Runtime { instruments, shutdown: shutdown.clone(), seed, observer };
     Ok(Streams::new(args.streams.config()?, runtime))
 }
 

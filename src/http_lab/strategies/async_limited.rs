@@ -2,16 +2,17 @@
 //!
 //! A request that has waited too long is shed, and its call to A is taken back.
 
-use super::{Answer, LabMetrics, Limiter, Request, Running, Settings, Strategy};
+use super::{Answer, Instruments, Limiter, Request, Running, Settings, Strategy};
+use crate::http_lab::metrics::WaitMetrics;
 
 #[derive(Debug)]
 struct Limited {
     limiter: Limiter,
 }
 
-pub(super) fn new(settings: &Settings, metrics: &LabMetrics) -> impl Strategy + use<> {
+pub(super) fn new(settings: &Settings, instruments: &Instruments) -> impl Strategy + use<> {
     Limited {
-        limiter: Limiter::new(settings.async_limit.get(), metrics.semaphore_wait()),
+        limiter: Limiter::new(settings.async_limit.get(), WaitMetrics::new(instruments)),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use tokio::time::timeout_at;
 
-use super::{Answer, LabMetrics, Request, Running, Settings, Strategy};
+use super::{Answer, Instruments, Request, Running, Settings, Strategy};
 
 #[derive(Debug)]
 struct Deadline;
 
-pub(super) fn new(_: &Settings, _: &LabMetrics) -> impl Strategy + use<> {
+pub(super) fn new(_: &Settings, _: &Instruments) -> impl Strategy + use<> {
     Deadline
 }
 

@@ -2,12 +2,12 @@
 //!
 //! The tasks are detached: when the client goes away they run on, and what they do is orphaned work.
 
-use super::{Answer, LabMetrics, Request, Running, Settings, Strategy};
+use super::{Answer, Instruments, Request, Running, Settings, Strategy};
 
 #[derive(Debug)]
 struct Unbounded;
 
-pub(super) fn new(_: &Settings, _: &LabMetrics) -> impl Strategy + use<> {
+pub(super) fn new(_: &Settings, _: &Instruments) -> impl Strategy + use<> {
     Unbounded
 }
 

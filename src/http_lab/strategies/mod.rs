@@ -7,7 +7,8 @@
 
 use std::pin::Pin;
 
-use super::{answer::Answer, limiter::Limiter, metrics::LabMetrics, request::Request, settings::Settings};
+use super::{answer::Answer, limiter::Limiter, request::Request, settings::Settings};
+use crate::telemetry::Instruments;
 
 /// What a strategy's future is: boxed, because strategies are values in a list.
 pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -37,8 +38,8 @@ macro_rules! strategies {
         $(mod $file;)*
 
         /// One of each, in the order of the documents.
-        pub(super) fn all(settings: &Settings, metrics: &LabMetrics) -> Vec<Box<dyn Strategy>> {
-            vec![$(Box::new($file::new(settings, metrics))),*]
+        pub(super) fn all(settings: &Settings, instruments: &Instruments) -> Vec<Box<dyn Strategy>> {
+            vec![$(Box::new($file::new(settings, instruments))),*]
         }
     };
 }

@@ -1,11 +1,11 @@
 //! `/sync`: A, then B. Takes as long as both together and holds one call at a time.
 
-use super::{Answer, LabMetrics, Request, Running, Settings, Strategy};
+use super::{Answer, Instruments, Request, Running, Settings, Strategy};
 
 #[derive(Debug)]
 struct Sequential;
 
-pub(super) fn new(_: &Settings, _: &LabMetrics) -> impl Strategy + use<> {
+pub(super) fn new(_: &Settings, _: &Instruments) -> impl Strategy + use<> {
     Sequential
 }
 

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     latency::{Histogram, Quantile},
     shutdown::Shutdown,
+    telemetry::Instruments,
 };
 
 pub use report::{csv, html, text};
@@ -166,8 +167,7 @@ fn run(
     arrivals: Arc<[Duration]>,
 ) -> std::io::Result<Run> {
     Ok(virtual_time::runtime()?.block_on(async {
-        let runtime =
-            Runtime { meter: virtual_time::no_meter(), slo_ms: 1_500, journal: Journal::silent(), seed };
+        let runtime = Runtime { instruments: Instruments::silent(), journal: Journal::silent(), seed };
         let pipeline = Pipeline::new(settings.clone(), runtime);
         pipeline.set_policy(policy);
         let shutdown = Shutdown::new(None, Duration::ZERO);

@@ -11,10 +11,9 @@
 mod file;
 mod http;
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::Context as _;
-use opentelemetry::metrics::BoundCounter;
 use rand::RngExt as _;
 use tokio::time::Instant;
 
@@ -23,6 +22,7 @@ use super::{Framing, chunk::Chunk, draw::key};
 use crate::{
     config::{Allowed, HttpUrl, Invalid},
     sim::{Purpose, sleep_until_nearest},
+    telemetry::Counter,
 };
 
 /// How long simulated work takes, milliseconds (the seed's).
@@ -90,7 +90,7 @@ pub(super) struct Delivery {
     pub(super) timeout: Duration,
     pub(super) retries: u32,
     pub(super) framing: Framing,
-    pub(super) retried: Arc<BoundCounter<u64>>,
+    pub(super) retried: Counter,
 }
 
 impl Sink {

@@ -4,15 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
-use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::{Registry, TextEncoder};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::shutdown::Shutdown;
+use crate::telemetry::Telemetry;
 use crate::web::{Drained, Limits, Metrics, listen, serve};
 
 /// Longer than anything here takes; a test that waits this long has failed.
@@ -21,8 +19,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Server {
     pub(super) addr: SocketAddr,
     pub(super) shutdown: Shutdown,
-    registry: Registry,
-    _provider: SdkMeterProvider,
+    telemetry: Telemetry,
     running: JoinHandle<Drained>,
 }
 
@@ -40,10 +37,8 @@ impl Server {
         unready: Duration,
         app: impl FnOnce(&Shutdown, &Metrics) -> Router,
     ) -> Self {
-        let registry = Registry::new();
-        let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
-        let provider = SdkMeterProvider::builder().with_reader(reader).build();
-        let metrics = Metrics::new(&provider.meter("web"));
+        let telemetry = Telemetry::scraped(1_500).unwrap();
+        let metrics = Metrics::new(telemetry.house());
         let shutdown = Shutdown::new(Some(PATIENCE), unready);
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "--addr").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -52,7 +47,7 @@ impl Server {
             let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
             async move { serve(listener, app, limits, &metrics, shutdown).await }
         });
-        Self { addr, shutdown, registry, _provider: provider, running }
+        Self { addr, shutdown, telemetry, running }
     }
 
     pub(super) async fn connect(&self) -> Client {
@@ -82,8 +77,7 @@ impl Server {
 
     /// The instruments as Prometheus sees them.
     pub(super) fn scrape(&self) -> String {
-        let families = self.registry.gather();
-        TextEncoder::new().encode_to_string(&families).unwrap()
+        self.telemetry.render().unwrap()
     }
 
     /// The value of the series `name` that has all of `labels`.

@@ -10,6 +10,7 @@ use lab::{
     cli,
     shutdown::Shutdown,
     streams::{Resize, ResizeError, Runtime, Statistics, Streams},
+    telemetry::Instruments,
     web::RunState,
 };
 use tokio::time::{Instant, sleep};
@@ -23,8 +24,8 @@ fn streams(flags: &[&str], observer: Option<lab::streams::Observer>) -> (Streams
         panic!("another command");
     };
     let shutdown = Shutdown::new(None, Duration::ZERO);
-    let meter = opentelemetry::global::meter("test");
-    let runtime = Runtime { meter, shutdown: shutdown.clone(), slo_ms: 1_500, seed: 1, observer };
+    let instruments = Instruments::silent();
+    let runtime = Runtime { instruments, shutdown: shutdown.clone(), seed: 1, observer };
     (Streams::new(args.streams.config().expect("a configuration"), runtime), shutdown)
 }
 

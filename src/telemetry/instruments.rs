@@ -1,0 +1,413 @@
+//! The kit from which every room makes its instruments, so that a room's `metrics.rs` reads as a table:
+//! name, description, labels, source.
+//!
+//! - A name is the one that Prometheus shows, with the `_total` of a counter.
+//! - Instruments are bound to their labels at start: recording looks nothing up and allocates nothing.
+//! - Counters start at 0. Durations are recorded as [`Duration`] and shown in milliseconds.
+//! - A series of durations costs as many lines as it has buckets, so those of a rare outcome may appear with
+//!   their first value ([`DurationsBy::rare`]), provided that each value is also counted by a counter that
+//!   starts at 0. What an idle server is expected to answer, and whatever no counter counts, is shown from
+//!   the start ([`DurationsBy::with`]). An outcome that never comes is then never shown.
+//! - What a room knows anyway is read when somebody looks ([`Instruments::observe`]).
+//!
+//! Whatever is made is also described in a catalogue: [`Instruments::described`].
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue, Value,
+    metrics::{
+        BoundCounter, BoundHistogram, BoundUpDownCounter, Callback, Histogram, Meter, MeterProvider as _,
+        NoopMeterProvider,
+    },
+};
+use parking_lot::Mutex;
+
+use super::buckets::Buckets;
+
+/// Counts what happens: `add(1)`.
+pub type Counter = BoundCounter<u64>;
+/// Counts what is there: `add(1)` when it comes, `add(-1)` when it goes.
+pub type UpDownCounter = BoundUpDownCounter<i64>;
+
+/// What kind of metric a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A sum that only grows; its name ends in `_total`.
+    Counter,
+    /// A value now.
+    Gauge,
+    /// Durations in milliseconds, in buckets.
+    Histogram,
+}
+
+impl fmt::Display for Kind {
+    /// As Prometheus writes it after `# TYPE`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        })
+    }
+}
+
+/// A metric, as the catalogue has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// The name that Prometheus shows.
+    pub name: &'static str,
+    /// What kind it is.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: Vec<&'static str>,
+    /// What it is, in one phrase.
+    pub about: &'static str,
+}
+
+/// Makes the instruments of one system and keeps the catalogue of them. Cloning shares both.
+#[derive(Debug, Clone)]
+pub struct Instruments {
+    meter: Meter,
+    /// Edges that every histogram has besides those of its [`Buckets`].
+    edges_ms: Vec<u64>,
+    catalogue: Arc<Mutex<Vec<Described>>>,
+}
+
+impl Instruments {
+    pub(super) fn new(meter: Meter) -> Self {
+        Self { meter, edges_ms: Vec::new(), catalogue: Arc::default() }
+    }
+
+    /// Instruments that record nothing, for runs in virtual time. They are in the catalogue all the same.
+    pub fn silent() -> Self {
+        Self::new(NoopMeterProvider::new().meter("silent"))
+    }
+
+    /// The same kit, whose histograms from here on have an edge at `edge_ms` too: at an objective, so that
+    /// the share of durations within it is exact.
+    #[must_use]
+    pub fn with_edge_ms(&self, edge_ms: u64) -> Self {
+        let edges_ms = self.edges_ms.iter().copied().chain([edge_ms]).collect();
+        Self { edges_ms, ..self.clone() }
+    }
+
+    /// What was made so far, in the order of the tables.
+    pub fn described(&self) -> Vec<Described> {
+        self.catalogue.lock().clone()
+    }
+
+    /// A counter at 0.
+    pub fn counter(&self, name: &'static str, about: &'static str) -> Counter {
+        self.counter_by(name, about, []).bind(&[])
+    }
+
+    /// A counter by labels.
+    pub fn counter_by<const L: usize>(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        labels: [&'static str; L],
+    ) -> CounterBy<L> {
+        let name = self.describe(name, Kind::Counter, about, &labels);
+        CounterBy { counter: self.meter.u64_counter(name).with_description(about).build(), labels }
+    }
+
+    /// A count of what is there, at 0.
+    pub fn up_down_counter(&self, name: &'static str, about: &'static str) -> UpDownCounter {
+        let name = self.describe(name, Kind::Gauge, about, &[]);
+        let counter = self.meter.i64_up_down_counter(name).with_description(about).build().bind(&[]);
+        counter.add(0);
+        counter
+    }
+
+    /// A histogram of durations. Without labels, the SDK shows it from its first value on.
+    pub fn durations(&self, name: &'static str, about: &'static str, buckets: Buckets) -> Durations {
+        self.durations_by(name, about, [], buckets).labelled(Vec::new())
+    }
+
+    /// A histogram of durations by labels.
+    pub fn durations_by<const L: usize>(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        labels: [&'static str; L],
+        buckets: Buckets,
+    ) -> DurationsBy<L> {
+        let name = self.describe(name, Kind::Histogram, about, &labels);
+        let edges = buckets.edges_ms(&self.edges_ms);
+        let builder = self.meter.f64_histogram(name).with_description(about).with_boundaries(edges);
+        DurationsBy { histogram: builder.build(), labels }
+    }
+
+    /// A source of metrics that `look` reads each time somebody asks for them.
+    ///
+    /// The meter's provider keeps `look` for as long as it lives: hold what it looks at by a weak reference,
+    /// and answer `None` once that is gone. It runs on the exporter's thread and must not panic.
+    pub fn observe<S: 'static>(&self, look: impl Fn() -> Option<S> + Send + Sync + 'static) -> Observed<S> {
+        Observed { instruments: self.clone(), look: Arc::new(look) }
+    }
+
+    /// Puts a metric into the catalogue and returns its name as OpenTelemetry has it: without `_total`, which
+    /// both ways out append.
+    fn describe(
+        &self,
+        name: &'static str,
+        kind: Kind,
+        about: &'static str,
+        labels: &[&'static str],
+    ) -> &'static str {
+        let described = Described { name, kind, about, labels: labels.to_vec() };
+        let mut catalogue = self.catalogue.lock();
+        // Parts of a system may share a metric, each with label values of its own.
+        if !catalogue.contains(&described) {
+            catalogue.push(described);
+        }
+        name.strip_suffix("_total").unwrap_or(name)
+    }
+}
+
+fn pairs<const L: usize, V: Into<Value>>(labels: [&'static str; L], values: [V; L]) -> Vec<KeyValue> {
+    labels.into_iter().zip(values).map(|(label, value)| KeyValue::new(label, value)).collect()
+}
+
+/// A counter by labels. The values of labels stand in the order of their names.
+#[derive(Debug, Clone)]
+pub struct CounterBy<const L: usize> {
+    counter: opentelemetry::metrics::Counter<u64>,
+    labels: [&'static str; L],
+}
+
+impl<const L: usize> CounterBy<L> {
+    /// The counter of these values, at 0.
+    pub fn with<V: Into<Value>>(&self, values: [V; L]) -> Counter {
+        self.bind(&pairs(self.labels, values))
+    }
+
+    /// Counts one for values that are not known at start; they must be of a bounded set. Looks them up.
+    pub fn count<V: Into<Value>>(&self, values: [V; L]) {
+        self.counter.add(1, &pairs(self.labels, values));
+    }
+
+    fn bind(&self, labels: &[KeyValue]) -> Counter {
+        let counter = self.counter.bind(labels);
+        counter.add(0);
+        counter
+    }
+}
+
+/// A histogram of durations by labels. The values of labels stand in the order of their names.
+#[derive(Debug)]
+pub struct DurationsBy<const L: usize> {
+    histogram: Histogram<f64>,
+    labels: [&'static str; L],
+}
+
+impl<const L: usize> DurationsBy<L> {
+    /// The durations of these values, shown from the start.
+    pub fn with<V: Into<Value>>(&self, values: [V; L]) -> Durations {
+        self.rare(values).shown()
+    }
+
+    /// The durations of these values, shown from the first one on. A counter that starts at 0 must count them
+    /// too: Prometheus' `rate` does not see the value with which a series appears.
+    pub fn rare<V: Into<Value>>(&self, values: [V; L]) -> Durations {
+        self.labelled(pairs(self.labels, values))
+    }
+
+    fn labelled(&self, labels: Vec<KeyValue>) -> Durations {
+        Durations { histogram: self.histogram.clone(), labels, bound: OnceLock::new() }
+    }
+}
+
+/// Durations with certain labels.
+#[derive(Debug)]
+pub struct Durations {
+    histogram: Histogram<f64>,
+    labels: Vec<KeyValue>,
+    bound: OnceLock<BoundHistogram<f64>>,
+}
+
+impl Durations {
+    /// Records one.
+    pub fn record(&self, took: Duration) {
+        self.bound().record(took.as_secs_f64() * 1e3);
+    }
+
+    fn bound(&self) -> &BoundHistogram<f64> {
+        self.bound.get_or_init(|| self.histogram.bind(&self.labels))
+    }
+
+    fn shown(self) -> Self {
+        self.bound();
+        self
+    }
+}
+
+/// A source of metrics; each method adds one, with what it reads of the source.
+pub struct Observed<S> {
+    instruments: Instruments,
+    look: Arc<dyn Fn() -> Option<S> + Send + Sync>,
+}
+
+impl<S> fmt::Debug for Observed<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observed").field("instruments", &self.instruments).finish_non_exhaustive()
+    }
+}
+
+impl<S: 'static> Observed<S> {
+    /// A sum that only grows.
+    pub fn counter<N: Number>(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        read: impl Fn(&S) -> N + Send + Sync + 'static,
+    ) -> &Self {
+        self.counter_by(name, about, [], move |now| [([], read(now))])
+    }
+
+    /// Sums that only grow, each with the values of its labels.
+    pub fn counter_by<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        labels: [&'static str; L],
+        read: impl Fn(&S) -> I + Send + Sync + 'static,
+    ) -> &Self {
+        let name = self.instruments.describe(name, Kind::Counter, about, &labels);
+        N::counter(&self.instruments.meter, name, about, self.callback(labels, read));
+        self
+    }
+
+    /// A value now.
+    pub fn gauge<N: Number>(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        read: impl Fn(&S) -> N + Send + Sync + 'static,
+    ) -> &Self {
+        self.gauge_by(name, about, [], move |now| [([], read(now))])
+    }
+
+    /// Values now, each with the values of its labels.
+    pub fn gauge_by<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        labels: [&'static str; L],
+        read: impl Fn(&S) -> I + Send + Sync + 'static,
+    ) -> &Self {
+        let name = self.instruments.describe(name, Kind::Gauge, about, &labels);
+        N::gauge(&self.instruments.meter, name, about, self.callback(labels, read));
+        self
+    }
+
+    fn callback<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
+        &self,
+        labels: [&'static str; L],
+        read: impl Fn(&S) -> I + Send + Sync + 'static,
+    ) -> Callback<N> {
+        let look = self.look.clone();
+        Box::new(move |observer| {
+            for (values, number) in look().iter().flat_map(&read) {
+                observer.observe(number, &pairs(labels, values));
+            }
+        })
+    }
+}
+
+/// What can be observed: `u64` and `f64`.
+pub trait Number: Copy + 'static {
+    /// Registers a callback as a counter.
+    fn counter(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>);
+    /// Registers a callback as a gauge.
+    fn gauge(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>);
+}
+
+macro_rules! number {
+    ($type:ty, $counter:ident, $gauge:ident) => {
+        impl Number for $type {
+            fn counter(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>) {
+                meter.$counter(name).with_description(about).with_callback(callback).build();
+            }
+            fn gauge(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>) {
+                meter.$gauge(name).with_description(about).with_callback(callback).build();
+            }
+        }
+    };
+}
+
+number!(u64, u64_observable_counter, u64_observable_gauge);
+number!(f64, f64_observable_counter, f64_observable_gauge);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn what_is_made_is_shown_from_0_and_stands_in_the_catalogue() {
+        let telemetry = Telemetry::scraped(1_500).expect("telemetry");
+        let instruments = telemetry.instruments();
+        let jobs = instruments.counter_by("test_jobs_total", "Jobs", ["kind", "size"]);
+        let waits = instruments.durations_by("test_wait_ms", "Waits", ["end"], Buckets::Coarse);
+        let (long, _ok, rare) = (jobs.with(["a", "long"]), waits.with(["ok"]), waits.rare(["shed"]));
+        let system = Arc::new(7_u64);
+        let weak = Arc::downgrade(&system);
+        instruments.observe(move || weak.upgrade()).gauge("test_depth", "Depth", |depth| **depth).counter_by(
+            "test_spent_total",
+            "Spent",
+            ["by"],
+            |depth| [(["x"], **depth as f64 / 2.0)],
+        );
+        let shown = |line: &str| {
+            let text = telemetry.render().expect("metrics");
+            text.lines().any(|shown| shown == line)
+        };
+        assert!(shown("# HELP test_jobs_total Jobs") && shown("# TYPE test_jobs_total counter"));
+        assert!(shown("test_jobs_total{kind=\"a\",size=\"long\"} 0"));
+        assert!(shown("test_wait_ms_count{end=\"ok\"} 0"));
+        assert!(!telemetry.render().expect("metrics").contains("end=\"shed\""), "rare, and not yet seen");
+        assert!(shown("test_depth 7") && shown("test_spent_total{by=\"x\"} 3.5"));
+
+        long.add(2);
+        rare.record(Duration::from_micros(2_500));
+        drop(system);
+        assert!(shown("test_jobs_total{kind=\"a\",size=\"long\"} 2"));
+        assert!(shown("test_wait_ms_sum{end=\"shed\"} 2.5"));
+        assert!(!telemetry.render().expect("metrics").contains("test_depth 7"), "the system is gone");
+
+        instruments.clone().counter_by("test_jobs_total", "Jobs", ["kind", "size"]).count(["b", "short"]);
+        let described = instruments.described();
+        let of = |described: &Described| (described.name, described.kind, described.labels.join(","));
+        let expected = [
+            ("test_jobs_total", Kind::Counter, "kind,size".to_owned()),
+            ("test_wait_ms", Kind::Histogram, "end".to_owned()),
+            ("test_depth", Kind::Gauge, String::new()),
+            ("test_spent_total", Kind::Counter, "by".to_owned()),
+        ];
+        assert_eq!(described.iter().map(of).collect::<Vec<_>>(), expected);
+        assert!(telemetry.instruments().described().is_empty(), "each kit has a catalogue of its own");
+    }
+
+    #[test]
+    fn every_histogram_has_an_edge_at_each_objective() {
+        let telemetry = Telemetry::scraped(1_234).expect("telemetry");
+        let instruments = telemetry.instruments().with_edge_ms(777);
+        for (name, buckets) in [("test_fine_ms", Buckets::Percentile), ("test_coarse_ms", Buckets::Coarse)] {
+            let _shown = instruments.durations_by(name, "Durations", ["end"], buckets).with(["ok"]);
+            let text = telemetry.render().expect("metrics");
+            for edge in [777, 1_234] {
+                assert!(
+                    text.contains(&format!("{name}_bucket{{end=\"ok\",le=\"{edge}\"}} 0")),
+                    "{name} {edge}"
+                );
+            }
+        }
+    }
+}
