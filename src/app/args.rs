@@ -1,10 +1,8 @@
 //! What the commands that serve take.
 
-use std::net::SocketAddr;
-
 use crate::{
     bounded,
-    config::{Allowed, Invalid, Seed},
+    config::{Allowed, ListenAddr, Seed},
     http_lab,
     shutdown::Shutdown,
     streams, telemetry, time,
@@ -27,38 +25,6 @@ time!(
     /// How long a client may take for a request's head.
     pub HeaderTimeoutMs = 100 ms to 10 m in milliseconds
 );
-
-/// An address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListenAddr(SocketAddr);
-
-impl ListenAddr {
-    /// The address.
-    pub fn get(self) -> SocketAddr {
-        self.0
-    }
-}
-
-impl Allowed for ListenAddr {
-    const ALLOWED: &'static str = "IP:PORT such as 127.0.0.1:8080 (port 0: a free one)";
-}
-
-impl std::str::FromStr for ListenAddr {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let addr = match text.trim().strip_prefix("localhost:") {
-            Some(port) => format!("127.0.0.1:{port}").parse(),
-            None => text.trim().parse(),
-        };
-        addr.map(Self).map_err(|_| Invalid::new(text, Self::ALLOWED))
-    }
-}
-
-impl std::fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What every server of the lab takes.
 #[derive(Debug, Clone, clap::Args)]

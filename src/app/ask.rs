@@ -9,10 +9,9 @@ use anyhow::Context as _;
 use axum::http::Request;
 use bytes::Bytes;
 
-use super::args::ListenAddr;
 use crate::{
     client::{Bounds, Client, Failure},
-    config::{Allowed as _, HttpUrl, Misfit},
+    config::{Allowed as _, HttpUrl, ListenAddr, Misfit},
 };
 
 const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), answer_bytes: 4 << 20 };

@@ -18,12 +18,9 @@ use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use utoipa::{OpenApi as _, openapi::HttpMethod};
 
-use super::{
-    args::{ListenAddr, ServerArgs},
-    ending::Ending,
-    landing, reference,
-};
+use super::{args::ServerArgs, ending::Ending, landing, reference};
 use crate::{
+    config::ListenAddr,
     output,
     shutdown::Shutdown,
     telemetry::Telemetry,

@@ -28,8 +28,7 @@ use anyhow::Context as _;
 use crate::shutdown::Shutdown;
 
 pub use args::{
-    DrainMs, HeaderTimeoutMs, ListenAddr, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, StopArgs,
-    UnreadyMs,
+    DrainMs, HeaderTimeoutMs, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, StopArgs, UnreadyMs,
 };
 pub use ending::Ending;
 pub use house::{House, Process};

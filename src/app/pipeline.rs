@@ -5,14 +5,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 
 use super::{
-    args::{DrainMs, ListenAddr, ServeArgs, ServerArgs},
+    args::{DrainMs, ServeArgs, ServerArgs},
     ending::Ending,
     house::{House, Process},
     pipeline_simulate,
 };
 use crate::{
     bounded,
-    config::{Allowed, Misfit, SeedArg, Span},
+    config::{Allowed, ListenAddr, Misfit, SeedArg, Span},
     exec::{Guard, Limits, Template, stand_guard},
     output::{self, FLUSH_LIMIT, Losses, RotatingFile, Stream, Writer},
     pipeline::{

@@ -3,12 +3,13 @@
 use anyhow::Context as _;
 
 use super::{
-    args::{ListenAddr, ServeArgs, ServerArgs, ServiceArgs},
+    args::{ServeArgs, ServerArgs, ServiceArgs},
     ending::Ending,
     house::{House, Process},
     pipeline::InLab,
 };
 use crate::{
+    config::ListenAddr,
     http_lab::{self, HttpLab, service::ServiceServer},
     pipeline,
     shutdown::Shutdown,

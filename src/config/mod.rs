@@ -19,6 +19,7 @@
 //! whose name says the unit is a number, any other a text; both are read, a number as if its digits were
 //! text. No clients, no I/O; the layering of sources is in `cli`.
 
+mod addr;
 mod choice;
 mod document;
 mod invalid;
@@ -32,6 +33,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use addr::ListenAddr;
 pub use document::{deserialize, schema};
 pub use invalid::{Allowed, Invalid, Misfit};
 pub use number::{Seed, SeedArg};

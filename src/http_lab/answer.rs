@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use crate::labelled;
+
 /// The status under which a request is counted whose client left before the answer (nginx's number).
 pub(super) const CLIENT_GONE: u16 = 499;
 
@@ -40,30 +42,18 @@ pub(super) enum Ending {
     Deadline,
 }
 
-/// How a request ended, as it is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Ok,
-    ServiceError,
-    Shed,
-    Deadline,
-    Cancelled,
+labelled! {
+    /// How a request ended, as it is counted.
+    pub(super) enum Outcome {
+        Ok = "ok",
+        ServiceError = "service_error",
+        Shed = "shed",
+        Deadline = "deadline",
+        Cancelled = "cancelled",
+    }
 }
 
 impl Outcome {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Ok, Self::ServiceError, Self::Shed, Self::Deadline, Self::Cancelled];
-
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ServiceError => "service_error",
-            Self::Shed => "shed",
-            Self::Deadline => "deadline",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// The status that stands for it: the one map from outcome to status.
     pub(super) fn status(self) -> StatusCode {
         match self {

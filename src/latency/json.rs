@@ -126,11 +126,7 @@ impl<'de> Deserialize<'de> for Recorder {
         let form = RecorderForm::deserialize(deserializer)?;
         let mut recorder = Self::with_views(form.from_intended_start, form.from_send, form.send_lag);
         for (label, histogram) in form.by_outcome {
-            let outcome = Outcome::ALL
-                .into_iter()
-                .find(|outcome| outcome.label() == label)
-                .ok_or_else(|| D::Error::custom(format!("{label:?} is no outcome")))?;
-            recorder.set(outcome, histogram);
+            recorder.set(label.parse().map_err(D::Error::custom)?, histogram);
         }
         Ok(recorder)
     }

@@ -2,6 +2,8 @@
 
 use tokio::time::Instant;
 
+use crate::choice;
+
 /// One offered request, once it is known what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -15,27 +17,28 @@ pub struct Sample {
     pub outcome: Outcome,
 }
 
-/// What became of an offered request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
-    /// Answered with 200.
-    Ok,
-    /// Answered, but the answer reports a failure (such as a 502).
-    ServiceError,
-    /// Turned away by the server's own protection (429 or 503).
-    Shed,
-    /// The server gave up at its deadline (504).
-    Deadline,
-    /// The caller went away before the answer.
-    Cancelled,
-    /// The caller's own time limit passed before the answer.
-    TimedOut,
-    /// No connection, or one that broke before the whole answer had come.
-    Refused,
-    /// The generator was at its own limit and did not send.
-    NotSent,
-    /// Still in flight when the run ended.
-    Unfinished,
+choice! {
+    /// What became of an offered request.
+    pub enum Outcome {
+        /// Answered with 200.
+        Ok = "ok",
+        /// Answered, but the answer reports a failure (such as a 502).
+        ServiceError = "service_error",
+        /// Turned away by the server's own protection (429 or 503).
+        Shed = "shed",
+        /// The server gave up at its deadline (504).
+        Deadline = "deadline",
+        /// The caller went away before the answer.
+        Cancelled = "cancelled",
+        /// The caller's own time limit passed before the answer.
+        TimedOut = "timed_out",
+        /// No connection, or one that broke before the whole answer had come.
+        Refused = "refused",
+        /// The generator was at its own limit and did not send.
+        NotSent = "not_sent",
+        /// Still in flight when the run ended.
+        Unfinished = "unfinished",
+    }
 }
 
 /// How an outcome counts in the headline percentiles.
@@ -50,35 +53,6 @@ pub enum Fate {
 }
 
 impl Outcome {
-    /// Every outcome, in the order of declaration.
-    pub const ALL: [Self; 9] = [
-        Self::Ok,
-        Self::ServiceError,
-        Self::Shed,
-        Self::Deadline,
-        Self::Cancelled,
-        Self::TimedOut,
-        Self::Refused,
-        Self::NotSent,
-        Self::Unfinished,
-    ];
-
-    /// The name used in labels and reports.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ServiceError => "service_error",
-            Self::Shed => "shed",
-            Self::Deadline => "deadline",
-            Self::Cancelled => "cancelled",
-            Self::TimedOut => "timed_out",
-            Self::Refused => "refused",
-            Self::NotSent => "not_sent",
-            Self::Unfinished => "unfinished",
-        }
-    }
-
     /// How the outcome counts in the headline percentiles.
     #[must_use]
     pub const fn fate(self) -> Fate {

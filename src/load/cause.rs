@@ -1,88 +1,46 @@
 //! Why a request has no whole answer, each reason told apart and counted.
 
-use crate::latency::Outcome;
+use crate::{labelled, latency::Outcome};
 
-/// Why a request that was offered has no whole answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Cause {
-    /// The generator was at its limit of requests in flight.
-    NotSent,
-    /// No connection became free within the time limit.
-    NoConnectionInTime,
-    /// The host's name has no address.
-    NotResolved,
-    /// Nobody listens there.
-    ConnectionRefused,
-    /// The connection was not made within the time limit.
-    ConnectTimeout,
-    /// This process, or its machine, is out of descriptors or ports.
-    OutOfSockets,
-    /// No connection for another reason, such as no route.
-    ConnectFailed,
-    /// The two sides could not agree on encryption, or the certificate is not trusted.
-    Tls,
-    /// Connected, but the protocol could not be begun.
-    Handshake,
-    /// The connection closed before an answer began.
-    ClosedBeforeAnswer,
-    /// What came is no HTTP.
-    NotHttp,
-    /// The head of the answer is longer, or has more lines, than is read.
-    HeadTooLarge,
-    /// No answer had begun within the time limit.
-    NoAnswerInTime,
-    /// The connection closed within the body.
-    BodyCutShort,
-    /// The body had not ended within the time limit.
-    BodyNotInTime,
-    /// Anything else that broke the exchange.
-    Broken,
+labelled! {
+    /// Why a request that was offered has no whole answer.
+    pub enum Cause {
+        /// The generator was at its limit of requests in flight.
+        NotSent = "not_sent",
+        /// No connection became free within the time limit.
+        NoConnectionInTime = "no_connection_in_time",
+        /// The host's name has no address.
+        NotResolved = "not_resolved",
+        /// Nobody listens there.
+        ConnectionRefused = "connection_refused",
+        /// The connection was not made within the time limit.
+        ConnectTimeout = "connect_timeout",
+        /// This process, or its machine, is out of descriptors or ports.
+        OutOfSockets = "out_of_sockets",
+        /// No connection for another reason, such as no route.
+        ConnectFailed = "connect_failed",
+        /// The two sides could not agree on encryption, or the certificate is not trusted.
+        Tls = "tls",
+        /// Connected, but the protocol could not be begun.
+        Handshake = "handshake",
+        /// The connection closed before an answer began.
+        ClosedBeforeAnswer = "closed_before_answer",
+        /// What came is no HTTP.
+        NotHttp = "not_http",
+        /// The head of the answer is longer, or has more lines, than is read.
+        HeadTooLarge = "head_too_large",
+        /// No answer had begun within the time limit.
+        NoAnswerInTime = "no_answer_in_time",
+        /// The connection closed within the body.
+        BodyCutShort = "body_cut_short",
+        /// The body had not ended within the time limit.
+        BodyNotInTime = "body_not_in_time",
+        /// Anything else that broke the exchange.
+        Broken = "broken",
+    }
 }
 
 impl Cause {
-    /// All of them, in the order of a request's way.
-    pub const ALL: [Self; 16] = [
-        Self::NotSent,
-        Self::NoConnectionInTime,
-        Self::NotResolved,
-        Self::ConnectionRefused,
-        Self::ConnectTimeout,
-        Self::OutOfSockets,
-        Self::ConnectFailed,
-        Self::Tls,
-        Self::Handshake,
-        Self::ClosedBeforeAnswer,
-        Self::NotHttp,
-        Self::HeadTooLarge,
-        Self::NoAnswerInTime,
-        Self::BodyCutShort,
-        Self::BodyNotInTime,
-        Self::Broken,
-    ];
-
-    /// The name used in reports.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::NotSent => "not_sent",
-            Self::NoConnectionInTime => "no_connection_in_time",
-            Self::NotResolved => "not_resolved",
-            Self::ConnectionRefused => "connection_refused",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::OutOfSockets => "out_of_sockets",
-            Self::ConnectFailed => "connect_failed",
-            Self::Tls => "tls",
-            Self::Handshake => "handshake",
-            Self::ClosedBeforeAnswer => "closed_before_answer",
-            Self::NotHttp => "not_http",
-            Self::HeadTooLarge => "head_too_large",
-            Self::NoAnswerInTime => "no_answer_in_time",
-            Self::BodyCutShort => "body_cut_short",
-            Self::BodyNotInTime => "body_not_in_time",
-            Self::Broken => "broken",
-        }
-    }
-
     /// What it means, for people.
     #[must_use]
     pub const fn meaning(self) -> &'static str {

@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::Measured;
 use super::stats::Share;
+use crate::choice;
 use crate::config::{Allowed, Invalid, ShareText, Span, TimeText, read_rate, read_share};
 use crate::latency::{DurationText, Outcome, Quantile, Rate};
 
@@ -78,16 +79,16 @@ pub struct Finding {
     pub found: String,
 }
 
-/// Whether a check holds for the server, not just for the sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It holds, beyond chance.
-    Holds,
-    /// It does not, beyond chance.
-    Fails,
-    /// The sample is too small to tell.
-    Undecided,
+choice! {
+    /// Whether a check holds for the server, not just for the sample.
+    pub enum Verdict {
+        /// It holds, beyond chance.
+        Holds = "holds",
+        /// It does not, beyond chance.
+        Fails = "fails",
+        /// The sample is too small to tell.
+        Undecided = "undecided",
+    }
 }
 
 impl Op {

@@ -1,6 +1,6 @@
 //! The orchestrator's configuration, as flags and variables say it.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::net::SocketAddr;
 
 use super::{
     change::Overrides,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     bounded,
-    config::{Allowed, Invalid, Misfit},
+    config::{Allowed, ListenAddr, Misfit},
     size, time,
 };
 
@@ -43,31 +43,6 @@ time!(
     /// A chunk processed within this time is good.
     pub StreamsSloMs = 1 ms to 60 s in milliseconds
 );
-
-/// An address to take streams at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GatewayAddr(SocketAddr);
-
-impl GatewayAddr {
-    /// The address.
-    pub const fn get(self) -> SocketAddr {
-        self.0
-    }
-}
-impl Allowed for GatewayAddr {
-    const ALLOWED: &'static str = "IP:PORT such as 127.0.0.1:9000 (port 0: a free one)";
-}
-impl FromStr for GatewayAddr {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        text.trim().parse().map(Self).map_err(|_| Invalid::new(text, Self::ALLOWED))
-    }
-}
-impl fmt::Display for GatewayAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What the orchestrator is told, as flags and variables say it.
 #[derive(Debug, Clone, clap::Args)]
@@ -112,8 +87,8 @@ pub struct Args {
     #[arg(long, env = "STREAMS_SINK_RETRIES", default_value = "3", value_name = SinkRetries::ALLOWED)]
     pub sink_retries: SinkRetries,
     /// Take real streams over TCP at this address: each connection is a stream
-    #[arg(long, env = "STREAMS_LISTEN", value_name = GatewayAddr::ALLOWED)]
-    pub listen: Option<GatewayAddr>,
+    #[arg(long, env = "STREAMS_LISTEN", value_name = ListenAddr::ALLOWED)]
+    pub listen: Option<ListenAddr>,
     /// How chunks are told apart in real streams and in a file
     #[arg(long, env = "STREAMS_FRAMING", default_value = "lines", value_name = Framing::ALLOWED)]
     pub framing: Framing,
@@ -178,7 +153,7 @@ impl Args {
             sink: self.sink.clone(),
             sink_timeout_ms: self.sink_timeout_ms.ms(),
             sink_retries: u32::try_from(self.sink_retries.get()).unwrap_or(u32::MAX),
-            listen: self.listen.map(GatewayAddr::get),
+            listen: self.listen.map(ListenAddr::get),
             framing: self.framing,
             frame_limit_bytes: usize::try_from(self.frame_limit_bytes.get()).unwrap_or(usize::MAX),
             peers_limit: usize::try_from(self.peers_limit.get()).unwrap_or(usize::MAX),

@@ -3,7 +3,7 @@
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, Decoder};
 
-use crate::choice;
+use crate::{choice, labelled};
 
 /// Bytes of the length before a frame, big-endian.
 const LENGTH_BYTES: usize = 4;
@@ -36,34 +36,22 @@ impl Framing {
     }
 }
 
-/// What is wrong with a peer's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
-    /// A frame is above the limit.
-    #[error("a frame is longer than frame_limit_bytes")]
-    TooLong,
-    /// The bytes ended within a frame.
-    #[error("the last frame is not whole")]
-    Half,
-    /// Reading failed.
-    #[error("the connection broke")]
-    Broken,
-    /// No whole frame came for too long.
-    #[error("no whole frame came for too long")]
-    Idle,
-}
-
-impl Fault {
-    pub(super) const ALL: [Self; 4] = [Self::TooLong, Self::Half, Self::Broken, Self::Idle];
-
-    /// The metric's label.
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::TooLong => "frame_too_long",
-            Self::Half => "half_frame",
-            Self::Broken => "broken",
-            Self::Idle => "idle",
-        }
+labelled! {
+    /// What is wrong with a peer's bytes.
+    #[derive(thiserror::Error)]
+    pub(super) enum Fault {
+        /// A frame is above the limit.
+        #[error("a frame is longer than frame_limit_bytes")]
+        TooLong = "frame_too_long",
+        /// The bytes ended within a frame.
+        #[error("the last frame is not whole")]
+        Half = "half_frame",
+        /// Reading failed.
+        #[error("the connection broke")]
+        Broken = "broken",
+        /// No whole frame came for too long.
+        #[error("no whole frame came for too long")]
+        Idle = "idle",
     }
 }
 

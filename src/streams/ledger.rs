@@ -3,34 +3,21 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Why a chunk was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The buffer was full (`drop-newest`).
-    Full,
-    /// A newer chunk took its room (`drop-oldest`; `fair`, from a stream above its share).
-    Evicted,
-    /// Its stream already held its share of the buffer (`fair`).
-    Share,
-    /// The sink gave up.
-    Sink,
-    /// The drain was cut short by a second signal or a deadline.
-    Abandoned,
-}
+use crate::labelled;
 
-impl Reason {
-    /// All reasons, as their counters are ordered.
-    pub const ALL: [Self; 5] = [Self::Full, Self::Evicted, Self::Share, Self::Sink, Self::Abandoned];
-
-    /// The metric's label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Evicted => "evicted",
-            Self::Share => "share",
-            Self::Sink => "sink",
-            Self::Abandoned => "abandoned",
-        }
+labelled! {
+    /// Why a chunk was dropped.
+    pub enum Reason {
+        /// The buffer was full (`drop-newest`).
+        Full = "full",
+        /// A newer chunk took its room (`drop-oldest`; `fair`, from a stream above its share).
+        Evicted = "evicted",
+        /// Its stream already held its share of the buffer (`fair`).
+        Share = "share",
+        /// The sink gave up.
+        Sink = "sink",
+        /// The drain was cut short by a second signal or a deadline.
+        Abandoned = "abandoned",
     }
 }
 

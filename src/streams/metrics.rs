@@ -7,25 +7,18 @@ use super::{
     framing::Fault,
     ledger::{Ledger, Reason},
 };
-use crate::telemetry::{Buckets, Counter, Durations, Instruments};
+use crate::{
+    labelled,
+    telemetry::{Buckets, Counter, Durations, Instruments},
+};
 
-/// Why a peer was refused before it could send anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// As many peers as are taken at a time are there.
-    TooMany,
-    /// Under `fair` no place in the buffer is left for another stream.
-    NoSlot,
-}
-
-impl Refusal {
-    const ALL: [Self; 2] = [Self::TooMany, Self::NoSlot];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::TooMany => "too_many_peers",
-            Self::NoSlot => "no_slot",
-        }
+labelled! {
+    /// Why a peer was refused before it could send anything.
+    pub(super) enum Refusal {
+        /// As many peers as are taken at a time are there.
+        TooMany = "too_many_peers",
+        /// Under `fair` no place in the buffer is left for another stream.
+        NoSlot = "no_slot",
     }
 }
 

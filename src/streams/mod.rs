@@ -43,8 +43,8 @@ mod worker;
 
 pub use change::{CannotStart, Overrides, Resize, ResizeError};
 pub use config::{
-    Args, Config, FrameLimitBytes, GatewayAddr, NoisyFactor, PeerIdleMs, PeersLimit, SinkRetries,
-    SinkTimeoutMs, StreamsSloMs,
+    Args, Config, FrameLimitBytes, NoisyFactor, PeerIdleMs, PeersLimit, SinkRetries, SinkTimeoutMs,
+    StreamsSloMs,
 };
 pub use framing::Framing;
 pub use ledger::{Dropped, Ledger, Reason};

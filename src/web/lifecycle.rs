@@ -13,33 +13,20 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 use super::Problem;
-use crate::shutdown::Shutdown;
+use crate::{choice, shutdown::Shutdown};
 
-/// Where a system is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum RunState {
-    /// Nothing runs.
-    Idle,
-    /// Work is taken in.
-    Running,
-    /// No more work is taken in; what is inside is finished.
-    Draining,
-}
-
-impl RunState {
-    /// The name as it is written.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Running => "running",
-            Self::Draining => "draining",
-        }
+choice! {
+    /// Where a system is in its life.
+    pub enum RunState {
+        /// Nothing runs.
+        Idle = "idle",
+        /// Work is taken in.
+        Running = "running",
+        /// No more work is taken in; what is inside is finished.
+        Draining = "draining",
     }
 }
 

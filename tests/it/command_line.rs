@@ -19,7 +19,7 @@ fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
         ("LAB_SLO_MS", "0", "a time from 1ms to 60s"),
         ("LOG_FORMAT", "xml", "text or json"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "an http:// or https:// URL"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a whole number from 100"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "11m", "a time from 100ms to 10m"),
         ("LAB_MAX_IN_FLIGHT", "-1", "a whole number from 1"),
         ("LAB_MAX_CONNECTIONS", "many", "a whole number from 1"),
         ("LAB_DRAIN_MS", "2h", "a time from 0s to 1h, such as 250ms; a bare number is milliseconds"),

@@ -126,14 +126,6 @@ fn rate_text(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.2}") } else { format!("{rate:.1}") }
 }
 
-const fn verdict_text(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Holds => "holds",
-        Verdict::Fails => "fails",
-        Verdict::Undecided => "undecided",
-    }
-}
-
 /// The answer in a sentence.
 fn answer(outcome: &Outcome) -> String {
     let checks = &outcome.checks;
@@ -160,7 +152,7 @@ fn cells(line: &Line) -> Vec<String> {
     vec![
         rate_text(line.rate),
         format!("{:.0} s", line.seconds),
-        verdict_text(line.verdict).to_owned(),
+        line.verdict.to_string(),
         line.offered.to_string(),
         line.good_rate.map_or("none".to_owned(), |good| format!("{:.2} %", good * 100.0)),
         ms(line.p95_ms),
@@ -194,7 +186,7 @@ fn csv(outcome: &Outcome) -> String {
             "{},{},{},{},{},{},{},{}",
             step.rate,
             step.seconds,
-            verdict_text(step.verdict),
+            step.verdict,
             step.offered,
             cell(step.good_rate),
             cell(step.p95_ms),

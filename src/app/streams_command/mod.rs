@@ -21,12 +21,12 @@ use anyhow::Context as _;
 
 use self::{printer::Printer, status_line::StatusLine};
 use super::{
-    args::{DrainMs, ListenAddr, ServerArgs},
+    args::{DrainMs, ServerArgs},
     ending::Ending,
     house::{House, Process},
 };
 use crate::{
-    config::{Allowed as _, Misfit, SeedArg, Span},
+    config::{Allowed as _, ListenAddr, Misfit, SeedArg, Span},
     output,
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
