@@ -15,7 +15,7 @@ use std::{
 };
 
 /// What may stand at the top of the repository.
-const TOP: [&str; 26] = [
+const TOP: [&str; 27] = [
     ".ci",
     ".dockerignore",
     ".editorconfig",
@@ -34,6 +34,7 @@ const TOP: [&str; 26] = [
     "deny.toml",
     "deploy",
     "docker-compose.yml",
+    "docs",
     "grafana",
     "k6",
     "otel-collector",
