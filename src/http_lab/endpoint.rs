@@ -2,42 +2,26 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use axum::{
     extract::State,
     http::{Method, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
 use super::{
     answer::{Answer, Outcome},
     backend::Backends,
     ledger::Requests,
     metrics::EndpointMetrics,
-    request::Request,
-    settings::{Overrides, Settings},
-    slots::Slots,
+    request::{Arrival, Request, Shared},
+    settings::Overrides,
     strategies::Strategy,
 };
-use crate::{
-    telemetry::{Trace, Tracing},
-    web::Problem,
-};
+use crate::web::Problem;
 
 /// When a client that was shed may try again.
 const RETRY_AFTER_S: u32 = 1;
-
-/// What all endpoints share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) settings: ArcSwap<Settings>,
-    pub(super) seed: u64,
-    pub(super) slots: Arc<Slots>,
-    pub(super) tracing: Tracing,
-    pub(super) detached: TaskTracker,
-}
 
 /// One strategy's endpoint.
 #[derive(Debug)]
@@ -66,8 +50,8 @@ pub(super) async fn handle(
         endpoint.metrics.shed_by_safety_stop.add(1);
         return visit.shed_by_safety_stop();
     };
-    let request = Request::new(&endpoint, &visit, overrides, slot);
-    let answer = visit.trace.enter(endpoint.strategy.run(&request)).await;
+    let request = Request::new(&endpoint.shared, &endpoint.backends, &visit.arrival, overrides, slot);
+    let answer = visit.arrival.trace.enter(endpoint.strategy.run(&request)).await;
     let called = request.called();
     visit.answer(&answer, called)
 }
@@ -90,12 +74,10 @@ impl Endpoint {
 }
 
 /// A request from arrival to end. Dropped before an answer: the client left.
-pub(super) struct Visit<'a> {
+struct Visit<'a> {
     endpoint: &'a Endpoint,
     is_head: bool,
-    pub(super) arrived: Instant,
-    pub(super) number: u64,
-    pub(super) trace: Trace,
+    arrival: Arrival,
     ended: bool,
 }
 
@@ -103,14 +85,8 @@ impl<'a> Visit<'a> {
     fn start(endpoint: &'a Endpoint, incoming: &axum::extract::Request) -> Self {
         let method = incoming.method();
         let trace = endpoint.shared.tracing.request(method, endpoint.strategy.path(), incoming.headers());
-        Self {
-            number: endpoint.requests.start(),
-            endpoint,
-            is_head: method == Method::HEAD,
-            arrived: Instant::now(),
-            trace,
-            ended: false,
-        }
+        let arrival = Arrival { number: endpoint.requests.start(), at: Instant::now(), trace };
+        Self { endpoint, is_head: method == Method::HEAD, arrival, ended: false }
     }
 
     fn answer(mut self, answer: &Answer, called: [bool; 2]) -> Response {
@@ -118,7 +94,7 @@ impl<'a> Visit<'a> {
         if outcome == Outcome::Shed {
             self.endpoint.metrics.shed_by_wait.add(1);
         }
-        let body = answer.body(self.endpoint.strategy.path(), called, self.arrived.elapsed());
+        let body = answer.body(self.endpoint.strategy.path(), called, self.arrival.at.elapsed());
         self.end(outcome.status(), Some(outcome));
         let (kind, title, detail) = match outcome {
             Outcome::Ok => return axum::Json(body).into_response(),
@@ -168,11 +144,11 @@ impl<'a> Visit<'a> {
     fn count(&self, status: StatusCode, outcome: Option<Outcome>) {
         self.endpoint.metrics.count(self.is_head, status);
         if let Some(outcome) = outcome {
-            self.endpoint.metrics.record(outcome, self.arrived.elapsed());
+            self.endpoint.metrics.record(outcome, self.arrival.at.elapsed());
         }
-        self.trace.answered(status.as_u16());
+        self.arrival.trace.answered(status.as_u16());
         if status.is_server_error() || outcome == Some(Outcome::Cancelled) {
-            self.trace.failed(outcome.map_or("refused", Outcome::label));
+            self.arrival.trace.failed(outcome.map_or("refused", Outcome::label));
         }
     }
 }

@@ -8,11 +8,12 @@ use tokio_util::task::TaskTracker;
 use super::{
     backend::{Backend, Backends, spec_a, spec_b},
     config::Config,
-    endpoint::{Endpoint, Shared},
+    endpoint::Endpoint,
     ledger::{Audit, HttpAudit, Requests, ServiceAudit},
     limiter::Limiter,
     metrics::{self, EndpointMetrics, EndpointNow, Now},
     remote::Remote,
+    request::Shared,
     settings::{Patch, Settings},
     slots::Slots,
     strategies,

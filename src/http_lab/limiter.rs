@@ -20,8 +20,8 @@ use tokio::{
 use super::{
     answer::WaitedTooLong,
     metrics::{LimitNow, WaitMetrics, WaitOutcome},
-    request::nearest_tick,
 };
+use crate::sim::nearest_tick;
 
 /// A resizable limit on calls in progress.
 #[derive(Debug)]

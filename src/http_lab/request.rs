@@ -10,25 +10,38 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::task::TaskTracker;
 
 use super::{
     answer::Report,
     backend::{Backend, BackendCall, Backends},
-    endpoint::{Endpoint, Shared, Visit},
     metrics::{CallOutcome, ServiceMetrics},
     settings::{Overrides, Settings},
-    slots::Slot,
+    slots::{Slot, Slots},
 };
 use crate::{
-    sim::{CallHandle, Key},
-    telemetry::Trace,
+    sim::{CallHandle, Key, nearest_tick},
+    telemetry::{Trace, Tracing},
 };
 
-/// Tokio rounds a deadline up to the next millisecond of its clock; half a millisecond earlier, it is
-/// rounded to the nearest.
-pub(super) fn nearest_tick(deadline: Instant) -> Instant {
-    deadline.checked_sub(Duration::from_micros(500)).unwrap_or(deadline)
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: ArcSwap<Settings>,
+    pub(super) seed: u64,
+    pub(super) slots: Arc<Slots>,
+    pub(super) tracing: Tracing,
+    pub(super) detached: TaskTracker,
+}
+
+/// When a request came, as which of its endpoint, and its trace.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) at: Instant,
+    pub(super) number: u64,
+    pub(super) trace: Trace,
 }
 
 /// A request in progress.
@@ -38,9 +51,7 @@ pub(super) struct Request<'a> {
     backends: &'a Backends,
     settings: Arc<Settings>,
     overrides: Overrides,
-    arrived: Instant,
-    number: u64,
-    trace: &'a Trace,
+    arrival: &'a Arrival,
     /// Counts towards the process's safety stop until the last of the request's work has ended.
     slot: Arc<Slot>,
     called: [AtomicBool; 2],
@@ -48,19 +59,18 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(super) fn new(
-        endpoint: &'a Endpoint,
-        visit: &'a Visit<'_>,
+        shared: &'a Shared,
+        backends: &'a Backends,
+        arrival: &'a Arrival,
         overrides: Overrides,
         slot: Slot,
     ) -> Self {
         Self {
-            shared: &endpoint.shared,
-            backends: &endpoint.backends,
-            settings: endpoint.shared.settings.load_full(),
+            shared,
+            backends,
+            settings: shared.settings.load_full(),
             overrides,
-            arrived: visit.arrived,
-            number: visit.number,
-            trace: &visit.trace,
+            arrival,
             slot: Arc::new(slot),
             called: Default::default(),
         }
@@ -86,13 +96,13 @@ impl<'a> Request<'a> {
     fn call(&self, backend: &Backend, service: char) -> Call {
         let key = match self.overrides.seed {
             Some(seed) => Key { seed: seed.get(), request: 0, service, attempt: 0 },
-            None => Key { seed: self.shared.seed, request: self.number, service, attempt: 0 },
+            None => Key { seed: self.shared.seed, request: self.arrival.number, service, attempt: 0 },
         };
         let latency = match service {
             'B' => self.overrides.b.as_ref().map(super::settings::BriefProfile::profile),
             _ => None,
         };
-        let trace = self.trace.call(service);
+        let trace = self.arrival.trace.call(service);
         Call {
             inner: backend.call(key, latency, &trace),
             watch: Watch { sent: Instant::now(), metrics: backend.metrics().clone(), trace, ended: false },
@@ -121,7 +131,7 @@ impl<'a> Request<'a> {
     /// When the request must have ended.
     pub(super) fn deadline(&self) -> Instant {
         let deadline = self.overrides.deadline_ms.unwrap_or(self.settings.async_timeout_ms).get();
-        nearest_tick(self.arrived + deadline)
+        nearest_tick(self.arrival.at + deadline)
     }
 }
 

@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
-use super::scaling::PolicyName;
+use super::scaling::{PAST_LIMIT_CHECKS, PolicyName};
 use crate::{
     bounded,
     config::{Allowed, Fraction, Misfit, TimeText},
@@ -23,8 +23,6 @@ use crate::{
 const EMBEDDED: &str = include_str!("config.yml");
 /// A configuration file is read up to here.
 const FILE_LIMIT_BYTES: usize = 64 << 10;
-/// The supervisor remembers this many checks, and no policy looks back further.
-pub const PAST_LIMIT_CHECKS: u32 = 600;
 
 bounded!(
     /// How many workers.

@@ -186,7 +186,7 @@ fn worker_numbers_are_never_used_again() {
 fn waits_before_retries_double_up_to_their_limit_and_vary() {
     let ms = |retry, jitter| {
         let (base, limit) = (Duration::from_millis(100), Duration::from_secs(1));
-        worker::backoff(base, limit, retry, jitter).as_millis()
+        work::backoff(base, limit, retry, jitter).as_millis()
     };
     assert_eq!(
         [ms(0, 1.0), ms(1, 1.0), ms(2, 1.0), ms(3, 1.0), ms(4, 1.0), ms(99, 1.0)],

@@ -7,7 +7,6 @@ use rand::RngExt as _;
 use super::{
     config::Config,
     job::{Job, JobError},
-    worker,
 };
 use crate::{
     exec::{Guard, Limits, Output, Template},
@@ -100,7 +99,7 @@ impl Work {
     /// How long `job`, whose attempt just failed, rests before the next.
     pub(super) fn backoff(&self, job: &Job) -> Duration {
         let jitter = self.key(job).rng(Purpose::Backoff).random::<f64>();
-        worker::backoff(self.backoff, self.backoff_max, job.failed_attempts, jitter)
+        backoff(self.backoff, self.backoff_max, job.failed_attempts, jitter)
     }
 
     /// The time of an attempt to go by until some have ended.
@@ -114,4 +113,14 @@ impl Work {
     fn key(&self, job: &Job) -> Key {
         Key { seed: self.seed, request: job.id, service: SERVICE, attempt: job.failed_attempts }
     }
+}
+
+/// The wait before retry number `retry` (from 0): `base` doubled for each earlier one, at most `limit`, of
+/// which `jitter` (0 to 1) chooses a point in the upper half, in whole milliseconds. Jitter keeps jobs that
+/// failed together from coming back together.
+pub(super) fn backoff(base: Duration, limit: Duration, retry: u32, jitter: f64) -> Duration {
+    let factor = 2_u32.checked_pow(retry).unwrap_or(u32::MAX);
+    let whole = base.saturating_mul(factor).min(limit);
+    let ms = whole.as_secs_f64() * 1e3 * (0.5 + 0.5 * jitter.clamp(0.0, 1.0));
+    Duration::from_millis(ms.round() as u64)
 }

@@ -1,11 +1,8 @@
 //! A worker: takes a job, works, says what came of it, until it is told to go or nothing can come any more.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use tokio::{
@@ -90,14 +87,4 @@ impl Crew {
             }
         }
     }
-}
-
-/// The wait before retry number `retry` (from 0): `base` doubled for each earlier one, at most `limit`, of
-/// which `jitter` (0 to 1) chooses a point in the upper half, in whole milliseconds. Jitter keeps jobs that
-/// failed together from coming back together.
-pub(super) fn backoff(base: Duration, limit: Duration, retry: u32, jitter: f64) -> Duration {
-    let factor = 2_u32.checked_pow(retry).unwrap_or(u32::MAX);
-    let whole = base.saturating_mul(factor).min(limit);
-    let ms = whole.as_secs_f64() * 1e3 * (0.5 + 0.5 * jitter.clamp(0.0, 1.0));
-    Duration::from_millis(ms.round() as u64)
 }

@@ -28,4 +28,4 @@ pub use draw::{Key, Purpose};
 pub use profile::Profile;
 pub use service::{Call, CallHandle, Failure, Finished, Service, Spec};
 pub use station::{Admission, Departure, Ledger, Station, Work};
-pub use timer::sleep_until_nearest;
+pub use timer::{nearest_tick, sleep_until_nearest};

@@ -19,6 +19,9 @@ choice! {
     }
 }
 
+/// The name of this program's meter and tracer, and what the targets of its spans begin with.
+pub(super) const SCOPE: &str = "lab";
+
 /// Sends log lines to stderr, without waiting for it, `RUST_LOG` deciding which (default `info`), and spans to `tracer`; no colour when
 /// stderr is not a terminal or `NO_COLOR` is set. Does nothing the second time.
 pub(super) fn init(format: LogFormat, tracer: Option<SdkTracer>) {
@@ -37,9 +40,7 @@ pub(super) fn init(format: LogFormat, tracer: Option<SdkTracer>) {
             .with_threads(false)
             .with_tracked_inactivity(false)
             // Log lines are no events of the span, and spans of libraries are not ours.
-            .with_filter(filter_fn(|metadata| {
-                metadata.is_span() && metadata.target().starts_with(super::SCOPE)
-            }))
+            .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with(SCOPE)))
     });
     // A logger that was set before stays: there is one a process.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init();

@@ -47,8 +47,6 @@ use crate::{
     time,
 };
 
-/// The name of this program's meter and tracer.
-const SCOPE: &str = "lab";
 /// How long the last export may take.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -104,7 +102,7 @@ pub struct Config {
           value_name = SloMs::ALLOWED)]
     pub slo_ms: SloMs,
     /// The name of this process among others, unless the environment names it.
-    #[arg(skip = SCOPE)]
+    #[arg(skip = logs::SCOPE)]
     pub service_name: &'static str,
 }
 
@@ -180,14 +178,14 @@ impl Telemetry {
         slo_ms: u64,
     ) -> Self {
         let meters = meters.build();
-        let house = Instruments::new(meters.meter(SCOPE)).with_edge_ms(slo_ms);
+        let house = Instruments::new(meters.meter(logs::SCOPE)).with_edge_ms(slo_ms);
         process::observe(&house);
         Self { meters, tracers, registry, slo_ms, house }
     }
 
     /// The kit for one system's instruments, with a catalogue of its own.
     pub fn instruments(&self) -> Instruments {
-        Instruments::new(self.meters.meter(SCOPE)).with_edge_ms(self.slo_ms)
+        Instruments::new(self.meters.meter(logs::SCOPE)).with_edge_ms(self.slo_ms)
     }
 
     /// The kit for what belongs to no system: the process, its runtime, its pushes, its server.
@@ -203,7 +201,7 @@ impl Telemetry {
     /// Sends log lines to stderr, and spans to the exporter if there is one. There is one such a process; later calls
     /// change nothing.
     pub fn init_logs(&self, config: &Config) {
-        logs::init(config.log_format, self.tracers.as_ref().map(|tracers| tracers.tracer(SCOPE)));
+        logs::init(config.log_format, self.tracers.as_ref().map(|tracers| tracers.tracer(logs::SCOPE)));
     }
 
     /// Observes the runtime it is called in: tasks, queue depth, busy share.

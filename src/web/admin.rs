@@ -18,7 +18,6 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use tokio::time::Instant;
 
 use super::session::{self, Sessions};
@@ -64,12 +63,6 @@ impl Admin {
     /// without one, nobody counts as loopback.
     pub fn guard(&self, router: Router) -> Router {
         router.layer(from_fn_with_state(self.clone(), guard))
-    }
-
-    /// `POST /session` and `DELETE /session`.
-    pub fn session_routes(&self) -> Router {
-        let methods = post(session::sign_in).delete(session::sign_out);
-        Router::new().route("/session", methods).with_state(self.clone())
     }
 
     pub(super) fn sign_in(

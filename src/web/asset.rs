@@ -5,11 +5,13 @@
 
 use axum::Router;
 use axum::extract::RawQuery;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::page::NOSNIFF;
+/// A browser takes the content type as it is said.
+pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 
 /// The styles every page shares.
 pub const LAB_CSS: Asset =

@@ -8,17 +8,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::{LAB_CSS, Problem};
+use super::{LAB_CSS, Problem, asset::NOSNIFF};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
      script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
-
-pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 
 /// One entry of the navigation.
 #[derive(Clone, Debug)]

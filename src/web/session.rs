@@ -9,18 +9,11 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use axum::Form;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
+use axum::http::{HeaderMap, header};
 use tokio::time::Instant;
-use utoipa::{OpenApi, ToSchema};
-
-use super::{Admin, Problem};
 
 const SESSIONS_MAX: usize = 1_024;
-const SESSION_S: u64 = 12 * 60 * 60;
+pub(super) const SESSION_S: u64 = 12 * 60 * 60;
 const ID_BYTES: usize = 32;
 const COOKIE: &str = "lab_session";
 
@@ -69,68 +62,10 @@ pub(super) fn id_in(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, value)| (name == COOKIE).then_some(value))
 }
 
-fn cookie(id: &str, max_age_s: u64) -> [(header::HeaderName, String); 1] {
+/// The cookie of a session.
+pub(super) fn cookie(id: &str, max_age_s: u64) -> [(header::HeaderName, String); 1] {
     let cookie = format!("{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={max_age_s}");
     [(header::SET_COOKIE, cookie)]
-}
-
-/// The OpenAPI description of the session routes.
-#[derive(OpenApi)]
-#[openapi(paths(sign_in, sign_out), components(schemas(Problem)))]
-pub struct SessionApi;
-
-#[derive(Deserialize, ToSchema)]
-pub(super) struct SignIn {
-    token: String,
-    /// Where a browser goes next: a path of this server.
-    #[serde(default)]
-    next: Option<String>,
-}
-
-/// Trades the admin token for a session cookie.
-#[utoipa::path(post, path = "/session", tag = "session",
-    request_body(content = SignIn, content_type = "application/x-www-form-urlencoded"),
-    responses(
-        (status = 204, description = "Signed in; the cookie is set"),
-        (status = 303, description = "Signed in, for a browser"),
-        (status = 401, description = "Wrong token", body = Problem),
-        (status = 403, description = "Sent by a page of another origin", body = Problem),
-        (status = 404, description = "No token is set, so none is needed", body = Problem),
-        (status = 429, description = "Too many wrong tokens", body = Problem)))]
-pub(super) async fn sign_in(
-    State(admin): State<Admin>,
-    headers: HeaderMap,
-    Form(form): Form<SignIn>,
-) -> Result<Response, Problem> {
-    let id = admin.sign_in(&headers, &form.token, Instant::now())?;
-    let signed_in = cookie(&id, SESSION_S);
-    let wants_page = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    if wants_page {
-        let next = form.next.as_deref().filter(|next| is_own_path(next));
-        Ok((signed_in, Redirect::to(next.unwrap_or("/"))).into_response())
-    } else {
-        Ok((StatusCode::NO_CONTENT, signed_in).into_response())
-    }
-}
-
-/// Ends the session.
-#[utoipa::path(delete, path = "/session", tag = "session", responses(
-    (status = 204, description = "Signed out"),
-    (status = 403, description = "Sent by a page of another origin", body = Problem)))]
-pub(super) async fn sign_out(State(admin): State<Admin>, headers: HeaderMap) -> Result<Response, Problem> {
-    admin.sign_out(&headers)?;
-    Ok((StatusCode::NO_CONTENT, cookie("", 0)).into_response())
-}
-
-/// Whether a browser would stay on this server: `//host` and `/\host` would leave it, and browsers
-/// drop tabs and line ends before they look.
-fn is_own_path(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.starts_with("//")
-        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
 #[cfg(test)]
@@ -162,18 +97,5 @@ mod tests {
         assert_eq!(id_in(&headers), Some("ff"));
         headers.insert(header::COOKIE, "xlab_session=ff".parse().unwrap());
         assert_eq!(id_in(&headers), None);
-    }
-
-    #[test]
-    fn a_browser_is_sent_only_to_this_server() {
-        for (path, expected) in [
-            ("/streams?x=1", true),
-            ("//evil.example", false),
-            ("/\\evil.example", false),
-            ("/\t/evil.example", false),
-            ("https://evil.example", false),
-        ] {
-            assert_eq!(is_own_path(path), expected, "{path}");
-        }
     }
 }

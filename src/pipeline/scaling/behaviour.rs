@@ -31,3 +31,10 @@ fn growth_limit(seen: &Observation<'_>) -> u32 {
     let then = seen.past.since(since).last().map_or(seen.now.workers, |(reading, _)| reading.workers);
     then.saturating_mul(2).max(then.saturating_add(SCALE_UP_WORKERS)).max(seen.now.workers)
 }
+
+/// Rounds a number of workers up; what is not a number asks for none.
+pub(super) fn whole(workers: f64) -> u32 {
+    // Room for the binary tail of a product that is exact on paper.
+    let workers = (workers - 1e-9).ceil();
+    if workers >= f64::from(u32::MAX) { u32::MAX } else { workers.max(0.0) as u32 }
+}

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use super::{Decision, Observation, behaviour, whole};
+use super::{Decision, Observation, behaviour};
 
 /// What to hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +31,6 @@ impl Keda {
         let wanted = seen.backlog() as f64 / f64::from(self.lag_per_worker);
         let within = (wanted / current - 1.0).abs() <= self.tolerance;
         let output = if within { current } else { wanted };
-        behaviour::shape(seen, whole(output).clamp(seen.min, seen.max), output, self.stabilisation)
+        behaviour::shape(seen, behaviour::whole(output).clamp(seen.min, seen.max), output, self.stabilisation)
     }
 }

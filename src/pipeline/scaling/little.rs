@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{Decision, Observation, whole};
+use super::{Decision, Observation, behaviour};
 
 /// What to hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +24,7 @@ impl Little {
     pub(super) fn decide(&self, seen: &Observation<'_>) -> Decision {
         let draining_per_s = seen.now.waiting as f64 / self.drain_objective.as_secs_f64();
         let output = seen.service_s() * (seen.arrivals_per_s() + draining_per_s) / self.utilisation;
-        let workers = whole(output);
+        let workers = behaviour::whole(output);
         Decision { workers, recommended: workers, output }
     }
 }

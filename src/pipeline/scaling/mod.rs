@@ -12,6 +12,7 @@
 mod behaviour;
 mod keda;
 mod little;
+mod name;
 mod observation;
 mod pid;
 mod target;
@@ -21,25 +22,9 @@ mod threshold;
 mod tests;
 
 use super::config::{Config, Settings};
-use crate::choice;
 
-pub use observation::{Decision, Observation, Past, Reading};
-
-choice! {
-    /// The policies by name, the seed's first.
-    pub enum PolicyName {
-        /// One more above a backlog, one fewer below another.
-        Threshold = "threshold",
-        /// Kubernetes' Horizontal Pod Autoscaler on utilisation.
-        Target = "target",
-        /// KEDA on the backlog.
-        Keda = "keda",
-        /// Little's law on arrivals and what waits.
-        Little = "little",
-        /// A controller that holds the queue at a length.
-        Pid = "pid",
-    }
-}
+pub use name::PolicyName;
+pub use observation::{Decision, Observation, PAST_LIMIT_CHECKS, Past, Reading};
 
 /// A policy with what it aims at.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -109,11 +94,4 @@ impl Policy {
         decision.workers = decision.workers.clamp(seen.min, seen.max.max(seen.min));
         decision
     }
-}
-
-/// Rounds a number of workers up; what is not a number asks for none.
-fn whole(workers: f64) -> u32 {
-    // Room for the binary tail of a product that is exact on paper.
-    let workers = (workers - 1e-9).ceil();
-    if workers >= f64::from(u32::MAX) { u32::MAX } else { workers.max(0.0) as u32 }
 }

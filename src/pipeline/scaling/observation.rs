@@ -2,8 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::pipeline::config::PAST_LIMIT_CHECKS;
-
+/// The supervisor remembers this many checks, and no policy looks back further.
+pub const PAST_LIMIT_CHECKS: u32 = 600;
 /// Rates and utilisation are measured over this many checks: enough to smooth single jobs.
 const MEASURED_OVER_CHECKS: usize = 10;
 /// The service time is measured over this many: it changes more slowly than the load.

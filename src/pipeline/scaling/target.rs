@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{Decision, Observation, behaviour, whole};
+use super::{Decision, Observation, behaviour};
 
 /// What to hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +27,6 @@ impl Target {
         let ratio = seen.utilisation() / self.utilisation;
         let current = f64::from(seen.now.workers);
         let output = if (ratio - 1.0).abs() <= self.tolerance { current } else { current * ratio };
-        behaviour::shape(seen, whole(output).clamp(seen.min, seen.max), output, self.stabilisation)
+        behaviour::shape(seen, behaviour::whole(output).clamp(seen.min, seen.max), output, self.stabilisation)
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! A chunk that the sink gives up on is dropped with the reason `sink`.
 
+mod delivery;
 mod file;
 mod http;
 
@@ -17,12 +18,12 @@ use anyhow::Context as _;
 use rand::RngExt as _;
 use tokio::time::Instant;
 
+pub(super) use self::delivery::Delivery;
 use self::{file::FileSink, http::HttpSink};
-use super::{Framing, chunk::Chunk, draw::key};
+use super::{chunk::Chunk, draw::key};
 use crate::{
     config::{Allowed, HttpUrl, Invalid},
     sim::{Purpose, sleep_until_nearest},
-    telemetry::Counter,
 };
 
 /// How long simulated work takes, milliseconds (the seed's).
@@ -81,16 +82,6 @@ pub(super) enum Sink {
     },
     Http(Box<HttpSink>),
     File(FileSink),
-}
-
-/// What deliveries need beside the chunk.
-#[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    pub(super) seed: u64,
-    pub(super) timeout: Duration,
-    pub(super) retries: u32,
-    pub(super) framing: Framing,
-    pub(super) retried: Counter,
 }
 
 impl Sink {
