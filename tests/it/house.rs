@@ -5,6 +5,7 @@
 
 mod imports;
 mod licences;
+mod waits;
 
 use std::{
     collections::BTreeSet,
@@ -214,67 +215,6 @@ fn a_foreign_word_is_found() {
     let host = ["crates", ".io"].concat();
     assert_eq!(lines(&format!("from https://{host}/x")), [format!("a.md:1: {host}")]);
     assert_eq!(foreign("Cargo.lock", &host), [""; 0]);
-}
-
-/// Waits for a length of time: on a thread anywhere, on a task in tests unless a comment there says why.
-/// In a file whose tests all run with the clock paused, a wait takes no time and is not a guess.
-fn waits(path: &str, source: &str) -> Vec<String> {
-    if !path.ends_with(".rs") {
-        return Vec::new();
-    }
-    let code = imports::code(source);
-    let mut tests = code.lines().filter(|line| line.contains("#[tokio::test")).peekable();
-    let paused = tests.peek().is_some() && tests.all(|test| test.contains("start_paused = true"));
-    let in_tests = path.split('/').any(|part| part == "tests") && !paused;
-    let mut faults = Vec::new();
-    let mut explained = false;
-    for (number, (line, original)) in code.lines().zip(source.lines()).enumerate() {
-        // A comment stands on the line, or is the line above it.
-        let comment = original.contains("//") && !line.contains("//");
-        let called = |what: &str| {
-            line.match_indices(what)
-                .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
-        };
-        let why = if called("thread::sleep(") || called("thread::sleep;") {
-            "a thread sleeps"
-        } else if in_tests && !comment && !explained && called("sleep(") {
-            "a test waits for a length of time, and no comment says why not for the event"
-        } else {
-            explained = comment && line.trim().is_empty();
-            continue;
-        };
-        explained = false;
-        faults.push(format!("{path}:{}: {why}: {}", number + 1, original.trim()));
-    }
-    faults
-}
-
-#[test]
-fn nothing_waits_for_a_length_of_time() {
-    over_files(waits);
-}
-
-#[test]
-fn a_bare_wait_is_found() {
-    let lines = |path: &str, source: &str| -> Vec<String> {
-        waits(path, source)
-            .into_iter()
-            .filter_map(|fault| Some(fault.split(':').nth(1)?.to_owned()))
-            .collect()
-    };
-    assert_eq!(lines("src/a.rs", "use std::thread;\n// x\nthread::sleep(A); // why"), ["3"]);
-    assert_eq!(lines("src/a.rs", "use std::thread::sleep;"), ["1"]);
-    assert_eq!(lines("src/a.rs", "tokio::time::sleep(A).await; // std::thread::sleep(A)"), [""; 0]);
-    assert_eq!(lines("tests/it/a.rs", "f();\ntokio::time::sleep(A).await;"), ["2"]);
-    assert_eq!(lines("src/web/tests/a.rs", "time::sleep(A).await;"), ["1"]);
-    let paused = "#[tokio::test(start_paused = true)]\nasync fn a() { sleep(A).await; }\n";
-    assert_eq!(lines("tests/it/a.rs", paused), [""; 0]);
-    assert_eq!(lines("tests/it/a.rs", &format!("{paused}#[tokio::test]\nasync fn b() {{}}")), ["2"]);
-    assert_eq!(lines("tests/it/a.rs", "time::sleep_until(arrival).await;"), [""; 0], "a schedule");
-    assert_eq!(lines("tests/it/a.rs", "// why\nsleep(A).await;\nsleep(B).await;"), ["3"]);
-    assert_eq!(lines("tests/it/a.rs", "sleep(A).await; // why"), [""; 0]);
-    assert_eq!(lines("tests/it/a.rs", "let a = \"sleep(1)\"; no_sleep();"), [""; 0]);
-    assert_eq!(lines("k6/a.js", "sleep(1)"), [""; 0]);
 }
 
 /// The targets of a document's links and pictures, with their lines; those in code are none.
