@@ -13,18 +13,17 @@
 //! second gives that up and counts it as unfinished. Both come in as [`CancellationToken`]s.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::{JoinSet, yield_now};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::measured::Ended;
-use super::metrics::LoadMetrics;
+use super::live::Pending;
 use super::schedule::Arrivals;
-use super::{Cause, Measured, Schedule, Trace, Transport};
+use super::{Cause, Live, Measured, Schedule, Transport};
 
 /// How many arrivals are handed over before answers get a turn.
 const BATCH: u32 = 32;
@@ -70,75 +69,45 @@ pub struct Control {
     pub aborted: CancellationToken,
 }
 
-/// What a run shows while it runs. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Live {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    measured: Mutex<Measured>,
-    in_flight: AtomicU64,
-    metrics: Option<LoadMetrics>,
-}
-
-impl Live {
-    /// A view on a run of `plan` that is about to start; `metrics` are recorded as it goes.
-    #[must_use]
-    pub fn new(plan: &Plan, metrics: Option<LoadMetrics>) -> Self {
-        let measured = Mutex::new(Measured::new(plan.slo));
-        Self { shared: Arc::new(Shared { measured, in_flight: AtomicU64::new(0), metrics }) }
-    }
-
-    /// Requests that are in flight now.
-    #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        self.shared.in_flight.load(Relaxed)
-    }
-
-    /// Reads what has been measured so far. The run stands still meanwhile: be brief.
-    pub fn look<T>(&self, read: impl FnOnce(&Measured) -> T) -> T {
-        read(&self.shared.measured())
-    }
-}
-
-impl Shared {
-    fn measured(&self) -> MutexGuard<'_, Measured> {
-        // Each count is one step, so they are true even after a panic elsewhere.
-        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Plan {
+    /// How long requests are offered.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        match &self.pace {
+            Pace::Open { schedule, .. } => schedule.length(),
+            Pace::Closed { length, .. } => *length,
+        }
+    }
+
     /// Makes the run, watched through `live`, and returns what it measured. Runs on the runtime it is
     /// awaited on; a current-thread one is the cheapest, and works in virtual time. Dropping the future
     /// gives all requests up.
     pub async fn run<T: Transport>(&self, transport: Arc<T>, control: &Control, live: &Live) -> Measured {
-        let run =
-            Run { transport, shared: Arc::clone(&live.shared), timeout: self.timeout, start: Instant::now() };
+        let run = Run { transport, live: live.clone(), timeout: self.timeout, start: Instant::now() };
         let mut tasks = JoinSet::new();
-        let scheduled = match &self.pace {
-            Pace::Open { schedule, max_in_flight } => {
-                run.open(schedule, *max_in_flight, &mut tasks, control).await;
-                schedule.length()
+        let offered_and_ended = async {
+            match &self.pace {
+                Pace::Open { schedule, max_in_flight } => {
+                    run.open(schedule, *max_in_flight, &mut tasks, control).await;
+                }
+                Pace::Closed { users, length, schedule } => {
+                    run.closed(*users, *length, schedule.as_ref(), &mut tasks, control);
+                }
             }
-            Pace::Closed { users, length, schedule } => {
-                run.closed(*users, *length, schedule.as_ref(), &mut tasks, control);
-                *length
-            }
+            while tasks.join_next().await.is_some() {}
         };
-        let ended = async { while tasks.join_next().await.is_some() {} };
         tokio::select! {
             biased;
             () = control.aborted.cancelled() => {}
-            () = ended => {}
+            () = offered_and_ended => {}
+            () = run.close_seconds() => {}
         }
         // What is left counts itself as unfinished when it is dropped.
         tasks.shutdown().await;
-        let mut measured = std::mem::take(&mut *run.shared.measured());
+        let mut measured = std::mem::take(&mut *live.measured());
         measured.series.close_all();
         measured.interrupted = control.stopping.is_cancelled();
+        let scheduled = self.length();
         let length = if measured.interrupted { scheduled.min(run.start.elapsed()) } else { scheduled };
         measured.scheduled_s = length.as_secs_f64();
         measured
@@ -149,14 +118,14 @@ impl Plan {
 #[derive(Debug)]
 struct Run<T> {
     transport: Arc<T>,
-    shared: Arc<Shared>,
+    live: Live,
     timeout: Duration,
     start: Instant,
 }
 
 impl<T> Clone for Run<T> {
     fn clone(&self) -> Self {
-        Self { transport: Arc::clone(&self.transport), shared: Arc::clone(&self.shared), ..*self }
+        Self { transport: Arc::clone(&self.transport), live: self.live.clone(), ..*self }
     }
 }
 
@@ -182,7 +151,6 @@ impl<T: Transport> Run<T> {
                     }
                     now = Instant::now();
                     in_batch = 0;
-                    self.shared.measured().series.close_until(now - self.start, self.timeout);
                 }
             }
             if in_batch == BATCH {
@@ -195,14 +163,17 @@ impl<T: Transport> Run<T> {
             }
             in_batch += 1;
             while tasks.try_join_next().is_some() {}
-            self.shared.measured().own_lag.record(now.saturating_duration_since(intended));
-            let mut pending = self.pending(intended);
-            if self.shared.in_flight.load(Relaxed) > u64::from(max_in_flight.get()) {
+            self.live.measured().own_lag.record(now.saturating_duration_since(intended));
+            let mut pending = self.live.begin(self.start, intended);
+            if self.live.in_flight() > u64::from(max_in_flight.get()) {
                 pending.end(Err(Cause::NotSent));
                 continue;
             }
             let run = self.clone();
-            tasks.spawn(async move { run.exchange(request, pending, intended + run.timeout).await });
+            tasks.spawn(async move {
+                let time_limit = pin!(sleep_until(intended + run.timeout));
+                run.exchange(request, pending, time_limit).await;
+            });
         }
         let end = self.start + schedule.length();
         tokio::select! {
@@ -224,52 +195,52 @@ impl<T: Transport> Run<T> {
         let end = self.start + length;
         for _ in 0..users.get() {
             let (run, turns, stopping) = (self.clone(), Arc::clone(&turns), control.stopping.clone());
-            tasks.spawn(async move {
-                while !stopping.is_cancelled() {
-                    let turn = turns.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some((request, at)) = turn else { break };
-                    let intended = match at {
-                        Some(at) => run.start + at,
-                        None => Instant::now(),
-                    };
-                    if intended >= end {
-                        break;
-                    }
-                    if at.is_some() {
-                        tokio::select! {
-                            biased;
-                            () = stopping.cancelled() => break,
-                            () = sleep_until(intended) => {}
-                        }
-                    }
-                    let deadline = Instant::now() + run.timeout;
-                    run.exchange(request, run.pending(intended), deadline).await;
+            tasks.spawn(async move { run.ask_until(end, &turns, &stopping).await });
+        }
+    }
+
+    /// A user of the closed loop: asks, waits for the answer, asks again.
+    async fn ask_until(&self, end: Instant, turns: &Mutex<Turns>, stopping: &CancellationToken) {
+        // One timer for all requests of a user: to put off a timer that is set costs a fraction of a new one.
+        let mut time_limit = pin!(sleep_until(end));
+        while !stopping.is_cancelled() {
+            let turn = turns.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(Turn { request, at }) = turn else { return };
+            let mut now = Instant::now();
+            let intended = at.map_or(now, |at| self.start + at);
+            if intended >= end {
+                return;
+            }
+            if intended > now {
+                tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => return,
+                    () = sleep_until(intended) => {}
                 }
-            });
+                now = Instant::now();
+            }
+            time_limit.as_mut().reset(now + self.timeout);
+            self.exchange(request, self.live.begin(self.start, intended), time_limit.as_mut()).await;
         }
     }
 
-    fn pending(&self, intended: Instant) -> Pending {
-        self.shared.in_flight.fetch_add(1, Relaxed);
-        if let Some(metrics) = &self.shared.metrics {
-            metrics.begins();
-        }
-        Pending {
-            shared: Arc::clone(&self.shared),
-            start: self.start,
-            intended,
-            trace: Trace::default(),
-            over: false,
-        }
-    }
-
-    async fn exchange(&self, request: u64, mut pending: Pending, deadline: Instant) {
-        let exchange = self.transport.exchange(request, &mut pending.trace);
-        let result = match timeout_at(deadline, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(pending.trace.stage.out_of_time()),
+    async fn exchange(&self, request: u64, mut pending: Pending, time_limit: Pin<&mut Sleep>) {
+        let result = tokio::select! {
+            biased;
+            result = self.transport.exchange(request, &mut pending.trace) => result,
+            () = time_limit => Err(pending.trace.stage.out_of_time()),
         };
         pending.end(result);
+    }
+
+    /// Once a second closes those seconds of the series whose requests have all ended. Never ends.
+    async fn close_seconds(&self) {
+        let mut next = self.start;
+        loop {
+            next += Duration::from_secs(1);
+            sleep_until(next).await;
+            self.live.measured().series.close_until(next - self.start, self.timeout);
+        }
     }
 }
 
@@ -280,50 +251,22 @@ struct Turns {
     request: u64,
 }
 
+/// A request that a user of a closed loop is to make.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    request: u64,
+    /// When it was to start, from the start of the run; without a schedule as soon as can be.
+    at: Option<Duration>,
+}
+
 impl Turns {
-    /// The number of the next request, and when it was to start if there is a schedule.
-    fn next(&mut self) -> Option<(u64, Option<Duration>)> {
+    fn next(&mut self) -> Option<Turn> {
         let at = match &mut self.arrivals {
             Some(arrivals) => Some(arrivals.next()?),
             None => None,
         };
+        let request = self.request;
         self.request += 1;
-        Some((self.request - 1, at))
-    }
-}
-
-/// A request on its way; dropped before its end it counts as unfinished.
-#[derive(Debug)]
-struct Pending {
-    shared: Arc<Shared>,
-    start: Instant,
-    intended: Instant,
-    trace: Trace,
-    over: bool,
-}
-
-impl Pending {
-    fn end(&mut self, result: Result<super::Answer, Cause>) {
-        self.count(Some(result));
-        self.over = true;
-    }
-
-    fn count(&self, result: Option<Result<super::Answer, Cause>>) {
-        let finished = self.trace.finished.unwrap_or_else(Instant::now);
-        let ended = Ended { start: self.start, intended: self.intended, finished, trace: self.trace, result };
-        let outcome = self.shared.measured().record(&ended);
-        self.shared.in_flight.fetch_sub(1, Relaxed);
-        if let Some(metrics) = &self.shared.metrics {
-            let sent = self.trace.sent.map(|sent| sent.saturating_duration_since(self.intended));
-            metrics.ends(outcome, finished.saturating_duration_since(self.intended), sent);
-        }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if !self.over {
-            self.count(None);
-        }
+        Some(Turn { request, at })
     }
 }

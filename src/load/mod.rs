@@ -29,6 +29,7 @@ pub mod connection;
 pub mod driver;
 pub mod find_max;
 pub mod http;
+mod live;
 mod measured;
 mod metrics;
 pub mod schedule;
@@ -40,7 +41,8 @@ mod transport;
 
 pub use cause::{Cause, outcome_of_status};
 pub use check::{Checks, Finding, Verdict};
-pub use driver::{Control, Live, Pace, Plan};
+pub use driver::{Control, Pace, Plan};
+pub use live::Live;
 pub use measured::{LAG_LIMIT, Measured};
 pub use metrics::LoadMetrics;
 pub use schedule::{Phases, Recorded, Schedule, Spacing};

@@ -81,7 +81,7 @@ fn open(schedule: Schedule, max_in_flight: u32) -> Pace {
 
 async fn measure<T: Transport>(pace: Pace, transport: Arc<T>) -> Measured {
     let plan = Plan { pace, timeout: Duration::from_secs(60), slo: SLO };
-    plan.run(transport, &Control::default(), &Live::new(&plan, None)).await
+    plan.run(transport, &Control::default(), &Live::new(plan.slo, None)).await
 }
 
 fn p99(histogram: &lab::latency::Histogram) -> f64 {
@@ -149,7 +149,7 @@ async fn a_stop_waits_for_what_is_in_flight_and_an_abort_counts_it() {
         let server = Simulated::new("constant:5000", "off", 1);
         let pace = open(hold(100.0, 3_600, Spacing::Constant), 10_000);
         let plan = Plan { pace, timeout: Duration::from_secs(60), slo: SLO };
-        let live = Live::new(&plan, None);
+        let live = Live::new(plan.slo, None);
         let signals = async {
             sleep(Duration::from_secs(10)).await;
             // The arrival of this very moment may be among them.

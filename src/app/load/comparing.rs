@@ -116,7 +116,7 @@ async fn block(
         timeout: args.request.timeout.get(),
         slo,
     };
-    let live = Live::new(&plan, metrics);
+    let live = Live::new(plan.slo, metrics);
     let running = run::start(plan, transport, run::control(shutdown), live.clone());
     let measured = progress::watch(running, &live, length, what).await?;
     Ok((!measured.interrupted).then(|| args.figure.of(&measured)))

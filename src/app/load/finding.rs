@@ -69,7 +69,7 @@ pub(super) async fn find(
         };
         // Connections of its own: what an overloaded step leaves behind does not meet the next.
         let transport = args.request.transport(&targets)?;
-        let live = Live::new(&plan, metrics.clone());
+        let live = Live::new(plan.slo, metrics.clone());
         let running = run::start(plan, transport, run::control(shutdown), live.clone());
         let what = format!("step {}, {} /s ", steps.len() + 1, rate_text(rate.get()));
         let measured = progress::watch(running, &live, length, &what).await?;

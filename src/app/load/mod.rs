@@ -126,7 +126,7 @@ async fn single(
         },
     };
     let plan = Plan { pace, timeout: args.request.timeout.get(), slo: Duration::from_millis(slo_ms) };
-    let live = Live::new(&plan, metrics);
+    let live = Live::new(plan.slo, metrics);
     let running = run::start(plan, transport.clone(), run::control(shutdown), live.clone());
     let measured = progress::watch(running, &live, length, "").await?;
     let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();

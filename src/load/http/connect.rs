@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::origin::Counters;
+use super::counters::{Connections, Counters};
 use crate::client::tls::{ALPN_HTTP2, ClientConfig};
 use crate::load::Cause;
 
@@ -32,9 +32,106 @@ pub(super) struct Address {
     pub(super) encrypted: bool,
 }
 
+/// A fresh connection.
+#[derive(Debug)]
+pub(super) enum Fresh {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// Which protocol to begin with on a connection without TLS, or where TLS negotiated none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Http1,
+    Http2,
+    /// What TLS says, and HTTP/1.1 where it says nothing.
+    Negotiated,
+}
+
+/// Makes connections to one server, and counts them.
+#[derive(Debug)]
+pub(super) struct Connector {
+    address: Address,
+    tls: Option<Arc<ClientConfig>>,
+    /// Whether bodies of requests are copied behind their heads: cheaper than a vectored write while they are
+    /// short.
+    copy_bodies: bool,
+    resolved: Resolved,
+    counters: Arc<Counters>,
+}
+
+impl Connector {
+    pub(super) fn new(address: Address, tls: Option<Arc<ClientConfig>>, copy_bodies: bool) -> Self {
+        Self { address, tls, copy_bodies, resolved: Resolved::default(), counters: Arc::default() }
+    }
+
+    pub(super) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) fn connections(&self) -> Connections {
+        self.counters.read()
+    }
+
+    /// Connects to the first of the server's addresses that takes it.
+    pub(super) async fn open(&self, wanted: Wanted) -> Result<Fresh, Cause> {
+        let mut last = Cause::NotResolved;
+        for socket in &*self.resolved.get(&self.address).await? {
+            match TcpStream::connect(socket).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true).map_err(|error| cause_of_connect(&error))?;
+                    let fresh = self.begin(stream, wanted).await?;
+                    self.counters.opened();
+                    return Ok(fresh);
+                }
+                Err(error) => last = cause_of_connect(&error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn begin(&self, stream: TcpStream, wanted: Wanted) -> Result<Fresh, Cause> {
+        let Some(tls) = self.tls.as_ref().filter(|_| self.address.encrypted) else {
+            return self.handshake(stream, wanted == Wanted::Http2).await;
+        };
+        let name = ServerName::try_from(self.address.host.clone()).map_err(|_| Cause::Tls)?;
+        let connector = TlsConnector::from(Arc::clone(tls));
+        let stream = connector.connect(name, stream).await.map_err(|_| Cause::Tls)?;
+        let negotiated = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
+        match wanted {
+            // A server that does not speak it would answer with something else entirely.
+            Wanted::Http2 if !negotiated => Err(Cause::Handshake),
+            _ => self.handshake(stream, negotiated).await,
+        }
+    }
+
+    async fn handshake<S>(&self, stream: S, speak_http2: bool) -> Result<Fresh, Cause>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let io = TokioIo::new(stream);
+        let counters = Arc::clone(&self.counters);
+        if speak_http2 {
+            let builder = http2::Builder::new(TokioExecutor::new());
+            let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
+            tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
+            return Ok(Fresh::Http2(sender));
+        }
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_LIMIT_BYTES);
+        if self.copy_bodies {
+            builder.writev(false);
+        }
+        let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
+        // What breaks an exchange is told to the exchange; an error here had none to tell it to.
+        tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
+        Ok(Fresh::Http1(sender))
+    }
+}
+
 /// The addresses of a name, asked for once; after a failure again, but not for every request.
 #[derive(Debug, Default)]
-pub(super) struct Resolved {
+struct Resolved {
     asking: tokio::sync::Mutex<()>,
     known: Mutex<Option<Lookup>>,
 }
@@ -46,7 +143,7 @@ enum Lookup {
 }
 
 impl Resolved {
-    pub(super) async fn get(&self, address: &Address) -> Result<Arc<[SocketAddr]>, Cause> {
+    async fn get(&self, address: &Address) -> Result<Arc<[SocketAddr]>, Cause> {
         if let Some(known) = self.known() {
             return known;
         }
@@ -75,83 +172,6 @@ impl Resolved {
             Lookup::NotFound(_) => None,
         }
     }
-}
-
-/// A fresh connection.
-#[derive(Debug)]
-pub(super) enum Fresh {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
-}
-
-/// Which protocol to begin with on a connection without TLS, or where TLS negotiated none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    Http1,
-    Http2,
-    /// What TLS says, and HTTP/1.1 where it says nothing.
-    Negotiated,
-}
-
-/// Connects to one of `addresses`, the first that takes it.
-pub(super) async fn open(
-    address: &Address,
-    addresses: &[SocketAddr],
-    tls: Option<&Arc<ClientConfig>>,
-    wanted: Wanted,
-    counters: &Arc<Counters>,
-) -> Result<Fresh, Cause> {
-    let mut last = Cause::NotResolved;
-    for socket in addresses {
-        match TcpStream::connect(socket).await {
-            Ok(stream) => {
-                stream.set_nodelay(true).map_err(|error| cause_of_connect(&error))?;
-                return begin(address, stream, tls, wanted, counters).await;
-            }
-            Err(error) => last = cause_of_connect(&error),
-        }
-    }
-    Err(last)
-}
-
-async fn begin(
-    address: &Address,
-    stream: TcpStream,
-    tls: Option<&Arc<ClientConfig>>,
-    wanted: Wanted,
-    counters: &Arc<Counters>,
-) -> Result<Fresh, Cause> {
-    let Some(tls) = tls.filter(|_| address.encrypted) else {
-        return handshake(stream, wanted == Wanted::Http2, counters).await;
-    };
-    let name = ServerName::try_from(address.host.clone()).map_err(|_| Cause::Tls)?;
-    let connector = TlsConnector::from(Arc::clone(tls));
-    let stream = connector.connect(name, stream).await.map_err(|_| Cause::Tls)?;
-    let negotiated = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
-    match wanted {
-        // A server that does not speak it would answer with something else entirely.
-        Wanted::Http2 if !negotiated => Err(Cause::Handshake),
-        _ => handshake(stream, negotiated, counters).await,
-    }
-}
-
-async fn handshake<S>(stream: S, speak_http2: bool, counters: &Arc<Counters>) -> Result<Fresh, Cause>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let io = TokioIo::new(stream);
-    let counters = Arc::clone(counters);
-    if speak_http2 {
-        let builder = http2::Builder::new(TokioExecutor::new());
-        let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
-        tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
-        return Ok(Fresh::Http2(sender));
-    }
-    let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT_BYTES).handshake(io).await;
-    let (sender, protocol) = handshake.map_err(|_| Cause::Handshake)?;
-    // What breaks an exchange is told to the exchange; an error here had none to tell it to.
-    tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
-    Ok(Fresh::Http1(sender))
 }
 
 fn cause_of_connect(error: &io::Error) -> Cause {

@@ -11,51 +11,48 @@
 //! tried again. Redirects are not followed. Memory is bounded: heads have a limit, bodies are not kept.
 
 mod connect;
+mod counters;
 mod origin;
+mod settings;
 mod target;
 mod timer;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use self::counters::Connections;
 use self::origin::Origin;
-pub use self::origin::{Connections, Protocol};
+pub use self::settings::{Protocol, Settings};
 pub use self::target::{Header, Target, Template};
 use self::timer::Timer;
 use super::transport::Stage;
 use super::{Answer, Cause, Trace, Transport};
-use crate::client::tls;
 
 /// How many connections are being made at a time: well below a listener's usual backlog, as what
 /// overflows it comes back only after a second.
 const CONNECTING_LIMIT: usize = 128;
+/// Bodies of requests up to this length are copied behind their heads.
+const COPIED_BODY_BYTES: usize = 16 * 1024;
 /// How often a request that was not taken is offered to another connection.
 const OFFERS_LIMIT: u32 = 4;
-
-/// How servers are reached.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Connections of HTTP/1.1 open at a time, to each origin.
-    pub connections: NonZeroU32,
-    /// Connections of HTTP/2 open at a time, to each origin; they share the requests.
-    pub shared_connections: NonZeroU32,
-    /// Which HTTP is spoken.
-    pub protocol: Protocol,
-    /// Whom to trust; none where no target needs it.
-    pub tls: Option<Arc<tls::ClientConfig>>,
-}
 
 /// The targets with their origins and connections.
 #[derive(Debug)]
 pub struct Http {
-    /// Targets in rotation, by weight.
-    turns: Vec<(usize, Template)>,
+    /// Targets in rotation, by weight; never empty.
+    turns: Vec<Turn>,
     origins: Vec<Arc<Origin>>,
     timer: Timer,
+}
+
+/// What a request asks for when its turn comes, and where.
+#[derive(Debug)]
+struct Turn {
+    origin: Arc<Origin>,
+    template: Template,
 }
 
 impl Http {
@@ -63,17 +60,19 @@ impl Http {
     #[must_use]
     pub fn new(targets: &[Target], settings: &Settings) -> Self {
         let connecting = Arc::new(Semaphore::new(CONNECTING_LIMIT));
+        let copy_bodies = targets.iter().all(|target| target.template().body_bytes() <= COPIED_BODY_BYTES);
         let mut origins: Vec<Arc<Origin>> = Vec::new();
         let turns = target::rotation(targets)
             .into_iter()
             .map(|target| {
                 let address = target.address();
-                let known = origins.iter().position(|origin| *origin.address() == address);
-                let place = known.unwrap_or_else(|| {
-                    origins.push(Arc::new(Origin::new(address, settings, &connecting)));
-                    origins.len() - 1
+                let known = origins.iter().find(|origin| *origin.address() == address).cloned();
+                let origin = known.unwrap_or_else(|| {
+                    let origin = Arc::new(Origin::new(address, settings, copy_bodies, &connecting));
+                    origins.push(Arc::clone(&origin));
+                    origin
                 });
-                (place, target.template().clone())
+                Turn { origin, template: target.template().clone() }
             })
             .collect();
         Self { turns, origins, timer: Timer::default() }
@@ -92,38 +91,36 @@ impl Transport for Http {
     }
 
     async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
-        // A rotation is never empty, and its length is far below any request's number's limit.
+        // A remainder is below the length, which is a `usize`.
         let turn = usize::try_from(request % self.turns.len() as u64).unwrap_or_default();
-        let (origin, template) = &self.turns[turn];
+        let Turn { origin, template } = &self.turns[turn];
         let mut offers = 0;
-        let (connection, response) = loop {
+        loop {
             offers += 1;
             trace.stage = Stage::Waiting;
-            let mut connection = self.origins[*origin].take(trace).await?;
-            let request = template.request(connection.is_http2());
+            let mut connection = origin.take(trace).await?;
             trace.stage = Stage::Sent;
             trace.sent = Some(Instant::now());
-            match connection.send(request).await {
-                Ok(response) => break (connection, response),
+            let mut response = match connection.send(template).await {
+                Ok(response) => response,
                 Err(mut error) => {
                     let untouched = error.take_message().is_some() && offers < OFFERS_LIMIT;
-                    if !(untouched && connection.was_used()) {
-                        return Err(connect::cause_of_answer(error.error()));
+                    if untouched && connection.was_used() {
+                        continue;
                     }
+                    return Err(connect::cause_of_answer(error.error()));
                 }
+            };
+            trace.stage = Stage::Answered;
+            trace.first_byte = Some(Instant::now());
+            let mut body_bytes = 0;
+            while let Some(frame) = response.body_mut().frame().await {
+                let frame = frame.map_err(|error| connect::cause_of_body(&error))?;
+                body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
-        };
-        trace.stage = Stage::Answered;
-        trace.first_byte = Some(Instant::now());
-        let status = response.status().as_u16();
-        let mut body = response.into_body();
-        let mut body_bytes = 0;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| connect::cause_of_body(&error))?;
-            body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            trace.finished = Some(Instant::now());
+            connection.give_back(&mut response).await;
+            return Ok(Answer { status: response.status().as_u16(), body_bytes });
         }
-        trace.finished = Some(Instant::now());
-        connection.give_back().await;
-        Ok(Answer { status, body_bytes })
     }
 }

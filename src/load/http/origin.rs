@@ -1,89 +1,52 @@
 //! The connections to one server: at most so many, the last used first.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::header::HeaderMap;
 use hyper::{Request, Response};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::Settings;
-use super::connect::{Address, Fresh, Resolved, Wanted, open};
-use crate::client::tls::ClientConfig;
+use super::connect::{Address, Connector, Fresh, Wanted};
+use super::counters::Connections;
+use super::settings::{Protocol, Settings};
+use super::target::Template;
 use crate::load::transport::Stage;
 use crate::load::{Cause, Trace};
 
-type Http1 = http1::SendRequest<Full<Bytes>>;
 type Http2 = http2::SendRequest<Full<Bytes>>;
-
-/// Which HTTP is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// Over TLS what both sides can, preferring HTTP/2; HTTP/1.1 without TLS.
-    Auto,
-    /// HTTP/1.1 with keep-alive.
-    Http1,
-    /// HTTP/2, without TLS by prior knowledge.
-    Http2,
-}
-
-/// Connections, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connections {
-    /// Made.
-    pub opened: u64,
-    /// Broken by the server while no request was on them, such as by bytes that nobody asked for.
-    pub broken_idle: u64,
-}
-
-impl Connections {
-    /// Both together.
-    #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
-        Self { opened: self.opened + other.opened, broken_idle: self.broken_idle + other.broken_idle }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    opened: AtomicU64,
-    broken_idle: AtomicU64,
-}
-
-impl Counters {
-    pub(super) fn ended(&self, broken: bool) {
-        self.broken_idle.fetch_add(u64::from(broken), Relaxed);
-    }
-}
 
 /// One server and the connections to it.
 #[derive(Debug)]
 pub(super) struct Origin {
-    address: Address,
-    tls: Option<Arc<ClientConfig>>,
+    connector: Connector,
     protocol: Protocol,
-    resolved: Resolved,
-    /// Leave to make a connection, shared by all origins.
+    /// Permits to make a connection, shared by all origins.
     connecting: Arc<Semaphore>,
-    /// Leave to hold a connection of HTTP/1.1: no more are open than this allows, because one is made
+    /// Permits to hold a connection of HTTP/1.1: no more are open than this allows, because one is made
     /// only when none is idle.
     free: Arc<Semaphore>,
-    idle: Mutex<Vec<Http1>>,
+    idle: Mutex<Vec<Box<KeptAlive>>>,
     /// HTTP/2 connections, each carrying many requests.
     shared: Vec<tokio::sync::Mutex<Option<Http2>>>,
     turn: AtomicUsize,
     /// What TLS agreed on first: whether it is HTTP/2.
     agreed: OnceLock<bool>,
     agreeing: tokio::sync::Mutex<()>,
-    counters: Arc<Counters>,
 }
 
 impl Origin {
-    pub(super) fn new(address: Address, settings: &Settings, connecting: &Arc<Semaphore>) -> Self {
+    pub(super) fn new(
+        address: Address,
+        settings: &Settings,
+        copy_bodies: bool,
+        connecting: &Arc<Semaphore>,
+    ) -> Self {
         let connections = settings.connections.get() as usize;
         let protocol = match settings.protocol {
             Protocol::Auto if !address.encrypted => Protocol::Http1,
@@ -94,10 +57,8 @@ impl Origin {
             Protocol::Auto | Protocol::Http2 => settings.shared_connections.get(),
         };
         Self {
-            address,
-            tls: settings.tls.clone(),
+            connector: Connector::new(address, settings.tls.clone(), copy_bodies),
             protocol,
-            resolved: Resolved::default(),
             connecting: Arc::clone(connecting),
             free: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
@@ -105,19 +66,15 @@ impl Origin {
             turn: AtomicUsize::new(0),
             agreed: OnceLock::new(),
             agreeing: tokio::sync::Mutex::default(),
-            counters: Arc::default(),
         }
     }
 
     pub(super) const fn address(&self) -> &Address {
-        &self.address
+        self.connector.address()
     }
 
     pub(super) fn connections(&self) -> Connections {
-        Connections {
-            opened: self.counters.opened.load(Relaxed),
-            broken_idle: self.counters.broken_idle.load(Relaxed),
-        }
+        self.connector.connections()
     }
 
     /// A connection for one request: an idle one, a shared one, or a new one. Waits when there are as
@@ -144,7 +101,7 @@ impl Origin {
         }
         let agreed = match self.open(Wanted::Negotiated, trace).await? {
             Fresh::Http1(sender) => {
-                self.idle().push(sender);
+                self.idle().push(KeptAlive::new(sender));
                 false
             }
             Fresh::Http2(sender) => {
@@ -158,24 +115,26 @@ impl Origin {
     }
 
     async fn take_one(self: &Arc<Self>, trace: &mut Trace) -> Result<Held, Cause> {
-        // Never closed, so that the permit always comes in the end.
-        let free = Arc::clone(&self.free).acquire_owned().await.map_err(|_| Cause::Broken)?;
+        let free = match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(free) => free,
+            // Never closed, so that the permit always comes in the end.
+            Err(_) => Arc::clone(&self.free).acquire_owned().await.map_err(|_| Cause::Broken)?,
+        };
         let used = loop {
             let last = self.idle().pop();
             match last {
-                Some(sender) if sender.is_closed() => {}
+                Some(connection) if connection.sender.is_closed() => {}
                 other => break other,
             }
         };
-        let was_used = used.is_some();
-        let sender = match used {
-            Some(sender) => sender,
+        let connection = match used {
+            Some(connection) => connection,
             None => match self.open(Wanted::Http1, trace).await? {
-                Fresh::Http1(sender) => sender,
+                Fresh::Http1(sender) => KeptAlive::new(sender),
                 Fresh::Http2(_) => return Err(Cause::Handshake),
             },
         };
-        Ok(Held { sender: Sender::One { sender, origin: Arc::clone(self), _free: free }, was_used })
+        Ok(Held::One { connection, origin: Arc::clone(self), _free: free })
     }
 
     async fn take_shared(&self, trace: &mut Trace) -> Result<Held, Cause> {
@@ -185,72 +144,85 @@ impl Origin {
         };
         let mut slot = slot.lock().await;
         if let Some(sender) = slot.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(Held { sender: Sender::Shared(sender.clone()), was_used: true });
+            return Ok(Held::Shared { sender: sender.clone(), was_used: true });
         }
         match self.open(Wanted::Http2, trace).await? {
             Fresh::Http2(sender) => {
                 *slot = Some(sender.clone());
-                Ok(Held { sender: Sender::Shared(sender), was_used: false })
+                Ok(Held::Shared { sender, was_used: false })
             }
             Fresh::Http1(_) => Err(Cause::Handshake),
         }
     }
 
     async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<Fresh, Cause> {
-        let _leave = self.connecting.acquire().await.map_err(|_| Cause::Broken)?;
+        let _permit = self.connecting.acquire().await.map_err(|_| Cause::Broken)?;
         trace.stage = Stage::Connecting;
         let started = Instant::now();
-        let addresses = self.resolved.get(&self.address).await?;
-        let fresh = open(&self.address, &addresses, self.tls.as_ref(), wanted, &self.counters).await?;
-        self.counters.opened.fetch_add(1, Relaxed);
+        let fresh = self.connector.open(wanted).await?;
         trace.connect = Some(started.elapsed());
         Ok(fresh)
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Http1>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<KeptAlive>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection of HTTP/1.1. In a box, it goes in and out of use without being copied.
+#[derive(Debug)]
+pub(super) struct KeptAlive {
+    sender: http1::SendRequest<Full<Bytes>>,
+    was_used: bool,
+    /// Empty: what the headers of the last answer were in, for those of the next request.
+    headers: HeaderMap,
+}
+
+impl KeptAlive {
+    fn new(sender: http1::SendRequest<Full<Bytes>>) -> Box<Self> {
+        Box::new(Self { sender, was_used: false, headers: HeaderMap::new() })
     }
 }
 
 /// A connection in use. Dropping one of HTTP/1.1 closes it, whatever is in flight.
 #[derive(Debug)]
-pub(super) struct Held {
-    sender: Sender,
-    was_used: bool,
-}
-
-#[derive(Debug)]
-enum Sender {
-    One { sender: Http1, origin: Arc<Origin>, _free: OwnedSemaphorePermit },
-    Shared(Http2),
+pub(super) enum Held {
+    One { connection: Box<KeptAlive>, origin: Arc<Origin>, _free: OwnedSemaphorePermit },
+    Shared { sender: Http2, was_used: bool },
 }
 
 impl Held {
-    pub(super) const fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Shared(_))
-    }
-
     /// Whether it carried a request before, so that the server may have closed it meanwhile.
     pub(super) const fn was_used(&self) -> bool {
-        self.was_used
-    }
-
-    pub(super) async fn send(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
-        match &mut self.sender {
-            Sender::One { sender, .. } => sender.try_send_request(request).await,
-            Sender::Shared(sender) => sender.try_send_request(request).await,
+        match self {
+            Self::One { connection, .. } => connection.was_used,
+            Self::Shared { was_used, .. } => *was_used,
         }
     }
 
-    /// Lets others have it, if it can carry another request.
-    pub(super) async fn give_back(self) {
-        if let Sender::One { mut sender, origin, _free } = self.sender
-            && sender.ready().await.is_ok()
+    /// Sends a request made from `template`.
+    pub(super) async fn send(
+        &mut self,
+        template: &Template,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        match self {
+            Self::One { connection, .. } => {
+                let headers = mem::take(&mut connection.headers);
+                connection.sender.try_send_request(template.http1(headers)).await
+            }
+            Self::Shared { sender, .. } => sender.try_send_request(template.http2()).await,
+        }
+    }
+
+    /// Lets others have it after `answer`, if it can carry another request.
+    pub(super) async fn give_back(self, answer: &mut Response<Incoming>) {
+        if let Self::One { mut connection, origin, _free } = self
+            && connection.sender.ready().await.is_ok()
         {
-            origin.idle().push(sender);
+            connection.was_used = true;
+            connection.headers = mem::take(answer.headers_mut());
+            connection.headers.clear();
+            origin.idle().push(connection);
         }
     }
 }

@@ -126,18 +126,30 @@ impl fmt::Display for Target {
 }
 
 impl Template {
-    pub(super) fn request(&self, http2: bool) -> Request<Full<Bytes>> {
+    pub(super) const fn body_bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The request in HTTP/1.1; `headers` is an empty map to use.
+    pub(super) fn http1(&self, mut headers: HeaderMap) -> Request<Full<Bytes>> {
+        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.request(self.path.clone(), headers)
+    }
+
+    /// The request in HTTP/2.
+    pub(super) fn http2(&self) -> Request<Full<Bytes>> {
+        let mut headers = self.headers.clone();
+        headers.remove(HOST);
+        let mut request = self.request(self.whole.clone(), headers);
+        *request.version_mut() = Version::HTTP_2;
+        request
+    }
+
+    fn request(&self, uri: Uri, headers: HeaderMap) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        if http2 {
-            *request.uri_mut() = self.whole.clone();
-            *request.version_mut() = Version::HTTP_2;
-            *request.headers_mut() = self.headers.clone();
-            request.headers_mut().remove(HOST);
-        } else {
-            *request.uri_mut() = self.path.clone();
-            *request.headers_mut() = self.headers.clone();
-        }
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
         request
     }
 }
@@ -194,12 +206,12 @@ mod tests {
         assert_eq!(target.to_string(), "3*https://localhost/a?b=c");
         let target: Target = "http://[::1]:81/x*y".parse().unwrap();
         assert_eq!((target.address.host.as_str(), target.address.port, target.weight), ("::1", 81, 1));
-        let request = target.template.request(false);
+        let request = target.template.http1(HeaderMap::new());
         assert_eq!(
             (request.uri().to_string().as_str(), &request.headers()["host"]),
             ("/x*y", &"[::1]:81".parse().unwrap())
         );
-        assert_eq!("http://h".parse::<Target>().unwrap().template.request(false).uri(), "/");
+        assert_eq!("http://h".parse::<Target>().unwrap().template.http1(HeaderMap::new()).uri(), "/");
         for bad in [
             "",
             "h",
@@ -222,10 +234,10 @@ mod tests {
             ["host: other", "x-a: 1", "X-A: 2"].map(|text| text.parse().unwrap()).into();
         let target: Target = "http://h/".parse().unwrap();
         let template = target.asking(Method::PUT, &headers, "body".into()).template;
-        let request = template.request(false);
+        let request = template.http1(HeaderMap::new());
         assert_eq!(request.headers()["host"], "other");
         assert_eq!(request.headers().get_all("x-a").iter().count(), 2);
-        let http2 = template.request(true);
+        let http2 = template.http2();
         assert_eq!((http2.uri().to_string().as_str(), http2.headers().get("host")), ("http://h/", None));
         assert!("no header".parse::<Header>().is_err() && "a b: c".parse::<Header>().is_err());
     }

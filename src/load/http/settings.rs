@@ -1,0 +1,38 @@
+//! How servers are reached.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::client::tls::ClientConfig;
+
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Over TLS what both sides can, preferring HTTP/2; HTTP/1.1 without TLS.
+    Auto,
+    /// HTTP/1.1 with keep-alive.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge.
+    Http2,
+}
+
+/// How servers are reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Connections of HTTP/1.1 open at a time, to each origin.
+    pub connections: NonZeroU32,
+    /// Connections of HTTP/2 open at a time, to each origin; they share the requests.
+    pub shared_connections: NonZeroU32,
+    /// Which HTTP is spoken.
+    pub protocol: Protocol,
+    /// Whom to trust; none where no target needs it.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl Settings {
+    /// HTTP/1.1 without TLS, over at most so many connections to each origin.
+    #[must_use]
+    pub const fn plain(connections: NonZeroU32) -> Self {
+        Self { connections, shared_connections: NonZeroU32::MIN, protocol: Protocol::Http1, tls: None }
+    }
+}
