@@ -70,16 +70,14 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
         Task::Config(args) => cli::print_config(in_force, args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),
-        Task::Load(args) => load(*args),
+        Task::Load(args) => match args.task() {
+            app::load::Task::Merge(args) => app::load::merge(&args),
+            app::load::Task::Measure(measure) => {
+                with_telemetry(&measure.telemetry.clone(), |telemetry| run(measure.run(telemetry)))
+            }
+        },
         Task::Bench(args) => run(app::run_bench(args)),
         Task::Completions(args) => cli::print_completions(args.shell),
-    }
-}
-
-fn load(args: app::load::Args) -> anyhow::Result<Ending> {
-    match (app::load::offline(&args), args.telemetry()) {
-        (None, Some(config)) => with_telemetry(&config, |telemetry| run(app::load::run(args, telemetry))),
-        (offline, _) => offline.unwrap_or(Ok(Ending::Failed)),
     }
 }
 

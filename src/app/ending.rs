@@ -2,8 +2,13 @@
 
 use std::io;
 
-use super::{ask::Unreachable, load::Usage};
+use super::ask::Unreachable;
 use crate::{config::Misfit, output, shutdown::Shutdown};
+
+/// A bad argument that is found only when it is used, such as a file that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

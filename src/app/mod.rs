@@ -13,6 +13,7 @@ mod ask;
 pub mod audit;
 pub mod bench;
 mod ending;
+mod generator;
 pub mod health;
 mod house;
 mod landing;
@@ -30,7 +31,7 @@ use crate::shutdown::Shutdown;
 pub use args::{
     DrainMs, HeaderTimeoutMs, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, StopArgs, UnreadyMs,
 };
-pub use ending::Ending;
+pub use ending::{Ending, Usage};
 pub use house::{House, Process};
 pub use serve::{serve, serve_service};
 pub use streams_command::{StreamsArgs, run_streams, run_streams_virtually};

@@ -69,6 +69,14 @@ pub struct Control {
     pub aborted: CancellationToken,
 }
 
+impl Control {
+    /// One that is ended with this one, and can be ended alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { stopping: self.stopping.child_token(), aborted: self.aborted.child_token() }
+    }
+}
+
 impl Plan {
     /// How long requests are offered.
     #[must_use]

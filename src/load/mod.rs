@@ -16,16 +16,12 @@
 //! - [`find_max`]: which rate to try next; [`compare`]: what pairs of blocks tell; [`stats`]: how surely; pure.
 //! - [`driver`]: offers them; works in virtual time, as all it asks of a [`Transport`] is an exchange.
 //! - [`http`]: the transport over sockets.
-//! - [`burst`], [`closed`]: what the lab's own benchmarks use, over a [`Connection`](connection::Connection).
 //!
 //! The generator is one thread and says when it fell behind its own schedule.
 
-pub mod burst;
 mod cause;
 pub mod check;
-pub mod closed;
 pub mod compare;
-pub mod connection;
 pub mod driver;
 pub mod find_max;
 pub mod http;
@@ -35,8 +31,6 @@ mod metrics;
 pub mod schedule;
 mod series;
 pub mod stats;
-mod tally;
-mod targets;
 mod transport;
 
 pub use cause::{Cause, outcome_of_status};
@@ -47,6 +41,4 @@ pub use measured::{LAG_LIMIT, Measured};
 pub use metrics::LoadMetrics;
 pub use schedule::{Phases, Recorded, Schedule, Spacing};
 pub use series::{Second, Series};
-pub use tally::{ErrorCounts, Tally};
-pub use targets::{NoTarget, Targets};
 pub use transport::{Answer, Stage, Trace, Transport};

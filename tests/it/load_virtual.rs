@@ -6,7 +6,8 @@ use lab::{
     config::Rate,
     latency::{Outcome, Quantile},
     load::{
-        Answer, Cause, Checks, Control, Live, Measured, Pace, Plan, Schedule, Spacing, Trace, Transport,
+        Answer, Cause, Checks, Control, Live, Measured, Pace, Plan, Schedule, Spacing, Stage, Trace,
+        Transport,
         check::Verdict,
         compare::{self, Figure, Question},
         find_max::{Search, step_length},
@@ -169,6 +170,89 @@ async fn a_stop_waits_for_what_is_in_flight_and_an_abort_counts_it() {
         assert!(unfinished.abs_diff(left) <= u64::from(abort), "{unfinished}");
         assert_eq!(live.in_flight(), 0);
     }
+}
+
+/// A server that does to every request what its number says.
+struct Moody;
+
+impl Moody {
+    const KINDS: u64 = 4;
+}
+
+impl Transport for Moody {
+    async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
+        let kind = request % Self::KINDS;
+        sleep(Duration::from_millis(1)).await;
+        if kind == 0 {
+            return Err(Cause::ConnectionRefused);
+        }
+        trace.stage = Stage::Sent;
+        trace.sent = Some(Instant::now());
+        sleep(Duration::from_millis(9)).await;
+        match kind {
+            1 => Err(Cause::ClosedBeforeAnswer),
+            2 => std::future::pending().await,
+            _ => Ok(Answer { status: 200, body_bytes: 3 }),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_of_requests_they_are_counted_once() {
+    let length = Duration::from_secs(10);
+    let users = NonZeroU32::new(7).expect("not 0");
+    for pace in [
+        open(hold(100.0, 10, Spacing::Constant), 10_000),
+        open(hold(100.0, 10, Spacing::Constant), 20),
+        Pace::Closed { users, length, schedule: None },
+        Pace::Closed { users, length, schedule: Some(hold(100.0, 10, Spacing::Constant)) },
+    ] {
+        for abort in [false, true] {
+            let plan = Plan { pace: pace.clone(), timeout: Duration::from_millis(700), slo: SLO };
+            let (control, live) = (Control::default(), Live::new(SLO, None));
+            let signals = async {
+                if abort {
+                    sleep(Duration::from_millis(5_005)).await;
+                    control.stopping.cancel();
+                    control.aborted.cancel();
+                }
+            };
+            let (measured, ()) = tokio::join!(plan.run(Arc::new(Moody), &control, &live), signals);
+            let [refused, closed, not_in_time, not_sent] =
+                [Cause::ConnectionRefused, Cause::ClosedBeforeAnswer, Cause::NoAnswerInTime, Cause::NotSent]
+                    .map(|cause| measured.caused(cause));
+            let unfinished = measured.count(Outcome::Unfinished);
+            assert_eq!(unfinished > 0, abort, "{plan:?}");
+            assert!(refused.min(closed).min(not_in_time).min(measured.answered()) > 0, "{measured:?}");
+            let lost = refused + closed + not_in_time + not_sent;
+            assert_eq!(measured.offered(), measured.answered() + lost + unfinished, "{plan:?}");
+            let sent_and_unfinished = measured.recorder.since_sent().censored();
+            assert_eq!(
+                measured.sent(),
+                measured.answered() + closed + not_in_time + sent_and_unfinished,
+                "{plan:?}"
+            );
+            assert_eq!(measured.body_bytes, 3 * measured.answered());
+            assert_eq!(live.in_flight(), 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_seconds_of_a_long_closed_loop_are_closed_as_it_goes() {
+    let users = NonZeroU32::new(1).expect("not 0");
+    let pace = Pace::Closed { users, length: Duration::from_secs(3_600), schedule: None };
+    let plan = Plan { pace, timeout: Duration::from_secs(5), slo: SLO };
+    let (control, live) = (Control::default(), Live::new(SLO, None));
+    let server = Simulated::new("constant:20", "off", 1);
+    let (_, ()) = tokio::join!(plan.run(server, &control, &live), async {
+        sleep(Duration::from_secs(60)).await;
+        // A closed second has its percentiles; one that can still change has none.
+        let with_p50 =
+            live.look(|measured| measured.series.seconds().filter(|(_, s)| s.p50_ms.is_some()).count());
+        assert!((50..60).contains(&with_p50), "{with_p50}");
+        control.stopping.cancel();
+    });
 }
 
 /// The interval of the highest rate of a server.

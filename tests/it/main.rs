@@ -7,6 +7,7 @@ mod grammar;
 mod house;
 mod http_lab;
 mod load;
+mod load_sockets;
 mod load_virtual;
 mod output;
 mod pipeline;

@@ -55,21 +55,23 @@ fn json_of_length(bytes: u32) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use hyper::Uri;
+    use hyper::Request;
 
     use super::*;
-    use crate::load::connection::Connection;
+    use crate::client::{Bounds, Client};
+    use crate::config::HttpUrl;
 
     #[tokio::test]
     async fn the_answer_has_the_size_and_type_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
+        let url: HttpUrl = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         let args = Args { bytes: 217, content_type: "application/json".to_owned() };
         tokio::spawn(serve(listener, args, CancellationToken::new()));
-        let mut connection = Connection::open(addr).await.unwrap();
-        let page = connection.fetch(&Uri::from_static("/"), 1_000).await.unwrap();
-        assert_eq!((page.status.as_u16(), page.body.len()), (200, 217));
-        assert_eq!(page.content_type.unwrap(), "application/json");
-        assert!(serde_json::from_slice::<String>(&page.body).is_ok());
+        let bounds = Bounds { time: std::time::Duration::from_secs(60), answer_bytes: 1_000 };
+        let request = Request::get(url.uri()).body(Bytes::new()).unwrap();
+        let page = Client::for_url(&url).unwrap().fetch(request, bounds).await.unwrap();
+        assert_eq!((page.status().as_u16(), page.body().len()), (200, 217));
+        assert_eq!(page.headers()[CONTENT_TYPE], "application/json");
+        assert!(serde_json::from_slice::<String>(page.body()).is_ok());
     }
 }

@@ -1,14 +1,26 @@
 //! One arm's window: load from this process, processor time from the server's.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use tokio::runtime;
-use tokio::task;
-use tokio_util::sync::CancellationToken;
 
 use super::server::Server;
-use crate::load::closed::{ClosedLoop, Measured};
+use crate::app::generator::Generator;
+use crate::load::http::{Http, Settings};
+use crate::load::{Measured, Pace, Plan};
+
+/// An answer that takes longer is an error.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is driven: an endpoint of a server, by users who each keep a connection and ask again at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arm<'a> {
+    pub(super) server: &'a Server,
+    pub(super) path: &'static str,
+    pub(super) connections: NonZeroU32,
+}
 
 /// What one window of one arm brought.
 #[derive(Clone, Copy, Debug)]
@@ -17,49 +29,48 @@ pub(super) struct Window {
     pub(super) cpu_per_request: Duration,
 }
 
-/// Drives `server` and checks that every answer was a 200.
-pub(super) async fn window(server: &Server, load: ClosedLoop) -> anyhow::Result<Window> {
-    let target = load.targets.at(0).clone();
-    let before = server.usage()?;
-    let measured = drive(load).await?;
-    let after = server.usage()?;
+impl Arm<'_> {
+    /// Drives the server for `length`, shown under the name `what`, and checks that every answer was a 200.
+    pub(super) async fn window(self, length: Duration, what: &str) -> anyhow::Result<Window> {
+        let users = self.connections;
+        let pace = Pace::Closed { users, length, schedule: None };
+        let plan = Plan { pace, timeout: TIME_LIMIT, slo: TIME_LIMIT };
+        let http = Http::new(&[self.server.target(self.path)?], &Settings::plain(self.connections));
 
-    let tally = &measured.tally;
-    let ok = tally.ok();
-    ensure!(
-        ok > 0 && ok == tally.answered() && tally.errors.total() == 0,
-        "{target}: not every answer was a 200: {:?}, {:?}",
-        tally.by_status,
-        tally.errors,
-    );
-    let cpu = after.cpu.saturating_sub(before.cpu);
-    Ok(Window { requests_per_second: measured.answers_per_second(), cpu_per_request: cpu.div_f64(ok as f64) })
+        let before = self.server.usage()?;
+        let measured = Generator::default().run(plan, Arc::new(http), what).await?;
+        let after = self.server.usage()?;
+
+        let answers = all_were_200(&measured, self.path)?;
+        let cpu = after.cpu.saturating_sub(before.cpu);
+        Ok(Window {
+            requests_per_second: measured.answered_per_second(),
+            cpu_per_request: cpu.div_f64(answers as f64),
+        })
+    }
 }
 
-/// Runs the loop on a thread of its own, where a request costs the client least. Dropping the
-/// future ends it.
-async fn drive(load: ClosedLoop) -> anyhow::Result<Measured> {
-    let stop = CancellationToken::new();
-    let _ended_with_this_future = stop.clone().drop_guard();
-    task::spawn_blocking(move || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(runtime.block_on(load.run(&stop)))
-    })
-    .await?
+/// How many requests there were, all of which were answered with 200.
+pub(super) fn all_were_200(measured: &Measured, path: &str) -> anyhow::Result<u64> {
+    let offered = measured.offered();
+    ensure!(
+        offered > 0 && measured.statuses.get(&200) == Some(&offered),
+        "{path}: of {offered} requests not all were answered with 200: answers {:?}, without an answer {:?}",
+        measured.statuses,
+        measured.causes,
+    );
+    Ok(offered)
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::num::NonZeroU32;
     use std::path::Path;
 
     use axum::Router;
     use axum::routing::get;
-    use hyper::Uri;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::load::Targets;
 
     /// Answers come from this process; the child stands for the one whose usage is read.
     #[tokio::test]
@@ -70,15 +81,13 @@ mod tests {
         tokio::spawn(async { axum::serve(listener, router).await });
         let script = format!("echo listening on http://{addr} >&2; exec sleep 60");
         let server = Server::start(Path::new("/bin/sh"), &["-c", &script], &[]).await.unwrap();
-        let load = |target| ClosedLoop {
-            addr: server.addr(),
-            targets: Targets::from(Uri::from_static(target)),
-            connections: NonZeroU32::new(2).unwrap(),
-            duration: Duration::from_millis(100),
+        let window = async |path| {
+            let arm = Arm { server: &server, path, connections: NonZeroU32::new(2).unwrap() };
+            arm.window(Duration::from_millis(100), "").await
         };
-        let good = window(&server, load("/")).await.unwrap();
-        assert!(good.requests_per_second > 10.0, "{good:?}");
-        let bad = window(&server, load("/missing")).await.unwrap_err();
+        let good = window("/").await.unwrap();
+        assert!(good.requests_per_second > 0.0, "{good:?}");
+        let bad = window("/missing").await.unwrap_err();
         assert!(bad.to_string().contains("404"), "{bad}");
         server.stop().await.unwrap();
     }

@@ -6,26 +6,24 @@
 //! is counted in clock ticks (10 ms), which is half a percent of a busy window of two seconds.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use hyper::Uri;
+use anyhow::Context;
+use bytes::Bytes;
+use hyper::Response;
+use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{self, Window};
+use super::client::{Arm, Window};
 use super::memory;
 use super::output::Output;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::{self, Server};
 use super::stats::paired_ratios;
 use super::unless_stopped;
-use crate::load::Targets;
-use crate::load::closed::ClosedLoop;
-use crate::load::connection::{Connection, Page};
 
 const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
 const BARE: &str = "bare";
@@ -42,9 +40,6 @@ const TELEMETRY_OFF: (&str, &str) = ("OTEL_SDK_DISABLED", "true");
 
 /// Before the first round every arm is driven this long.
 const WARM_UP: Duration = Duration::from_secs(1);
-
-/// A longer answer of the lab is an error.
-const ANSWER_LIMIT_BYTES: usize = 1 << 20;
 
 const REQUESTS_RATIO: Quantity = Quantity {
     key: "requests_per_second_ratio",
@@ -147,33 +142,26 @@ impl Servers {
         let silent = Server::start(program, &["serve"], &without_telemetry).await?;
 
         let answer = longest_answer(&lab).await?;
-        let bytes = answer.body.len().to_string();
+        let bytes = answer.body().len().to_string();
         let content_type =
-            answer.content_type.as_ref().context("the lab's answer has no content type")?.to_str()?;
-        let bare_args = ["bench", "bare", "--bytes", &bytes, "--content-type", content_type];
+            answer.headers().get(CONTENT_TYPE).context("the lab's answer has no content type")?;
+        let bare_args = ["bench", "bare", "--bytes", &bytes, "--content-type", content_type.to_str()?];
         let bare = Server::start(program, &bare_args, &[]).await?;
-        Ok(Self { lab, silent, bare, answer_bytes: answer.body.len() })
+        Ok(Self { lab, silent, bare, answer_bytes: answer.body().len() })
     }
 
     /// Drives every arm once a round, after a warm-up.
     async fn measure(&self, args: &Args) -> anyhow::Result<Rounds> {
-        let load = |(server, target): (&Server, &'static str), duration| ClosedLoop {
-            addr: server.addr(),
-            targets: Targets::from(Uri::from_static(target)),
-            connections: args.connections,
-            duration,
-        };
-        let arms = self.arms();
+        let arms = self.arms(args.connections);
         for arm in arms {
-            client::window(arm.0, load(arm, WARM_UP)).await?;
+            arm.window(WARM_UP, "warm-up ").await?;
         }
         let mut readings = arms.map(|_| Readings::default());
         for round in 0..args.rounds as usize {
-            show_progress(round, args.rounds);
+            let what = format!("round {} of {} ", round + 1, args.rounds);
             for turn in 0..arms.len() {
                 let arm = (round + turn) % arms.len();
-                let load = load(arms[arm], Duration::from_secs(args.seconds));
-                readings[arm].push(client::window(arms[arm].0, load).await?);
+                readings[arm].push(arms[arm].window(Duration::from_secs(args.seconds), &what).await?);
             }
         }
         let [bare, lab @ .., s0, s1, s2, s3] = readings;
@@ -181,20 +169,10 @@ impl Servers {
     }
 
     /// The bare handler, the lab's endpoints, and these again without telemetry.
-    fn arms(&self) -> [(&Server, &'static str); 9] {
-        let [e0, e1, e2, e3] = ENDPOINTS;
-        let (lab, silent) = (&self.lab, &self.silent);
-        [
-            (&self.bare, "/"),
-            (lab, e0),
-            (lab, e1),
-            (lab, e2),
-            (lab, e3),
-            (silent, e0),
-            (silent, e1),
-            (silent, e2),
-            (silent, e3),
-        ]
+    fn arms(&self, connections: NonZeroU32) -> [Arm<'_>; 9] {
+        let [l0, l1, l2, l3] = ENDPOINTS.map(|path| Arm { server: &self.lab, path, connections });
+        let [s0, s1, s2, s3] = ENDPOINTS.map(|path| Arm { server: &self.silent, path, connections });
+        [Arm { server: &self.bare, path: "/", connections }, l0, l1, l2, l3, s0, s1, s2, s3]
     }
 
     async fn stop(self) -> anyhow::Result<()> {
@@ -203,21 +181,12 @@ impl Servers {
 }
 
 /// The longest of one real answer of each endpoint.
-async fn longest_answer(lab: &Server) -> anyhow::Result<Page> {
-    let mut connection = Connection::open(lab.addr()).await?;
+async fn longest_answer(lab: &Server) -> anyhow::Result<Response<Bytes>> {
     let mut answers = Vec::new();
     for endpoint in ENDPOINTS {
-        let answer = connection.fetch(&Uri::from_static(endpoint), ANSWER_LIMIT_BYTES).await?;
-        ensure!(answer.status.is_success(), "{endpoint} answers {}", answer.status);
-        answers.push(answer);
+        answers.push(lab.get(endpoint).await?);
     }
-    answers.into_iter().max_by_key(|answer| answer.body.len()).context("the lab has no endpoints")
-}
-
-fn show_progress(round: usize, rounds: u32) {
-    if io::stderr().is_terminal() {
-        crate::output::to_stderr(format_args!("round {} of {rounds}", round + 1));
-    }
+    answers.into_iter().max_by_key(|answer| answer.body().len()).context("the lab has no endpoints")
 }
 
 /// What an arm gave, a reading a round.

@@ -115,22 +115,38 @@ impl Arm {
     }
 }
 
+/// What a generator says about its run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Said {
+    requests: f64,
+    requests_per_second: f64,
+    /// 0 where it is not told.
+    send_lag_p99_ms: f64,
+}
+
 /// What a generator said, and what it took.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
-    requests_per_second: f64,
+    said: Said,
     cpu_us: f64,
-    send_lag_p99_ms: f64,
+}
+
+/// What all generators brought.
+#[derive(Debug)]
+struct Comparison {
+    figures: Vec<Figure>,
+    /// Those that are not installed.
+    absent: Vec<&'static str>,
 }
 
 pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
     let program = std::env::current_exe()?;
     let bare = ["bench", "bare", "--bytes", ANSWER_BYTES];
     let server = unless_stopped(stop, Server::start(&program, &bare, &[])).await?;
-    let url = format!("http://{}/", server.addr());
-    let measured = unless_stopped(stop, measure(&args, &program, &url)).await;
+    let url = server.url().to_string();
+    let comparison = unless_stopped(stop, measure(&args, &program, &url)).await;
     server.stop().await?;
-    let (figures, absent) = measured?;
+    let Comparison { figures, absent } = comparison?;
     args.output.write(&Report {
         command: format!(
             "lab bench load --rounds {} --seconds {} --connections {}",
@@ -147,7 +163,7 @@ pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<
     })
 }
 
-async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<(Vec<Figure>, Vec<&'static str>)> {
+async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Comparison> {
     let mut arms = Vec::new();
     let mut absent = Vec::new();
     for arm in Arm::ALL {
@@ -167,7 +183,7 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<(Vec<
     }
     let rates_of = |wanted: Arm| -> Vec<f64> {
         let readings = arms.iter().filter(|(arm, _)| *arm == wanted).flat_map(|(_, readings)| readings);
-        readings.map(|reading: &Reading| reading.requests_per_second).collect()
+        readings.map(|reading: &Reading| reading.said.requests_per_second).collect()
     };
     let mut figures = Vec::new();
     for (arm, readings) in &arms {
@@ -175,7 +191,7 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<(Vec<
         let rates = rates_of(*arm);
         if *arm == Arm::Open {
             figures.push(Figure::of(name, ACHIEVED, rates.iter().map(|rate| rate / OPEN_RATE)));
-            figures.push(Figure::of(name, LAG, readings.iter().map(|reading| reading.send_lag_p99_ms)));
+            figures.push(Figure::of(name, LAG, readings.iter().map(|reading| reading.said.send_lag_p99_ms)));
         } else {
             figures.push(Figure::of(name, REQUESTS, rates.iter().copied()));
         }
@@ -184,7 +200,7 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<(Vec<
         }
         figures.push(Figure::of(name, CPU, readings.iter().map(|reading| reading.cpu_us)));
     }
-    Ok((figures.into_iter().flatten().collect(), absent))
+    Ok(Comparison { figures: figures.into_iter().flatten().collect(), absent })
 }
 
 /// Runs a generator to its end; none where it is not installed.
@@ -232,42 +248,39 @@ async fn generate(
     let output = child.wait_with_output().await?;
     let cpu = ended_children()?.saturating_sub(before);
     ensure!(output.status.success(), "{} ended with {}", arm.name(), output.status);
-    let said = String::from_utf8(output.stdout)?;
-    let (requests, requests_per_second, send_lag_p99_ms) =
-        read(arm, &said).with_context(|| format!("{} said something else: {said:.200}", arm.name()))?;
-    ensure!(requests > 0.0, "{} had no answer", arm.name());
-    Ok(Some(Reading { requests_per_second, cpu_us: micros(cpu) / requests, send_lag_p99_ms }))
+    let text = String::from_utf8(output.stdout)?;
+    let said =
+        read(arm, &text).with_context(|| format!("{} said something else: {text:.200}", arm.name()))?;
+    ensure!(said.requests > 0.0, "{} had no answer", arm.name());
+    Ok(Some(Reading { said, cpu_us: micros(cpu) / said.requests }))
 }
 
 fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// Requests, requests a second, and how late they were, as a generator says.
-fn read(arm: Arm, said: &str) -> Option<(f64, f64, f64)> {
-    match arm {
+/// What a generator's output tells; none where it is not what is expected.
+fn read(arm: Arm, text: &str) -> Option<Said> {
+    let (requests, requests_per_second, send_lag_p99_ms) = match arm {
         Arm::Wrk => {
-            let rate =
-                said.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?.trim().parse().ok()?;
-            let count = said.lines().find_map(|line| line.trim().split_once(" requests in "))?.0;
-            Some((count.parse().ok()?, rate, 0.0))
+            let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?;
+            let count = text.lines().find_map(|line| line.trim().split_once(" requests in "))?.0;
+            (count.parse().ok()?, rate.trim().parse().ok()?, 0.0)
         }
         Arm::K6 => {
-            let json: Value = serde_json::from_str(said.trim()).ok()?;
-            Some((json["count"].as_f64()?, json["rate"].as_f64()?, 0.0))
+            let json: Value = serde_json::from_str(text.trim()).ok()?;
+            (json["count"].as_f64()?, json["rate"].as_f64()?, 0.0)
         }
         Arm::Closed | Arm::Open => {
-            let json: Value = serde_json::from_str(said).ok()?;
+            let json: Value = serde_json::from_str(text).ok()?;
             let summary = &json["summary"];
             let rate = if arm == Arm::Open { "sent_per_second" } else { "answered_per_second" };
             let lag = &json["measured"]["recorder"]["send_lag"]["percentiles"]["p99"];
-            Some((
-                summary["answered"].as_f64()?,
-                summary[rate].as_f64()?,
-                lag.as_f64().unwrap_or(f64::NAN) / 1e3,
-            ))
+            let lag_us = lag.as_f64().unwrap_or(f64::NAN);
+            (summary["answered"].as_f64()?, summary[rate].as_f64()?, lag_us / 1e3)
         }
-    }
+    };
+    Some(Said { requests, requests_per_second, send_lag_p99_ms })
 }
 
 #[cfg(test)]
@@ -276,14 +289,17 @@ mod tests {
 
     #[test]
     fn what_generators_say_is_read() {
+        let said = |requests, requests_per_second, send_lag_p99_ms| {
+            Some(Said { requests, requests_per_second, send_lag_p99_ms })
+        };
         let wrk = "Running 1s test @ http://x/\n  1 threads and 64 connections\n  12345 requests in 1.00s, 2.04MB read\n\
                    Requests/sec:  12346.78\nTransfer/sec:      1.94MB\n";
-        assert_eq!(read(Arm::Wrk, wrk), Some((12_345.0, 12_346.78, 0.0)));
-        assert_eq!(read(Arm::K6, r#"{"count":50,"rate":49.5}"#), Some((50.0, 49.5, 0.0)));
+        assert_eq!(read(Arm::Wrk, wrk), said(12_345.0, 12_346.78, 0.0));
+        assert_eq!(read(Arm::K6, r#"{"count":50,"rate":49.5}"#), said(50.0, 49.5, 0.0));
         let lab = r#"{"summary":{"answered":7,"sent_per_second":4999.5,"answered_per_second":3.0},
             "measured":{"recorder":{"send_lag":{"percentiles":{"p99":1500}}}}}"#;
-        assert_eq!(read(Arm::Open, lab), Some((7.0, 4_999.5, 1.5)));
-        assert_eq!(read(Arm::Closed, lab).map(|(_, rate, _)| rate), Some(3.0));
+        assert_eq!(read(Arm::Open, lab), said(7.0, 4_999.5, 1.5));
+        assert_eq!(read(Arm::Closed, lab), said(7.0, 3.0, 1.5));
         for arm in Arm::ALL {
             assert_eq!(read(arm, "nothing"), None, "{}", arm.name());
         }

@@ -2,19 +2,22 @@
 
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use hyper::Uri;
+use rustix::process::{Resource, getrlimit};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::descriptors;
+use super::client::all_were_200;
 use super::report::{Aim, Figure, Quantity, Unit};
 use super::server::Server;
 use super::unless_stopped;
-use crate::load::burst::Burst;
-use crate::load::connection::Connection;
+use crate::app::generator::Generator;
+use crate::load::http::{Http, Settings};
+use crate::load::{Pace, Plan, Schedule, Spacing};
+use crate::web::raise_descriptor_limit;
 
 const REQUESTS: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 
@@ -39,9 +42,6 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long answers may be late before they are given up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A longer `/metrics` page is an error.
-const METRICS_LIMIT_BYTES: usize = 16 << 20;
-
 const PER_REQUEST: Quantity = Quantity {
     key: "resident_per_request_bytes",
     text: "resident, a request in flight",
@@ -61,7 +61,14 @@ const AFTER: Quantity =
 
 /// Holds the requests in flight on a server of their own and reads its memory.
 pub(super) async fn figures(program: &Path, stop: &CancellationToken) -> anyhow::Result<Vec<Figure>> {
-    descriptors::raise_to(u64::from(REQUESTS.get()) + OTHER_DESCRIPTORS)?;
+    raise_descriptor_limit();
+    let (descriptors, needed) =
+        (getrlimit(Resource::Nofile).current, u64::from(REQUESTS.get()) + OTHER_DESCRIPTORS);
+    ensure!(
+        descriptors.is_none_or(|descriptors| descriptors >= needed),
+        "{needed} descriptors are needed, and the limit is {} (ulimit -Hn)",
+        descriptors.unwrap_or_default(),
+    );
     let server = unless_stopped(stop, Server::start(program, &["serve"], &ENVIRONMENT)).await?;
     let resident = unless_stopped(stop, Resident::read(&server)).await;
     let stopped = server.stop().await;
@@ -83,31 +90,31 @@ impl Resident {
     async fn read(server: &Server) -> anyhow::Result<Self> {
         let resident = || anyhow::Ok(server.usage()?.resident_bytes as f64);
         // The first scrape is before the first reading: its buffers are not the requests'.
-        let mut scrape = Connection::open(server.addr()).await?;
-        in_flight(&mut scrape).await?;
+        in_flight(server).await?;
         let before = resident()?;
 
-        let burst = Burst { addr: server.addr(), target: Uri::from_static(ENDPOINT), requests: REQUESTS };
-        let requests = burst.start();
-        wait_until_all_in_flight(&mut scrape).await?;
-        let held = resident()?;
-
-        let tally = requests.finish(SERVICE_LATENCY + PATIENCE).await;
-        ensure!(
-            tally.ok() == u64::from(REQUESTS.get()),
-            "not every request was answered with 200: {:?}, {:?}, {} unfinished",
-            tally.by_status,
-            tally.errors,
-            tally.unfinished(),
-        );
+        // All at once, each on a connection of its own.
+        let schedule =
+            Schedule::Phases { phases: format!("burst {REQUESTS}").parse()?, spacing: Spacing::Constant };
+        let pace = Pace::Open { schedule, max_in_flight: REQUESTS };
+        let plan = Plan { pace, timeout: SERVICE_LATENCY + PATIENCE, slo: SERVICE_LATENCY + PATIENCE };
+        let http = Http::new(&[server.target(ENDPOINT)?], &Settings::plain(REQUESTS));
+        let generator = Generator::default();
+        let burst = generator.run(plan, Arc::new(http), "10,000 in flight ");
+        let while_in_flight = async {
+            wait_until_all_in_flight(server).await?;
+            resident()
+        };
+        let (measured, held) = tokio::try_join!(burst, while_in_flight)?;
+        all_were_200(&measured, ENDPOINT)?;
         Ok(Self { before, held, after: resident()? })
     }
 }
 
-async fn wait_until_all_in_flight(scrape: &mut Connection) -> anyhow::Result<()> {
+async fn wait_until_all_in_flight(server: &Server) -> anyhow::Result<()> {
     let give_up = Instant::now() + SERVICE_LATENCY;
     loop {
-        let in_flight = in_flight(scrape).await?;
+        let in_flight = in_flight(server).await?;
         if in_flight >= f64::from(REQUESTS.get()) {
             return Ok(());
         }
@@ -118,10 +125,9 @@ async fn wait_until_all_in_flight(scrape: &mut Connection) -> anyhow::Result<()>
     }
 }
 
-async fn in_flight(scrape: &mut Connection) -> anyhow::Result<f64> {
-    let page = scrape.fetch(&Uri::from_static("/metrics"), METRICS_LIMIT_BYTES).await?;
-    ensure!(page.status.is_success(), "/metrics answers {}", page.status);
-    Ok(in_flight_gauge(&String::from_utf8_lossy(&page.body)))
+async fn in_flight(server: &Server) -> anyhow::Result<f64> {
+    let page = server.get("/metrics").await?;
+    Ok(in_flight_gauge(&String::from_utf8_lossy(page.body())))
 }
 
 /// The value of `http_inflight` for the endpoint; 0 while there is no such series.

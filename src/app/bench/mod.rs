@@ -21,7 +21,6 @@
 
 mod bare;
 mod client;
-mod descriptors;
 pub mod http;
 pub mod load;
 mod memory;

@@ -5,13 +5,21 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use hyper::{Request, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{self, AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time;
 
 use super::usage::Usage;
+use crate::client::{Bounds, Client};
+use crate::config::HttpUrl;
+use crate::load::http::Target;
+
+/// What a page that is read, rather than counted, may take.
+const PAGE_BOUNDS: Bounds = Bounds { time: Duration::from_secs(10), answer_bytes: 16 << 20 };
 
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -29,7 +37,8 @@ const LISTENING: &str = "listening on http://";
 pub(super) struct Server {
     child: Child,
     pid: u32,
-    addr: SocketAddr,
+    url: HttpUrl,
+    client: Client,
 }
 
 impl Server {
@@ -58,11 +67,27 @@ impl Server {
             .with_context(|| format!("not listening after {START_LIMIT:?}"))
             .flatten()
             .with_context(|| format!("the arm `{}` failed", args.join(" ")))?;
-        Ok(Self { child, pid, addr })
+        let url: HttpUrl = format!("http://{addr}/").parse()?;
+        let client = Client::for_url(&url)?;
+        Ok(Self { child, pid, url, client })
     }
 
-    pub(super) const fn addr(&self) -> SocketAddr {
-        self.addr
+    pub(super) const fn url(&self) -> &HttpUrl {
+        &self.url
+    }
+
+    /// What asks for `path` again and again.
+    pub(super) fn target(&self, path: &str) -> anyhow::Result<Target> {
+        Ok(self.url.below(path)?.to_string().parse()?)
+    }
+
+    /// The page at `path`, over a connection that is kept.
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Response<Bytes>> {
+        let request = Request::get(self.url.below(path)?.uri()).body(Bytes::new())?;
+        let page =
+            self.client.fetch(request, PAGE_BOUNDS).await.with_context(|| format!("asking for {path}"))?;
+        ensure!(page.status().is_success(), "{path} answers {}", page.status());
+        Ok(page)
     }
 
     pub(super) fn usage(&self) -> anyhow::Result<Usage> {
@@ -122,7 +147,7 @@ mod tests {
     async fn a_server_is_started_and_stopped() {
         let script = "echo listening on http://127.0.0.1:$((A + 4000)) >&2; exec sleep 60";
         let server = shell(script).await.unwrap();
-        assert_eq!(server.addr().to_string(), "127.0.0.1:4001");
+        assert_eq!(server.url().to_string(), "http://127.0.0.1:4001/");
         let pid = Pid::from_raw(server.pid.try_into().unwrap()).unwrap();
         server.stop().await.unwrap();
         assert!(rustix::process::test_kill_process(pid).is_err());

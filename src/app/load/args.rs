@@ -169,7 +169,7 @@ pub(super) struct CompareArgs {
 /// What `lab load merge` takes.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-pub(super) struct MergeArgs {
+pub struct MergeArgs {
     /// What several hosts wrote with --json=FILE
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,

@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::args::{CompareArgs, at_least_one};
 use super::output::Forms;
-use super::{page, progress, run};
+use super::{page, run};
 use crate::app::Ending;
-use crate::load::compare::{Answer, Comparison, Question, a_first, compare};
+use crate::app::generator::Generator;
+use crate::load::compare::{Answer, Comparison, NoFigure, Question, a_first, compare};
 use crate::load::http::Target;
-use crate::load::{Live, LoadMetrics, Pace, Plan};
+use crate::load::{Pace, Plan};
 use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
@@ -34,7 +35,7 @@ struct Outcome {
 pub(super) async fn run_comparison(
     args: &CompareArgs,
     slo: Duration,
-    metrics: Option<LoadMetrics>,
+    generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
     args.output.check().map_err(run::usage)?;
@@ -47,7 +48,7 @@ pub(super) async fn run_comparison(
             let target = [&args.a, &args.b][place];
             let name = ["A", "B"][place];
             let what = format!("pair {} of {}, {name} ", pair + 1, args.pairs);
-            let Some(ms) = block(args, target, pair, slo, &what, metrics.clone(), shutdown).await? else {
+            let Some(ms) = block(args, target, pair, slo, &what, generator).await? else {
                 break 'pairs;
             };
             figures[place] = ms.map_err(|error| {
@@ -102,23 +103,21 @@ async fn block(
     pair: usize,
     slo: Duration,
     what: &str,
-    metrics: Option<LoadMetrics>,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Option<Result<f64, crate::load::compare::NoFigure>>> {
+    generator: &Generator,
+) -> anyhow::Result<Option<Result<f64, NoFigure>>> {
     let mut arrivals = args.arrivals.clone();
     arrivals.seed = arrivals.seed.plus(pair as u64);
-    let schedule = arrivals.schedule()?;
-    let length = schedule.length();
     let targets = args.request.targets(std::slice::from_ref(target))?;
     let transport = args.request.transport(&targets)?;
     let plan = Plan {
-        pace: Pace::Open { schedule, max_in_flight: at_least_one(args.request.max_in_flight.get()) },
+        pace: Pace::Open {
+            schedule: arrivals.schedule()?,
+            max_in_flight: at_least_one(args.request.max_in_flight.get()),
+        },
         timeout: args.request.timeout.get(),
         slo,
     };
-    let live = Live::new(plan.slo, metrics);
-    let running = run::start(plan, transport, run::control(shutdown), live.clone());
-    let measured = progress::watch(running, &live, length, what).await?;
+    let measured = generator.run(plan, transport, what).await?;
     Ok((!measured.interrupted).then(|| args.figure.of(&measured)))
 }
 

@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::args::{RunArgs, at_least_one};
 use super::output::Forms;
-use super::{page, progress, run};
+use super::page;
 use crate::app::Ending;
+use crate::app::generator::Generator;
 use crate::config::Rate;
 use crate::load::check::Verdict;
 use crate::load::find_max::{Found, Search, step_length};
-use crate::load::{Checks, Live, LoadMetrics, Measured, Pace, Plan, Schedule};
+use crate::load::{Checks, Measured, Pace, Plan, Schedule};
 use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
@@ -48,7 +49,7 @@ pub(super) async fn find(
     args: &RunArgs,
     checks: &Checks,
     slo: Duration,
-    metrics: Option<LoadMetrics>,
+    generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
     let find = &args.find;
@@ -69,10 +70,8 @@ pub(super) async fn find(
         };
         // Connections of its own: what an overloaded step leaves behind does not meet the next.
         let transport = args.request.transport(&targets)?;
-        let live = Live::new(plan.slo, metrics.clone());
-        let running = run::start(plan, transport, run::control(shutdown), live.clone());
         let what = format!("step {}, {} /s ", steps.len() + 1, rate_text(rate.get()));
-        let measured = progress::watch(running, &live, length, &what).await?;
+        let measured = generator.run(plan, transport, &what).await?;
         if measured.interrupted {
             break;
         }

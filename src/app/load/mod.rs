@@ -2,8 +2,8 @@
 //! did it get slower?
 //!
 //! ```text
-//!   args ──> plan, transport ──> run (a thread of its own) ──> document ──> text, JSON, CSV, HTML
-//!                                   '- progress, on a terminal          '-> checks ──> exit code
+//!   args ──> plan, transport ──> generator ──> document ──> text, JSON, CSV, HTML
+//!                                                 '-> checks ──> exit code
 //! ```
 //!
 //! The rules are in [`crate::load`]; here they meet the terminal, files and signals. The first signal ends
@@ -18,7 +18,6 @@ mod finding;
 mod merging;
 mod output;
 mod page;
-mod progress;
 mod run;
 mod table;
 
@@ -26,15 +25,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use self::args::{CompareArgs, MergeArgs, RunArgs, at_least_one};
+use self::args::{CompareArgs, RunArgs, at_least_one};
 use self::document::Document;
 use self::output::Forms;
-pub use self::run::Usage;
 use super::Ending;
-use crate::load::{Live, LoadMetrics, Pace, Plan};
+use super::generator::Generator;
+use crate::load::{Control, LoadMetrics, Pace, Plan};
 use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
+
+pub use self::args::MergeArgs;
 
 /// What `lab load` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,93 +43,119 @@ use crate::telemetry::{self, Telemetry};
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
-    task: Option<Task>,
+    command: Option<Command>,
     #[command(flatten)]
     run: RunArgs,
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
-enum Task {
+enum Command {
     /// Did it get slower? Two targets in turn, and the paired difference; exit 1 on a regression
     Compare(Box<CompareArgs>),
     /// Add the JSON results of several hosts
     Merge(MergeArgs),
 }
 
+/// What a command line of `lab load` asks for.
+#[derive(Debug)]
+pub enum Task {
+    /// To send requests, and to measure.
+    Measure(Measure),
+    /// To add results that are there: no requests, so neither telemetry nor a runtime.
+    Merge(MergeArgs),
+}
+
+/// Runs to make.
+#[derive(Debug)]
+pub struct Measure {
+    /// Where telemetry goes, with the objective of these runs.
+    pub telemetry: telemetry::Config,
+    question: Question,
+}
+
+#[derive(Debug)]
+enum Question {
+    Run(Box<RunArgs>),
+    Compare(Box<CompareArgs>),
+}
+
 impl Args {
-    /// Where telemetry goes; none for a command that runs nothing.
+    /// The task, with what it needs.
     #[must_use]
-    pub fn telemetry(&self) -> Option<telemetry::Config> {
+    pub fn task(self) -> Task {
+        let (question, telemetry) = match self.command {
+            Some(Command::Merge(args)) => return Task::Merge(args),
+            Some(Command::Compare(args)) => {
+                let telemetry = args.telemetry.clone();
+                (Question::Compare(args), telemetry)
+            }
+            None => {
+                let telemetry = self.run.telemetry.clone();
+                (Question::Run(Box::new(self.run)), telemetry)
+            }
+        };
         // Two processes of one name would push the same series.
-        let own =
-            |config: &telemetry::Config| telemetry::Config { service_name: "lab-load", ..config.clone() };
-        match &self.task {
-            Some(Task::Compare(args)) => Some(own(&args.telemetry)),
-            Some(Task::Merge(_)) => None,
-            None => Some(own(&self.run.telemetry)),
+        let telemetry = telemetry::Config { service_name: "lab-load", ..telemetry };
+        Task::Measure(Measure { telemetry, question })
+    }
+}
+
+impl Measure {
+    /// Runs, prints, judges.
+    ///
+    /// # Errors
+    /// [`Usage`](super::Usage) for what is a bad argument; else when the generator cannot start or the result
+    /// cannot be written.
+    pub async fn run(self, telemetry: Telemetry) -> anyhow::Result<Ending> {
+        let shutdown = Shutdown::new(None, Duration::ZERO);
+        shutdown.listen_for_signals().context("listening for signals")?;
+        crate::web::raise_descriptor_limit();
+        let (slo, slo_ms) = (self.telemetry.slo_ms.get(), self.telemetry.slo_ms.ms());
+        let exported = self.telemetry.endpoint.is_some();
+        let generator = Generator {
+            control: Control { stopping: shutdown.stopping().clone(), aborted: shutdown.aborted().clone() },
+            metrics: exported.then(|| LoadMetrics::new(&telemetry.instruments())),
+        };
+        match self.question {
+            Question::Compare(args) => comparing::run_comparison(&args, slo, &generator, &shutdown).await,
+            Question::Run(args) => {
+                args.output.check().map_err(run::usage)?;
+                match &args.find.find_max {
+                    Some(checks) => finding::find(&args, checks, slo, &generator, &shutdown).await,
+                    None => single(&args, slo_ms, &generator, &shutdown).await,
+                }
+            }
         }
     }
 }
 
-/// Runs, prints, judges.
+/// Adds results, prints, judges.
 ///
 /// # Errors
-/// [`Usage`] for what is a bad argument; else when the generator cannot start or the result cannot be
-/// written.
-pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    let config = args.telemetry().context("nothing to run")?;
-    let shutdown = Shutdown::new(None, Duration::ZERO);
-    shutdown.listen_for_signals().context("listening for signals")?;
-    crate::web::raise_descriptor_limit();
-    let (slo, slo_ms) = (config.slo_ms.get(), config.slo_ms.ms());
-    let metrics = config.endpoint.as_ref().map(|_| LoadMetrics::new(&telemetry.instruments()));
-    if let Some(Task::Compare(args)) = args.task {
-        return comparing::run_comparison(&args, slo, metrics, &shutdown).await;
-    }
-    let args = args.run;
-    args.output.check().map_err(run::usage)?;
-    match &args.find.find_max {
-        Some(checks) => finding::find(&args, checks, slo, metrics, &shutdown).await,
-        None => single(&args, slo_ms, metrics, &shutdown).await,
-    }
-}
-
-/// Does what needs no telemetry and no runtime; none where the command is another.
-///
-/// # Errors
-/// As [`run()`].
-pub fn offline(args: &Args) -> Option<anyhow::Result<Ending>> {
-    match &args.task {
-        Some(Task::Merge(args)) => Some(merging::merge(args).map(|document| verdict(&document))),
-        _ => None,
-    }
+/// When a file is no result, or the sum cannot be written.
+pub fn merge(args: &MergeArgs) -> anyhow::Result<Ending> {
+    merging::merge(args).map(|document| verdict(&document))
 }
 
 async fn single(
     args: &RunArgs,
     slo_ms: u64,
-    metrics: Option<LoadMetrics>,
+    generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
     let schedule = args.arrivals.schedule()?;
     let targets = args.request.targets(&args.urls)?;
     let transport = args.request.transport(&targets)?;
-    let length = match args.arrivals.schedule {
-        Some(_) => schedule.length(),
-        None => args.arrivals.length.get(),
-    };
     let pace = match args.closed {
         None => Pace::Open { schedule, max_in_flight: at_least_one(args.request.max_in_flight.get()) },
         Some(users) => Pace::Closed {
             users: at_least_one(users.get()),
-            length,
+            length: schedule.length(),
             schedule: args.paced.then_some(schedule),
         },
     };
     let plan = Plan { pace, timeout: args.request.timeout.get(), slo: Duration::from_millis(slo_ms) };
-    let live = Live::new(plan.slo, metrics);
-    let running = run::start(plan, transport.clone(), run::control(shutdown), live.clone());
-    let measured = progress::watch(running, &live, length, "").await?;
+    let measured = generator.run(plan, transport.clone(), "").await?;
     let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();
     let pace = match args.closed {
         None => args.arrivals.words(),

@@ -1,26 +1,17 @@
-//! One run: from arguments to what was measured, on a thread of its own.
+//! From arguments to what a run needs: arrivals, targets, a transport.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tokio::runtime;
-use tokio::task::JoinHandle;
-
 use super::args::{ArrivalArgs, RequestArgs, RunArgs, SpacingName, at_least_one};
+use crate::app::Usage;
 use crate::client::tls;
 use crate::load::http::{Http, Protocol, Settings, Target};
-use crate::load::{Control, Live, Measured, Phases, Plan, Recorded, Schedule, Spacing, Transport};
-use crate::shutdown::Shutdown;
+use crate::load::{Phases, Recorded, Schedule, Spacing};
 
 /// The longest body, and the longest file of phases.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
-
-/// A bad argument, found when it was opened: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
 
 /// An error that ends with exit code 2.
 pub(super) fn usage(text: impl Into<String>) -> anyhow::Error {
@@ -155,26 +146,4 @@ impl RequestArgs {
         }
         words
     }
-}
-
-/// The stop that signals drive, as a run's two endings.
-pub(super) fn control(shutdown: &Shutdown) -> Control {
-    Control { stopping: shutdown.stopping().clone(), aborted: shutdown.aborted().clone() }
-}
-
-/// Begins a run on a thread of its own, where a request costs least and nothing else delays it.
-pub(super) fn start<T: Transport>(
-    plan: Plan,
-    transport: Arc<T>,
-    control: Control,
-    live: Live,
-) -> JoinHandle<anyhow::Result<Measured>> {
-    tokio::task::spawn_blocking(move || {
-        let runtime =
-            runtime::Builder::new_current_thread().enable_all().build().context("starting the generator")?;
-        let measured = runtime.block_on(plan.run(transport, &control, &live));
-        // A name that is being looked up is not waited for.
-        runtime.shutdown_background();
-        Ok(measured)
-    })
 }

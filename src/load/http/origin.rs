@@ -31,7 +31,7 @@ pub(super) struct Origin {
     /// Permits to hold a connection of HTTP/1.1: no more are open than this allows, because one is made
     /// only when none is idle.
     free: Arc<Semaphore>,
-    idle: Mutex<Vec<Box<KeptAlive>>>,
+    idle: Mutex<Vec<KeptAlive>>,
     /// HTTP/2 connections, each carrying many requests.
     shared: Vec<tokio::sync::Mutex<Option<Http2>>>,
     turn: AtomicUsize,
@@ -123,7 +123,7 @@ impl Origin {
         let used = loop {
             let last = self.idle().pop();
             match last {
-                Some(connection) if connection.sender.is_closed() => {}
+                Some(KeptAlive(connection)) if connection.sender.is_closed() => {}
                 other => break other,
             }
         };
@@ -164,14 +164,17 @@ impl Origin {
         Ok(fresh)
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Box<KeptAlive>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<KeptAlive>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection of HTTP/1.1. In a box, it goes in and out of use without being copied.
 #[derive(Debug)]
-pub(super) struct KeptAlive {
+pub(super) struct KeptAlive(Box<Connection>);
+
+#[derive(Debug)]
+struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     was_used: bool,
     /// Empty: what the headers of the last answer were in, for those of the next request.
@@ -179,15 +182,15 @@ pub(super) struct KeptAlive {
 }
 
 impl KeptAlive {
-    fn new(sender: http1::SendRequest<Full<Bytes>>) -> Box<Self> {
-        Box::new(Self { sender, was_used: false, headers: HeaderMap::new() })
+    fn new(sender: http1::SendRequest<Full<Bytes>>) -> Self {
+        Self(Box::new(Connection { sender, was_used: false, headers: HeaderMap::new() }))
     }
 }
 
 /// A connection in use. Dropping one of HTTP/1.1 closes it, whatever is in flight.
 #[derive(Debug)]
 pub(super) enum Held {
-    One { connection: Box<KeptAlive>, origin: Arc<Origin>, _free: OwnedSemaphorePermit },
+    One { connection: KeptAlive, origin: Arc<Origin>, _free: OwnedSemaphorePermit },
     Shared { sender: Http2, was_used: bool },
 }
 
@@ -195,7 +198,7 @@ impl Held {
     /// Whether it carried a request before, so that the server may have closed it meanwhile.
     pub(super) const fn was_used(&self) -> bool {
         match self {
-            Self::One { connection, .. } => connection.was_used,
+            Self::One { connection, .. } => connection.0.was_used,
             Self::Shared { was_used, .. } => *was_used,
         }
     }
@@ -206,7 +209,7 @@ impl Held {
         template: &Template,
     ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
         match self {
-            Self::One { connection, .. } => {
+            Self::One { connection: KeptAlive(connection), .. } => {
                 let headers = mem::take(&mut connection.headers);
                 connection.sender.try_send_request(template.http1(headers)).await
             }
@@ -216,13 +219,13 @@ impl Held {
 
     /// Lets others have it after `answer`, if it can carry another request.
     pub(super) async fn give_back(self, answer: &mut Response<Incoming>) {
-        if let Self::One { mut connection, origin, _free } = self
+        if let Self::One { connection: KeptAlive(mut connection), origin, _free } = self
             && connection.sender.ready().await.is_ok()
         {
             connection.was_used = true;
             connection.headers = mem::take(answer.headers_mut());
             connection.headers.clear();
-            origin.idle().push(connection);
+            origin.idle().push(KeptAlive(connection));
         }
     }
 }
