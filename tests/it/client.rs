@@ -52,8 +52,10 @@ async fn says(answer: &'static str) -> HttpUrl {
 
 #[tokio::test]
 async fn each_way_to_fail_has_its_name() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
-    let refused = ask(&url(nobody), PATIENT).await;
+    // Bound, so that nobody else can listen there, and not listening.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    held.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let refused = ask(&url(held.local_addr().expect("an address")), PATIENT).await;
     assert_eq!(refused, Err(Failure::Refused));
 
     // No name's part may be longer than 63 letters: nobody is asked for it.
