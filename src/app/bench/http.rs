@@ -23,7 +23,7 @@ use super::output::Output;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::{self, Server};
 use super::stats::paired_ratios;
-use super::unless_stopped;
+use super::stopping::unless_stopped;
 
 const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
 const BARE: &str = "bare";

@@ -22,7 +22,7 @@ use super::output::Output;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::Server;
 use super::stats::paired_ratios;
-use super::unless_stopped;
+use super::stopping::unless_stopped;
 use super::usage::ended_children;
 
 /// The length of the answers.

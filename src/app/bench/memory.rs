@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::all_were_200;
 use super::report::{Aim, Figure, Quantity, Unit};
 use super::server::Server;
-use super::unless_stopped;
+use super::stopping::unless_stopped;
 use crate::app::generator::Generator;
 use crate::load::http::{Http, Settings};
 use crate::load::{Pace, Plan, Schedule, Spacing};

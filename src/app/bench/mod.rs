@@ -29,10 +29,10 @@ mod report;
 mod server;
 pub mod start;
 mod stats;
+mod stopping;
 pub mod streams;
 mod usage;
 
-use anyhow::Context;
 use clap::Subcommand;
 use tokio_util::sync::CancellationToken;
 
@@ -73,12 +73,4 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         Bench::Streams(args) => streams::run(args, &stop).await,
         Bench::Bare(args) => bare::run(args, stop).await,
     }
-}
-
-/// Awaits `work`, or drops it when `stop` is cancelled.
-async fn unless_stopped<T>(
-    stop: &CancellationToken,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    stop.run_until_cancelled(work).await.context("interrupted")?
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::Output;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::Server;
-use super::unless_stopped;
+use super::stopping::unless_stopped;
 
 /// How long a server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_millis(200);

@@ -14,7 +14,7 @@ use super::{
     output::Output,
     report::{Aim, Figure, Quantity, Report, Unit},
     stats::paired_ratios,
-    unless_stopped,
+    stopping::unless_stopped,
     usage::Usage,
 };
 use crate::{
