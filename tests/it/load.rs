@@ -137,7 +137,7 @@ async fn checks_decide_the_exit_code_and_every_form_is_written() {
     let server =
         Server::start(&["service", "b", "--service-b-latency=constant:5", "--service-b-error-rate=0"], &[]);
     let url = server.url("/");
-    let base = ["load", url.as_str(), "--rate", "100", "--for", "1s", "--slo", "60s"];
+    let base = ["load", url.as_str(), "--rate", "100", "--for", "1s", "--slo-ms", "60s"];
     let with = |more: &[&str]| run(&[&base, more].concat(), &[]);
 
     let (code, out, err) = with(&["--check", "p50<60s,ok>=100%"]);

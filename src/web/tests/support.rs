@@ -84,7 +84,7 @@ impl Server {
     pub(super) fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         let scrape = self.scrape();
         let series = scrape.lines().find(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'))
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
                 && labels.iter().all(|(key, value)| line.contains(&format!("{key}=\"{value}\"")))
         })?;
         series.rsplit_once(' ')?.1.parse().ok()
