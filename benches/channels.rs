@@ -1,7 +1,7 @@
 //! Which channel between streams and workers? Chunks a second through the orchestrator, through its
 //! buffer alone, and through the channels it could have been, in one run, arms interleaved.
 //!
-//! `cargo bench --bench channels`: 100 producers, 50 consumers, 500 places; each producer sends all
+//! `cargo bench --profile dist --bench channels`: 100 producers, 50 consumers, 500 places; each producer sends all
 //! its chunks and waits when there is no room.
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! A library's channel would need a second step for each policy (take the oldest out, count a
 //! stream's share), and between the two steps the balance would not hold. Here each move is one
 //! critical section, so [`Buffer::ledger`] balances whenever it is looked at, under load too. What that
-//! costs beside the channels that were tried is shown by `cargo bench --bench channels`.
+//! costs beside the channels that were tried is shown by `cargo bench --profile dist --bench channels`.
 //!
 //! Nothing selects around the hand-over: a worker that is no longer wanted, and the end, are answers
 //! of [`Buffer::next`] like a chunk is.

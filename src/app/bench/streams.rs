@@ -3,7 +3,7 @@
 //!
 //! All arms run in this process: chunks that nobody pauses between and that cost nothing to process, so
 //! that what remains is the orchestrator. The channel itself is compared with others by
-//! `cargo bench --bench channels`.
+//! `cargo bench --profile dist --bench channels`.
 
 use std::{fmt, time::Duration};
 
