@@ -29,6 +29,8 @@ use crate::shutdown::Shutdown;
 
 /// Pause after an accept that failed for want of resources.
 const ACCEPT_RETRY_MS: u64 = 100;
+/// What connections get to end that have said all they had to say when the drain is over: they are not left behind.
+const ENDING_MS: u64 = 100;
 /// What cut connections get to be dropped; only a handler that blocks its thread needs longer.
 const CUT_MS: u64 = 1_000;
 
@@ -159,10 +161,14 @@ impl Door {
         let detached = self.shutdown.tracker();
         detached.close();
         self.tasks.close();
+        let over = async {
+            self.shutdown.drain_over().await;
+            tokio::time::sleep(Duration::from_millis(ENDING_MS)).await;
+        };
         let clean = tokio::select! {
             biased;
             ((), ()) = async { tokio::join!(self.tasks.wait(), detached.wait()) } => true,
-            () = self.shutdown.drain_over() => false,
+            () = over => false,
         };
         Drained {
             clean,

@@ -143,7 +143,7 @@ async fn checks_decide_the_exit_code_and_every_form_is_written() {
     let (code, out, err) = with(&["--check", "p50<60s,ok>=100%"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     for part in
-        ["offered 100 in 1.0 s (100.0 /s)", "from the intended start", "status  200: 100", "p50<1m: held"]
+        ["offered 100 in 1.0 s (100.0 /s)", "from the intended start", "status  200: 100", "p50<60s: held"]
     {
         assert!(out.contains(part), "{part}: {out}");
     }
