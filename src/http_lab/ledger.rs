@@ -1,10 +1,8 @@
 //! The balance sheet of an endpoint's requests, and of all the lab's calls.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// `started = completed + cancelled + in_flight`.
@@ -41,7 +39,7 @@ pub(super) struct Requests(Mutex<RequestLedger>);
 impl Requests {
     /// Counts an arrival and gives it its number, from 0.
     pub(super) fn start(&self) -> u64 {
-        let mut ledger = self.ledger();
+        let mut ledger = self.0.lock();
         let number = ledger.started;
         ledger.started += 1;
         ledger.in_flight += 1;
@@ -49,23 +47,19 @@ impl Requests {
     }
 
     pub(super) fn complete(&self) {
-        let mut ledger = self.ledger();
+        let mut ledger = self.0.lock();
         ledger.completed += 1;
         ledger.in_flight -= 1;
     }
 
     pub(super) fn cancel(&self) {
-        let mut ledger = self.ledger();
+        let mut ledger = self.0.lock();
         ledger.cancelled += 1;
         ledger.in_flight -= 1;
     }
 
     pub(super) fn look(&self) -> RequestLedger {
-        *self.ledger()
-    }
-
-    fn ledger(&self) -> std::sync::MutexGuard<'_, RequestLedger> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

@@ -5,13 +5,11 @@
 //! So the limit in force is always the one that was set last, and nobody is interrupted.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
@@ -77,7 +75,7 @@ impl Limiter {
     /// Sets the limit. Takes effect at once for waiters, and as permits come back when it shrinks.
     pub(super) fn resize(&self, limit: u32) {
         let limit = limit as usize;
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if limit > state.limit {
             let grown = limit - state.limit;
             let paid = grown.min(state.owed);
@@ -93,13 +91,9 @@ impl Limiter {
     /// What it is and how it is used.
     pub(super) fn look(&self) -> LimitNow {
         let waiters = self.waiters.load(Ordering::Relaxed);
-        let state = self.state();
+        let state = self.state.lock();
         let in_use = (state.limit + state.owed).saturating_sub(self.semaphore.available_permits());
         LimitNow { limit: state.limit, waiters, in_use }
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,7 +108,7 @@ pub(super) struct Permit<'a> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut state = self.limiter.state();
+        let mut state = self.limiter.state.lock();
         if let Some(permit) = self.permit.take()
             && state.owed > 0
         {

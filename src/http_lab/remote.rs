@@ -11,13 +11,14 @@ use std::{
     collections::BTreeMap,
     pin::Pin,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::ledger::CallLedger;
@@ -183,7 +184,7 @@ impl Remote {
     }
 
     pub(super) fn ledger(&self) -> CallLedger {
-        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.ledger.lock()
     }
 }
 
@@ -226,7 +227,7 @@ struct Counted {
 impl Counted {
     fn start(ledger: Arc<Mutex<CallLedger>>) -> Self {
         {
-            let mut terms = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut terms = ledger.lock();
             terms.started += 1;
             terms.in_flight += 1;
         }
@@ -237,7 +238,7 @@ impl Counted {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let mut terms = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut terms = self.ledger.lock();
         terms.in_flight -= 1;
         *match end {
             End::Completed => &mut terms.completed,

@@ -14,9 +14,10 @@
 
 use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -212,7 +213,7 @@ impl<T: Transport> Run<T> {
         // One timer for all requests of a user: to put off a timer that is set costs a fraction of a new one.
         let mut time_limit = pin!(sleep_until(end));
         while !stopping.is_cancelled() {
-            let turn = turns.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let turn = turns.lock().next();
             let Some(Turn { request, at }) = turn else { return };
             let mut now = Instant::now();
             let intended = at.map_or(now, |at| self.start + at);

@@ -1,9 +1,10 @@
 //! What a run counts while it runs: every request from its hand-over to its end.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::measured::Ended;
@@ -41,8 +42,7 @@ impl Live {
     }
 
     pub(super) fn measured(&self) -> MutexGuard<'_, Measured> {
-        // Each count is one step, so they are true even after a panic elsewhere.
-        self.0.measured.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.measured.lock()
     }
 
     /// Counts a request of a run that began at `start` as in flight.

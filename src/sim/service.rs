@@ -2,12 +2,13 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use rand::RngExt;
 use tokio::{
     sync::{Notify, oneshot},
@@ -164,7 +165,7 @@ impl Core {
     /// The station, with everything processed that is due by now and its callers woken; and now.
     fn advanced(&self) -> (MutexGuard<'_, Station<oneshot::Sender<Finished>>>, u64) {
         let mut departures = Vec::new();
-        let mut station = self.station.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut station = self.station.lock();
         let now_ns = self.now_ns();
         station.advance(now_ns, &mut departures);
         wake(departures);
@@ -187,7 +188,7 @@ async fn drive(core: Arc<Core>) {
     loop {
         let due = {
             let mut departures = Vec::new();
-            let mut station = core.station.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut station = core.station.lock();
             let half_tick_ahead = core.origin.elapsed() + HALF_TICK;
             let up_to_ns = u64::try_from(half_tick_ahead.as_nanos()).unwrap_or(u64::MAX);
             while let Some(due_ns) = station.next_due_ns().filter(|due_ns| *due_ns <= up_to_ns) {

@@ -1,13 +1,11 @@
 //! What was measured: histograms in bounded memory, and the statistics read from them.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -67,7 +65,7 @@ impl Recorder {
     }
 
     fn shard(&self, of: usize) -> MutexGuard<'_, Shard> {
-        self.shards[of % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[of % SHARDS].lock()
     }
 
     /// A worker processed a chunk.
@@ -94,7 +92,7 @@ impl Recorder {
     fn merged(&self) -> Shard {
         let mut all = Shard::default();
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.lock();
             all.latency.merge(&shard.latency);
             all.latency_sum = all.latency_sum.saturating_add(shard.latency_sum);
             all.latency_max = all.latency_max.max(shard.latency_max);

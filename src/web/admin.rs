@@ -11,13 +11,14 @@
 //! Behind a proxy on this machine every peer is loopback: set a token there.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::session::{self, Sessions};
@@ -76,7 +77,7 @@ impl Admin {
             return Err(Problem::of(StatusCode::NOT_FOUND)
                 .detail("LAB_ADMIN_TOKEN is not set: this machine needs no session"));
         };
-        let mut state = self.state();
+        let mut state = self.shared.state.lock();
         state.compare(token, candidate, now)?;
         state.sessions.open(now).map_err(|error| {
             tracing::error!(%error, "no random bytes for a session");
@@ -87,7 +88,7 @@ impl Admin {
     pub(super) fn sign_out(&self, headers: &HeaderMap) -> Result<(), Problem> {
         refuse_foreign(headers)?;
         if let Some(id) = session::id_in(headers) {
-            self.state().sessions.close(id);
+            self.shared.state.lock().sessions.close(id);
         }
         Ok(())
     }
@@ -109,18 +110,12 @@ impl Admin {
                     .detail("without LAB_ADMIN_TOKEN only this machine may, as localhost"))
             };
         };
-        let mut state = self.state();
+        let mut state = self.shared.state.lock();
         match (session::id_in(headers), bearer(headers)) {
             (Some(id), _) if state.sessions.knows(id, now) => Ok(()),
             (_, Some(candidate)) => state.compare(token, candidate, now),
             _ => Err(Problem::of(StatusCode::UNAUTHORIZED)),
         }
-    }
-
-    /// No code panics while it holds the lock, and each change is whole.
-    fn state(&self) -> MutexGuard<'_, Mutable> {
-        let state = self.shared.state.lock();
-        state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,13 +11,14 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Problem;
@@ -91,7 +92,7 @@ impl Events {
 
     fn watch(&self) -> watch::Receiver<Bytes> {
         let picture = self.shared.picture();
-        let mut ticks = self.shared.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ticks = self.shared.ticks.lock();
         if let Some(ticks) = ticks.as_ref() {
             let mut viewer = ticks.subscribe();
             viewer.mark_changed();
@@ -132,14 +133,14 @@ impl Shared {
         loop {
             ticks.tick().await;
             // Looked at under the lock, so that a viewer who comes now finds a ticker or starts one.
-            let mut sender = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sender = self.ticks.lock();
             if sender.as_ref().is_none_or(|sender| sender.is_closed()) {
                 *sender = None;
                 return;
             }
             drop(sender);
             let picture = self.picture();
-            let sender = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+            let sender = self.ticks.lock();
             if let Some(sender) = sender.as_ref() {
                 sender.send_replace(picture);
             }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::Instant;
@@ -161,12 +162,12 @@ impl Resolved {
             let found: Arc<[SocketAddr]> = found.into();
             (Lookup::Found(Arc::clone(&found)), Ok(found))
         };
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(lookup);
+        *self.known.lock() = Some(lookup);
         result
     }
 
     fn known(&self) -> Option<Result<Arc<[SocketAddr]>, Cause>> {
-        match self.known.lock().unwrap_or_else(PoisonError::into_inner).as_ref()? {
+        match self.known.lock().as_ref()? {
             Lookup::Found(found) => Some(Ok(Arc::clone(found))),
             Lookup::NotFound(at) if at.elapsed() < RESOLVE_PAUSE => Some(Err(Cause::NotResolved)),
             Lookup::NotFound(_) => None,

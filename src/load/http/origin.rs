@@ -2,13 +2,14 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::header::HeaderMap;
 use hyper::{Request, Response};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -101,7 +102,7 @@ impl Origin {
         }
         let agreed = match self.open(Wanted::Negotiated, trace).await? {
             Fresh::Http1(sender) => {
-                self.idle().push(KeptAlive::new(sender));
+                self.idle.lock().push(KeptAlive::new(sender));
                 false
             }
             Fresh::Http2(sender) => {
@@ -121,7 +122,7 @@ impl Origin {
             Err(_) => Arc::clone(&self.free).acquire_owned().await.map_err(|_| Cause::Broken)?,
         };
         let used = loop {
-            let last = self.idle().pop();
+            let last = self.idle.lock().pop();
             match last {
                 Some(KeptAlive(connection)) if connection.sender.is_closed() => {}
                 other => break other,
@@ -162,10 +163,6 @@ impl Origin {
         let fresh = self.connector.open(wanted).await?;
         trace.connect = Some(started.elapsed());
         Ok(fresh)
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<KeptAlive>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,7 +222,7 @@ impl Held {
             connection.was_used = true;
             connection.headers = mem::take(answer.headers_mut());
             connection.headers.clear();
-            origin.idle().push(KeptAlive(connection));
+            origin.idle.lock().push(KeptAlive(connection));
         }
     }
 }
