@@ -210,7 +210,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         [system] => house.merge(redirect(system.path)),
         _ => house.merge(landing::routes(links, nav, admin)),
     };
-    let reference = reference::markdown(systems, &document);
+    let reference = reference::markdown(systems, &process.telemetry.house().described(), &document);
     house = house
         .merge(health.routes())
         .merge(audit(&sheets))

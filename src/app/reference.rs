@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use axum::{Router, body::Bytes, http::header, routing::get};
 use utoipa::openapi::{OpenApi, path::Operation};
 
-use crate::web::System;
+use crate::{telemetry::Described, web::System};
 
-/// The reference as Markdown.
-pub(super) fn markdown(systems: &[System], document: &OpenApi) -> String {
+/// The reference as Markdown; `process` is what the server measures of itself.
+pub(super) fn markdown(systems: &[System], process: &[Described], document: &OpenApi) -> String {
     let mut text = String::from("# Reference\n");
     // Writing to a String cannot fail.
     for system in systems {
@@ -20,7 +20,9 @@ pub(super) fn markdown(systems: &[System], document: &OpenApi) -> String {
                 let _ = writeln!(text, "| `{}` | `{default}` | {} |", variable.name, variable.about);
             }
         }
+        text.push_str(&metrics(&system.metrics));
     }
+    let _ = write!(text, "\n## The server itself\n{}", metrics(process));
     let _ = write!(text, "\n## Routes\n\n| route | answer |\n|---|---|\n");
     for (path, item) in &document.paths.paths {
         let operations: [(&str, &Option<Operation>); 5] = [
@@ -37,6 +39,18 @@ pub(super) fn markdown(systems: &[System], document: &OpenApi) -> String {
                     writeln!(text, "| `{method} {path}` | {} |", summary.lines().next().unwrap_or_default());
             }
         }
+    }
+    text
+}
+
+/// A table of metrics, if there are any.
+fn metrics(described: &[Described]) -> String {
+    if described.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n| metric | kind | labels | meaning |\n|---|---|---|---|\n");
+    for Described { name, kind, labels, about } in described {
+        let _ = writeln!(text, "| `{name}` | {} | {} | {about} |", kind.label(), labels.join(", "));
     }
     text
 }

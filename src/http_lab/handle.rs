@@ -41,6 +41,8 @@ pub struct HttpLab {
     shared: Arc<Shared>,
     endpoints: Arc<[Arc<Endpoint>]>,
     backends: Arc<[Arc<Backends>]>,
+    /// What its instruments were made from.
+    pub(super) instruments: Instruments,
 }
 
 impl HttpLab {
@@ -93,8 +95,8 @@ impl HttpLab {
                 })
             })
             .collect();
-        let lab = Self { shared, endpoints, backends: backends.into() };
-        lab.observe(&instruments);
+        let lab = Self { shared, endpoints, backends: backends.into(), instruments };
+        lab.observe();
         Ok(lab)
     }
 
@@ -151,9 +153,9 @@ impl HttpLab {
             .collect()
     }
 
-    fn observe(&self, instruments: &Instruments) {
+    fn observe(&self) {
         let (shared, endpoints) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.endpoints));
-        metrics::observe_endpoints(instruments, move || {
+        metrics::observe_endpoints(&self.instruments, move || {
             let look = |endpoint: &Arc<Endpoint>| EndpointNow {
                 path: endpoint.strategy.path(),
                 in_flight: endpoint.requests.look().in_flight,
@@ -165,7 +167,7 @@ impl HttpLab {
             })
         });
         let backends = Arc::downgrade(&self.backends);
-        let calls = metrics::observe_calls(instruments, move || {
+        let calls = metrics::observe_calls(&self.instruments, move || {
             let backends = backends.upgrade()?;
             let each = backends.iter().flat_map(|pair| {
                 pair.each().map(|(service, backend)| ([service, pair.owner], backend.ledger()))

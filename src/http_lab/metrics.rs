@@ -9,7 +9,10 @@ use super::{
     answer::{CLIENT_GONE, Outcome},
     ledger::CallLedger,
 };
-use crate::telemetry::{Buckets, Counter, Durations, Instruments, Number, Observed};
+use crate::{
+    labelled,
+    telemetry::{Buckets, Counter, Durations, Instruments, Number, Observed},
+};
 
 /// The statuses that a strategy's endpoint can answer.
 const STATUSES: [u16; 6] = [200, 400, CLIENT_GONE, 502, 503, 504];
@@ -31,7 +34,7 @@ impl EndpointMetrics {
             "Requests of the lab's endpoints that ended, by status (499: the client left)",
             ["endpoint", "method", "status"],
         );
-        let durations = instruments.durations_by(
+        let durations = instruments.durations(
             "http_request_duration_ms",
             "Milliseconds from a request's arrival to its end, by outcome",
             ["endpoint", "outcome"],
@@ -71,25 +74,25 @@ impl EndpointMetrics {
     }
 }
 
-/// How a call ended, as its caller saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CallOutcome {
-    Ok,
-    Error,
-    Cancelled,
+labelled! {
+    /// How a call ended, as its caller saw it.
+    pub(super) enum CallOutcome {
+        Ok = "ok",
+        Error = "error",
+        Cancelled = "cancelled",
+    }
 }
 
 /// One service's instruments, shared by all endpoints.
 #[derive(Debug)]
 pub(super) struct ServiceMetrics {
-    /// In the order of [`CallOutcome`].
-    durations: [Durations; 3],
+    durations: [Durations; CallOutcome::ALL.len()],
     errors: Counter,
 }
 
 impl ServiceMetrics {
     pub(super) fn new(instruments: &Instruments, service: &'static str) -> Self {
-        let durations = instruments.durations_by(
+        let durations = instruments.durations(
             "service_duration_ms",
             "Milliseconds of calls to a service as their caller saw them, by outcome",
             ["service", "outcome"],
@@ -98,12 +101,11 @@ impl ServiceMetrics {
         let errors =
             instruments.counter_by("service_errors_total", "Calls to a service that failed", ["service"]);
         Self {
-            durations: [
-                durations.with([service, "ok"]),
+            durations: CallOutcome::ALL.map(|outcome| match outcome {
                 // Counted as errors.
-                durations.rare([service, "error"]),
-                durations.with([service, "cancelled"]),
-            ],
+                CallOutcome::Error => durations.rare([service, outcome.label()]),
+                _ => durations.with([service, outcome.label()]),
+            }),
             errors: errors.with([service]),
         }
     }
@@ -116,35 +118,36 @@ impl ServiceMetrics {
     }
 }
 
-/// How a wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WaitOutcome {
-    Acquired,
-    Shed,
-    Cancelled,
+labelled! {
+    /// How a wait ended.
+    pub(super) enum WaitOutcome {
+        Acquired = "acquired",
+        Shed = "shed",
+        Cancelled = "cancelled",
+    }
 }
 
 /// The waits for service B's semaphore.
 #[derive(Debug)]
-pub(super) struct WaitMetrics {
-    /// In the order of [`WaitOutcome`].
-    waits: [Durations; 3],
-}
+pub(super) struct WaitMetrics([Durations; WaitOutcome::ALL.len()]);
 
 impl WaitMetrics {
     pub(super) fn new(instruments: &Instruments) -> Self {
-        let waits = instruments.durations_by(
+        let waits = instruments.durations(
             "serviceB_semaphore_wait_ms",
             "Milliseconds waited for leave to call B, by how the wait ended",
             ["outcome"],
             Buckets::Percentile,
         );
-        // A wait that is shed or cancelled is a request that ended so, and is counted as one.
-        Self { waits: [waits.with(["acquired"]), waits.rare(["shed"]), waits.rare(["cancelled"])] }
+        Self(WaitOutcome::ALL.map(|outcome| match outcome {
+            WaitOutcome::Acquired => waits.with([outcome.label()]),
+            // A request that ended so, and is counted as one.
+            WaitOutcome::Shed | WaitOutcome::Cancelled => waits.rare([outcome.label()]),
+        }))
     }
 
     pub(super) fn record(&self, outcome: WaitOutcome, waited: Duration) {
-        self.waits[outcome as usize].record(waited);
+        self.0[outcome as usize].record(waited);
     }
 }
 
@@ -183,27 +186,27 @@ pub(super) fn observe_endpoints(
     };
     instruments
         .observe(look)
-        .gauge_by("http_inflight", "Requests in progress", ["endpoint"], |now| {
+        .show_by("http_inflight", "Requests in progress", ["endpoint"], |now| {
             now.endpoints.iter().map(|endpoint| ([endpoint.path], endpoint.in_flight)).collect::<Vec<_>>()
         })
-        .gauge(
+        .show(
             "http_work_inflight",
             "Requests whose work has not ended, detached tasks included (the safety stop's measure)",
             |now| now.work_in_flight as u64,
         )
-        .gauge_by(
+        .show_by(
             "serviceB_semaphore_limit",
             "Calls to B that are let through at a time",
             ["endpoint"],
             limits(|now| now.limit),
         )
-        .gauge_by(
+        .show_by(
             "serviceB_semaphore_waiters",
             "Requests that wait for leave to call B",
             ["endpoint"],
             limits(|now| now.waiters),
         )
-        .gauge_by(
+        .show_by(
             "serviceB_semaphore_in_use",
             "Calls to B that have been let through and have not ended",
             ["endpoint"],
@@ -228,7 +231,7 @@ pub(super) fn observe_calls(
     look: impl Fn() -> Option<Vec<Calls>> + Send + Sync + 'static,
 ) -> Observed<Vec<Calls>> {
     let calls = instruments.observe(look);
-    calls.gauge_by(
+    calls.show_by(
         "service_inflight",
         "Calls that a service has and has not ended",
         CALLS,
@@ -240,13 +243,13 @@ pub(super) fn observe_calls(
 /// Work that nobody waits for any more.
 pub(super) fn observe_orphans(calls: &Observed<Vec<Calls>>) {
     calls
-        .counter_by(
+        .show_by(
             "service_orphaned_total",
             "Calls that a service ended although their caller had gone",
             CALLS,
             term(|ledger| ledger.orphaned),
         )
-        .counter_by(
+        .show_by(
             "service_orphaned_ms_total",
             "Milliseconds that a service worked on calls whose caller had gone",
             CALLS,

@@ -36,6 +36,7 @@ pub fn system(lab: &HttpLab) -> System {
         .views(|_| settings)
         .controls(Router::new().route("/settings", patch(change_settings)).with_state(lab.clone()))
         .variables::<Config>()
+        .metrics(&lab.instruments)
         .sheet(Sheet::new("http", REQUESTS, move || -> HttpAudit { requests.requests() }))
         .sheet(Sheet::new("service", CALLS, move || -> ServiceAudit { calls.calls() }))
         .stragglers(move || {

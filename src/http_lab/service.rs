@@ -84,6 +84,7 @@ struct Inner {
     calls: AtomicU64,
     service: Service,
     metrics: ServiceMetrics,
+    instruments: Instruments,
     tracing: Tracing,
 }
 
@@ -97,6 +98,7 @@ impl ServiceServer {
             calls: AtomicU64::new(0),
             service: Service::start(which.spec()),
             metrics: ServiceMetrics::new(instruments, name),
+            instruments: instruments.clone(),
             tracing,
         });
         let weak = Arc::downgrade(&inner);
@@ -114,6 +116,7 @@ impl ServiceServer {
                 self.inner.tracing,
                 Router::new().route("/", any(call)).with_state(self.clone()),
             ))
+            .metrics(&self.inner.instruments)
             .sheet(Sheet::new("service", CALLS, move || audited.audit()))
             .stragglers(move || match left.audit().sum.in_flight {
                 0 => Vec::new(),

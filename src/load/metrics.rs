@@ -21,21 +21,24 @@ impl LoadMetrics {
     /// Makes the instruments.
     #[must_use]
     pub fn new(instruments: &Instruments) -> Self {
-        let durations = instruments.durations_by(
+        let durations = instruments.durations(
             "load_request_duration_ms",
             "Milliseconds from a request's intended start to its end, by outcome",
             ["outcome"],
             Buckets::Percentile,
         );
+        let send_lag = instruments.durations(
+            "load_send_lag_ms",
+            "Milliseconds from a request's intended start to its send",
+            [],
+            Buckets::Coarse,
+        );
+        let in_flight =
+            instruments.up_down_counter("load_inflight", "Requests of the load generator that are in flight");
         Self(Arc::new(Recorded {
-            in_flight: instruments
-                .up_down_counter("load_inflight", "Requests of the load generator that are in flight"),
+            in_flight,
             durations: Outcome::ALL.map(|outcome| durations.with([outcome.label()])),
-            send_lag: instruments.durations(
-                "load_send_lag_ms",
-                "Milliseconds from a request's intended start to its send",
-                Buckets::Coarse,
-            ),
+            send_lag: send_lag.with::<&str>([]),
         }))
     }
 

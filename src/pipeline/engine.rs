@@ -81,6 +81,7 @@ struct Shared {
     board: Board,
     controls: watch::Sender<Controls>,
     journal: Journal,
+    instruments: Instruments,
     metrics: Arc<Metrics>,
     work: Arc<Work>,
     next_worker: AtomicU64,
@@ -108,6 +109,7 @@ impl Pipeline {
                 work: Arc::new(work),
                 controls: watch::Sender::new(controls),
                 journal: runtime.journal,
+                instruments: runtime.instruments,
                 next_worker: AtomicU64::new(1),
                 settings,
                 board,
@@ -124,6 +126,11 @@ impl Pipeline {
     /// Changes the policy, of the run in progress too.
     pub fn set_policy(&self, policy: PolicyName) {
         self.shared.controls.send_modify(|controls| controls.policy = policy);
+    }
+
+    /// What its instruments were made from.
+    pub(super) fn instruments(&self) -> &Instruments {
+        &self.shared.instruments
     }
 
     /// The balance now.
@@ -178,7 +185,7 @@ impl Pipeline {
     /// Runs until `shutdown` begins, or the load ends, and drains; `results` keeps what came of lines. Dropped,
     /// it ends at once, and so do commands.
     pub async fn run(&self, load: Load, results: Option<ResultsFile>, shutdown: &Shutdown) -> Ended {
-        let Shared { settings, board, controls, journal, metrics, work, next_worker } = &*self.shared;
+        let Shared { settings, board, controls, journal, metrics, work, next_worker, .. } = &*self.shared;
         board.open();
         let intake_over = CancellationToken::new();
         let closing = CancellationToken::new();

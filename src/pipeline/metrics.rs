@@ -12,7 +12,8 @@ pub(super) struct Metrics {
     permanently_failed: Counter,
     scaled_up: Counter,
     scaled_down: Counter,
-    retries: Counter,
+    /// Failed attempts that are followed by another.
+    pub(super) retries: Counter,
     attempts_ok: Durations,
     attempts_failed: Durations,
     first_waits: Durations,
@@ -33,19 +34,19 @@ impl Metrics {
         );
         let retries =
             instruments.counter("pipeline_retries_total", "Failed attempts that are followed by another");
-        let durations = instruments.durations_by(
+        let durations = instruments.durations(
             "pipeline_job_duration_ms",
             "Milliseconds of an attempt's work, by how it ended",
             ["outcome"],
             Buckets::Coarse,
         );
-        let waits = instruments.durations_by(
+        let waits = instruments.durations(
             "pipeline_queue_wait_ms",
             "Milliseconds from ready to taken, of first attempts and retries",
             ["attempt"],
             Buckets::Coarse,
         );
-        let sojourns = instruments.durations_by(
+        let sojourns = instruments.durations(
             "pipeline_sojourn_ms",
             "Milliseconds from a job's intended arrival to its end, retries included, by outcome",
             ["outcome"],
@@ -75,10 +76,6 @@ impl Metrics {
         if succeeded { &self.attempts_ok } else { &self.attempts_failed }.record(took);
     }
 
-    pub(super) fn retry(&self) {
-        self.retries.add(1);
-    }
-
     pub(super) fn ended(&self, succeeded: bool, sojourn: Duration) {
         let (jobs, sojourns) = if succeeded {
             (&self.succeeded, &self.sojourns_succeeded)
@@ -99,29 +96,29 @@ fn observe(instruments: &Instruments, board: &Board, settings: &Settings) {
     let weak = board.downgrade();
     instruments
         .observe(move || weak.upgrade())
-        .gauge("pipeline_backlog", "Jobs queued, in progress and waiting for a retry", |board| {
+        .show("pipeline_backlog", "Jobs queued, in progress and waiting for a retry", |board| {
             board.ledger().backlog
         })
-        .gauge_by("pipeline_backlog_by_state", "The backlog's terms", ["state"], |board| {
+        .show_by("pipeline_backlog_by_state", "The backlog's terms", ["state"], |board| {
             let ledger = board.ledger();
             [(["queued"], ledger.queued), (["running"], ledger.running), (["retrying"], ledger.retrying)]
         })
-        .gauge("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().wanted))
-        .gauge(
+        .show("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().wanted))
+        .show(
             "pipeline_workers_present",
             "Workers that are there, those that finish a last job among them",
             |board| u64::from(board.workers().present),
         )
-        .counter("pipeline_offered_total", "Jobs that the producer wanted to hand in", |board| {
+        .show("pipeline_offered_total", "Jobs that the producer wanted to hand in", |board| {
             board.counts().offered
         })
-        .counter(
+        .show(
             "pipeline_held_back_total",
             "Jobs left out because one already waited for room in the queue",
             |board| board.counts().held_back,
         )
-        .counter("pipeline_created_total", "Jobs that were handed in", |board| board.ledger().created)
-        .counter(
+        .show("pipeline_created_total", "Jobs that were handed in", |board| board.ledger().created)
+        .show(
             "pipeline_worker_seconds_total",
             "Seconds that workers were there: what is paid for",
             |board| board.reading().paid.as_secs_f64(),
@@ -131,7 +128,7 @@ fn observe(instruments: &Instruments, board: &Board, settings: &Settings) {
         (["max_workers"], u64::from(settings.max_workers.get())),
         (["queue_capacity"], u64::from(settings.queue_capacity.get())),
     ];
-    instruments.observe(move || Some(limits)).gauge_by(
+    instruments.observe(move || Some(limits)).show_by(
         "pipeline_limit",
         "The bounds in force: fewest and most workers, jobs that may wait",
         ["bound"],

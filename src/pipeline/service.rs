@@ -103,6 +103,7 @@ pub fn system(service: &Service) -> System {
     let system = System::new("pipeline", "Pipeline", "/pipeline", about)
         .link("Systems", "/pipeline", about)
         .variables::<Config>()
+        .metrics(service.pipeline().instruments())
         .sheet(Sheet::new("pipeline", "created = succeeded + permanently_failed + backlog", ledger))
         .stragglers(move || match left() {
             Ledger { backlog: 0, .. } => Vec::new(),

@@ -71,7 +71,7 @@ impl Crew {
                     "[worker {worker:02}] job {number} failed, retrying ({failed}/{})",
                     self.max_retries
                 ));
-                self.metrics.retry();
+                self.metrics.retries.add(1);
                 let wait = self.work.backoff(&job);
                 self.board.retry(job, wait);
             }

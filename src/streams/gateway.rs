@@ -170,7 +170,7 @@ impl Gateway {
             intake.metrics.refused(Refusal::NoSlot);
             return Err(NotLetIn::NoSlot);
         };
-        intake.metrics.peer();
+        intake.metrics.peers.add(1);
         let id = self.shared.next_id.fetch_add(1, Relaxed);
         let label = match name {
             Some(name) => name.into(),

@@ -28,10 +28,13 @@ pub(super) struct StreamMetrics {
     processed: Durations,
     sink_failed: Durations,
     taken: Durations,
-    evicted: Durations,
+    /// The waits of chunks that made room for others.
+    pub(super) evicted: Durations,
     bytes: Counter,
-    retried: Counter,
-    peers: Counter,
+    /// Further attempts at deliveries.
+    pub(super) retried: Counter,
+    /// Streams from outside.
+    pub(super) peers: Counter,
     faults: [Counter; Fault::ALL.len()],
     refusals: [Counter; Refusal::ALL.len()],
 }
@@ -51,13 +54,13 @@ impl StreamMetrics {
     /// The histograms have an edge at the streams' own objective too.
     pub(super) fn new(instruments: &Instruments, streams_slo_ms: u64) -> Self {
         let instruments = instruments.with_edge_ms(streams_slo_ms);
-        let latency = instruments.durations_by(
+        let latency = instruments.durations(
             "streams_chunk_latency_ms",
             "Milliseconds from a chunk's intended emission to the end of its processing, by outcome",
             ["outcome"],
             Buckets::Percentile,
         );
-        let wait = instruments.durations_by(
+        let wait = instruments.durations(
             "streams_queue_wait_ms",
             "Milliseconds that a chunk was in the buffer, by how it left",
             ["outcome"],
@@ -101,14 +104,6 @@ impl StreamMetrics {
         self.taken.record(wait);
     }
 
-    pub(super) fn evicted(&self, wait: Duration) {
-        self.evicted.record(wait);
-    }
-
-    pub(super) fn retried(&self) -> Counter {
-        self.retried.clone()
-    }
-
     pub(super) fn fault(&self, fault: Fault) {
         self.faults[fault as usize].add(1);
     }
@@ -116,33 +111,24 @@ impl StreamMetrics {
     pub(super) fn refused(&self, refusal: Refusal) {
         self.refusals[refusal as usize].add(1);
     }
-
-    pub(super) fn peer(&self) {
-        self.peers.add(1);
-    }
 }
 
 /// Shows what `look` reads; `None` when the system is gone.
 pub(super) fn observe(instruments: &Instruments, look: impl Fn() -> Option<Gauges> + Send + Sync + 'static) {
     instruments
         .observe(look)
-        .counter("streams_chunks_generated_total", "Chunks that sources emitted", |now| now.ledger.generated)
-        .counter("streams_chunks_processed_total", "Chunks that a worker finished", |now| {
-            now.ledger.processed
+        .show("streams_chunks_generated_total", "Chunks that sources emitted", |now| now.ledger.generated)
+        .show("streams_chunks_processed_total", "Chunks that a worker finished", |now| now.ledger.processed)
+        .show_by("streams_chunks_dropped_total", "Chunks that were dropped, by reason", ["reason"], |now| {
+            Reason::ALL.map(|reason| ([reason.label()], now.ledger.dropped_by.of(reason)))
         })
-        .counter_by(
-            "streams_chunks_dropped_total",
-            "Chunks that were dropped, by reason",
-            ["reason"],
-            |now| Reason::ALL.map(|reason| ([reason.label()], now.ledger.dropped_by.of(reason))),
-        )
-        .gauge("streams_queue_depth", "Chunks in the buffer", |now| now.ledger.queued)
-        .gauge("streams_queue_capacity", "Places in the buffer", |now| now.capacity as u64)
-        .gauge("streams_workers", "Workers wanted in the pool", |now| now.workers as u64)
-        .gauge("streams_workers_busy", "Workers that have a chunk", |now| now.ledger.in_progress)
-        .gauge("streams_sources", "Generated streams", |now| now.streams as u64)
-        .gauge("streams_peers_connected", "Streams from outside that are connected", |now| now.peers as u64)
-        .gauge("streams_running", "1 while the orchestrator takes chunks in, else 0", |now| {
+        .show("streams_queue_depth", "Chunks in the buffer", |now| now.ledger.queued)
+        .show("streams_queue_capacity", "Places in the buffer", |now| now.capacity as u64)
+        .show("streams_workers", "Workers wanted in the pool", |now| now.workers as u64)
+        .show("streams_workers_busy", "Workers that have a chunk", |now| now.ledger.in_progress)
+        .show("streams_sources", "Generated streams", |now| now.streams as u64)
+        .show("streams_peers_connected", "Streams from outside that are connected", |now| now.peers as u64)
+        .show("streams_running", "1 while the orchestrator takes chunks in, else 0", |now| {
             u64::from(now.running)
         });
 }

@@ -189,6 +189,11 @@ impl Streams {
         self.shared.state.lock().run.clone()
     }
 
+    /// What its instruments were made from.
+    pub(super) fn instruments(&self) -> &Instruments {
+        &self.shared.runtime.instruments
+    }
+
     /// The settings that runs start with.
     pub(super) fn config(&self) -> &Config {
         &self.shared.config

@@ -51,6 +51,7 @@ pub fn system(streams: &Streams) -> System {
     .openapi(StreamsApi::openapi())
     .link("Systems", "/streams", "the stream orchestrator: start it, watch it, resize it")
     .variables::<Args>()
+    .metrics(streams.instruments())
     .limit(RouteLimit { under: UPLOADS_UNDER, body: BodyLimit::Streamed })
     .sheet(Sheet::new("streams", "generated = processed + dropped + queued + in_progress", move || {
         audited.audit()

@@ -82,7 +82,7 @@ impl Run {
             timeout: Duration::from_millis(config.sink_timeout_ms),
             retries: config.sink_retries,
             framing: config.framing,
-            retried: parts.metrics.retried(),
+            retried: parts.metrics.retried.clone(),
         };
         let sink = Sink::open(&config.sink, delivery).await?;
         Self::with_sink(config, sink, parts)
@@ -94,7 +94,7 @@ impl Run {
         let recorder = Arc::new(Recorder::new(config.noisy_factor > 1));
         let on_evicted = {
             let metrics = metrics.clone();
-            Box::new(move |wait| metrics.evicted(wait))
+            Box::new(move |wait| metrics.evicted.record(wait))
         };
         let buffer = Arc::new(Buffer::new(config.buffer_size, config.overload, config.workers, on_evicted));
         let sink = Arc::new(sink);

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
 };
+use parking_lot::Mutex;
 
 use super::instruments::Instruments;
 
@@ -36,7 +37,7 @@ struct Seen {
 impl Watch {
     /// Shows them as `telemetry_exports_total{outcome}`.
     pub(super) fn observe(self, instruments: &Instruments) {
-        instruments.observe(move || Some(self.clone())).counter_by(
+        instruments.observe(move || Some(self.clone())).show_by(
             "telemetry_exports_total",
             "Pushes of metrics to the collector, by outcome (ok, failed)",
             ["outcome"],
@@ -56,10 +57,6 @@ impl Watch {
     pub(super) fn exports<E>(&self, inner: E, endpoint: String) -> Watched<E> {
         Watched { inner, endpoint, watch: self.clone() }
     }
-
-    fn reason(&self) -> Option<String> {
-        self.0.reason.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 /// See [`Watch::reasons`].
@@ -74,7 +71,7 @@ impl<H: HttpClient> HttpClient for WithReasons<H> {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let result = self.inner.send_bytes(request).await;
         let reason = result.as_ref().err().map(ToString::to_string);
-        *self.watch.0.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        *self.watch.0.reason.lock() = reason;
         result
     }
 }
@@ -90,13 +87,13 @@ pub(super) struct Watched<E> {
 impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let result = self.inner.export(metrics).await;
-        let Seen { ok, failed, away, .. } = &*self.watch.0;
+        let Seen { ok, failed, away, reason } = &*self.watch.0;
         let counter = if result.is_ok() { ok } else { failed };
         counter.fetch_add(1, Ordering::Relaxed);
         let was_away = away.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             Err(error) if !was_away => {
-                let reason = self.watch.reason().unwrap_or_else(|| error.to_string());
+                let reason = reason.lock().take().unwrap_or_else(|| error.to_string());
                 tracing::warn!(endpoint = %self.endpoint, %reason, "telemetry cannot be pushed; trying on");
             }
             Ok(()) if was_away => tracing::info!(endpoint = %self.endpoint, "telemetry is pushed again"),

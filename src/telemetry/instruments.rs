@@ -13,7 +13,6 @@
 //! Whatever is made is also described in a catalogue: [`Instruments::described`].
 
 use std::{
-    fmt,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -28,31 +27,22 @@ use opentelemetry::{
 use parking_lot::Mutex;
 
 use super::buckets::Buckets;
+use crate::labelled;
 
 /// Counts what happens: `add(1)`.
 pub type Counter = BoundCounter<u64>;
 /// Counts what is there: `add(1)` when it comes, `add(-1)` when it goes.
 pub type UpDownCounter = BoundUpDownCounter<i64>;
 
-/// What kind of metric a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A sum that only grows; its name ends in `_total`.
-    Counter,
-    /// A value now.
-    Gauge,
-    /// Durations in milliseconds, in buckets.
-    Histogram,
-}
-
-impl fmt::Display for Kind {
-    /// As Prometheus writes it after `# TYPE`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        })
+labelled! {
+    /// What kind of metric a name stands for, in the words of Prometheus' `# TYPE`.
+    pub enum Kind {
+        /// A sum that only grows; its name ends in `_total`.
+        Counter = "counter",
+        /// A value now.
+        Gauge = "gauge",
+        /// Durations in milliseconds, in buckets.
+        Histogram = "histogram",
     }
 }
 
@@ -103,7 +93,7 @@ impl Instruments {
 
     /// A counter at 0.
     pub fn counter(&self, name: &'static str, about: &'static str) -> Counter {
-        self.counter_by(name, about, []).bind(&[])
+        self.counter_by::<0>(name, about, []).with::<&str>([])
     }
 
     /// A counter by labels.
@@ -125,13 +115,8 @@ impl Instruments {
         counter
     }
 
-    /// A histogram of durations. Without labels, the SDK shows it from its first value on.
-    pub fn durations(&self, name: &'static str, about: &'static str, buckets: Buckets) -> Durations {
-        self.durations_by(name, about, [], buckets).labelled(Vec::new())
-    }
-
-    /// A histogram of durations by labels.
-    pub fn durations_by<const L: usize>(
+    /// A histogram of durations by labels. Without labels, the SDK shows it from its first value on.
+    pub fn durations<const L: usize>(
         &self,
         name: &'static str,
         about: &'static str,
@@ -185,18 +170,14 @@ pub struct CounterBy<const L: usize> {
 impl<const L: usize> CounterBy<L> {
     /// The counter of these values, at 0.
     pub fn with<V: Into<Value>>(&self, values: [V; L]) -> Counter {
-        self.bind(&pairs(self.labels, values))
+        let counter = self.counter.bind(&pairs(self.labels, values));
+        counter.add(0);
+        counter
     }
 
     /// Counts one for values that are not known at start; they must be of a bounded set. Looks them up.
     pub fn count<V: Into<Value>>(&self, values: [V; L]) {
         self.counter.add(1, &pairs(self.labels, values));
-    }
-
-    fn bind(&self, labels: &[KeyValue]) -> Counter {
-        let counter = self.counter.bind(labels);
-        counter.add(0);
-        counter
     }
 }
 
@@ -210,16 +191,15 @@ pub struct DurationsBy<const L: usize> {
 impl<const L: usize> DurationsBy<L> {
     /// The durations of these values, shown from the start.
     pub fn with<V: Into<Value>>(&self, values: [V; L]) -> Durations {
-        self.rare(values).shown()
+        let durations = self.rare(values);
+        durations.bound();
+        durations
     }
 
     /// The durations of these values, shown from the first one on. A counter that starts at 0 must count them
     /// too: Prometheus' `rate` does not see the value with which a series appears.
     pub fn rare<V: Into<Value>>(&self, values: [V; L]) -> Durations {
-        self.labelled(pairs(self.labels, values))
-    }
-
-    fn labelled(&self, labels: Vec<KeyValue>) -> Durations {
+        let labels = pairs(self.labels, values);
         Durations { histogram: self.histogram.clone(), labels, bound: OnceLock::new() }
     }
 }
@@ -241,83 +221,47 @@ impl Durations {
     fn bound(&self) -> &BoundHistogram<f64> {
         self.bound.get_or_init(|| self.histogram.bind(&self.labels))
     }
-
-    fn shown(self) -> Self {
-        self.bound();
-        self
-    }
 }
 
-/// A source of metrics; each method adds one, with what it reads of the source.
+/// A source of metrics; each method adds one, with what it reads of the source: a counter if its name ends in
+/// `_total`, else a gauge.
 pub struct Observed<S> {
     instruments: Instruments,
     look: Arc<dyn Fn() -> Option<S> + Send + Sync>,
 }
 
-impl<S> fmt::Debug for Observed<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Observed").field("instruments", &self.instruments).finish_non_exhaustive()
-    }
-}
-
 impl<S: 'static> Observed<S> {
-    /// A sum that only grows.
-    pub fn counter<N: Number>(
+    /// Shows a number.
+    pub fn show<N: Number>(
         &self,
         name: &'static str,
         about: &'static str,
         read: impl Fn(&S) -> N + Send + Sync + 'static,
     ) -> &Self {
-        self.counter_by(name, about, [], move |now| [([], read(now))])
+        self.show_by(name, about, [], move |now| [([], read(now))])
     }
 
-    /// Sums that only grow, each with the values of its labels.
-    pub fn counter_by<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
+    /// Shows numbers, each with the values of its labels.
+    pub fn show_by<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
         &self,
         name: &'static str,
         about: &'static str,
         labels: [&'static str; L],
         read: impl Fn(&S) -> I + Send + Sync + 'static,
     ) -> &Self {
-        let name = self.instruments.describe(name, Kind::Counter, about, &labels);
-        N::counter(&self.instruments.meter, name, about, self.callback(labels, read));
-        self
-    }
-
-    /// A value now.
-    pub fn gauge<N: Number>(
-        &self,
-        name: &'static str,
-        about: &'static str,
-        read: impl Fn(&S) -> N + Send + Sync + 'static,
-    ) -> &Self {
-        self.gauge_by(name, about, [], move |now| [([], read(now))])
-    }
-
-    /// Values now, each with the values of its labels.
-    pub fn gauge_by<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
-        &self,
-        name: &'static str,
-        about: &'static str,
-        labels: [&'static str; L],
-        read: impl Fn(&S) -> I + Send + Sync + 'static,
-    ) -> &Self {
-        let name = self.instruments.describe(name, Kind::Gauge, about, &labels);
-        N::gauge(&self.instruments.meter, name, about, self.callback(labels, read));
-        self
-    }
-
-    fn callback<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
-        &self,
-        labels: [&'static str; L],
-        read: impl Fn(&S) -> I + Send + Sync + 'static,
-    ) -> Callback<N> {
-        let look = self.look.clone();
-        Box::new(move |observer| {
+        let Self { instruments, look } = self;
+        let look = look.clone();
+        let callback: Callback<N> = Box::new(move |observer| {
             for (values, number) in look().iter().flat_map(&read) {
                 observer.observe(number, &pairs(labels, values));
             }
-        })
+        });
+        let is_counter = name.ends_with("_total");
+        let kind = if is_counter { Kind::Counter } else { Kind::Gauge };
+        let name = instruments.describe(name, kind, about, &labels);
+        let register = if is_counter { N::counter } else { N::gauge };
+        register(&instruments.meter, name, about, callback);
+        self
     }
 }
 
@@ -330,20 +274,17 @@ pub trait Number: Copy + 'static {
 }
 
 macro_rules! number {
-    ($type:ty, $counter:ident, $gauge:ident) => {
+    ($type:ty: $($kind:ident = $build:ident),+) => {
         impl Number for $type {
-            fn counter(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>) {
-                meter.$counter(name).with_description(about).with_callback(callback).build();
-            }
-            fn gauge(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>) {
-                meter.$gauge(name).with_description(about).with_callback(callback).build();
-            }
+            $(fn $kind(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>) {
+                meter.$build(name).with_description(about).with_callback(callback).build();
+            })+
         }
     };
 }
 
-number!(u64, u64_observable_counter, u64_observable_gauge);
-number!(f64, f64_observable_counter, f64_observable_gauge);
+number!(u64: counter = u64_observable_counter, gauge = u64_observable_gauge);
+number!(f64: counter = f64_observable_counter, gauge = f64_observable_gauge);
 
 #[cfg(test)]
 mod tests {
@@ -355,11 +296,11 @@ mod tests {
         let telemetry = Telemetry::scraped(1_500).expect("telemetry");
         let instruments = telemetry.instruments();
         let jobs = instruments.counter_by("test_jobs_total", "Jobs", ["kind", "size"]);
-        let waits = instruments.durations_by("test_wait_ms", "Waits", ["end"], Buckets::Coarse);
+        let waits = instruments.durations("test_wait_ms", "Waits", ["end"], Buckets::Coarse);
         let (long, _ok, rare) = (jobs.with(["a", "long"]), waits.with(["ok"]), waits.rare(["shed"]));
         let system = Arc::new(7_u64);
         let weak = Arc::downgrade(&system);
-        instruments.observe(move || weak.upgrade()).gauge("test_depth", "Depth", |depth| **depth).counter_by(
+        instruments.observe(move || weak.upgrade()).show("test_depth", "Depth", |depth| **depth).show_by(
             "test_spent_total",
             "Spent",
             ["by"],
@@ -400,7 +341,7 @@ mod tests {
         let telemetry = Telemetry::scraped(1_234).expect("telemetry");
         let instruments = telemetry.instruments().with_edge_ms(777);
         for (name, buckets) in [("test_fine_ms", Buckets::Percentile), ("test_coarse_ms", Buckets::Coarse)] {
-            let _shown = instruments.durations_by(name, "Durations", ["end"], buckets).with(["ok"]);
+            let _shown = instruments.durations(name, "Durations", ["end"], buckets).with(["ok"]);
             let text = telemetry.render().expect("metrics");
             for edge in [777, 1_234] {
                 assert!(

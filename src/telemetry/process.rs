@@ -24,10 +24,10 @@ const BUSY_WINDOW: Duration = Duration::from_secs(1);
 pub(super) fn observe(instruments: &Instruments) {
     instruments
         .observe(|| Some(allocations()))
-        .counter("process_allocations_total", "Times memory was asked for", |asked| asked.count)
-        .counter("process_allocated_bytes_total", "Bytes asked for since the start", |asked| asked.bytes)
-        .gauge("process_heap_bytes", "Bytes asked for and not given back", |asked| asked.held_bytes);
-    instruments.observe(|| Some(output::lost_lines())).counter_by(
+        .show("process_allocations_total", "Times memory was asked for", |asked| asked.count)
+        .show("process_allocated_bytes_total", "Bytes asked for since the start", |asked| asked.bytes)
+        .show("process_heap_bytes", "Bytes asked for and not given back", |asked| asked.held_bytes);
+    instruments.observe(|| Some(output::lost_lines())).show_by(
         "output_lines_lost_total",
         "Lines of output that found no room or could not be written, by destination",
         ["destination"],
@@ -43,13 +43,13 @@ fn observe_procfs(instruments: &Instruments) {
 
     instruments
         .observe(|| Process::myself().and_then(|process| process.stat()).ok())
-        .gauge("process_resident_memory_bytes", "Memory of the process that is in RAM", |stat| {
+        .show("process_resident_memory_bytes", "Memory of the process that is in RAM", |stat| {
             stat.rss_bytes().get()
         })
-        .counter("process_cpu_seconds_total", "Processor time used, user and system", |stat| {
+        .show("process_cpu_seconds_total", "Processor time used, user and system", |stat| {
             (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
         });
-    instruments.observe(|| Process::myself().and_then(|process| process.fd_count()).ok()).gauge(
+    instruments.observe(|| Process::myself().and_then(|process| process.fd_count()).ok()).show(
         "process_open_fds",
         "Open file descriptors",
         |count| *count as u64,
@@ -60,13 +60,13 @@ pub(super) fn observe_runtime(instruments: &Instruments, handle: Handle) {
     let metrics = handle.metrics();
     instruments
         .observe(move || Some(metrics.clone()))
-        .gauge("tokio_alive_tasks", "Tasks that have not ended", |runtime| runtime.num_alive_tasks() as u64)
-        .gauge("tokio_global_queue_depth", "Tasks that wait for a worker in the shared queue", |runtime| {
+        .show("tokio_alive_tasks", "Tasks that have not ended", |runtime| runtime.num_alive_tasks() as u64)
+        .show("tokio_global_queue_depth", "Tasks that wait for a worker in the shared queue", |runtime| {
             runtime.global_queue_depth() as u64
         });
     let busy = Arc::new(AtomicU64::new(0.0_f64.to_bits()));
     handle.spawn(sample_busy_ratio(handle.clone(), busy.clone()));
-    instruments.observe(move || Some(f64::from_bits(busy.load(Relaxed)))).gauge(
+    instruments.observe(move || Some(f64::from_bits(busy.load(Relaxed)))).show(
         "tokio_busy_ratio",
         "Share of the workers' time spent working, over the last second",
         |ratio| *ratio,

@@ -1,8 +1,7 @@
 //! The instruments of this room.
 //!
-//! Labels are bounded: `route` is the
-//! template that matched, never a path; `method` is one of eight words. A request whose client left is
-//! counted with the status `cancelled`, one whose handler panicked with `500`.
+//! Labels are bounded: `route` is the template that matched, never a path; `method` is one of eight words. A
+//! request whose client left is counted with the status `cancelled`, one whose handler panicked with `500`.
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -16,8 +15,10 @@ use crate::telemetry::{Counter, CounterBy, Instruments, UpDownCounter};
 #[derive(Clone, Debug)]
 pub struct Metrics {
     connections: UpDownCounter,
-    refused_limit: Counter,
-    refused_descriptors: Counter,
+    /// Connections refused because as many as are served at a time are there.
+    pub(super) refused_limit: Counter,
+    /// Connections refused because the process has no descriptor left for them.
+    pub(super) refused_descriptors: Counter,
     requests: CounterBy<3>,
 }
 
@@ -49,14 +50,6 @@ impl Metrics {
     pub(super) fn connection_opened(&self) -> OpenConnection {
         self.connections.add(1);
         OpenConnection(self.connections.clone())
-    }
-
-    pub(super) fn refused_at_limit(&self) {
-        self.refused_limit.add(1);
-    }
-
-    pub(super) fn refused_without_descriptor(&self) {
-        self.refused_descriptors.add(1);
     }
 }
 

@@ -76,7 +76,7 @@ mod tests {
     async fn it_is_compressed_for_those_who_take_it() {
         let telemetry = Telemetry::scraped(1_500).unwrap();
         let instruments = telemetry.instruments();
-        let _shown = instruments.durations_by("test_ms", "Times", ["end"], Buckets::Percentile).with(["ok"]);
+        let _shown = instruments.durations("test_ms", "Times", ["end"], Buckets::Percentile).with(["ok"]);
         let ask = async |coding: &str| {
             let request = Request::get("/metrics").header(header::ACCEPT_ENCODING, coding);
             scrape(&telemetry).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
@@ -104,7 +104,7 @@ mod tests {
         let telemetry = Telemetry::scraped(1_500).unwrap();
         let renderings = Arc::new(AtomicU64::new(0));
         let counted = renderings.clone();
-        telemetry.instruments().observe(move || Some(counted.fetch_add(1, Ordering::Relaxed) + 1)).gauge(
+        telemetry.instruments().observe(move || Some(counted.fetch_add(1, Ordering::Relaxed) + 1)).show(
             "test_renderings",
             "Renderings",
             |count| *count,

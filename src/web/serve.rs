@@ -124,7 +124,7 @@ impl Door {
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            self.metrics.refused_at_limit();
+            self.metrics.refused_limit.add(1);
             return self.goodbyes.say(stream, &self.tasks);
         };
         if let Err(error) = stream.set_nodelay(true) {
@@ -211,7 +211,7 @@ impl Outage {
             return false;
         }
         if is_out_of_descriptors(error) {
-            metrics.refused_without_descriptor();
+            metrics.refused_descriptors.add(1);
         }
         if !std::mem::replace(&mut self.lasting, true) {
             tracing::error!(%error, "no connection can be accepted");

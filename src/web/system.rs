@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::sheet::Sheet;
 use super::{Check, Frame, RouteLimit};
+use crate::telemetry::{Described, Instruments};
 
 type Views = Box<dyn FnOnce(Frame) -> Router + Send>;
 type Start = Box<dyn FnOnce() -> BoxFuture<'static, anyhow::Result<()>> + Send>;
@@ -40,6 +41,8 @@ pub struct System {
     pub links: Vec<Link>,
     /// The variables that configure it.
     pub variables: Vec<Variable>,
+    /// What it measures.
+    pub metrics: Vec<Described>,
     /// What must answer before the server calls itself ready.
     pub checks: Vec<Check>,
     /// Runs once the address is taken and before it is announced; of several systems the last of the list first.
@@ -68,6 +71,7 @@ impl System {
             openapi: utoipa::openapi::OpenApiBuilder::new().build(),
             links: Vec::new(),
             variables: Vec::new(),
+            metrics: Vec::new(),
             checks: Vec::new(),
             start: None,
             stop: None,
@@ -123,6 +127,13 @@ impl System {
     pub fn variables<A: clap::Args>(mut self) -> Self {
         let command = A::augment_args(clap::Command::new(self.name));
         self.variables.extend(command.get_arguments().filter_map(Variable::of));
+        self
+    }
+
+    /// Adds the metrics that were made from `instruments`.
+    #[must_use]
+    pub fn metrics(mut self, instruments: &Instruments) -> Self {
+        self.metrics.extend(instruments.described());
         self
     }
 

@@ -52,12 +52,6 @@ pub(crate) struct Metric {
     pub(crate) commands: Vec<String>,
 }
 
-/// `NAME{LABEL,LABEL} KIND` of every metric.
-pub(crate) fn described_metrics() -> BTreeSet<String> {
-    let lines = lines("metrics").into_iter().chain(lines("metrics_of_load"));
-    lines.filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect()
-}
-
 /// Every metric: the one list that the README, the dashboards and the rules are held against.
 pub(crate) fn metrics() -> &'static [Metric] {
     static METRICS: LazyLock<Vec<Metric>> = LazyLock::new(|| {
@@ -82,6 +76,7 @@ struct Served {
     /// The methods of each path.
     routes: BTreeMap<String, String>,
     metrics: String,
+    reference: String,
 }
 
 static SERVED: LazyLock<(Vec<Served>, BTreeSet<String>)> = LazyLock::new(|| {
@@ -121,7 +116,9 @@ async fn ask_servers() -> (Vec<Served>, BTreeSet<String>) {
             let links = page.split(['"']).filter(|text| text.starts_with('/') && !text.contains(' '));
             paths.extend(links.filter_map(|link| Some(link.split(['?', '#']).next()?.to_owned())));
         }
-        served.push(Served { command, document, routes: BTreeMap::new(), metrics: String::new() });
+        let reference = get(server.addr, "/docs/reference").await.body;
+        let (routes, metrics) = (BTreeMap::new(), String::new());
+        served.push(Served { command, document, routes, metrics, reference });
     }
     for (served, (_, server)) in served.iter_mut().zip(&started) {
         for path in &paths {
@@ -199,20 +196,49 @@ fn routes_stay() {
     }
 }
 
+impl Served {
+    /// `NAME{LABEL,LABEL} KIND` of every metric that it shows.
+    fn shown_metrics(&self) -> BTreeSet<String> {
+        let series = crate::telemetry::scraped(&self.metrics);
+        let labels = crate::telemetry::names(&series);
+        let kinds = self.metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let shown = kinds.filter(|(name, _)| *name != "target_info").map(|(name, kind)| {
+            let labels = labels.get(name).unwrap_or_else(|| panic!("{name} has no series"));
+            format!("{name}{{{}}} {kind}", labels.iter().cloned().collect::<Vec<_>>().join(","))
+        });
+        shown.collect()
+    }
+
+    /// The same of every metric in the tables of its reference.
+    fn described_metrics(&self) -> BTreeSet<String> {
+        let tables = self.reference.split("| metric |").skip(1);
+        let rows = tables.flat_map(|table| table.lines().skip(2).take_while(|line| line.starts_with('|')));
+        let described = rows.map(|row| {
+            let [_, name, kind, labels, about, _] = row.split('|').collect::<Vec<_>>()[..] else {
+                panic!("{row}");
+            };
+            assert!(!about.trim().is_empty(), "{row}");
+            let labels: BTreeSet<&str> = labels.trim().split(", ").collect();
+            let labels = labels.into_iter().collect::<Vec<_>>().join(",");
+            format!("{}{{{labels}}} {}", name.trim().trim_matches('`'), kind.trim())
+        });
+        described.collect()
+    }
+}
+
 #[test]
 fn metric_names_labels_and_kinds_stay() {
-    let mut metrics = Vec::new();
+    let shown = SERVED.0.iter().flat_map(|served| {
+        served.shown_metrics().into_iter().map(move |metric| (metric, served.command.to_owned()))
+    });
+    check("metrics", by_item(shown));
+}
+
+#[test]
+fn the_reference_lists_the_metrics_that_are_shown() {
     for served in &SERVED.0 {
-        let series = crate::telemetry::scraped(&served.metrics);
-        let labels = crate::telemetry::names(&series);
-        let kinds = served.metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-        for (name, kind) in kinds.filter(|(name, _)| *name != "target_info") {
-            let labels = labels.get(name).unwrap_or_else(|| panic!("{name} has no series"));
-            let labels = labels.iter().cloned().collect::<Vec<_>>().join(",");
-            metrics.push((format!("{name}{{{labels}}} {kind}"), served.command.to_owned()));
-        }
+        assert_eq!(served.described_metrics(), served.shown_metrics(), "{}", served.command);
     }
-    check("metrics", by_item(metrics));
 }
 
 /// The problems of strategies and of a simulated service, met in virtual time.

@@ -41,7 +41,10 @@ fn probe(
     ready: Arc<AtomicBool>,
     told: Arc<parking_lot::Mutex<Vec<&'static str>>>,
     stopped: Arc<Notify>,
+    telemetry: &Telemetry,
 ) -> System {
+    let instruments = telemetry.instruments();
+    instruments.counter_by("probe_dives_total", "Dives", ["outcome"]).count(["ok"]);
     let begun = told.clone();
     System::new("probe", "Probe", "/probe", "a system that only a test knows")
         .views(|frame: Frame| Router::new().route("/probe", get(async move || frame.title.clone())))
@@ -53,6 +56,7 @@ fn probe(
         )
         .link("Systems", "/probe", "what the probe shows")
         .variables::<Settings>()
+        .metrics(&instruments)
         .check(Check::new("probe store", move || {
             let ready = ready.load(SeqCst);
             async move { if ready { Ok(()) } else { Err("away") } }
@@ -84,7 +88,7 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     let (ready, told, stopped) = (Arc::new(AtomicBool::new(true)), Arc::default(), Arc::new(Notify::new()));
     let other = System::new("other", "Other", "/other", "another one")
         .views(|frame| Router::new().route("/other", get(async move || frame.title)));
-    let systems = vec![probe(ready.clone(), Arc::clone(&told), stopped.clone()), other];
+    let systems = vec![probe(ready.clone(), Arc::clone(&told), stopped.clone(), &telemetry), other];
     let house = House::open(systems, &process, shutdown.clone()).await.expect("it listens");
     let addr = house.addr();
     let url = format!("http://{addr}");
@@ -105,10 +109,13 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     for part in [
         "## Probe",
         "| `PROBE_DEPTH` | `7` | How deep the probe goes |",
+        "| `probe_dives_total` | counter | outcome | Dives |",
         "| `GET /probe` | Shows the probe |",
     ] {
         assert!(reference.contains(part), "{part}: {reference}");
     }
+
+    assert!(ask(addr, "/metrics").await.body.contains("probe_dives_total{outcome=\"ok\"} 1"));
 
     assert_eq!(ask(addr, "/readyz").await.json(), json!({"probe store": "ok"}));
     ready.store(false, SeqCst);

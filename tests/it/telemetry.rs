@@ -5,20 +5,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post, serve::Listener};
-use lab::{
-    client::ExportClient,
-    http_lab::{self, HttpLab},
-    load::LoadMetrics,
-    pipeline::{self, Journal, Pipeline},
-    shutdown::Shutdown,
-    streams::{self, Streams},
-    telemetry::{Instruments, Telemetry, Tracing},
-    web,
-};
 use opentelemetry_proto::tonic::{
     collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{KeyValue, any_value::Value},
@@ -36,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     goldens,
-    support::{PATIENCE, Server, get, send, serve_args},
+    support::{PATIENCE, Server, get, send},
 };
 
 /// What `lab` shows, as the list of goldens has it.
@@ -314,41 +303,6 @@ fn only_the_kit_makes_instruments() {
         text.contains("opentelemetry::metrics") || text.contains("opentelemetry_sdk::metrics")
     });
     assert_eq!(named.collect::<Vec<_>>(), Vec::<&String>::new());
-}
-
-/// The catalogue of every kit, against the list that servers, README, dashboards and rules are held against.
-#[test]
-fn the_catalogue_has_every_metric() {
-    let args = serve_args(&["--otlp-endpoint=http://127.0.0.1:9", "--export-interval-ms=600000"]);
-    let telemetry = Telemetry::start(&args.telemetry, ExportClient::start).expect("telemetry");
-    let kits: [Instruments; 4] = std::array::from_fn(|_| telemetry.instruments());
-    let [lab, streams, pipeline, load] = kits.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let _inside = runtime.enter();
-    let shutdown = Shutdown::new(None, Duration::ZERO);
-    let detached = shutdown.tracker().clone();
-    let runtime = http_lab::Runtime { instruments: lab, tracing: Tracing::default(), detached };
-    HttpLab::start(&args.lab, runtime).expect("a lab");
-    let runtime = streams::Runtime { instruments: streams, shutdown, seed: 1, observer: None };
-    Streams::new(args.streams.config().expect("good flags"), runtime);
-    let settings = pipeline::Config::embedded().settings().expect("good settings");
-    let runtime = pipeline::Runtime { instruments: pipeline, journal: Journal::new(Vec::new()), seed: 1 };
-    Pipeline::new(settings, runtime);
-    let _load = LoadMetrics::new(&load);
-    let _server = web::Metrics::new(telemetry.house());
-    telemetry.observe_runtime();
-
-    let described: BTreeSet<String> = [telemetry.house()]
-        .into_iter()
-        .chain(&kits)
-        .flat_map(Instruments::described)
-        .map(|metric| {
-            let labels: BTreeSet<&str> = metric.labels.into_iter().collect();
-            let labels = labels.into_iter().collect::<Vec<_>>().join(",");
-            format!("{}{{{labels}}} {}", metric.name, metric.kind)
-        })
-        .collect();
-    assert_eq!(described, goldens::described_metrics());
 }
 
 #[tokio::test]
