@@ -176,24 +176,13 @@ fn later(last: Instant, interval: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        pipeline::{board::Board, config::Config, journal::Journal, metrics::Metrics, work::Work},
-        telemetry::Instruments,
-    };
+    use crate::pipeline::{config::Config, worker::tests::crew};
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_broke_is_gone_and_its_job_has_failed() {
         let settings = Config::embedded().settings().expect("good settings");
-        let board = Board::new(10);
-        let (finished, _ended) = tokio::sync::mpsc::channel(10);
-        let crew = Crew {
-            board: board.clone(),
-            work: Arc::new(Work::simulated(&settings, 1)),
-            finished,
-            journal: Journal::silent(),
-            metrics: Arc::new(Metrics::new(&Instruments::silent(), &board, &settings)),
-            max_retries: 3,
-        };
+        let (crew, _ended) = crew(&settings);
+        let board = crew.board.clone();
         let mut pool = Pool { crew, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: 1 };
         pool.add();
         pool.add();

@@ -1,8 +1,16 @@
 //! A worker: takes a job, works, says what came of it, until it is told to go or nothing can come any more.
+//!
+//! ```text
+//!   board ── job ──> step: one attempt ──> again ──> board, after a rest
+//!                                     └──> ended ──> collector, and the board counts it
+//! ```
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -49,42 +57,105 @@ pub(super) async fn run(crew: Crew, id: u64, mut retiring: watch::Receiver<bool>
             break;
         };
         busy.store(true, Ordering::Release);
-        crew.step(id, job).await;
+        match crew.step(id, job).await {
+            Step::Again { job, after } => crew.board.retry(job, after),
+            Step::Ended(finished) => {
+                let succeeded = finished.outcome.is_ok();
+                // Closed only when nobody listens any more, at an end without waiting.
+                let _ = crew.finished.send(finished).await;
+                crew.board.end(succeeded);
+            }
+        }
         busy.store(false, Ordering::Release);
     }
     drop(present);
 }
 
+/// What a step came to.
+#[derive(Debug)]
+enum Step {
+    /// The attempt failed; the job is to be tried again.
+    Again {
+        /// The job as it was taken.
+        job: Job,
+        /// How long it rests before that.
+        after: Duration,
+    },
+    /// The job ended, well or for good.
+    Ended(Finished),
+}
+
 impl Crew {
-    /// One attempt at one job.
-    async fn step(&self, worker: u64, job: Job) {
+    /// One attempt at one job, measured and logged. Moves the job nowhere: that is the loop's.
+    async fn step(&self, worker: u64, job: Job) -> Step {
         let begun = Instant::now();
         self.metrics.queue_wait(job.failed_attempts > 0, begun.saturating_duration_since(job.ready_at));
         let Attempt { outcome, output } = self.work.attempt(&job).await;
         let took = begun.elapsed();
         self.board.attempted(took);
         self.metrics.attempt(outcome.is_ok(), took);
-        match outcome {
-            Err(error) if error.may_pass() && job.failed_attempts < self.max_retries => {
-                let (number, failed) = (job.id, job.failed_attempts + 1);
-                self.journal.line(format_args!(
-                    "[worker {worker:02}] job {number} failed, retrying ({failed}/{})",
-                    self.max_retries
-                ));
+        let Job { id, failed_attempts, .. } = job;
+        match &outcome {
+            Err(error) if error.may_pass() && failed_attempts < self.max_retries => {
+                let (retry, most) = (failed_attempts + 1, self.max_retries);
+                self.journal
+                    .line(format_args!("[worker {worker:02}] job {id} failed, retrying ({retry}/{most})"));
                 self.metrics.retries.add(1);
-                let wait = self.work.backoff(&job);
-                self.board.retry(job, wait);
+                return Step::Again { after: self.work.backoff(&job), job };
             }
-            outcome => {
-                if outcome.is_err() {
-                    self.journal.line(format_args!("[worker {worker:02}] job {} permanently failed", job.id));
-                }
-                let succeeded = outcome.is_ok();
-                let finished = Finished { job, worker, at: Instant::now(), outcome, output };
-                // Closed only when nobody listens any more, at an end without waiting.
-                let _ = self.finished.send(finished).await;
-                self.board.end(succeeded);
+            Err(_) => self.journal.line(format_args!("[worker {worker:02}] job {id} permanently failed")),
+            Ok(()) => {}
+        }
+        Step::Ended(Finished { job, worker, at: Instant::now(), outcome, output })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        pipeline::{config::Config, config::Settings, job::JobError},
+        telemetry::Instruments,
+    };
+
+    /// A crew of `settings` and its board; the receiver gets what ended.
+    pub(crate) fn crew(settings: &Settings) -> (Crew, mpsc::Receiver<Finished>) {
+        let board = Board::new(10);
+        let (finished, ended) = mpsc::channel(10);
+        let crew = Crew {
+            work: Arc::new(Work::simulated(settings, 1)),
+            finished,
+            journal: Journal::silent(),
+            metrics: Arc::new(Metrics::new(&Instruments::silent(), &board, settings)),
+            max_retries: settings.max_retries.get(),
+            board,
+        };
+        (crew, ended)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_says_whether_a_job_is_to_be_tried_again_or_has_ended() {
+        let config = Config { max_retries: "1".parse().expect("a number"), ..Config::embedded() };
+        let failing = Config { failure_rate: "1".parse().expect("a rate"), ..config.clone() };
+        let working = Config { failure_rate: "0".parse().expect("a rate"), ..config };
+        for (config, ends) in [(working, Ok(())), (failing, Err(JobError::Simulated))] {
+            let (crew, _ended) = crew(&config.settings().expect("good settings"));
+            crew.board.push(Instant::now(), None);
+            let mut job = crew.board.take().await.expect("it is there");
+            if ends.is_err() {
+                let Step::Again { job: taken, after } = crew.step(7, job).await else {
+                    panic!("one retry is left");
+                };
+                assert!(after > Duration::ZERO);
+                crew.board.retry(taken, after);
+                job = crew.board.take().await.expect("its rest is over");
             }
+            let Step::Ended(finished) = crew.step(7, job).await else {
+                panic!("no retry is left");
+            };
+            assert_eq!((finished.job.id, finished.worker, finished.outcome), (1, 7, ends));
+            let ledger = crew.board.ledger();
+            assert_eq!((ledger.created, ledger.running), (1, 1), "the step itself ends nothing: {ledger:?}");
         }
     }
 }
