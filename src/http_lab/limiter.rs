@@ -97,7 +97,7 @@ impl Limiter {
     }
 }
 
-/// Leave to make one call. Dropping it lets the next waiter in.
+/// A permit for one call. Dropping it lets the next waiter in.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     limiter: &'a Limiter,

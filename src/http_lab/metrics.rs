@@ -135,7 +135,7 @@ impl WaitMetrics {
     pub(super) fn new(instruments: &Instruments) -> Self {
         let waits = instruments.durations(
             "serviceB_semaphore_wait_ms",
-            "Milliseconds waited for leave to call B, by how the wait ended",
+            "Milliseconds waited for a permit to call B, by how the wait ended",
             ["outcome"],
             Buckets::Percentile,
         );
@@ -202,7 +202,7 @@ pub(super) fn observe_endpoints(
         )
         .show_by(
             "serviceB_semaphore_waiters",
-            "Requests that wait for leave to call B",
+            "Requests that wait for a permit to call B",
             ["endpoint"],
             limits(|now| now.waiters),
         )
@@ -233,7 +233,7 @@ pub(super) fn observe_calls(
     let calls = instruments.observe(look);
     calls.show_by(
         "service_inflight",
-        "Calls that a service has and has not ended",
+        "Calls that a service has not ended yet",
         CALLS,
         term(|ledger| Some(ledger.in_flight)),
     );

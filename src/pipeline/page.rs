@@ -7,10 +7,7 @@ use super::{
     scaling::PolicyName,
     status::{Moment, Status},
 };
-use crate::web::{
-    Asset, Event, Frame, LIVE_JS, Page, Point, RunState,
-    chart::{Chart, Mark, Series, plain},
-};
+use crate::web::{Asset, Event, Figure, Frame, LivePage, Page, Point, run_chart};
 
 /// What keeps the page's figures current.
 pub(super) const PIPELINE_JS: Asset =
@@ -20,22 +17,8 @@ pub(super) const PIPELINE_JS: Asset =
 #[template(path = "pipeline.html")]
 struct PipelinePage {
     frame: Frame,
-    scripts: [String; 2],
-    state: &'static str,
-    idle: bool,
-    running: bool,
-    figures: Vec<Figure>,
-    policies: [PolicyName; 5],
-    chart: String,
+    live: LivePage,
     log: String,
-    host: String,
-}
-
-/// One figure: its name is how the script finds its next value.
-struct Figure {
-    name: &'static str,
-    label: &'static str,
-    value: String,
 }
 
 pub(super) fn show(
@@ -45,19 +28,14 @@ pub(super) fn show(
     frame: Frame,
     host: &str,
 ) -> Response {
-    let page = PipelinePage {
-        frame,
-        scripts: [LIVE_JS.href(), PIPELINE_JS.href()],
-        state: status.state.label(),
-        idle: status.state == RunState::Idle,
-        running: status.state == RunState::Running,
+    let live = LivePage {
+        script: PIPELINE_JS,
+        state: status.state,
         figures: figures(status),
-        policies: PolicyName::ALL,
         chart: chart(history),
-        log: log.join("\n"),
         host: host.to_owned(),
     };
-    Page(page).into_response()
+    Page(PipelinePage { frame, live, log: log.join("\n") }).into_response()
 }
 
 /// What the page needs each second beside the status.
@@ -67,38 +45,28 @@ pub(super) fn events(history: &[Point<Moment>], log: &[String]) -> Vec<Event> {
 
 fn figures(status: &Status) -> Vec<Figure> {
     let ledger = &status.ledger;
-    let figure = |name, label, value| Figure { name, label, value };
     let workers = format!("{} of {} to {}", status.workers, status.min_workers, status.max_workers);
     vec![
-        figure("backlog", "backlog", ledger.backlog.to_string()),
-        figure("workers", "workers", workers),
-        figure("running", "in progress", ledger.running.to_string()),
-        figure("queued", "queued", format!("{} of {}", ledger.queued, status.queue_capacity)),
-        figure("retrying", "waiting for a retry", ledger.retrying.to_string()),
-        figure("succeeded", "succeeded", ledger.succeeded.to_string()),
-        figure("permanently_failed", "failed for good", ledger.permanently_failed.to_string()),
-        figure("policy", "policy", status.policy.to_string()),
-        figure("rate", "load", status.rate.to_string()),
+        Figure::new("backlog", "backlog", ledger.backlog),
+        Figure::new("workers", "workers", workers),
+        Figure::new("running", "in progress", ledger.running),
+        Figure::new("queued", "queued", format!("{} of {}", ledger.queued, status.queue_capacity)),
+        Figure::new("retrying", "waiting for a retry", ledger.retrying),
+        Figure::new("succeeded", "succeeded", ledger.succeeded),
+        Figure::new("permanently_failed", "failed for good", ledger.permanently_failed),
+        Figure::new("policy", "policy", status.policy),
+        Figure::new("rate", "load", status.rate),
     ]
 }
 
 /// The run so far as a picture.
 fn chart(history: &[Point<Moment>]) -> String {
-    let series = |name: &str, value: fn(&Moment) -> f64| Series {
-        name: name.to_owned(),
-        mark: Mark::Step,
-        points: history.iter().map(|point| (point.at.as_secs_f64(), value(&point.seen))).collect(),
+    let line = |value: fn(&Moment) -> f64| {
+        history.iter().map(|point| (point.at.as_secs_f64(), value(&point.seen))).collect()
     };
-    let chart = Chart {
-        title: "Backlog and workers".to_owned(),
-        x_label: "seconds since the start".to_owned(),
-        y_label: "jobs, workers".to_owned(),
-        x_text: plain,
-        series: vec![
-            series("backlog", |moment| moment.backlog as f64),
-            series("workers", |moment| f64::from(moment.workers)),
-        ],
-        threshold: None,
-    };
-    chart.svg()
+    let lines = [
+        ("backlog", line(|moment| moment.backlog as f64)),
+        ("workers", line(|moment| f64::from(moment.workers))),
+    ];
+    run_chart("Backlog and workers", "jobs, workers", lines)
 }

@@ -6,13 +6,11 @@ use axum::response::{IntoResponse, Response};
 use super::{
     ledger::Ledger,
     orchestrator::Streams,
+    overload::Overload,
     stats::{PercentileMs, Report},
     status::Status,
 };
-use crate::web::{
-    Asset, Frame, LIVE_JS, Page, Point, RunState,
-    chart::{Chart, Mark, Series, plain},
-};
+use crate::web::{Asset, Figure, Frame, LivePage, Page, Point, run_chart};
 
 /// What keeps the page's figures current.
 pub(super) const STREAMS_JS: Asset =
@@ -22,40 +20,24 @@ pub(super) const STREAMS_JS: Asset =
 #[template(path = "streams.html")]
 struct StreamsPage {
     frame: Frame,
-    scripts: [String; 2],
+    live: LivePage,
     status: Status,
-    figures: Vec<Figure>,
-    idle: bool,
-    running: bool,
-    chart: String,
     workers_default: usize,
     streams_default: usize,
-    host: String,
-}
-
-/// One figure: its place in the status is how the script finds its next value.
-struct Figure {
-    name: &'static str,
-    label: &'static str,
-    value: String,
 }
 
 pub(super) fn show(streams: &Streams, frame: Frame, host: &str) -> Response {
     let status = streams.status();
     let config = streams.config();
-    let page = StreamsPage {
-        frame,
-        scripts: [LIVE_JS.href(), STREAMS_JS.href()],
+    let live = LivePage {
+        script: STREAMS_JS,
+        state: status.state,
         figures: figures(&status),
-        idle: status.state == RunState::Idle,
-        running: status.state == RunState::Running,
         chart: chart(streams),
-        status,
-        workers_default: config.workers,
-        streams_default: config.streams,
         host: host.to_owned(),
     };
-    Page(page).into_response()
+    let (workers_default, streams_default) = (config.workers, config.streams);
+    Page(StreamsPage { frame, live, status, workers_default, streams_default }).into_response()
 }
 
 /// The run so far as a picture: what stands in the buffer, and what was dropped each second.
@@ -70,16 +52,8 @@ pub(super) fn chart(streams: &Streams) -> String {
             (at(&pair[1]), dropped / (at(&pair[1]) - at(&pair[0])).max(f64::EPSILON))
         })
         .collect();
-    let series = |name: &str, points| Series { name: name.to_owned(), mark: Mark::Step, points };
-    let chart = Chart {
-        title: "Chunks in the buffer, and dropped a second".to_owned(),
-        x_label: "seconds since the start".to_owned(),
-        y_label: "chunks".to_owned(),
-        x_text: plain,
-        series: vec![series("in the buffer", queued), series("dropped a second", dropped)],
-        threshold: None,
-    };
-    chart.svg()
+    let lines = [("in the buffer", queued), ("dropped a second", dropped)];
+    run_chart("Chunks in the buffer, and dropped a second", "chunks", lines)
 }
 
 fn figures(status: &Status) -> Vec<Figure> {
@@ -91,24 +65,23 @@ fn figures(status: &Status) -> Vec<Figure> {
         None => "none".to_owned(),
     };
     let good = run.and_then(|run| run.good_fraction);
-    let figure = |name, label, value| Figure { name, label, value };
     vec![
-        figure("good", "good: within the objective, of all", good.map_or("none".to_owned(), percent)),
-        figure(
+        Figure::new("good", "good: within the objective, of all", good.map_or("none".to_owned(), percent)),
+        Figure::new(
             "rate",
             "processed a second, over the run",
             run.map_or("0.0".to_owned(), |run| format!("{:.1}", run.throughput_chunks_per_s)),
         ),
-        figure("queued", "in the buffer", format!("{} of {}", ledger.queued, status.buffer_size)),
-        figure("busy", "workers busy", format!("{} of {}", ledger.in_progress, status.workers)),
-        figure("p50", "p50 over all generated", percentile(|run| run.latency_ms.offered.p50_ms)),
-        figure("p95", "p95 over all generated", percentile(|run| run.latency_ms.offered.p95_ms)),
-        figure("p99", "p99 over all generated", percentile(|run| run.latency_ms.offered.p99_ms)),
-        figure("dropped", "dropped", ledger.dropped.to_string()),
-        figure("processed", "processed", ledger.processed.to_string()),
-        figure("generated", "generated", ledger.generated.to_string()),
-        figure("streams", "generated streams", status.streams.to_string()),
-        figure("peers", "streams from outside", status.peers.to_string()),
+        Figure::new("queued", "in the buffer", format!("{} of {}", ledger.queued, status.buffer_size)),
+        Figure::new("busy", "workers busy", format!("{} of {}", ledger.in_progress, status.workers)),
+        Figure::new("p50", "p50 over all generated", percentile(|run| run.latency_ms.offered.p50_ms)),
+        Figure::new("p95", "p95 over all generated", percentile(|run| run.latency_ms.offered.p95_ms)),
+        Figure::new("p99", "p99 over all generated", percentile(|run| run.latency_ms.offered.p99_ms)),
+        Figure::new("dropped", "dropped", ledger.dropped),
+        Figure::new("processed", "processed", ledger.processed),
+        Figure::new("generated", "generated", ledger.generated),
+        Figure::new("streams", "generated streams", status.streams),
+        Figure::new("peers", "streams from outside", status.peers),
     ]
 }
 

@@ -42,6 +42,11 @@ impl Frame {
         Self { title: title.into(), nav, current: current.into() }
     }
 
+    /// The page's own address, as the navigation has it.
+    pub fn path(&self) -> &str {
+        &self.current
+    }
+
     /// Where the shared styles are.
     pub fn stylesheet(&self) -> String {
         LAB_CSS.href()

@@ -1,9 +1,8 @@
 // Keeps the figures of the pipeline page current.
 "use strict";
 
-function show(status) {
+live.watch((status) => {
   const { set } = live;
-  live.state(status.state);
   set("backlog", status.backlog);
   set("workers", `${status.workers} of ${status.min_workers} to ${status.max_workers}`);
   set("running", status.running);
@@ -13,10 +12,4 @@ function show(status) {
   set("permanently_failed", status.permanently_failed);
   set("policy", status.policy);
   set("rate", status.rate);
-}
-
-live.watch("/pipeline", {
-  status: (data) => show(JSON.parse(data)),
-  chart: (data) => { document.getElementById("chart").innerHTML = data; },
-  log: (data) => { document.getElementById("log").textContent = data; },
-});
+}, "log");

@@ -7,9 +7,8 @@ function percentile(value) {
   return typeof value === "number" ? `${value.toFixed(1)} ms` : value;
 }
 
-function show(status) {
+live.watch((status) => {
   const { set } = live;
-  live.state(status.state);
   set("streams", status.streams);
   set("peers", status.peers);
   const run = status.run;
@@ -31,9 +30,4 @@ function show(status) {
   set("dropped", run.dropped);
   set("processed", run.processed);
   set("generated", run.generated);
-}
-
-live.watch("/streams", {
-  status: (data) => show(JSON.parse(data)),
-  chart: (data) => { document.getElementById("chart").innerHTML = data; },
 });

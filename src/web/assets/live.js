@@ -16,9 +16,18 @@ const live = {
     }
   },
 
-  // Watches `path`; `on` has a function for the data of each event's name.
-  watch(path, on) {
-    const events = new EventSource(path);
+  // Watches the page's own path; `show` gets each status, and the text of every other event goes where its name says.
+  watch(show, ...texts) {
+    const on = {
+      status(data) {
+        const status = JSON.parse(data);
+        live.state(status.state);
+        show(status);
+      },
+      chart: (data) => { document.getElementById("chart").innerHTML = data; },
+    };
+    for (const name of texts) on[name] = (data) => { document.getElementById(name).textContent = data; };
+    const events = new EventSource(location.pathname);
     for (const name of Object.keys(on)) events.addEventListener(name, (event) => on[name](event.data));
     events.addEventListener("error", () => { document.getElementById("state").textContent = "not connected"; });
   },
