@@ -60,14 +60,14 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
         }
         Task::Pipeline(app::pipeline::Args { what: Some(What::Simulate(args)), .. }) => {
-            app::pipeline_simulate::run(&args)
+            app::pipeline::simulate::run(&args)
         }
         Task::Pipeline(args) if args.virtual_time => app::pipeline::run_in_virtual_time(&args),
         Task::Pipeline(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| run(app::pipeline::run(args, telemetry)))
         }
         Task::PipelineGuard => run(app::pipeline::guard()),
-        Task::Config(args) => cli::print_config(in_force, args.json),
+        Task::Config(args) => cli::print_config(in_force, &args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),
         Task::Load(args) => match args.task() {

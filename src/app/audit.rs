@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     ask::{Whom, fetch},
     ending::Ending,
+    output::JsonArg,
 };
 use crate::{
     config::{Allowed as _, HttpUrl},
@@ -29,9 +30,9 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub whom: Whom,
-    /// Print the terms as the keys of one JSON object
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub json: JsonArg,
 }
 
 /// Asks, prints, judges.
@@ -39,6 +40,7 @@ pub struct Args {
 /// # Errors
 /// When the server does not answer, or has no such system.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
+    let results = args.json.open()?;
     let server = match &args.url {
         Some(url) => url.clone(),
         None => args.whom.url()?,
@@ -51,7 +53,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         format!("{url} has no balance sheet {:?}; it has {}", args.system, known.join(", "))
     })?;
     let equation = sheet.get("equation").and_then(Value::as_str).unwrap_or_default();
-    output::print(&if args.json { sheet.to_string() } else { table(sheet) })?;
+    results.json(|| Ok(sheet.to_string())).print(|| table(sheet))?;
     if sheet::balances(equation, sheet) {
         return Ok(Ending::Done);
     }

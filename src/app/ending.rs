@@ -1,7 +1,5 @@
 //! How a command ended, and the exit code that says so.
 
-use std::io;
-
 use super::ask::Unreachable;
 use crate::{config::Misfit, output, shutdown::Shutdown};
 
@@ -50,12 +48,16 @@ impl Ending {
 
     /// The ending of a command that has printed its result, or could not. A second signal goes before that
     /// error, which is still told.
-    pub(super) fn once_printed(self, printed: io::Result<()>, shutdown: &Shutdown) -> anyhow::Result<Self> {
+    pub(super) fn once_printed(
+        self,
+        printed: anyhow::Result<()>,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
         if !shutdown.aborted().is_cancelled() {
-            return Ok(printed.map(|()| self)?);
+            return printed.map(|()| self);
         }
         if let Err(error) = printed {
-            output::to_stderr(format_args!("lab: {error}"));
+            output::to_stderr(format_args!("lab: {error:#}"));
         }
         Ok(Self::Aborted)
     }

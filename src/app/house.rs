@@ -15,12 +15,11 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use serde_json::{Map, Value};
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 use utoipa::{OpenApi as _, openapi::HttpMethod};
 
 use super::{args::ServerArgs, ending::Ending, landing, reference};
 use crate::{
-    config::ListenAddr,
     output,
     shutdown::Shutdown,
     telemetry::Telemetry,
@@ -35,10 +34,8 @@ use crate::{
 pub struct Process<'a> {
     /// What its server takes.
     pub server: &'a ServerArgs,
-    /// Where it listens.
-    pub addr: ListenAddr,
-    /// The variable behind the `--addr` that said so.
-    pub addr_variable: &'static str,
+    /// Where it listens: taken before anything else is made.
+    pub listener: TcpListener,
     /// What it measures with.
     pub telemetry: &'a Telemetry,
     /// The stop of its work.
@@ -56,34 +53,33 @@ pub struct House {
 }
 
 impl House {
-    /// Takes the address, runs the start hooks of `systems`, announces the address, and serves them until `door`
-    /// closes; runs their stop hooks when the process's stop begins. `door` is the process's stop where requests are the work, and one of its own
-    /// where the server only shows the work.
+    /// Runs the start hooks of `systems`, announces the address, and serves them until `door` closes; runs their
+    /// stop hooks when the process's stop begins. `door` is the process's stop where requests are the work, and
+    /// one of its own where the server only shows the work.
     ///
     /// # Errors
-    /// When the address cannot be taken, or a start hook fails.
+    /// When a start hook fails.
     pub async fn open(
         mut systems: Vec<System>,
-        process: &Process<'_>,
+        process: Process<'_>,
         door: Shutdown,
     ) -> anyhow::Result<Self> {
         web::raise_descriptor_limit();
-        let listener = web::listen(process.addr.get(), &format!("--addr ({})", process.addr_variable))?;
-        let addr = listener.local_addr().context("reading the listener's address")?;
+        let addr = process.listener.local_addr().context("reading the listener's address")?;
         let limits = process.server.limits(&systems);
         let metrics = Metrics::new(process.telemetry.house());
-        let router = router(&mut systems, process, &metrics)?;
+        let router = router(&mut systems, &process, &metrics)?;
         let starts: Vec<_> = systems.iter_mut().rev().filter_map(|system| system.start.take()).collect();
         let stops: Vec<_> = systems.iter_mut().filter_map(|system| system.stop.take()).collect();
         for start in starts {
             start().await?;
         }
-        web::announce(&listener).context("reading the listener's address")?;
+        web::announce(&process.listener).context("reading the listener's address")?;
+        let Process { listener, shutdown: work, .. } = process;
         let serving = tokio::spawn({
             let door = door.clone();
             async move { web::serve(listener, router, limits, &metrics, door).await }
         });
-        let work = process.shutdown.clone();
         let stopping = tokio::spawn({
             let work = work.clone();
             async move {

@@ -18,11 +18,11 @@ pub mod health;
 mod house;
 mod landing;
 pub mod load;
+mod output;
 pub mod pipeline;
-pub mod pipeline_simulate;
 mod reference;
 mod serve;
-mod streams_command;
+mod streams;
 
 use anyhow::Context as _;
 
@@ -33,8 +33,9 @@ pub use args::{
 };
 pub use ending::{Ending, Usage};
 pub use house::{House, Process};
+pub use output::{JsonArg, Results};
 pub use serve::{serve, serve_service};
-pub use streams_command::{StreamsArgs, run_streams, run_streams_virtually};
+pub use streams::{StreamsArgs, run_streams, run_streams_virtually};
 
 /// Runs a benchmark; Ctrl-C ends it and its children.
 ///
@@ -43,6 +44,6 @@ pub use streams_command::{StreamsArgs, run_streams, run_streams_virtually};
 pub async fn run_bench(args: bench::Args) -> anyhow::Result<Ending> {
     let shutdown = Shutdown::new(None, std::time::Duration::ZERO);
     shutdown.listen_for_signals().context("listening for signals")?;
-    bench::run(args, shutdown.stopping().clone()).await?;
-    Ok(Ending::Done)
+    let printed = bench::run(args, &shutdown).await;
+    Ending::Done.once_printed(printed, &shutdown)
 }

@@ -1,6 +1,7 @@
 //! `lab`, `lab serve` and `lab service`: servers whose work is to answer.
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 
 use super::{
     args::{ServeArgs, ServerArgs, ServiceArgs},
@@ -9,13 +10,12 @@ use super::{
     pipeline::InLab,
 };
 use crate::{
-    config::ListenAddr,
     http_lab::{self, HttpLab, service::ServiceServer},
     pipeline,
     shutdown::Shutdown,
     streams::{self, Streams},
     telemetry::Telemetry,
-    web::System,
+    web::{self, System},
 };
 
 /// Serves the HTTP lab and the streams, and with its settings the pipeline beside them, until it is told to stop,
@@ -24,6 +24,7 @@ use crate::{
 /// # Errors
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let listener = web::listen(args.addr.get(), "--addr (LAB_ADDR)")?;
     let shutdown = args.stop.shutdown();
     let runtime = http_lab::Runtime {
         instruments: telemetry.instruments(),
@@ -36,7 +37,7 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
     if let Some(pipeline) = pipeline {
         systems.push(pipeline::system(&pipeline.service(&args, &telemetry, &shutdown)?));
     }
-    run(systems, &args.server, (args.addr, "LAB_ADDR"), &telemetry, shutdown).await
+    run(systems, &args.server, listener, &telemetry, shutdown).await
 }
 
 /// Serves one simulated service until it is told to stop, and drains.
@@ -44,23 +45,24 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
 /// # Errors
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let listener = web::listen(args.addr.get(), "--addr (SERVICE_ADDR)")?;
     let shutdown = args.stop.shutdown();
     let service =
         ServiceServer::start(&args.which, args.seed.get(), &telemetry.instruments(), telemetry.tracing());
-    run(vec![service.system()], &args.server, (args.addr, "SERVICE_ADDR"), &telemetry, shutdown).await
+    run(vec![service.system()], &args.server, listener, &telemetry, shutdown).await
 }
 
 async fn run(
     systems: Vec<System>,
     server: &ServerArgs,
-    (addr, addr_variable): (ListenAddr, &'static str),
+    listener: TcpListener,
     telemetry: &Telemetry,
     shutdown: Shutdown,
 ) -> anyhow::Result<Ending> {
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let process = Process { server, addr, addr_variable, telemetry, shutdown: shutdown.clone() };
-    House::open(systems, &process, shutdown).await?.drained().await
+    let process = Process { server, listener, telemetry, shutdown: shutdown.clone() };
+    House::open(systems, process, shutdown).await?.drained().await
 }
 
 fn streams_of(args: &ServeArgs, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Streams> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
-use crate::{app, output};
+use crate::app::{Ending, JsonArg};
 
 /// Variables whose values are never shown.
 pub(super) const SECRETS: [&str; 1] = ["LAB_ADMIN_TOKEN"];
@@ -91,16 +91,13 @@ pub(super) fn others(
 /// Prints the settings in force.
 ///
 /// # Errors
-/// When they cannot be written as JSON.
-pub fn print_config(in_force: &[InForce], json: bool) -> anyhow::Result<app::Ending> {
-    if json {
-        output::print(&serde_json::to_string_pretty(in_force)?)?;
-        return Ok(app::Ending::Done);
-    }
+/// When they cannot be written.
+pub fn print_config(in_force: &[InForce], json: &JsonArg) -> anyhow::Result<Ending> {
+    let results = json.open()?.json(|| Ok(serde_json::to_string_pretty(in_force)?));
     let width = in_force.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
     let line = |InForce { name, value, source }: &InForce| {
         format!("{name:<width$}  {source:<11}  {}", value.as_deref().unwrap_or("(unset)"))
     };
-    output::print(&in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-    Ok(app::Ending::Done)
+    results.print(|| in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    Ok(Ending::Done)
 }

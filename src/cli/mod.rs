@@ -83,9 +83,9 @@ pub enum Task {
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct ConfigArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub json: app::JsonArg,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub serve: app::ServeArgs,

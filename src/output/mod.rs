@@ -13,6 +13,7 @@
 //!
 //! Not here: files that hold data (results, reports), which must be complete.
 
+mod clean_up;
 mod print;
 mod queue;
 mod rotate;
@@ -21,6 +22,7 @@ mod stream;
 mod terminal;
 mod writer;
 
+pub use clean_up::CleanUp;
 pub use print::{print, print_until_stopped};
 pub use rotate::RotatingFile;
 pub use stderr::{AtExit, start, stderr, to_stderr};

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
     path::PathBuf,
@@ -72,6 +73,28 @@ pub enum Source {
     File(PathBuf),
 }
 
+impl Source {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
+        Ok(match self {
+            Self::Stdin => Box::new(BufReader::new(io::stdin())),
+            Self::File(path) => Box::new(BufReader::new(File::open(path)?)),
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl std::str::FromStr for Source {
     type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -117,12 +140,8 @@ impl Lines {
     /// `recorded` are skipped, and so are jobs that came before; the names of both are held in memory.
     ///
     /// # Errors
-    /// When the file cannot be opened, or there can be no thread.
-    pub fn open(source: &Source, recorded: HashSet<String>) -> io::Result<Self> {
-        let reader: Box<dyn BufRead + Send> = match source {
-            Source::Stdin => Box::new(BufReader::new(io::stdin())),
-            Source::File(path) => Box::new(BufReader::new(File::open(path)?)),
-        };
+    /// When there can be no thread.
+    pub fn read(reader: Box<dyn BufRead + Send>, recorded: HashSet<String>) -> io::Result<Self> {
         let (sender, lines) = mpsc::channel(AHEAD_LIMIT_LINES);
         let intake = Arc::new(Intake::default());
         let counts = intake.clone();

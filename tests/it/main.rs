@@ -12,6 +12,7 @@ mod load_virtual;
 mod output;
 mod pipeline;
 mod process;
+mod results;
 mod services;
 mod stack;
 mod streams;

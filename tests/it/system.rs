@@ -80,8 +80,7 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     let shutdown = Shutdown::new(Some(Duration::from_secs(60)), Duration::ZERO);
     let process = Process {
         server: &args.server,
-        addr: args.addr,
-        addr_variable: "LAB_ADDR",
+        listener: lab::web::listen(args.addr.get(), "--addr").expect("a free port"),
         telemetry: &telemetry,
         shutdown: shutdown.clone(),
     };
@@ -89,7 +88,7 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     let other = System::new("other", "Other", "/other", "another one")
         .views(|frame| Router::new().route("/other", get(async move || frame.title)));
     let systems = vec![probe(ready.clone(), Arc::clone(&told), stopped.clone(), &telemetry), other];
-    let house = House::open(systems, &process, shutdown.clone()).await.expect("it listens");
+    let house = House::open(systems, process, shutdown.clone()).await.expect("it listens");
     let addr = house.addr();
     let url = format!("http://{addr}");
 

@@ -19,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Arm, Window};
 use super::memory;
-use super::output::Output;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::{self, Server};
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
+use super::{Connections, Length, Rounds};
+use crate::app::output::JsonArg;
+use crate::config::Allowed as _;
 
 const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
 const BARE: &str = "bare";
@@ -67,31 +69,24 @@ const CPU: Quantity =
 /// Arguments of `lab bench http`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How often every arm is measured (1 to 1000)
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
-    /// How long every arm is driven in a round (1 to 600)
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Keep-alive connections, each with one request at a time (1 to 5000)
-    #[arg(long, default_value = "64", value_parser = connections)]
-    connections: NonZeroU32,
+    /// How often every arm is measured
+    #[arg(long, default_value = "7", value_name = Rounds::ALLOWED)]
+    rounds: Rounds,
+    /// How long every arm is driven in a round
+    #[arg(long = "for", default_value = "2s", value_name = Length::ALLOWED)]
+    length: Length,
+    /// Keep-alive connections, each with one request at a time
+    #[arg(long, default_value = "64", value_name = Connections::ALLOWED)]
+    connections: Connections,
     #[command(flatten)]
-    output: Output,
-}
-
-fn connections(text: &str) -> Result<NonZeroU32, String> {
-    text.parse()
-        .ok()
-        .filter(|connections: &NonZeroU32| connections.get() <= 5_000)
-        .ok_or_else(|| "not in 1..=5000".to_owned())
+    pub(super) output: JsonArg,
 }
 
 #[derive(Debug, Serialize)]
-struct Setting {
+pub(super) struct Setting {
     rounds: u32,
-    seconds: u64,
-    connections: NonZeroU32,
+    for_ms: u128,
+    connections: u32,
     answer_bytes: usize,
     cores: usize,
 }
@@ -102,24 +97,24 @@ impl fmt::Display for Setting {
     }
 }
 
-pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
     let program = std::env::current_exe()?;
     let servers = unless_stopped(stop, Servers::start(&program)).await?;
-    let rounds = unless_stopped(stop, servers.measure(&args)).await;
+    let rounds = unless_stopped(stop, servers.measure(args)).await;
     let answer_bytes = servers.answer_bytes;
     let stopped = servers.stop().await;
     let mut figures = rounds?.figures();
     stopped?;
     figures.extend(memory::figures(&program, stop).await?);
-    args.output.write(&Report {
+    Ok(Report {
         command: format!(
-            "lab bench http --rounds {} --seconds {} --connections {}",
-            args.rounds, args.seconds, args.connections
+            "lab bench http --rounds {} --for {} --connections {}",
+            args.rounds, args.length, args.connections
         ),
         setting: Setting {
-            rounds: args.rounds,
-            seconds: args.seconds,
-            connections: args.connections,
+            rounds: args.rounds.get(),
+            for_ms: args.length.get().as_millis(),
+            connections: args.connections.get(),
             answer_bytes,
             cores: std::thread::available_parallelism()?.get(),
         },
@@ -151,21 +146,21 @@ impl Servers {
     }
 
     /// Drives every arm once a round, after a warm-up.
-    async fn measure(&self, args: &Args) -> anyhow::Result<Rounds> {
-        let arms = self.arms(args.connections);
+    async fn measure(&self, args: &Args) -> anyhow::Result<Comparison> {
+        let arms = self.arms(NonZeroU32::new(args.connections.get()).unwrap_or(NonZeroU32::MIN));
         for arm in arms {
             arm.window(WARM_UP, "warm-up ").await?;
         }
         let mut readings = arms.map(|_| Readings::default());
-        for round in 0..args.rounds as usize {
+        for round in 0..args.rounds.get() as usize {
             let what = format!("round {} of {} ", round + 1, args.rounds);
             for turn in 0..arms.len() {
                 let arm = (round + turn) % arms.len();
-                readings[arm].push(arms[arm].window(Duration::from_secs(args.seconds), &what).await?);
+                readings[arm].push(arms[arm].window(args.length.get(), &what).await?);
             }
         }
         let [bare, lab @ .., s0, s1, s2, s3] = readings;
-        Ok(Rounds { bare, lab, silent: [s0, s1, s2, s3] })
+        Ok(Comparison { bare, lab, silent: [s0, s1, s2, s3] })
     }
 
     /// The bare handler, the lab's endpoints, and these again without telemetry.
@@ -210,13 +205,13 @@ impl Readings {
 }
 
 /// The readings of all arms; those of the lab in the order of [`ENDPOINTS`].
-struct Rounds {
+struct Comparison {
     bare: Readings,
     lab: [Readings; ENDPOINTS.len()],
     silent: [Readings; ENDPOINTS.len()],
 }
 
-impl Rounds {
+impl Comparison {
     fn figures(&self) -> Vec<Figure> {
         let bare = &self.bare;
         let mut figures = Vec::new();
@@ -252,7 +247,7 @@ mod tests {
 
     #[test]
     fn each_endpoint_is_set_against_bare_and_against_silence() {
-        let rounds = Rounds {
+        let rounds = Comparison {
             bare: readings(1_000.0, 10.0),
             lab: [900.0, 800.0, 700.0, 600.0].map(|rate| readings(rate, 12.0)),
             silent: [11.0, 10.0, 9.0, 8.0].map(|cpu_us| readings(1_000.0, cpu_us)),

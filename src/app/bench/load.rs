@@ -6,7 +6,6 @@
 //! the report says so.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,12 +17,14 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::output::Output;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::Server;
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
 use super::usage::ended_children;
+use super::{Connections, Length, Rounds};
+use crate::app::output::JsonArg;
+use crate::config::Allowed as _;
 
 /// The length of the answers.
 const ANSWER_BYTES: &str = "200";
@@ -57,14 +58,14 @@ const LAG: Quantity = Quantity {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// How often every generator is run (1 to 1000)
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
-    /// How long each runs in a round (1 to 600)
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
+    #[arg(long, default_value = "5", value_name = Rounds::ALLOWED)]
+    rounds: Rounds,
+    /// How long each runs in a round, to whole seconds: wrk takes no others
+    #[arg(long = "for", default_value = "5s", value_name = Length::ALLOWED)]
+    length: Length,
     /// Connections of the closed loops
-    #[arg(long, default_value = "64")]
-    connections: NonZeroU32,
+    #[arg(long, default_value = "64", value_name = Connections::ALLOWED)]
+    connections: Connections,
     /// The wrk to compare with
     #[arg(long, default_value = "wrk", value_name = "PROGRAM")]
     wrk: PathBuf,
@@ -72,14 +73,14 @@ pub struct Args {
     #[arg(long, default_value = "k6", value_name = "PROGRAM")]
     k6: PathBuf,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: JsonArg,
 }
 
 #[derive(Debug, Serialize)]
-struct Setting {
+pub(super) struct Setting {
     rounds: u32,
-    seconds: u64,
-    connections: NonZeroU32,
+    for_ms: u128,
+    connections: u32,
     cores: usize,
     absent: Vec<&'static str>,
 }
@@ -139,23 +140,23 @@ struct Comparison {
     absent: Vec<&'static str>,
 }
 
-pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
     let program = std::env::current_exe()?;
     let bare = ["bench", "bare", "--bytes", ANSWER_BYTES];
     let server = unless_stopped(stop, Server::start(&program, &bare, &[])).await?;
     let url = server.url().to_string();
-    let comparison = unless_stopped(stop, measure(&args, &program, &url)).await;
+    let comparison = unless_stopped(stop, measure(args, &program, &url)).await;
     server.stop().await?;
     let Comparison { figures, absent } = comparison?;
-    args.output.write(&Report {
+    Ok(Report {
         command: format!(
-            "lab bench load --rounds {} --seconds {} --connections {}",
-            args.rounds, args.seconds, args.connections
+            "lab bench load --rounds {} --for {} --connections {}",
+            args.rounds, args.length, args.connections
         ),
         setting: Setting {
-            rounds: args.rounds,
-            seconds: args.seconds,
-            connections: args.connections,
+            rounds: args.rounds.get(),
+            for_ms: args.length.get().as_millis(),
+            connections: args.connections.get(),
             cores: std::thread::available_parallelism()?.get(),
             absent,
         },
@@ -174,10 +175,10 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Compa
         }
     }
     let count = arms.len();
-    for round in 0..args.rounds as usize {
+    for round in 0..args.rounds.get() as usize {
         for turn in 0..count {
             let (arm, readings) = &mut arms[(round + turn) % count];
-            let reading = generate(*arm, args, program, url, args.seconds).await?;
+            let reading = generate(*arm, args, program, url, args.length.get().as_secs()).await?;
             readings.push(reading.context("a generator that was there is gone")?);
         }
     }

@@ -24,7 +24,6 @@ mod client;
 pub mod http;
 pub mod load;
 mod memory;
-mod output;
 mod report;
 mod server;
 pub mod start;
@@ -33,8 +32,27 @@ mod stopping;
 pub mod streams;
 mod usage;
 
+use std::fmt::Display;
+
 use clap::Subcommand;
-use tokio_util::sync::CancellationToken;
+use serde::Serialize;
+
+use self::report::Report;
+use super::output::JsonArg;
+use crate::{bounded, shutdown::Shutdown, time};
+
+bounded!(
+    /// How often every arm is measured.
+    Rounds: u32 = 1 to 1000
+);
+bounded!(
+    /// Keep-alive connections.
+    Connections: u32 = 1 to 5000
+);
+time!(
+    /// How long an arm is driven.
+    Length = 1 s to 10 m
+);
 
 /// Arguments of `lab bench`.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,14 +81,27 @@ enum Bench {
 /// # Errors
 ///
 /// When an arm cannot be started or does not answer as it should, when the platform does not tell
-/// what is measured, when `stop` was cancelled, or when the report cannot be written. All children
+/// what is measured, when a signal stopped it, or when the report cannot be written. All children
 /// have ended by then. Dropping the future kills them.
-pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(args: Args, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let stop = shutdown.stopping();
     match args.bench {
-        Bench::Http(args) => http::run(args, &stop).await,
-        Bench::Load(args) => load::run(args, &stop).await,
-        Bench::Start(args) => start::run(args, &stop).await,
-        Bench::Streams(args) => streams::run(args, &stop).await,
-        Bench::Bare(args) => bare::run(args, stop).await,
+        Bench::Http(args) => report(&args.output, http::run(&args, stop), shutdown).await,
+        Bench::Load(args) => report(&args.output, load::run(&args, stop), shutdown).await,
+        Bench::Start(args) => report(&args.output, start::run(&args, stop), shutdown).await,
+        Bench::Streams(args) => report(&args.output, streams::run(&args, stop), shutdown).await,
+        Bench::Bare(args) => bare::run(args, stop.clone()).await,
     }
+}
+
+/// Measures, and prints what was found.
+async fn report<S: Serialize + Display>(
+    output: &JsonArg,
+    bench: impl Future<Output = anyhow::Result<Report<S>>>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let results = output.open()?;
+    let report = bench.await?;
+    let results = results.json(|| Ok(serde_json::to_string_pretty(&report)?));
+    results.print_until_stopped(|| report.to_string(), shutdown).await
 }

@@ -8,10 +8,12 @@ use serde::Serialize;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::output::Output;
+use super::Rounds;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::Server;
 use super::stopping::unless_stopped;
+use crate::app::output::JsonArg;
+use crate::config::Allowed as _;
 
 /// How long a server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -30,15 +32,15 @@ const IDLE: Quantity =
 /// Arguments of `lab bench start`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How many starts are measured, after one that is not (1 to 1000)
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    starts: u32,
+    /// How many starts are measured, after one that is not
+    #[arg(long, default_value = "20", value_name = Rounds::ALLOWED)]
+    starts: Rounds,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: JsonArg,
 }
 
 #[derive(Debug, Serialize)]
-struct Setting {
+pub(super) struct Setting {
     starts: u32,
     settle_ms: u128,
 }
@@ -49,21 +51,21 @@ impl fmt::Display for Setting {
     }
 }
 
-pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
     let program = std::env::current_exe()?;
     let mut listening_ms = Vec::new();
     let mut resident_bytes = Vec::new();
     // The first start reads the program from disk.
     start_once(&program, stop).await?;
-    for _ in 0..args.starts {
+    for _ in 0..args.starts.get() {
         let started = start_once(&program, stop).await?;
         listening_ms.push(started.listening.as_secs_f64() * 1e3);
         resident_bytes.push(started.resident_bytes as f64);
     }
     let figures = [Figure::of("serve", LISTENING, listening_ms), Figure::of("serve", IDLE, resident_bytes)];
-    args.output.write(&Report {
+    Ok(Report {
         command: format!("lab bench start --starts {}", args.starts),
-        setting: Setting { starts: args.starts, settle_ms: SETTLE.as_millis() },
+        setting: Setting { starts: args.starts.get(), settle_ms: SETTLE.as_millis() },
         figures: figures.into_iter().flatten().collect(),
     })
 }

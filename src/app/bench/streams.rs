@@ -11,17 +11,25 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    output::Output,
+    Length, Rounds,
     report::{Aim, Figure, Quantity, Report, Unit},
     stats::paired_ratios,
     stopping::unless_stopped,
     usage::Usage,
 };
 use crate::{
+    app::output::JsonArg,
+    bounded,
+    config::Allowed as _,
     latency::Quantile,
     streams::{Overload, Race},
     telemetry::{Instruments, Telemetry},
 };
+
+bounded!(
+    /// Streams of the crowd.
+    Crowd: u32 = 1 to 1000000
+);
 
 /// What each producer sends through the bare channel in a round.
 const CHUNKS_EACH: u64 = 10_000;
@@ -64,21 +72,21 @@ const LAG_P99: Quantity = Quantity {
 /// Arguments of `lab bench streams`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How often every arm is measured (1 to 1000)
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
-    /// How many streams the crowd has (1 to 1000000)
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    crowd: u32,
-    /// How long the crowd is measured, in seconds (1 to 600)
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
+    /// How often every arm is measured
+    #[arg(long, default_value = "7", value_name = Rounds::ALLOWED)]
+    rounds: Rounds,
+    /// How many streams the crowd has
+    #[arg(long, default_value = "100000", value_name = Crowd::ALLOWED)]
+    crowd: Crowd,
+    /// How long the crowd is measured
+    #[arg(long = "for", default_value = "10s", value_name = Length::ALLOWED)]
+    length: Length,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: JsonArg,
 }
 
 #[derive(Debug, Serialize)]
-struct Setting {
+pub(super) struct Setting {
     streams: usize,
     workers: usize,
     buffer_size: usize,
@@ -100,14 +108,14 @@ impl fmt::Display for Setting {
 /// The sizes of chunks that are raced.
 const SIZES: [(&str, usize); 2] = [("chunks of 1 byte", 1), ("chunks of 1..=1024 bytes", 1_024)];
 
-pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
     // Instruments that somebody may read cost something; those that nobody can do not.
     let telemetry = Telemetry::scraped(1_500)?;
     let instruments = telemetry.instruments();
     let mut bare = SIZES.map(|_| Vec::new());
     let mut whole = SIZES.map(|_| Vec::new());
     let (mut recorder_us, mut instruments_us) = (Vec::new(), Vec::new());
-    for round in 0..args.rounds {
+    for round in 0..args.rounds.get() {
         for (at, (_, chunk_size_bytes)) in SIZES.iter().enumerate() {
             let race = Race { chunk_size_bytes: *chunk_size_bytes, ..Race::default() };
             // The order turns from round to round.
@@ -135,18 +143,18 @@ pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<
     }
     figures.push(Figure::of("a chunk", RECORDER, recorder_us));
     figures.push(Figure::of("a chunk", INSTRUMENTS, instruments_us));
-    figures.extend(unless_stopped(stop, crowd(&args, &instruments)).await?);
+    figures.extend(unless_stopped(stop, crowd(args, &instruments)).await?);
     let race = Race::default();
-    args.output.write(&Report {
+    Ok(Report {
         command: format!(
-            "lab bench streams --rounds {} --crowd {} --seconds {}",
-            args.rounds, args.crowd, args.seconds
+            "lab bench streams --rounds {} --crowd {} --for {}",
+            args.rounds, args.crowd, args.length
         ),
         setting: Setting {
             streams: race.streams,
             workers: race.workers,
             buffer_size: race.buffer_size,
-            crowd: args.crowd,
+            crowd: args.crowd.get(),
             crowd_interval_ms: CROWD_INTERVAL_MS,
             cores: std::thread::available_parallelism()?.get(),
         },
@@ -157,26 +165,26 @@ pub(super) async fn run(args: Args, stop: &CancellationToken) -> anyhow::Result<
 /// Many streams at once, each of them seldom.
 async fn crowd(args: &Args, instruments: &Instruments) -> anyhow::Result<[Option<Figure>; 4]> {
     let race = Race {
-        streams: args.crowd as usize,
+        streams: args.crowd.get() as usize,
         interval_ms: CROWD_INTERVAL_MS,
         overload: Overload::DropNewest,
         ..Race::default()
     };
     let before = Usage::of(std::process::id())?.resident_bytes;
     let during = tokio::spawn({
-        let seconds = args.seconds;
+        let length = args.length.get();
         async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            tokio::time::sleep(length).await;
             Usage::of(std::process::id())
         }
     });
     // A little longer, so that memory is read while they are all there.
-    let span = Duration::from_secs(args.seconds) + Duration::from_millis(500);
+    let span = args.length.get() + Duration::from_millis(500);
     let statistics = race.orchestrator(span, instruments).await?;
     let resident = during.await??.resident_bytes.saturating_sub(before);
     let ms = |quantile: Quantile| quantile.value().map(|value| value.as_secs_f64() * 1e3);
     Ok([
-        Figure::of("crowd", RESIDENT, [resident as f64 / f64::from(args.crowd)]),
+        Figure::of("crowd", RESIDENT, [resident as f64 / f64::from(args.crowd.get())]),
         Figure::of("crowd", CROWD_RATE, [statistics.throughput()]),
         Figure::of("crowd", LAG_P50, ms(statistics.emission_lag.p50)),
         Figure::of("crowd", LAG_P99, ms(statistics.emission_lag.p99)),

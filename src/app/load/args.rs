@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use hyper::Method;
 
-use super::output::Output;
+use crate::app::output::FormArgs;
 use crate::config::{Allowed, Invalid, Rate, SeedArg, Span};
 use crate::load::Checks;
 use crate::load::compare::Figure;
@@ -110,7 +110,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) find: FindArgs,
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) output: FormArgs,
     #[command(flatten)]
     pub(super) telemetry: telemetry::Config,
 }
@@ -161,7 +161,7 @@ pub(super) struct CompareArgs {
     #[arg(long, default_value = "99%", help_heading = "Verdict", value_name = Confidence::ALLOWED)]
     pub(super) confidence: Confidence,
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) output: FormArgs,
     #[command(flatten)]
     pub(super) telemetry: telemetry::Config,
 }
@@ -177,7 +177,7 @@ pub struct MergeArgs {
     #[arg(long, help_heading = "Verdict", value_name = Checks::ALLOWED)]
     pub(super) check: Option<Checks>,
     #[command(flatten)]
-    pub(super) output: Output,
+    pub(super) output: FormArgs,
 }
 
 bounded!(

@@ -6,14 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::args::{CompareArgs, at_least_one};
-use super::output::Forms;
-use super::{page, run};
+use super::page;
 use crate::app::Ending;
 use crate::app::generator::Generator;
 use crate::load::compare::{Answer, Comparison, NoFigure, Question, a_first, compare};
 use crate::load::http::Target;
 use crate::load::{Pace, Plan};
-use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Card, Mood, Report, Section};
@@ -38,7 +36,7 @@ pub(super) async fn run_comparison(
     generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
-    args.output.check().map_err(run::usage)?;
+    let results = args.output.open()?;
     let figure = args.figure;
     let mut pairs_ms = Vec::new();
     'pairs: for pair in 0..args.pairs.get() as usize {
@@ -81,13 +79,11 @@ pub(super) async fn run_comparison(
         stopped: shutdown.is_stopping(),
         pairs_ms,
     };
-    let text = args.output.write_files(&Forms {
-        text: &|| text(&outcome),
-        json: &|| Ok(serde_json::to_string_pretty(&outcome)? + "\n"),
-        csv: &|| Ok(csv(&outcome)),
-        html: &|| html(&outcome),
-    })?;
-    let printed = print_until_stopped(&text, shutdown.stopping(), shutdown.aborted()).await;
+    let results = results
+        .json(|| Ok(serde_json::to_string_pretty(&outcome)?))
+        .csv(|| csv(&outcome))
+        .html(|| html(&outcome));
+    let printed = results.print_until_stopped(|| text(&outcome), shutdown).await;
     let ending = match outcome.comparison {
         None | Some(Comparison { answer: Answer::Regression, .. }) => Ending::Failed,
         Some(_) => Ending::Done,

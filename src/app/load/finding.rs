@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::args::{RunArgs, at_least_one};
-use super::output::Forms;
 use super::page;
 use crate::app::Ending;
 use crate::app::generator::Generator;
@@ -14,7 +13,6 @@ use crate::config::Rate;
 use crate::load::check::Verdict;
 use crate::load::find_max::{Found, Search, step_length};
 use crate::load::{Checks, Measured, Pace, Plan, Schedule};
-use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Report, Section};
@@ -52,6 +50,7 @@ pub(super) async fn find(
     generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
+    let results = args.output.open()?;
     let find = &args.find;
     let targets = args.request.targets(&args.urls)?;
     let first = args.arrivals.rate;
@@ -96,13 +95,11 @@ pub(super) async fn find(
         stopped,
         steps,
     };
-    let text = args.output.write_files(&Forms {
-        text: &|| text(&outcome),
-        json: &|| Ok(serde_json::to_string_pretty(&outcome)? + "\n"),
-        csv: &|| Ok(csv(&outcome)),
-        html: &|| html(&outcome),
-    })?;
-    let printed = print_until_stopped(&text, shutdown.stopping(), shutdown.aborted()).await;
+    let results = results
+        .json(|| Ok(serde_json::to_string_pretty(&outcome)?))
+        .csv(|| csv(&outcome))
+        .html(|| html(&outcome));
+    let printed = results.print_until_stopped(|| text(&outcome), shutdown).await;
     let failed = stopped || outcome.found.holds.is_none();
     if failed { Ending::Failed } else { Ending::Done }.once_printed(printed, shutdown)
 }

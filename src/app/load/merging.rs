@@ -4,12 +4,11 @@ use anyhow::Context as _;
 
 use super::args::MergeArgs;
 use super::document::Document;
-use super::output::Forms;
-use super::{csv, page, run, table};
+use super::{csv, page, table};
 
 /// Reads the results and adds them.
 pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
-    args.output.check().map_err(run::usage)?;
+    let results = args.output.open()?;
     let mut merged: Option<Document> = None;
     for path in &args.files {
         let name = path.display().to_string();
@@ -34,12 +33,8 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&sum.measured)).unwrap_or_default();
     let command = format!("lab load merge {}", files.join(" "));
     let document = Document::new(command, sum.slo_ms, sum.connections, checks, sum.measured);
-    let text = args.output.write_files(&Forms {
-        text: &|| table::text(&document),
-        json: &|| document.json(),
-        csv: &|| Ok(csv::text(&document.measured)),
-        html: &|| page::html(&document),
-    })?;
-    crate::output::print(&text)?;
+    let results =
+        results.json(|| document.json()).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
+    results.print(|| table::text(&document))?;
     Ok(document)
 }

@@ -16,7 +16,6 @@ mod csv;
 mod document;
 mod finding;
 mod merging;
-mod output;
 mod page;
 mod run;
 mod table;
@@ -27,11 +26,9 @@ use anyhow::Context as _;
 
 use self::args::{CompareArgs, RunArgs, at_least_one};
 use self::document::Document;
-use self::output::Forms;
 use super::Ending;
 use super::generator::Generator;
 use crate::load::{Control, LoadMetrics, Pace, Plan};
-use crate::output::print_until_stopped;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
@@ -118,13 +115,10 @@ impl Measure {
         };
         match self.question {
             Question::Compare(args) => comparing::run_comparison(&args, slo, &generator, &shutdown).await,
-            Question::Run(args) => {
-                args.output.check().map_err(run::usage)?;
-                match &args.find.find_max {
-                    Some(checks) => finding::find(&args, checks, slo, &generator, &shutdown).await,
-                    None => single(&args, slo_ms, &generator, &shutdown).await,
-                }
-            }
+            Question::Run(args) => match &args.find.find_max {
+                Some(checks) => finding::find(&args, checks, slo, &generator, &shutdown).await,
+                None => single(&args, slo_ms, &generator, &shutdown).await,
+            },
         }
     }
 }
@@ -143,6 +137,7 @@ async fn single(
     generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
+    let results = args.output.open()?;
     let schedule = args.arrivals.schedule()?;
     let targets = args.request.targets(&args.urls)?;
     let transport = args.request.transport(&targets)?;
@@ -167,13 +162,9 @@ async fn single(
     let command = format!("lab load {urls} {pace}{asked}{slo}{check}");
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document = Document::new(command, slo_ms, transport.connections(), checks, measured);
-    let text = args.output.write_files(&Forms {
-        text: &|| table::text(&document),
-        json: &|| document.json(),
-        csv: &|| Ok(csv::text(&document.measured)),
-        html: &|| page::html(&document),
-    })?;
-    let printed = print_until_stopped(&text, shutdown.stopping(), shutdown.aborted()).await;
+    let results =
+        results.json(|| document.json()).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
+    let printed = results.print_until_stopped(|| table::text(&document), shutdown).await;
     verdict(&document).once_printed(printed, shutdown)
 }
 

@@ -10,12 +10,7 @@
 mod printer;
 mod status_line;
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 
@@ -24,6 +19,7 @@ use super::{
     args::{DrainMs, ServerArgs},
     ending::Ending,
     house::{House, Process},
+    output::{JsonArg, Results},
 };
 use crate::{
     config::{Allowed as _, ListenAddr, Misfit, SeedArg, Span},
@@ -31,6 +27,7 @@ use crate::{
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
     telemetry::{self, Instruments, Telemetry},
+    web,
 };
 
 /// What the server beside the streams gets to end, once they have.
@@ -55,9 +52,9 @@ pub struct StreamsArgs {
     /// The final statistics only
     #[arg(long, help_heading = "Output")]
     pub quiet: bool,
-    /// The final statistics as JSON, to a file or instead of all else on stdout
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
-    pub json: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub json: JsonArg,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub seed: SeedArg,
@@ -97,19 +94,14 @@ impl StreamsArgs {
         Ok(())
     }
 
-    /// Whether the JSON goes to stdout, and all else does not.
-    fn json_only(&self) -> bool {
-        self.json == Some(None)
-    }
-
     fn has_lines(&self) -> bool {
         !self.quiet
-            && !self.json_only()
+            && !self.json.is_on_stdout()
             && (self.verbose || self.virtual_time || !std::io::stdout().is_terminal())
     }
 
     fn has_status_line(&self) -> bool {
-        !self.quiet && !self.json_only() && !self.has_lines()
+        !self.quiet && !self.json.is_on_stdout() && !self.has_lines()
     }
 }
 
@@ -118,24 +110,20 @@ impl StreamsArgs {
 /// # Errors
 /// When an address, the sink or a file cannot be opened.
 pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let listener = web::listen(args.addr.get(), "--addr (STREAMS_ADDR)")?;
+    let results = args.json.open()?;
     let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let printer = Arc::new(Printer::threaded(args.quiet || args.json_only()));
+    let printer = Arc::new(Printer::threaded(args.quiet || args.json.is_on_stdout()));
     let streams = streams(&args, telemetry.instruments(), &shutdown, &printer)?;
 
-    let process = Process {
-        server: &args.server,
-        addr: args.addr,
-        addr_variable: "STREAMS_ADDR",
-        telemetry: &telemetry,
-        shutdown: shutdown.clone(),
-    };
+    let process =
+        Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
     // Open while the streams drain, so that the drain can be watched.
     let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
-    let house = House::open(vec![streams::system(&streams)], &process, door).await?;
+    let house = House::open(vec![streams::system(&streams)], process, door).await?;
 
-    let report = ReportFile::open(&args)?;
     tokio::select! {
         biased;
         begun = begin(&args, &streams, &printer) => begun?,
@@ -166,7 +154,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     }
     streams.lifecycle().ended().await;
     drop(status_line);
-    let ending = end(&args, &streams, &printer, report);
+    let ending = end(&streams, &printer, results);
     let printed = printer.finish(&shutdown).await;
     let closed = house.close().await?;
     let ending = match ending? {
@@ -181,19 +169,19 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
 /// # Errors
 /// When the output cannot be written.
 pub async fn run_streams_virtually(args: StreamsArgs) -> anyhow::Result<Ending> {
+    let results = args.json.open()?;
     let shutdown = Shutdown::new(None, Duration::ZERO);
-    let printer = Arc::new(Printer::direct(args.quiet || args.json_only()));
+    let printer = Arc::new(Printer::direct(args.quiet || args.json.is_on_stdout()));
     let streams = streams(&args, Instruments::silent(), &shutdown, &printer)?;
-    let report = ReportFile::open(&args)?;
     begin(&args, &streams, &printer).await?;
     if let Some(span) = args.duration {
         tokio::time::sleep(span.get()).await;
     }
     printer.print("\nThe time is over...");
     streams.stop().await;
-    let ending = end(&args, &streams, &printer, report)?;
+    let ending = end(&streams, &printer, results);
     printer.finish(&shutdown).await?;
-    Ok(ending)
+    ending
 }
 
 fn streams(
@@ -225,44 +213,15 @@ async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyh
         .context("starting the streams")
 }
 
-/// Where the statistics go as JSON; opened before the run, so that a run is not made in vain.
-struct ReportFile(Option<(PathBuf, std::fs::File)>);
-
-impl ReportFile {
-    fn open(args: &StreamsArgs) -> anyhow::Result<Self> {
-        let Some(Some(path)) = &args.json else {
-            return Ok(Self(None));
-        };
-        let file = std::fs::File::create(path).with_context(|| format!("writing {}", path.display()))?;
-        Ok(Self(Some((path.clone(), file))))
-    }
-
-    fn write(self, json: &str) -> anyhow::Result<()> {
-        match self.0 {
-            Some((path, mut file)) => {
-                writeln!(file, "{json}").with_context(|| format!("writing {}", path.display()))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
 /// Prints what the run came to and judges it.
-fn end(
-    args: &StreamsArgs,
-    streams: &Streams,
-    printer: &Printer,
-    report: ReportFile,
-) -> anyhow::Result<Ending> {
+fn end(streams: &Streams, printer: &Printer, results: Results) -> anyhow::Result<Ending> {
     let statistics = streams.statistics().context("there was no run")?;
-    let json = || serde_json::to_string_pretty(&statistics.report()).context("writing the statistics");
-    if args.json_only() {
-        printer.print_always(&json()?);
-    } else {
-        // Even under --quiet.
-        printer.print_always(&format!("\n{}\nApplication exited.", statistics.text()));
-        report.write(&json()?)?;
-    }
+    let results =
+        results.json(|| serde_json::to_string_pretty(&statistics.report()).context("writing the statistics"));
+    let (text, written) = results.finish(|| format!("\n{}\nApplication exited.", statistics.text()));
+    // Even under --quiet.
+    printer.print_always(&text);
+    written?;
     if !statistics.ledger.balances() {
         output::to_stderr("lab: the balance does not hold");
         return Ok(Ending::Failed);

@@ -1,14 +1,11 @@
 //! `lab pipeline simulate`: which policy for which load.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Context as _;
 
-use super::Ending;
+use crate::app::{Ending, output::FormArgs};
 use crate::{
     bounded,
     config::{Allowed, Misfit, SeedArg},
-    output,
     pipeline::{
         self,
         simulate::{self, Trace},
@@ -31,15 +28,8 @@ pub struct Args {
     /// Run each this often, from --seed on with seeds that follow each other
     #[arg(long, default_value = "10", value_name = Repetitions::ALLOWED)]
     pub repetitions: Repetitions,
-    /// The figures as JSON, to a file or instead of the table
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, group = "form", help_heading = "Output")]
-    pub json: Option<Option<PathBuf>>,
-    /// The figures as CSV, to a file or instead of the table
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, group = "form", help_heading = "Output")]
-    pub csv: Option<Option<PathBuf>>,
-    /// A report with pictures, to a file or instead of the table
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, group = "form", help_heading = "Output")]
-    pub html: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    output: FormArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub pipeline: pipeline::Config,
@@ -64,6 +54,7 @@ impl Args {
 /// When a trace cannot be read, or the report not be written.
 pub fn run(args: &Args) -> anyhow::Result<Ending> {
     let settings = args.pipeline.clone().settings()?;
+    let results = args.output.open()?;
     let traces = match &args.traces[..] {
         [] => Trace::shipped()?,
         names => names.iter().map(|name| Trace::open(name)).collect::<Result<_, _>>()?,
@@ -76,27 +67,12 @@ pub fn run(args: &Args) -> anyhow::Result<Ending> {
         .map(|trace| simulate::simulate(trace, &settings, seeds.clone()))
         .collect::<Result<Vec<_>, _>>()
         .context("starting a runtime in virtual time")?;
-    let text = || simulate::text(&outcomes, repetitions);
-    let (form, to) = match (&args.json, &args.csv, &args.html) {
-        (Some(to), ..) => (serde_json::to_string_pretty(&outcomes)? + "\n", to.as_deref()),
-        (_, Some(to), _) => (simulate::csv(&outcomes), to.as_deref()),
-        (.., Some(to)) => (simulate::html(&outcomes, repetitions, &command(args))?, to.as_deref()),
-        _ => (text(), None),
-    };
-    write(&form, to, text)?;
+    let results = results
+        .json(|| Ok(serde_json::to_string_pretty(&outcomes)?))
+        .csv(|| simulate::csv(&outcomes))
+        .html(|| simulate::html(&outcomes, repetitions, &command(args)));
+    results.print(|| simulate::text(&outcomes, repetitions))?;
     Ok(Ending::Done)
-}
-
-/// To stdout; or to a file, and then the table to stdout.
-fn write(form: &str, to: Option<&Path>, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    match to {
-        None => output::print(form)?,
-        Some(path) => {
-            std::fs::write(path, form).with_context(|| format!("cannot write {}", path.display()))?;
-            output::print(&text())?;
-        }
-    }
-    Ok(())
 }
 
 /// The command that runs the same again.

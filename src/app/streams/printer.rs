@@ -49,7 +49,7 @@ impl Printer {
     ///
     /// # Errors
     /// As [`Writer::finish`].
-    pub(super) async fn finish(&self, shutdown: &Shutdown) -> std::io::Result<()> {
+    pub(super) async fn finish(&self, shutdown: &Shutdown) -> anyhow::Result<()> {
         let finished = self.out.finish(shutdown.stopping(), shutdown.aborted()).await;
         match self.out.lost_lines() {
             0 => {}
@@ -57,6 +57,6 @@ impl Printer {
                 "lab: {lost} lines were not printed: stdout was too slow, closed or full"
             )),
         }
-        finished
+        Ok(finished?)
     }
 }
