@@ -17,13 +17,13 @@ use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::args::{Connections, Length, Rounds};
 use super::client::{Arm, Window};
 use super::memory;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::{self, Server};
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
-use super::{Connections, Length, Rounds};
 use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
 

@@ -17,12 +17,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use super::args::{Connections, Length, Rounds};
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::Server;
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
 use super::usage::ended_children;
-use super::{Connections, Length, Rounds};
 use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
 

@@ -19,6 +19,7 @@
 //! share the machine; requests per second say what both together reach, processor time per
 //! request what the server alone takes.
 
+mod args;
 mod bare;
 mod client;
 pub mod http;
@@ -39,20 +40,7 @@ use serde::Serialize;
 
 use self::report::Report;
 use super::output::JsonArg;
-use crate::{bounded, shutdown::Shutdown, time};
-
-bounded!(
-    /// How often every arm is measured.
-    Rounds: u32 = 1 to 1000
-);
-bounded!(
-    /// Keep-alive connections.
-    Connections: u32 = 1 to 5000
-);
-time!(
-    /// How long an arm is driven.
-    Length = 1 s to 10 m
-);
+use crate::shutdown::Shutdown;
 
 /// Arguments of `lab bench`.
 #[derive(Clone, Debug, clap::Args)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::Rounds;
+use super::args::Rounds;
 use super::report::{Aim, Figure, Quantity, Report, Unit};
 use super::server::Server;
 use super::stopping::unless_stopped;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Length, Rounds,
+    args::{Length, Rounds},
     report::{Aim, Figure, Quantity, Report, Unit},
     stats::paired_ratios,
     stopping::unless_stopped,
