@@ -42,11 +42,14 @@ pub struct ServerArgs {
     pub admin_token: Option<Secret>,
 }
 
-/// How a server stops. Commands that drain to zero by design have no bound of their own.
-#[derive(Debug, Clone, Copy, clap::Args)]
+/// What a server takes whose work is to answer, so that its stop has a bound.
+#[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Server")]
-pub struct StopArgs {
+pub struct ServingArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: ServerArgs,
     /// After a stop signal: how long requests are still taken while /readyz already fails
     #[arg(long, env = "LAB_UNREADY_MS", default_value = "1000", value_name = UnreadyMs::ALLOWED)]
     pub unready_ms: UnreadyMs,
@@ -64,10 +67,7 @@ pub struct ServeArgs {
     pub addr: ListenAddr,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub server: ServerArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub stop: StopArgs,
+    pub serving: ServingArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub lab: http_lab::Config,
@@ -98,10 +98,7 @@ pub struct ServiceArgs {
     pub seed: Seed,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub server: ServerArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub stop: StopArgs,
+    pub serving: ServingArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub telemetry: telemetry::Config,
@@ -119,7 +116,7 @@ impl ServerArgs {
     }
 }
 
-impl StopArgs {
+impl ServingArgs {
     /// A stop that has not begun.
     pub(super) fn shutdown(&self) -> Shutdown {
         Shutdown::new(Some(self.drain_ms.get()), self.unready_ms.get())

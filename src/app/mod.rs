@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use crate::shutdown::Shutdown;
 
 pub use args::{
-    DrainMs, HeaderTimeoutMs, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, StopArgs, UnreadyMs,
+    DrainMs, HeaderTimeoutMs, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, ServingArgs, UnreadyMs,
 };
 pub use ending::{Ending, Usage};
 pub use house::{House, Process};

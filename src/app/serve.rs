@@ -25,7 +25,7 @@ use crate::{
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let listener = web::listen(args.addr.get(), "--addr (LAB_ADDR)")?;
-    let shutdown = args.stop.shutdown();
+    let shutdown = args.serving.shutdown();
     let runtime = http_lab::Runtime {
         instruments: telemetry.instruments(),
         tracing: telemetry.tracing(),
@@ -37,7 +37,7 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
     if let Some(pipeline) = pipeline {
         systems.push(pipeline::system(&pipeline.service(&args, &telemetry, &shutdown)?));
     }
-    run(systems, &args.server, listener, &telemetry, shutdown).await
+    run(systems, &args.serving.server, listener, &telemetry, shutdown).await
 }
 
 /// Serves one simulated service until it is told to stop, and drains.
@@ -46,10 +46,10 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
 /// When the address cannot be taken, or the process cannot hear signals.
 pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let listener = web::listen(args.addr.get(), "--addr (SERVICE_ADDR)")?;
-    let shutdown = args.stop.shutdown();
+    let shutdown = args.serving.shutdown();
     let service =
         ServiceServer::start(&args.which, args.seed.get(), &telemetry.instruments(), telemetry.tracing());
-    run(vec![service.system()], &args.server, listener, &telemetry, shutdown).await
+    run(vec![service.system()], &args.serving.server, listener, &telemetry, shutdown).await
 }
 
 async fn run(

@@ -79,7 +79,7 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     let telemetry = Telemetry::start(&args.telemetry, lab::client::ExportClient::start).expect("telemetry");
     let shutdown = Shutdown::new(Some(Duration::from_secs(60)), Duration::ZERO);
     let process = Process {
-        server: &args.server,
+        server: &args.serving.server,
         listener: lab::web::listen(args.addr.get(), "--addr").expect("a free port"),
         telemetry: &telemetry,
         shutdown: shutdown.clone(),
