@@ -131,9 +131,7 @@ impl BackendCall {
     /// Ready with the reason why it failed, if it did.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<&'static str>> {
         match self {
-            Self::Simulated(call) => {
-                Pin::new(call).poll(cx).map(|finished| finished.result.err().map(reason))
-            }
+            Self::Simulated(call) => Pin::new(call).poll(cx).map(|finished| finished.err().map(reason)),
             Self::Remote(call) => Pin::new(call).poll(cx),
         }
     }

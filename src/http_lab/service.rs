@@ -30,7 +30,7 @@ use super::{
     routes::CALLS,
 };
 use crate::{
-    sim::{self, Contention, Failure, Key, OnCallerGone, Service, Spec},
+    sim::{Contention, Failure, Key, OnCallerGone, Service, Spec},
     telemetry::{Instruments, Tracing},
     web::{Json, Problem, Sheet, System, traced},
 };
@@ -153,7 +153,7 @@ async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Respon
     let key = server.key(&headers);
     let mut seen =
         Seen { metrics: &server.inner.metrics, since: Instant::now(), outcome: CallOutcome::Cancelled };
-    let sim::Finished { result, .. } = server.inner.service.call(key, None).await;
+    let result = server.inner.service.call(key, None).await;
     let ms = millis(seen.since.elapsed());
     let refused = |status, kind, title| Problem::new(status, kind, title).with("ms", ms).into_response();
     match result {

@@ -39,9 +39,6 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// The names, as in `PATCH /settings`.
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
-
             /// These settings with a change applied.
             pub fn patched(&self, patch: Patch) -> Self {
                 Self { $($name: patch.$name.unwrap_or_else(|| self.$name.clone()),)* }

@@ -48,13 +48,7 @@ pub enum Failure {
 }
 
 /// The end of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finished {
-    /// How it ended.
-    pub result: Result<(), Failure>,
-    /// How long it waited for a server.
-    pub waited: Duration,
-}
+pub type Finished = Result<(), Failure>;
 
 /// A simulated service. Dropping it ends what runs in it.
 ///
@@ -102,14 +96,13 @@ impl Service {
         };
         let (mut station, now_ns) = self.core.advanced();
         let due_before = station.next_due_ns();
-        let ended = |result| State::Ended(Finished { result, waited: Duration::ZERO });
         let admission = station.arrive(now_ns, work, make_answer);
         let state = match (admission, awaited) {
             (Admission::Admitted(id), Some(awaited)) => {
                 State::Sent { handle: CallHandle { core: self.core.clone(), id }, awaited }
             }
-            (Admission::Done, _) => ended(if work.fails { Err(Failure::Failed) } else { Ok(()) }),
-            (Admission::Refused | Admission::Admitted(_), _) => ended(Err(Failure::Refused)),
+            (Admission::Done, _) => State::Ended(finished(work.fails)),
+            (Admission::Refused | Admission::Admitted(_), _) => State::Ended(Err(Failure::Refused)),
         };
         let moved = station.next_due_ns() != due_before;
         drop(station);
@@ -144,6 +137,8 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.driver.abort();
+        // Whoever still awaits a call is told.
+        *self.core.station.lock() = Station::new(Contention::Off);
     }
 }
 
@@ -176,11 +171,12 @@ impl Core {
 fn wake(departures: Vec<Departure<oneshot::Sender<Finished>>>) {
     for departure in departures {
         // A caller that has left does not listen; the station has counted the orphan.
-        let _ = departure.payload.send(Finished {
-            result: if departure.failed { Err(Failure::Failed) } else { Ok(()) },
-            waited: Duration::from_nanos(departure.waited_ns),
-        });
+        let _ = departure.payload.send(finished(departure.failed));
     }
+}
+
+fn finished(failed: bool) -> Finished {
+    if failed { Err(Failure::Failed) } else { Ok(()) }
 }
 
 /// Sleeps until the next completion, for ever. Ended by dropping the [`Service`].
@@ -242,7 +238,7 @@ impl Future for Call {
             State::Sent { awaited, .. } => match Pin::new(awaited).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(finished)) => finished,
-                Poll::Ready(Err(_)) => Finished { result: Err(Failure::Stopped), waited: Duration::ZERO },
+                Poll::Ready(Err(_)) => Err(Failure::Stopped),
             },
         };
         self.state = State::Ended(finished);
@@ -305,11 +301,10 @@ mod tests {
     async fn a_call_takes_its_time_and_fails_after_it() {
         let service = Service::start(spec("constant:250", 1.0, "off", OnCallerGone::Abort));
         let start = Instant::now();
-        let finished = service.call(key(0), None).await;
-        assert_eq!(finished.result, Err(Failure::Failed));
+        assert_eq!(service.call(key(0), None).await, Err(Failure::Failed));
         assert_eq!(start.elapsed(), Duration::from_millis(250));
         let other: Profile = "constant:40".parse().expect("a profile");
-        service.call(key(1), Some(&other)).await;
+        let _ = service.call(key(1), Some(&other)).await;
         assert_eq!(start.elapsed(), Duration::from_millis(290));
         assert_eq!(service.ledger().failed, 2);
     }
@@ -321,14 +316,14 @@ mod tests {
         let start = Instant::now();
         let calls: Vec<Call> = (0..1_000).map(|request| service.call(key(request), None)).collect();
         for call in calls {
-            assert_eq!(call.await.result, Ok(()));
+            assert_eq!(call.await, Ok(()));
         }
         assert_eq!(start.elapsed().as_millis(), 10_400);
 
         let service = Service::start(spec("uniform:0,3", 0.0, "off", OnCallerGone::Abort));
         let start = Instant::now();
         for request in 0..4_000 {
-            service.call(key(request), None).await;
+            service.call(key(request), None).await.expect("no failure is drawn");
         }
         let mean_ms = start.elapsed().as_secs_f64() * 1e3 / 4_000.0;
         assert!((mean_ms - 1.5).abs() < 0.06, "{mean_ms}");
@@ -361,7 +356,7 @@ mod tests {
         let call = service.call(key(0), None);
         tokio::time::advance(Duration::from_millis(30)).await;
         call.handle().expect("on its way").forsake();
-        assert_eq!(call.await.result, Ok(()));
+        assert_eq!(call.await, Ok(()));
         let ledger = service.ledger();
         assert_eq!((ledger.completed, ledger.orphaned), (1, 1));
         assert_eq!(ledger.orphaned_ns, 70_000_000);
@@ -372,10 +367,9 @@ mod tests {
         let service = Service::start(spec("constant:100", 0.0, "pool:1,1", OnCallerGone::Abort));
         let start = Instant::now();
         let (first, second) = (service.call(key(0), None), service.call(key(1), None));
-        assert_eq!(service.call(key(2), None).await.result, Err(Failure::Refused));
+        assert_eq!(service.call(key(2), None).await, Err(Failure::Refused));
         service.change(spec("constant:100", 0.0, "off", OnCallerGone::Abort));
-        assert_eq!(first.await.waited, Duration::ZERO);
-        second.await;
+        assert_eq!((first.await, second.await), (Ok(()), Ok(())));
         assert_eq!(start.elapsed(), Duration::from_millis(100));
         drop(service);
     }
@@ -385,6 +379,6 @@ mod tests {
         let service = Service::start(spec("constant:100", 0.0, "off", OnCallerGone::Abort));
         let call = service.call(key(0), None);
         drop(service);
-        drop(call);
+        assert_eq!(call.await, Err(Failure::Stopped));
     }
 }

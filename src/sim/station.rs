@@ -33,10 +33,6 @@ pub struct Ledger {
     pub cancelled: u64,
     /// Calls waiting or running now.
     pub in_flight: u64,
-    /// Calls waiting now (part of `in_flight`).
-    pub waiting: u64,
-    /// Calls refused at a full queue (part of `failed`).
-    pub refused: u64,
     /// Calls among the completed and failed whose caller had gone.
     pub orphaned: u64,
     /// Time that orphaned calls ran after their caller had gone, nanoseconds.
@@ -48,19 +44,6 @@ impl Ledger {
     pub fn balances(&self) -> bool {
         self.started == self.completed + self.failed + self.cancelled + self.in_flight
             && self.orphaned <= self.completed + self.failed
-    }
-
-    /// Adds another station's terms to this one's.
-    pub fn add(&mut self, other: &Self) {
-        self.started += other.started;
-        self.completed += other.completed;
-        self.failed += other.failed;
-        self.cancelled += other.cancelled;
-        self.in_flight += other.in_flight;
-        self.waiting += other.waiting;
-        self.refused += other.refused;
-        self.orphaned += other.orphaned;
-        self.orphaned_ns += other.orphaned_ns;
     }
 }
 
@@ -82,8 +65,6 @@ pub struct Departure<T> {
     pub payload: T,
     /// Whether it failed.
     pub failed: bool,
-    /// Nanoseconds it waited for a server.
-    pub waited_ns: u64,
     /// When it ended, station time in nanoseconds.
     pub at_ns: u64,
 }
@@ -92,7 +73,6 @@ pub struct Departure<T> {
 struct Job<T> {
     work: Work,
     payload: T,
-    arrived_ns: u64,
     running: Option<Running>,
     gone_ns: Option<u64>,
 }
@@ -150,19 +130,16 @@ impl<T> Station<T> {
         }
         if !starts && self.waiting.len() >= self.contention.queue_capacity() {
             self.ledger.failed += 1;
-            self.ledger.refused += 1;
             return Admission::Refused;
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.jobs
-            .insert(id, Job { work, payload: payload(), arrived_ns: now_ns, running: None, gone_ns: None });
+        self.jobs.insert(id, Job { work, payload: payload(), running: None, gone_ns: None });
         self.ledger.in_flight += 1;
         if starts {
             self.start(id, ahead_ns);
         } else {
             self.waiting.insert(id);
-            self.ledger.waiting += 1;
         }
         Admission::Admitted(id)
     }
@@ -189,7 +166,6 @@ impl<T> Station<T> {
             }
             None => {
                 self.waiting.remove(&id);
-                self.ledger.waiting -= 1;
             }
         }
         self.jobs.remove(&id);
@@ -210,15 +186,14 @@ impl<T> Station<T> {
             if let Some(job) = self.jobs.remove(&id) {
                 self.ledger.in_flight -= 1;
                 self.count_end(job.work.fails);
-                let since_ns = job.running.map_or(self.now_ns, |running| running.since_ns);
                 if let Some(gone_ns) = job.gone_ns {
+                    let since_ns = job.running.map_or(self.now_ns, |running| running.since_ns);
                     self.ledger.orphaned += 1;
                     self.ledger.orphaned_ns += self.now_ns.saturating_sub(gone_ns.max(since_ns));
                 }
                 departures.push(Departure {
                     payload: job.payload,
                     failed: job.work.fails,
-                    waited_ns: since_ns.saturating_sub(job.arrived_ns),
                     at_ns: self.now_ns,
                 });
             }
@@ -263,7 +238,6 @@ impl<T> Station<T> {
             let Some(id) = self.waiting.pop_first() else {
                 break;
             };
-            self.ledger.waiting -= 1;
             self.start(id, 0);
         }
     }

@@ -61,7 +61,7 @@ impl Transport for Simulated {
     async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
         trace.sent = Some(Instant::now());
         let key = Key { seed: self.seed, request, service: 'B', attempt: 0 };
-        match self.service.call(key, None).await.result {
+        match self.service.call(key, None).await {
             Ok(()) => Ok(Answer { status: 200, body_bytes: 0 }),
             Err(_) => Ok(Answer { status: 503, body_bytes: 0 }),
         }
