@@ -3,11 +3,7 @@
 //! A cheap handle. The lock is held for single steps and never across an `.await`; each step changes the
 //! ledger as a whole, so any look at it is a consistent one.
 
-use std::{
-    cmp::Ordering,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
@@ -40,18 +36,13 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     queue: Queue,
-    offered: u64,
-    held_back: u64,
-    retried: u64,
+    counts: Counts,
     attempts: u64,
     service: Duration,
     busy: Duration,
     paid: Duration,
     accounted_until: Instant,
-    /// Workers that are to be there.
-    workers: u32,
-    /// Workers that are there, those that finish a last job among them.
-    alive: u32,
+    workers: Workers,
     scalings: Scalings,
     last_change: Option<Ordering>,
 }
@@ -61,7 +52,7 @@ impl State {
     fn account(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.accounted_until);
         self.busy += passed * u32::try_from(self.queue.running()).unwrap_or(u32::MAX);
-        self.paid += passed * self.alive;
+        self.paid += passed * self.workers.present;
         self.accounted_until = now;
     }
 }
@@ -101,16 +92,13 @@ impl Board {
         let now = Instant::now();
         let state = State {
             queue: Queue::new(capacity),
-            offered: 0,
-            held_back: 0,
-            retried: 0,
+            counts: Counts::default(),
             attempts: 0,
             service: Duration::ZERO,
             busy: Duration::ZERO,
             paid: Duration::ZERO,
             accounted_until: now,
-            workers: 0,
-            alive: 0,
+            workers: Workers::default(),
             scalings: Scalings::default(),
             last_change: None,
         };
@@ -118,9 +106,10 @@ impl Board {
         Self { shared: Arc::new(Shared { begun: now, state: Mutex::new(state), ready, room, empty }) }
     }
 
-    /// A handle that does not keep the board.
-    pub(super) fn downgrade(&self) -> WeakBoard {
-        WeakBoard(Arc::downgrade(&self.shared))
+    /// Gives the board for as long as somebody else keeps it.
+    pub(super) fn look(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.upgrade().map(|shared| Self { shared })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -131,12 +120,12 @@ impl Board {
 
     /// Counts a job that is to be handed in, whether or not there is room.
     pub(super) fn offered(&self) {
-        self.state().offered += 1;
+        self.state().counts.offered += 1;
     }
 
     /// Counts an offered job that is left out.
     pub(super) fn held_back(&self) {
-        self.state().held_back += 1;
+        self.state().counts.held_back += 1;
     }
 
     /// Hands in a job, if there is room, and says its number.
@@ -212,7 +201,7 @@ impl Board {
         {
             let mut state = self.state();
             state.account(now);
-            state.retried += 1;
+            state.counts.retried += 1;
             state.queue.retry(job, now + wait);
         }
         // A waiting worker must learn of the new due time.
@@ -245,19 +234,19 @@ impl Board {
 
     /// Says how many workers there are to be.
     pub(super) fn set_workers(&self, workers: u32) {
-        self.state().workers = workers;
+        self.state().workers.wanted = workers;
     }
 
     /// Says the same after a check, and counts a change.
     pub(super) fn scale(&self, workers: u32) {
         let mut state = self.state();
-        let change = workers.cmp(&state.workers);
+        let change = workers.cmp(&state.workers.wanted);
         if change.is_ne() {
             state.scalings.changes += 1;
             state.scalings.turns += u64::from(state.last_change.is_some_and(|last| last != change));
             state.last_change = Some(change);
         }
-        state.workers = workers;
+        state.workers.wanted = workers;
     }
 
     /// How often the number of workers was changed.
@@ -269,7 +258,7 @@ impl Board {
     pub(super) fn worker(&self) -> Present {
         let mut state = self.state();
         state.account(Instant::now());
-        state.alive += 1;
+        state.workers.present += 1;
         drop(state);
         Present(self.clone())
     }
@@ -281,14 +270,12 @@ impl Board {
 
     /// What the producer and the retries came to.
     pub(super) fn counts(&self) -> Counts {
-        let state = self.state();
-        Counts { offered: state.offered, held_back: state.held_back, retried: state.retried }
+        self.state().counts
     }
 
     /// How many workers there are.
     pub(super) fn workers(&self) -> Workers {
-        let state = self.state();
-        Workers { wanted: state.workers, present: state.alive }
+        self.state().workers
     }
 
     /// What the supervisor sees.
@@ -298,27 +285,16 @@ impl Board {
         state.account(now);
         Reading {
             at: now.saturating_duration_since(self.shared.begun),
-            workers: state.workers,
+            workers: state.workers.wanted,
             waiting: state.queue.waiting(),
             running: state.queue.running(),
-            offered: state.offered,
-            retried: state.retried,
+            offered: state.counts.offered,
+            retried: state.counts.retried,
             attempts: state.attempts,
             service: state.service,
             busy: state.busy,
             paid: state.paid,
         }
-    }
-}
-
-/// A handle that does not keep the board.
-#[derive(Debug, Clone)]
-pub(super) struct WeakBoard(Weak<Shared>);
-
-impl WeakBoard {
-    /// The board, if anybody still has it.
-    pub(super) fn upgrade(&self) -> Option<Board> {
-        self.0.upgrade().map(|shared| Board { shared })
     }
 }
 
@@ -331,6 +307,6 @@ impl Drop for Present {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.account(Instant::now());
-        state.alive -= 1;
+        state.workers.present -= 1;
     }
 }

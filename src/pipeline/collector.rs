@@ -1,6 +1,6 @@
 //! The end of the line: every job that ended is recorded, logged and counted here.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -69,12 +69,8 @@ pub(super) async fn run(
 async fn append(results: Option<ResultsFile>, lines: Vec<u8>) -> Option<ResultsFile> {
     let mut results = results?;
     let written = tokio::task::spawn_blocking(move || results.append(&lines).map(|()| results)).await;
-    match written {
-        Ok(Ok(results)) => Some(results),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "results cannot be kept any more");
-            None
-        }
+    match written.map_err(io::Error::from).flatten() {
+        Ok(results) => Some(results),
         Err(error) => {
             tracing::error!(%error, "results cannot be kept any more");
             None

@@ -93,9 +93,8 @@ impl Metrics {
 }
 
 fn observe(instruments: &Instruments, board: &Board, settings: &Settings) {
-    let weak = board.downgrade();
     instruments
-        .observe(move || weak.upgrade())
+        .observe(board.look())
         .show("pipeline_backlog", "Jobs queued, in progress and waiting for a retry", |board| {
             board.ledger().backlog
         })

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     config::Settings,
     generator::Controls,
-    scaling::{Observation, Past, Policy},
+    scaling::{self, Observation, Past},
     worker::{self, Crew},
 };
 
@@ -142,7 +142,7 @@ impl Supervisor {
             policy = wanted;
             let now = board.reading();
             let seen = Observation { now, past: &past, min, max, expected_service };
-            let decision = Policy::new(policy.policy, &settings).decide(&seen);
+            let decision = scaling::decide(policy.policy, &settings, &seen);
             journal.line(format_args!("backlog size: {}", seen.backlog()));
             past.remember(now, decision);
             let (mut up, mut down) = (0, 0);

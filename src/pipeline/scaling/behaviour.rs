@@ -15,7 +15,8 @@ const SCALE_UP_PERIOD: Duration = Duration::from_secs(15);
 const SCALE_UP_WORKERS: u32 = 4;
 
 /// `stabilizeRecommendationWithBehaviors`, then the limit on growth.
-pub(super) fn shape(seen: &Observation<'_>, recommended: u32, output: f64, window: Duration) -> Decision {
+pub(super) fn shape(seen: &Observation<'_>, output: f64, window: Duration) -> Decision {
+    let recommended = whole(output).clamp(seen.min, seen.max);
     let current = seen.now.workers;
     let since = seen.now.at.saturating_sub(window);
     let past = seen.past.since(since).map(|(_, decision)| decision.recommended);

@@ -10,27 +10,13 @@
 //! inside. It comes to rest only if the queue does not run dry within the stabilisation window: a worker's
 //! share of the backlog has to last about that long (lag per worker x service time >= window).
 
-use std::time::Duration;
-
 use super::{Decision, Observation, behaviour};
+use crate::pipeline::config::Settings;
 
-/// What to hold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Keda {
-    /// Jobs of the backlog for each worker, at least 1.
-    pub lag_per_worker: u32,
-    /// The deviation that is left alone.
-    pub tolerance: f64,
-    /// How far back recommendations hold up shrinking.
-    pub stabilisation: Duration,
-}
-
-impl Keda {
-    pub(super) fn decide(&self, seen: &Observation<'_>) -> Decision {
-        let current = f64::from(seen.now.workers);
-        let wanted = seen.backlog() as f64 / f64::from(self.lag_per_worker);
-        let within = (wanted / current - 1.0).abs() <= self.tolerance;
-        let output = if within { current } else { wanted };
-        behaviour::shape(seen, behaviour::whole(output).clamp(seen.min, seen.max), output, self.stabilisation)
-    }
+pub(super) fn decide(settings: &Settings, seen: &Observation<'_>) -> Decision {
+    let current = f64::from(seen.now.workers);
+    let wanted = seen.backlog() as f64 / f64::from(settings.lag_per_worker.get());
+    let within = (wanted / current - 1.0).abs() <= settings.tolerance.get();
+    let output = if within { current } else { wanted };
+    behaviour::shape(seen, output, settings.stabilisation.get())
 }

@@ -7,24 +7,13 @@
 //! full queue held it up (or an overload would look like a load that just fits), and retries are among
 //! them: with one failure in N they are a share of about 1/N.
 
-use std::time::Duration;
-
 use super::{Decision, Observation, behaviour};
+use crate::pipeline::config::Settings;
 
-/// What to hold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Little {
-    /// The share of time to be spent working, above 0.
-    pub utilisation: f64,
-    /// The time in which what waits is to be worked off, above 0.
-    pub drain_objective: Duration,
-}
-
-impl Little {
-    pub(super) fn decide(&self, seen: &Observation<'_>) -> Decision {
-        let draining_per_s = seen.now.waiting as f64 / self.drain_objective.as_secs_f64();
-        let output = seen.service_s() * (seen.arrivals_per_s() + draining_per_s) / self.utilisation;
-        let workers = behaviour::whole(output);
-        Decision { workers, recommended: workers, output }
-    }
+pub(super) fn decide(settings: &Settings, seen: &Observation<'_>) -> Decision {
+    let draining_per_s = seen.now.waiting as f64 / settings.drain_objective.get().as_secs_f64();
+    let output =
+        seen.service_s() * (seen.arrivals_per_s() + draining_per_s) / settings.target_utilisation.get();
+    let workers = behaviour::whole(output);
+    Decision { workers, recommended: workers, output }
 }

@@ -20,6 +20,7 @@
 use std::time::Duration;
 
 use super::{Decision, Observation, Reading};
+use crate::pipeline::config::Settings;
 
 /// The derivative's share, d above.
 const DERIVATIVE: f64 = 0.05;
@@ -28,47 +29,36 @@ const HYSTERESIS: f64 = 1.0;
 /// 4 time constants of a critically damped loop: 9% of a deviation is left.
 const TIME_CONSTANTS: f64 = 4.0;
 
-/// What to hold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pid {
-    /// Jobs that are to wait.
-    pub queue_jobs: u64,
-    /// The time in which a deviation is to be corrected, above 0.
-    pub settle: Duration,
-}
+pub(super) fn decide(settings: &Settings, seen: &Observation<'_>) -> Decision {
+    let service_s = seen.service_s();
+    let in_progress = (seen.arrivals_per_s() * service_s).min(f64::from(seen.max));
+    let inside = |reading: &Reading| (reading.waiting + reading.running) as f64;
+    let now = inside(&seen.now);
+    let (before, output) = match seen.past.last() {
+        Some((reading, decision)) => (inside(reading), decision.output),
+        None => (now, f64::from(seen.now.workers)),
+    };
+    let earlier = seen.past.last_but_one().map_or(before, |(reading, _)| inside(reading));
+    let since = seen.past.last().map_or(Duration::ZERO, |(reading, _)| reading.at);
+    let step_s = seen.now.at.saturating_sub(since).as_secs_f64();
 
-impl Pid {
-    pub(super) fn decide(&self, seen: &Observation<'_>) -> Decision {
-        let service_s = seen.service_s();
-        let in_progress = (seen.arrivals_per_s() * service_s).min(f64::from(seen.max));
-        let inside = |reading: &Reading| (reading.waiting + reading.running) as f64;
-        let now = inside(&seen.now);
-        let (before, output) = match seen.past.last() {
-            Some((reading, decision)) => (inside(reading), decision.output),
-            None => (now, f64::from(seen.now.workers)),
-        };
-        let earlier = seen.past.last_but_one().map_or(before, |(reading, _)| inside(reading));
-        let since = seen.past.last().map_or(Duration::ZERO, |(reading, _)| reading.at);
-        let step_s = seen.now.at.saturating_sub(since).as_secs_f64();
-
-        let pole = TIME_CONSTANTS / self.settle.as_secs_f64();
-        let proportional = 2.0 * pole * service_s * (1.0 + DERIVATIVE);
-        let integral = pole * pole * service_s * (1.0 + DERIVATIVE);
-        let derivative = DERIVATIVE * service_s;
-        let mut change =
-            proportional * (now - before) + integral * (now - self.queue_jobs as f64 - in_progress) * step_s;
-        if step_s > 0.0 {
-            change += derivative * (now - 2.0 * before + earlier) / step_s;
-        }
-        let current = f64::from(seen.now.workers);
-        let mut output = output + change;
-        if seen.now.waiting == 0 {
-            output = output.min(current * seen.utilisation() + HYSTERESIS);
-        }
-        let output = output.clamp(f64::from(seen.min), f64::from(seen.max));
-        // A worker more or fewer only when the output is a whole one away: it hovers between two most of the time.
-        let workers =
-            if (output - current).abs() >= HYSTERESIS { output.round() as u32 } else { seen.now.workers };
-        Decision { workers, recommended: workers, output }
+    let pole = TIME_CONSTANTS / settings.pid_settle.get().as_secs_f64();
+    let proportional = 2.0 * pole * service_s * (1.0 + DERIVATIVE);
+    let integral = pole * pole * service_s * (1.0 + DERIVATIVE);
+    let derivative = DERIVATIVE * service_s;
+    let mut change = proportional * (now - before)
+        + integral * (now - settings.pid_queue.get() as f64 - in_progress) * step_s;
+    if step_s > 0.0 {
+        change += derivative * (now - 2.0 * before + earlier) / step_s;
     }
+    let current = f64::from(seen.now.workers);
+    let mut output = output + change;
+    if seen.now.waiting == 0 {
+        output = output.min(current * seen.utilisation() + HYSTERESIS);
+    }
+    let output = output.clamp(f64::from(seen.min), f64::from(seen.max));
+    // A worker more or fewer only when the output is a whole one away: it hovers between two most of the time.
+    let workers =
+        if (output - current).abs() >= HYSTERESIS { output.round() as u32 } else { seen.now.workers };
+    Decision { workers, recommended: workers, output }
 }

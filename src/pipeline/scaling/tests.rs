@@ -11,8 +11,10 @@ fn settings() -> Settings {
     Config::embedded().settings().expect("the built-in settings")
 }
 
-fn policy(name: PolicyName) -> Policy {
-    Policy::new(name, &settings())
+/// The policy `name` with the built-in aims.
+fn policy(name: PolicyName) -> impl Fn(&Observation<'_>) -> Decision {
+    let settings = settings();
+    move |seen| decide(name, &settings, seen)
 }
 
 fn readings() -> impl Strategy<Value = Reading> {
@@ -58,10 +60,10 @@ proptest! {
         let expected_service = Duration::from_millis(service_ms);
         let seen = Observation { now, past: &past, min, max: min + more, expected_service };
         for name in PolicyName::ALL {
-            let decision = policy(name).decide(&seen);
+            let decision = policy(name)(&seen);
             prop_assert!((min..=min + more).contains(&decision.workers), "{name}: {decision:?}");
             prop_assert!(decision.output.is_finite(), "{name}: {decision:?}");
-            prop_assert_eq!(decision, policy(name).decide(&seen), "{} is not a function of what it sees", name);
+            prop_assert_eq!(decision, policy(name)(&seen), "{} is not a function of what it sees", name);
         }
     }
 
@@ -83,7 +85,7 @@ proptest! {
         }
         let seen = Observation { now, past: &still, min, max, expected_service: Duration::from_secs(3) };
         for name in PolicyName::ALL {
-            let decision = policy(name).decide(&seen);
+            let decision = policy(name)(&seen);
             prop_assert!(decision.workers <= now.workers, "{name}: {decision:?}");
         }
     }
@@ -141,15 +143,15 @@ impl Fluid {
 }
 
 /// The workers after each of `checks` checks, a second apart.
-fn closed_loop(policy: &Policy, mut fluid: Fluid, mut workers: u32, max: u32, checks: usize) -> Vec<u32> {
-    let mut past = Past::default();
+fn closed_loop(name: PolicyName, mut fluid: Fluid, mut workers: u32, max: u32, checks: usize) -> Vec<u32> {
+    let (mut past, policy) = (Past::default(), policy(name));
     let expected_service = Duration::from_secs_f64(fluid.service_s);
     let mut counts = Vec::with_capacity(checks);
     for _ in 0..checks {
         fluid.pass_a_second(workers);
         let now = fluid.reading(workers);
         let seen = Observation { now, past: &past, min: 1, max, expected_service };
-        let decision = policy.decide(&seen);
+        let decision = policy(&seen);
         past.remember(now, decision);
         workers = decision.workers;
         counts.push(workers);
@@ -188,7 +190,7 @@ proptest! {
             };
             let service_s = service_s.max(shortest_s);
             let fluid = Fluid::new(load / service_s, service_s, inside);
-            let counts = closed_loop(&policy(name), fluid, start, 10, settled_after_checks(name) + 300);
+            let counts = closed_loop(name, fluid, start, 10, settled_after_checks(name) + 300);
             let need = need(name, load);
             let settled = &counts[settled_after_checks(name)..];
             let (low, high) = (settled.iter().min().copied(), settled.iter().max().copied());
@@ -205,7 +207,7 @@ proptest! {
 fn policies_answer_as_their_formulas_say() {
     let look = |name: PolicyName, now: Reading, past: &Past| {
         let expected_service = Duration::from_secs(3);
-        policy(name).decide(&Observation { now, past, min: 2, max: 8, expected_service }).workers
+        policy(name)(&Observation { now, past, min: 2, max: 8, expected_service }).workers
     };
     let none = Past::default();
     let now = |workers, waiting, running, offered| Reading {
@@ -249,7 +251,7 @@ fn the_behaviour_is_the_autoscalers() {
     let shape = |past: &Past, now: Reading, recommended: u32| {
         let expected_service = Duration::from_secs(3);
         let seen = Observation { now, past, min: 1, max: 100, expected_service };
-        behaviour::shape(&seen, recommended, f64::from(recommended), window).workers
+        behaviour::shape(&seen, f64::from(recommended), window).workers
     };
     let mut past = Past::default();
     past.remember(reading(0, 6), Decision::plain(6));

@@ -5,26 +5,16 @@
 //! cycle), and the workers with it.
 
 use super::{Decision, Observation};
+use crate::pipeline::config::Settings;
 
-/// Where to act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Threshold {
-    /// A backlog of this size or more asks for a worker more.
-    pub grow: u64,
-    /// A backlog of this size or less asks for a worker fewer.
-    pub shrink: u64,
-}
-
-impl Threshold {
-    pub(super) fn decide(&self, seen: &Observation<'_>) -> Decision {
-        let workers = seen.now.workers;
-        let backlog = seen.backlog();
-        Decision::plain(if backlog >= self.grow && workers < seen.max {
-            workers + 1
-        } else if backlog <= self.shrink && workers > seen.min {
-            workers - 1
-        } else {
-            workers
-        })
-    }
+pub(super) fn decide(settings: &Settings, seen: &Observation<'_>) -> Decision {
+    let workers = seen.now.workers;
+    let backlog = seen.backlog();
+    Decision::plain(if backlog >= settings.grow_threshold.get() && workers < seen.max {
+        workers + 1
+    } else if backlog <= settings.shrink_threshold.get() && workers > seen.min {
+        workers - 1
+    } else {
+        workers
+    })
 }
