@@ -129,7 +129,7 @@ pub struct Config {
 const STREAMS_DEFAULT: usize = 100;
 
 impl Args {
-    /// The values together: upper ends, and what does not go with what.
+    /// The values, checked against upper ends and against each other.
     ///
     /// # Errors
     /// [`Misfit`] names the value at fault.
@@ -165,7 +165,7 @@ impl Args {
 }
 
 impl Config {
-    /// What does not go with what.
+    /// Refuses values that contradict each other.
     fn fits(&self) -> Result<(), Misfit> {
         if self.overload == Overload::Fair && self.streams > self.buffer_size {
             let allowed = format!(

@@ -112,10 +112,8 @@ pub(super) struct Peer {
 pub(super) enum NotLetIn {
     #[error("the orchestrator is stopping")]
     Stopping,
-    #[error("as many peers as are taken at a time are there")]
-    TooMany,
-    #[error("no place in the buffer is left for another stream")]
-    NoSlot,
+    #[error(transparent)]
+    Refused(Refusal),
 }
 
 impl Gateway {
@@ -162,14 +160,13 @@ impl Gateway {
         if intake.stopping.is_cancelled() {
             return Err(NotLetIn::Stopping);
         }
-        let Ok(seat) = self.shared.seats.clone().try_acquire_owned() else {
-            intake.metrics.refused(Refusal::TooMany);
-            return Err(NotLetIn::TooMany);
+        let refused = |refusal| {
+            intake.metrics.refused(refusal);
+            NotLetIn::Refused(refusal)
         };
-        let Some(place) = intake.buffer.join() else {
-            intake.metrics.refused(Refusal::NoSlot);
-            return Err(NotLetIn::NoSlot);
-        };
+        let seat = self.shared.seats.clone().try_acquire_owned();
+        let seat = seat.map_err(|_| refused(Refusal::TooMany))?;
+        let place = intake.buffer.join().ok_or_else(|| refused(Refusal::NoSlot))?;
         intake.metrics.peers.add(1);
         let id = self.shared.next_id.fetch_add(1, Relaxed);
         let label = match name {

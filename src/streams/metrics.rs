@@ -14,10 +14,13 @@ use crate::{
 
 labelled! {
     /// Why a peer was refused before it could send anything.
+    #[derive(thiserror::Error)]
     pub(super) enum Refusal {
         /// As many peers as are taken at a time are there.
+        #[error("as many peers as are taken at a time are there")]
         TooMany = "too_many_peers",
         /// Under `fair` no place in the buffer is left for another stream.
+        #[error("no place in the buffer is left for another stream")]
         NoSlot = "no_slot",
     }
 }

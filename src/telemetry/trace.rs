@@ -9,12 +9,13 @@
 //! Otherwise a [`Trace`] is empty and costs a look at the headers. Spans have the level `error` so that no
 //! `RUST_LOG` takes the trace id off the lines that it lets through.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, Method};
 use opentelemetry::{
     Context,
-    propagation::{Extractor, Injector, TextMapPropagator as _},
+    propagation::TextMapPropagator as _,
     trace::{Status, TraceContextExt as _},
 };
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::{Instrument as _, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -34,7 +35,8 @@ impl Tracing {
         if !self.exported && !headers.contains_key(TRACEPARENT) {
             return Trace::default();
         }
-        let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &In(headers));
+        let parent =
+            TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers));
         if !self.exported && !parent.has_active_span() {
             return Trace::default();
         }
@@ -103,7 +105,7 @@ impl Trace {
     /// Writes the context as `traceparent` and `tracestate`, for whom the work calls.
     pub fn inject(&self, headers: &mut HeaderMap) {
         if let Some(Inner { context, .. }) = self.0.as_deref() {
-            TraceContextPropagator::new().inject_context(context, &mut Out(headers));
+            TraceContextPropagator::new().inject_context(context, &mut HeaderInjector(headers));
         }
     }
 
@@ -122,30 +124,10 @@ impl Trace {
     }
 }
 
-struct In<'a>(&'a HeaderMap);
-
-impl Extractor for In<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|value| value.to_str().ok())
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
-    }
-}
-
-struct Out<'a>(&'a mut HeaderMap);
-
-impl Injector for Out<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(key), HeaderValue::try_from(value)) {
-            self.0.insert(name, value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
