@@ -77,6 +77,7 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
             }
         },
         Task::Bench(args) => run(app::run_bench(args)),
+        Task::Schema(args) => app::schema::run(&args),
         Task::Completions(args) => cli::print_completions(args.shell),
     }
 }

@@ -14,9 +14,6 @@ use crate::{
     web::sheet,
 };
 
-/// Members of a sheet that are no terms.
-const NO_TERMS: [&str; 2] = ["equation", "balances"];
-
 /// Which system, where, and how to print.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -35,6 +32,12 @@ pub struct Args {
     pub json: JsonArg,
 }
 
+/// What the server answers.
+#[derive(serde::Deserialize)]
+struct Answer {
+    sheets: Map<String, Value>,
+}
+
 /// Asks, prints, judges.
 ///
 /// # Errors
@@ -46,10 +49,10 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         None => args.whom.url()?,
     };
     let url = server.below("/audit")?;
-    let audit: Map<String, Value> = serde_json::from_str(&fetch(&url, "--url").await?)
+    let Answer { sheets } = serde_json::from_str(&fetch(&url, "--url").await?)
         .with_context(|| format!("{url} did not answer with balance sheets"))?;
-    let sheet = audit.get(&args.system).with_context(|| {
-        let known: Vec<&str> = audit.keys().map(String::as_str).collect();
+    let sheet = sheets.get(&args.system).with_context(|| {
+        let known: Vec<&str> = sheets.keys().map(String::as_str).collect();
         format!("{url} has no balance sheet {:?}; it has {}", args.system, known.join(", "))
     })?;
     let equation = sheet.get("equation").and_then(Value::as_str).unwrap_or_default();
@@ -67,7 +70,8 @@ fn table(sheet: &Value) -> String {
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(name, value)| !NO_TERMS.contains(&name.as_str()) && !is_parts(value))
+        // Words and verdicts are no terms.
+        .filter(|(_, value)| !value.is_string() && !value.is_boolean() && !is_parts(value))
         .collect();
     let parts: Vec<(&String, &Value)> = sheet::parts(sheet).collect();
     if parts.is_empty() {

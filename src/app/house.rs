@@ -14,7 +14,6 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::{Router, http::StatusCode, response::Redirect, routing::get};
-use serde_json::{Map, Value};
 use tokio::{net::TcpListener, task::JoinHandle};
 use utoipa::{OpenApi as _, openapi::HttpMethod};
 
@@ -24,8 +23,8 @@ use crate::{
     shutdown::Shutdown,
     telemetry::Telemetry,
     web::{
-        self, Admin, Drained, Frame, Health, HealthApi, Json, Link, Metrics, NavItem, RouteDoc, SessionApi,
-        Sheet, System,
+        self, Admin, Audit, Drained, Frame, Health, HealthApi, Json, Link, Metrics, NavItem, RouteDoc,
+        SessionApi, Sheet, System,
     },
 };
 
@@ -244,25 +243,22 @@ fn redirect(path: &'static str) -> Router {
 /// `GET /audit`, all sheets by name, and `GET /NAME/audit`, one.
 fn audit(sheets: &Arc<[Sheet]>) -> Router {
     let all = sheets.clone();
-    let all = async move || {
-        let sheets = all.iter().map(|sheet| (sheet.name.to_owned(), sheet.document()));
-        Json(Value::Object(sheets.collect::<Map<_, _>>()))
-    };
+    let all = async move || Json(Audit::of(&all));
     (0..sheets.len()).fold(Router::new().route("/audit", get(all)), |router, at| {
         let path = format!("/{}/audit", sheets[at].name);
         let sheets = sheets.clone();
-        router.route(&path, get(async move || Json(sheets[at].document())))
+        router.route(&path, get(async move || axum::Json(sheets[at].document())))
     })
 }
 
 fn audit_documents(sheets: &[Sheet]) -> Vec<RouteDoc> {
     let all = RouteDoc::new(HttpMethod::Get, "/audit", "audit", "The balance sheets of all systems, by name")
         .id("audit")
-        .sheets(200, "The terms now", sheets);
+        .answer::<Audit>(200, "The terms now");
     let each = sheets.iter().map(|sheet| {
-        RouteDoc::new(HttpMethod::Get, format!("/{}/audit", sheet.name), "audit", "One balance sheet")
-            .id(&format!("{}-audit", sheet.name))
-            .sheet(200, "The terms now", sheet)
+        let path = format!("/{}/audit", sheet.name);
+        let route = RouteDoc::new(HttpMethod::Get, path, "audit", "One balance sheet");
+        sheet.documented(route.id(&format!("{}-audit", sheet.name)))
     });
     std::iter::once(all).chain(each).collect()
 }

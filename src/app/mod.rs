@@ -21,6 +21,7 @@ pub mod load;
 mod output;
 pub mod pipeline;
 mod reference;
+pub mod schema;
 mod serve;
 mod streams;
 

@@ -75,6 +75,8 @@ pub enum Task {
     Load(Box<app::load::Args>),
     /// Measure what the lab itself costs
     Bench(app::bench::Args),
+    /// Print the JSON Schema of what the lab writes for programs, or the names of these documents
+    Schema(app::schema::Args),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
 }

@@ -88,6 +88,9 @@ macro_rules! documented {
                 $crate::config::deserialize(deserializer)
             }
         }
+        $crate::documented!(@schema $name, $kind, $choices);
+    };
+    (@schema $name:ident, $kind:ident, $choices:expr) => {
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 let allowed = <Self as $crate::config::Allowed>::ALLOWED;

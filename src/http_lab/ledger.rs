@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::{choice, document};
+
+document!(HttpAudit as "lab/audit-http/1");
+document!(ServiceAudit as "lab/audit-service/1");
+
 /// `started = completed + cancelled + in_flight`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RequestLedger {
@@ -76,11 +81,23 @@ pub struct CallLedger {
     pub cancelled: u64,
     /// Calls waiting or running now.
     pub in_flight: u64,
-    /// Calls among the completed and failed whose caller had gone; `null` where it cannot be known
-    /// (a service behind a URL).
+    /// Calls among the completed and failed whose caller had gone.
+    #[schema(required)]
     pub orphaned: Option<u64>,
-    /// Milliseconds that orphaned calls ran after their caller had gone; `null` where unknown.
+    /// Milliseconds that orphaned calls ran after their caller had gone.
+    #[schema(required)]
     pub orphaned_ms: Option<f64>,
+    /// Why neither can be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphaned_why: Option<OrphanedWhy>,
+}
+
+choice! {
+    /// Why nothing is known of orphaned calls.
+    pub enum OrphanedWhy {
+        /// The service does not tell what it does when its caller has gone.
+        BehindUrl = "service_behind_url",
+    }
 }
 
 impl CallLedger {
@@ -99,6 +116,7 @@ impl CallLedger {
         // One unknown makes the sum unknown.
         self.orphaned = self.orphaned.zip(other.orphaned).map(|(a, b)| a + b);
         self.orphaned_ms = self.orphaned_ms.zip(other.orphaned_ms).map(|(a, b)| a + b);
+        self.orphaned_why = self.orphaned_why.or(other.orphaned_why);
     }
 }
 
@@ -112,12 +130,13 @@ impl From<crate::sim::Ledger> for CallLedger {
             in_flight: ledger.in_flight,
             orphaned: Some(ledger.orphaned),
             orphaned_ms: Some(ledger.orphaned_ns as f64 / 1e6),
+            orphaned_why: None,
         }
     }
 }
 
-/// All balance sheets of a server: what `GET /audit` answers and `lab audit` prints.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+/// All balance sheets of the HTTP lab.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
     /// HTTP requests, where the server has the lab's endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use super::ledger::CallLedger;
+use super::ledger::{CallLedger, OrphanedWhy};
 use crate::{
     client::{Bounds, Client, Failure, tls::TrustError},
     config::{Allowed, HttpUrl, Invalid},
@@ -155,7 +155,13 @@ impl Remote {
     /// A service at `url`. Over TLS it has to be one that this machine trusts.
     pub(super) fn new(url: &HttpUrl, spec: &RequestSpec) -> Result<Self, TrustError> {
         let client = Client::for_url(url)?;
-        Ok(Self { client, url: url.clone(), spec: Arc::new(spec.clone()), ledger: Arc::default() })
+        let ledger = CallLedger { orphaned_why: Some(OrphanedWhy::BehindUrl), ..CallLedger::default() };
+        Ok(Self {
+            client,
+            url: url.clone(),
+            spec: Arc::new(spec.clone()),
+            ledger: Arc::new(Mutex::new(ledger)),
+        })
     }
 
     pub(super) fn call(&self, key: Key, trace: &Trace) -> RemoteCall {

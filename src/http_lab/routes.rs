@@ -15,6 +15,7 @@ use super::{
     ledger::{HttpAudit, ServiceAudit},
     settings::{Overrides, Patch, Settings},
 };
+use crate::output::Named;
 use crate::web::{Json, RouteDoc, Sheet, System};
 
 /// The equation of an endpoint's requests, and of their sum.
@@ -58,23 +59,26 @@ fn document(path: &str, about: &str) -> RouteDoc {
     Overrides::ALLOWED
         .iter()
         .fold(route, |route, (name, allowed)| route.parameter(name, allowed))
-        .answer::<Body>(200, "Both services answered")
+        .foreign::<Body>(200, "Both services answered")
         .problem(400, "A parameter is not allowed")
         .problem(502, "A service failed")
         .problem(503, "Shed; Retry-After says when to come back")
         .problem(504, "The deadline expired")
 }
 
+/// As [`Settings`] are answered.
+type NamedSettings = Named<Settings>;
+
 /// The settings in force.
 #[utoipa::path(get, path = "/settings", tag = "lab",
-    responses((status = 200, description = "Each setting by name", body = Object)))]
+    responses((status = 200, description = "Each setting by name", body = NamedSettings)))]
 async fn settings(State(lab): State<HttpLab>) -> Json<Settings> {
     Json((*lab.settings()).clone())
 }
 
 /// Changes settings while the lab runs; what is left out stays.
-#[utoipa::path(patch, path = "/settings", tag = "lab", request_body = Object, responses(
-    (status = 200, description = "The settings now in force", body = Object),
+#[utoipa::path(patch, path = "/settings", tag = "lab", request_body = Patch, responses(
+    (status = 200, description = "The settings now in force", body = NamedSettings),
     (status = 400, description = "A setting is unknown or out of range; nothing was changed"),
     (status = 401, description = "The token is missing or wrong"),
     (status = 403, description = "Not from this machine, or by a page of another origin")))]

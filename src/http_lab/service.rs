@@ -32,7 +32,7 @@ use super::{
 use crate::{
     sim::{Contention, Failure, Key, OnCallerGone, Service, Spec},
     telemetry::{Instruments, Tracing},
-    web::{Json, Problem, Sheet, System, traced},
+    web::{Problem, Sheet, System, traced},
 };
 
 /// Which service, and what it is like.
@@ -159,7 +159,7 @@ async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Respon
     match result {
         Ok(()) => {
             seen.outcome = CallOutcome::Ok;
-            Json(Done { service: server.inner.name, ms }).into_response()
+            axum::Json(Done { service: server.inner.name, ms }).into_response()
         }
         Err(failure) => {
             seen.outcome = CallOutcome::Error;

@@ -1,10 +1,11 @@
 //! What can be changed while the lab runs, for all requests or for one.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     bounded,
     config::{Allowed, Fraction, Invalid, Seed},
+    document,
     sim::{Contention, OnCallerGone, Profile},
     time,
 };
@@ -26,15 +27,18 @@ time!(
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
         /// The settings in force; a request keeps those it started with.
-        #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
         pub struct Settings {
             $($(#[$doc])* pub $name: $type,)*
         }
 
         /// A change: what is left out stays.
-        #[derive(Debug, Default, Deserialize)]
+        #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct Patch {
+            /// What `GET /settings` calls them: may be sent back, and is not read.
+            #[schema(ignore)]
+            pub schema: IgnoredAny,
             $($(#[$doc])* pub $name: Option<$type>,)*
         }
 
@@ -67,6 +71,8 @@ settings! {
     /// The deadline of `/async-timeout`.
     async_timeout_ms: DeadlineMs,
 }
+
+document!(Settings as "lab/settings/1");
 
 /// A profile that anybody may ask for: it names no file and no time above a minute.
 #[derive(Debug, Clone, PartialEq)]

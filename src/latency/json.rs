@@ -1,91 +1,68 @@
 //! A histogram as JSON: for people its figures, for programs HDR's V2 form in base64, which
 //! HdrHistogram's implementations in other languages read (decompress nothing: it is the plain V2).
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::serialization::{Deserializer as HdrReader, Serializer as _, V2Serializer};
+use hdrhistogram::serialization::{
+    Deserializer as HdrReader, Serializer as _, V2SerializeError, V2Serializer,
+};
 use serde::de::Error as _;
-use serde::ser::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
-use super::{Histogram, Outcome, Quantile, Recorder};
-
-/// The percentiles that are written, as far as the sample carries them.
-pub const PERCENTILES: [(f64, &str); 7] = [
-    (0.5, "p50"),
-    (0.75, "p75"),
-    (0.9, "p90"),
-    (0.95, "p95"),
-    (0.99, "p99"),
-    (0.999, "p99.9"),
-    (0.9999, "p99.99"),
-];
+use super::{Histogram, Outcome, Percentiles, Recorder, form::shown_as};
 
 /// The longest text that is read as a histogram: far more than one of this range takes.
 const HDR_LIMIT_BYTES: usize = 4 << 20;
 
-#[derive(Serialize, Deserialize)]
+/// Times of requests: figures, and all of them in `hdr_v2`.
+#[derive(Serialize, Deserialize, ToSchema)]
 struct Form {
-    /// Of the recorded times and of `hdr_v2`.
-    unit: String,
+    /// Requests.
     offered: u64,
+    /// Those of them that had an answer.
     answered: u64,
+    /// Those that will never have one.
     infinitely_slow: u64,
+    /// Those that the end of the run cut off.
     censored: u64,
-    #[serde(default, skip_deserializing)]
-    mean_us: Option<f64>,
-    #[serde(default, skip_deserializing)]
-    min_us: Option<u64>,
-    #[serde(default, skip_deserializing)]
-    max_us: Option<u64>,
-    /// Microseconds, or why there is no number.
-    #[serde(default, skip_deserializing)]
-    percentiles: serde_json::Map<String, serde_json::Value>,
+    /// Over all offered.
+    #[serde(skip_deserializing)]
+    percentiles: Option<Percentiles>,
+    /// The unit of the times in `hdr_v2`: microseconds.
+    hdr_unit: String,
+    /// HdrHistogram's V2 form of the answered, in base64.
     hdr_v2: String,
 }
 
 const UNIT: &str = "us";
 
-fn us(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
+impl TryFrom<&Histogram> for Form {
+    type Error = V2SerializeError;
 
-impl Serialize for Histogram {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn try_from(histogram: &Histogram) -> Result<Self, V2SerializeError> {
         let mut bytes = Vec::new();
-        V2Serializer::new().serialize(self.buckets(), &mut bytes).map_err(S::Error::custom)?;
-        let percentile = |(q, name): (f64, &str)| {
-            let value = match self.percentile(q) {
-                Quantile::Value(value) => us(value).into(),
-                Quantile::NotReached => "not reached".into(),
-                Quantile::TooFew { .. } => "too few".into(),
-            };
-            (name.to_owned(), value)
-        };
-        let form = Form {
-            unit: UNIT.to_owned(),
-            offered: self.offered(),
-            answered: self.answered(),
-            infinitely_slow: self.infinitely_slow(),
-            censored: self.censored(),
-            mean_us: self.mean().map(|mean| mean.as_secs_f64() * 1e6),
-            min_us: self.min().map(us),
-            max_us: self.max().map(us),
-            percentiles: PERCENTILES.into_iter().map(percentile).collect(),
+        V2Serializer::new().serialize(histogram.buckets(), &mut bytes)?;
+        Ok(Self {
+            offered: histogram.offered(),
+            answered: histogram.answered(),
+            infinitely_slow: histogram.infinitely_slow(),
+            censored: histogram.censored(),
+            percentiles: Some(histogram.into()),
+            hdr_unit: UNIT.to_owned(),
             hdr_v2: STANDARD.encode(bytes),
-        };
-        form.serialize(serializer)
+        })
     }
 }
+
+shown_as!(Histogram as Form);
 
 impl<'de> Deserialize<'de> for Histogram {
     /// Reads the counts and `hdr_v2`; the figures for people are worked out again.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = Form::deserialize(deserializer)?;
-        if form.unit != UNIT || form.hdr_v2.len() > HDR_LIMIT_BYTES {
-            return Err(D::Error::custom("a histogram in microseconds of at most 4 MiB is allowed"));
+        if form.hdr_unit != UNIT || form.hdr_v2.len() > HDR_LIMIT_BYTES {
+            return Err(D::Error::custom("hdr_v2 in microseconds (us) of at most 4 MiB is allowed"));
         }
         let bytes = STANDARD.decode(&form.hdr_v2).map_err(D::Error::custom)?;
         let read = HdrReader::new()
@@ -100,26 +77,32 @@ impl<'de> Deserialize<'de> for Histogram {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// How long requests took, seen from several points.
+#[derive(Serialize, Deserialize, ToSchema)]
 struct RecorderForm {
+    /// All offered, from the intended start.
     from_intended_start: Histogram,
+    /// Those that were sent, from the send.
     from_send: Histogram,
+    /// From the intended start to the send.
     send_lag: Histogram,
+    /// By what became of them, until that was known.
     by_outcome: std::collections::BTreeMap<String, Histogram>,
 }
 
-impl Serialize for Recorder {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let named = |outcome: Outcome| Some((outcome.label().to_owned(), self.of(outcome)?.clone()));
-        RecorderForm {
-            from_intended_start: self.headline().clone(),
-            from_send: self.since_sent().clone(),
-            send_lag: self.send_lag().clone(),
+impl From<&Recorder> for RecorderForm {
+    fn from(recorder: &Recorder) -> Self {
+        let named = |outcome: Outcome| Some((outcome.label().to_owned(), recorder.of(outcome)?.clone()));
+        Self {
+            from_intended_start: recorder.headline().clone(),
+            from_send: recorder.since_sent().clone(),
+            send_lag: recorder.send_lag().clone(),
             by_outcome: Outcome::ALL.into_iter().filter_map(named).collect(),
         }
-        .serialize(serializer)
     }
 }
+
+shown_as!(Recorder as RecorderForm);
 
 impl<'de> Deserialize<'de> for Recorder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -134,6 +117,8 @@ impl<'de> Deserialize<'de> for Recorder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::Instant;
 
     use super::*;
@@ -159,9 +144,9 @@ mod tests {
             assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
         }
         let json = serde_json::to_value(filled()).unwrap();
-        assert_eq!(json["percentiles"]["p99.9"], "too few");
-        assert_eq!(json["percentiles"]["p99"], "not reached");
-        assert!(json["percentiles"]["p50"].as_u64().unwrap() >= 1_000_000);
+        assert_eq!(json["percentiles"]["p99_9_why"], "too_few");
+        assert_eq!(json["percentiles"]["p99_why"], "not_reached");
+        assert!(json["percentiles"]["p50_ms"].as_f64().unwrap() >= 1_000.0);
     }
 
     #[test]
@@ -178,7 +163,7 @@ mod tests {
     fn what_is_no_histogram_is_an_error() {
         let good = serde_json::to_value(filled()).unwrap();
         for (key, value) in [
-            ("unit", "ns".into()),
+            ("hdr_unit", "ns".into()),
             ("hdr_v2", "####".into()),
             ("hdr_v2", "AAAA".into()),
             ("answered", 3.into()),

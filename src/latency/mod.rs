@@ -19,16 +19,18 @@
 //! Nothing here reads a clock or is shared between threads: instants are arguments, every thread
 //! owns its recorder, and recorders [merge](Recorder::merge).
 
+mod form;
 mod histogram;
 mod json;
+mod percentiles;
 mod quantile;
 mod recorder;
 mod sample;
 mod text;
 
 pub use histogram::{Histogram, SAMPLES_BEYOND};
-pub use json::PERCENTILES;
-pub use quantile::{Percentile, Quantile, Rate};
+pub use percentiles::{Percentiles, Why};
+pub use quantile::{Good, Percentile, Quantile, Rate};
 pub use recorder::Recorder;
 pub use sample::{Fate, Outcome, Sample};
 pub use text::DurationText;

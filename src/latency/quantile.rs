@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::DurationText;
 
 /// The value below which a share of all offered requests lies, as far as it is known.
@@ -73,6 +76,26 @@ impl Rate {
     #[must_use]
     pub fn fraction(self) -> Option<f64> {
         (self.whole > 0).then(|| self.part as f64 / self.whole as f64)
+    }
+}
+
+/// What was good, as every result shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Good {
+    /// How many were good: successes within the objective.
+    pub good: u64,
+    /// Their share of all that were offered, 0 to 1.
+    #[schema(required)]
+    pub good_rate: Option<f64>,
+    /// Why there is none: `none_offered`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub good_why: Option<&'static str>,
+}
+
+impl From<Rate> for Good {
+    fn from(rate: Rate) -> Self {
+        let good_why = (rate.whole == 0).then_some("none_offered");
+        Self { good: rate.part, good_rate: rate.fraction(), good_why }
     }
 }
 

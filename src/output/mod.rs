@@ -11,9 +11,12 @@
 //! What finds no room in its queue, or cannot be written, is counted ([`lost_lines`]) and told among the lines
 //! as soon as there is room. At the end of the process the last lines get [`FLUSH_LIMIT`].
 //!
+//! What programs read is a [`Document`]: JSON that says what it is, and a schema of it from the same type.
+//!
 //! Not here: files that hold data (results, reports), which must be complete.
 
 mod clean_up;
+mod document;
 mod print;
 mod queue;
 mod rotate;
@@ -23,6 +26,7 @@ mod terminal;
 mod writer;
 
 pub use clean_up::CleanUp;
+pub use document::{Document, Named, schema};
 pub use print::{print, print_until_stopped};
 pub use rotate::RotatingFile;
 pub use stderr::{AtExit, start, stderr, to_stderr};

@@ -100,7 +100,7 @@ fn observe(instruments: &Instruments, board: &Board, settings: &Settings) {
         })
         .show_by("pipeline_backlog_by_state", "The backlog's terms", ["state"], |board| {
             let ledger = board.ledger();
-            [(["queued"], ledger.queued), (["running"], ledger.running), (["retrying"], ledger.retrying)]
+            [(["queued"], ledger.queued), (["running"], ledger.in_progress), (["retrying"], ledger.retrying)]
         })
         .show("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().wanted))
         .show(

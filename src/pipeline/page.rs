@@ -49,7 +49,7 @@ fn figures(status: &Status) -> Vec<Figure> {
     vec![
         Figure::new("backlog", "backlog", ledger.backlog),
         Figure::new("workers", "workers", workers),
-        Figure::new("running", "in progress", ledger.running),
+        Figure::new("in_progress", "in progress", ledger.in_progress),
         Figure::new("queued", "queued", format!("{} of {}", ledger.queued, status.queue_capacity)),
         Figure::new("retrying", "waiting for a retry", ledger.retrying),
         Figure::new("succeeded", "succeeded", ledger.succeeded),

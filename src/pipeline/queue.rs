@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{job::Job, lines::Line};
+use crate::document;
+
+document!(Ledger as "lab/audit-pipeline/1");
 
 /// The balance sheet: `created = succeeded + permanently_failed + backlog`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -40,7 +43,7 @@ pub struct Ledger {
     /// Jobs that wait for a worker.
     pub queued: u64,
     /// Jobs in progress.
-    pub running: u64,
+    pub in_progress: u64,
     /// Jobs that failed and wait to be tried again.
     pub retrying: u64,
 }
@@ -49,7 +52,7 @@ impl Ledger {
     /// Whether the terms add up.
     pub fn balances(&self) -> bool {
         self.created == self.succeeded + self.permanently_failed + self.backlog
-            && self.backlog == self.queued + self.running + self.retrying
+            && self.backlog == self.queued + self.in_progress + self.retrying
     }
 }
 
@@ -177,7 +180,7 @@ impl Queue {
             permanently_failed: self.permanently_failed,
             backlog: self.waiting() + self.running,
             queued: self.fresh.len() as u64,
-            running: self.running,
+            in_progress: self.running,
             retrying: self.retries.len() as u64,
         }
     }

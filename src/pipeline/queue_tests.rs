@@ -57,7 +57,7 @@ proptest! {
                     let job = running.swap_remove(worker);
                     queue.retry(job, now + Duration::from_millis(wait_ms));
                     let after = queue.ledger();
-                    prop_assert_eq!((after.running + 1, after.retrying), (before.running, before.retrying + 1));
+                    prop_assert_eq!((after.in_progress + 1, after.retrying), (before.in_progress, before.retrying + 1));
                 }
                 Step::End { worker, succeeded } if worker < running.len() => {
                     running.swap_remove(worker);

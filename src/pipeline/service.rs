@@ -107,8 +107,8 @@ pub fn system(service: &Service) -> System {
         .sheet(Sheet::new("pipeline", "created = succeeded + permanently_failed + backlog", ledger))
         .stragglers(move || match left() {
             Ledger { backlog: 0, .. } => Vec::new(),
-            Ledger { backlog, queued, running, retrying, .. } => vec![format!(
-                "{backlog} jobs of the pipeline ({queued} queued, {running} in progress, {retrying} waiting for a retry)"
+            Ledger { backlog, queued, in_progress, retrying, .. } => vec![format!(
+                "{backlog} jobs of the pipeline ({queued} queued, {in_progress} in progress, {retrying} waiting for a retry)"
             )],
         })
         .views(|_| Router::new().merge(assets(&[page::PIPELINE_JS])));

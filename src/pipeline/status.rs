@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{generator::Rate, queue::Ledger, scaling::PolicyName};
-use crate::web::RunState;
+use crate::{document, web::RunState};
 
 /// The pipeline now: what `GET /pipeline` answers.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -38,6 +38,8 @@ pub struct Status {
     /// Seconds that workers were there.
     pub worker_seconds: f64,
 }
+
+document!(Status as "lab/pipeline-status/1");
 
 /// A change: what is left out stays.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]

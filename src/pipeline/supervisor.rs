@@ -189,7 +189,7 @@ mod tests {
         assert!(board.push(Instant::now(), None).is_some());
         // Virtual time: one of them takes the job, which needs a second at least.
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert_eq!((pool.active(), board.ledger().running), (2, 1));
+        assert_eq!((pool.active(), board.ledger().in_progress), (2, 1));
         pool.tasks.abort_all();
         pool.ended().await;
         pool.ended().await;

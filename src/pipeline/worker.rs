@@ -155,7 +155,11 @@ pub(super) mod tests {
             };
             assert_eq!((finished.job.id, finished.worker, finished.outcome), (1, 7, ends));
             let ledger = crew.board.ledger();
-            assert_eq!((ledger.created, ledger.running), (1, 1), "the step itself ends nothing: {ledger:?}");
+            assert_eq!(
+                (ledger.created, ledger.in_progress),
+                (1, 1),
+                "the step itself ends nothing: {ledger:?}"
+            );
         }
     }
 }

@@ -250,6 +250,8 @@ impl serde::Serialize for Profile {
     }
 }
 
+crate::documented!(@schema Profile, String, &[]);
+
 /// Takes what [`Profile::parse`] takes: text from the network names no file.
 impl<'de> serde::Deserialize<'de> for Profile {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -65,12 +65,14 @@ pub(super) struct Intake {
 /// What became of one stream from outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = streams::Received)]
-pub(super) struct Received {
+pub struct Received {
     /// Chunks that entered the buffer.
-    pub(super) accepted: u64,
+    pub accepted: u64,
     /// Chunks that the overload policy dropped at once.
-    pub(super) dropped: u64,
+    pub dropped: u64,
 }
+
+crate::document!(Received as "lab/streams-received/1");
 
 /// How one stream from outside ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

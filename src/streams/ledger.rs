@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::labelled;
+use crate::{document, labelled};
+
+document!(Ledger as "lab/audit-streams/1");
 
 labelled! {
     /// Why a chunk was dropped.
@@ -21,7 +23,7 @@ labelled! {
     }
 }
 
-/// Dropped chunks by [`Reason`].
+/// Dropped chunks by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = streams::Dropped)]
 pub struct Dropped {

@@ -47,6 +47,7 @@ pub use config::{
     StreamsSloMs,
 };
 pub use framing::Framing;
+pub use gateway::Received;
 pub use ledger::{Dropped, Ledger, Reason};
 pub use orchestrator::{Runtime, Streams};
 pub use overload::Overload;
@@ -54,6 +55,6 @@ pub use race::Race;
 pub use ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount};
 pub use routes::system;
 pub use sink::SinkSpec;
-pub use stats::{Percentiles, Statistics};
+pub use stats::{Report, Statistics};
 pub use status::Status;
 pub use worker::{Observer, Processed};

@@ -3,13 +3,8 @@
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 
-use super::{
-    ledger::Ledger,
-    orchestrator::Streams,
-    overload::Overload,
-    stats::{PercentileMs, Report},
-    status::Status,
-};
+use super::{ledger::Ledger, orchestrator::Streams, overload::Overload, status::Status};
+use crate::latency::{Percentiles, Quantile};
 use crate::web::{Asset, Figure, Frame, LivePage, Page, Point, run_chart};
 
 /// What keeps the page's figures current.
@@ -59,24 +54,24 @@ pub(super) fn chart(streams: &Streams) -> String {
 fn figures(status: &Status) -> Vec<Figure> {
     let run = status.run.as_ref();
     let ledger = run.map(|run| run.ledger).unwrap_or_default();
-    let percentile = |read: fn(&Report) -> PercentileMs| match run.map(read) {
-        Some(PercentileMs::Ms(ms)) => format!("{ms:.1} ms"),
-        Some(PercentileMs::Words(words)) => words.to_owned(),
+    let percentile = |read: fn(&Percentiles) -> Quantile| match run.map(|run| read(&run.latency.offered)) {
+        Some(Quantile::Value(value)) => format!("{:.1} ms", value.as_secs_f64() * 1e3),
+        Some(none) => none.to_string(),
         None => "none".to_owned(),
     };
-    let good = run.and_then(|run| run.good_fraction);
+    let good = run.and_then(|run| run.good.good_rate);
     vec![
         Figure::new("good", "good: within the objective, of all", good.map_or("none".to_owned(), percent)),
         Figure::new(
             "rate",
             "processed a second, over the run",
-            run.map_or("0.0".to_owned(), |run| format!("{:.1}", run.throughput_chunks_per_s)),
+            run.map_or("0.0".to_owned(), |run| format!("{:.1}", run.processed_per_second)),
         ),
         Figure::new("queued", "in the buffer", format!("{} of {}", ledger.queued, status.buffer_size)),
         Figure::new("busy", "workers busy", format!("{} of {}", ledger.in_progress, status.workers)),
-        Figure::new("p50", "p50 over all generated", percentile(|run| run.latency_ms.offered.p50_ms)),
-        Figure::new("p95", "p95 over all generated", percentile(|run| run.latency_ms.offered.p95_ms)),
-        Figure::new("p99", "p99 over all generated", percentile(|run| run.latency_ms.offered.p99_ms)),
+        Figure::new("p50", "p50 over all generated", percentile(|offered| offered.p50)),
+        Figure::new("p95", "p95 over all generated", percentile(|offered| offered.p95)),
+        Figure::new("p99", "p99 over all generated", percentile(|offered| offered.p99)),
         Figure::new("dropped", "dropped", ledger.dropped),
         Figure::new("processed", "processed", ledger.processed),
         Figure::new("generated", "generated", ledger.generated),

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::Misfit,
+    output::Named,
     web::{
         BodyLimit, Event, Frame, Json, Lifecycle, Problem, RouteLimit, RunState, Runnable, Sheet, StartError,
         System, assets, runnable,
@@ -129,13 +130,16 @@ impl Runnable for Streams {
     }
 }
 
+/// As [`Received`] is answered.
+type NamedReceived = Named<Received>;
+
 /// Takes a body apart into chunks, as the gateway does with a connection.
 #[utoipa::path(post, path = "/streams/in/{name}", tag = "streams",
     params(("name" = String, Path, description = "What the stream is called: 1 to 64 of A-Z a-z 0-9 . _ -")),
     request_body(content = String, content_type = "application/octet-stream",
         description = "Chunks, told apart as STREAMS_FRAMING says; it may be as long as it likes"),
     responses(
-        (status = 200, description = "How many chunks were accepted, and dropped at once", body = Received),
+        (status = 200, description = "How many chunks were accepted, and dropped at once", body = NamedReceived),
         (status = 400, description = "The name is not allowed, or the body broke off within a frame"),
         (status = 408, description = "No whole frame came for too long"),
         (status = 413, description = "A frame is above frame_limit_bytes"),

@@ -13,7 +13,10 @@ use super::{
     chunk::{Label, Stream},
     ledger::{Ledger, Reason},
 };
-use crate::latency::{DurationText, Histogram, Quantile, Rate};
+use crate::{
+    document,
+    latency::{DurationText, Good, Histogram, Percentiles, Quantile, Rate},
+};
 
 /// Recorders; a worker uses the one its number falls to, so that workers seldom meet.
 const SHARDS: usize = 4;
@@ -107,18 +110,21 @@ impl Recorder {
         let Shard { latency, latency_sum, latency_max, queue_wait, emission_lag } = self.merged();
         let mut offered = latency.clone();
         offered.add_infinitely_slow(ledger.dropped);
+        let mut processed = Percentiles::from(&latency);
+        if processed.n > 0 {
+            processed.mean = Quantile::Value(latency_sum.div_f64(processed.n as f64));
+            processed.max = Quantile::Value(latency_max);
+        }
         Statistics {
             ledger,
             elapsed,
             // Of those in the same histogram: a chunk is recorded before its worker settles it.
             good: Rate { part: latency.within(slo).part, whole: latency.offered() + ledger.dropped },
             slo,
-            processed: Percentiles::of(&latency),
-            offered: Percentiles::of(&offered),
-            queue_wait: Percentiles::of(&queue_wait),
-            emission_lag: Percentiles::of(&emission_lag),
-            mean: (latency.answered() > 0).then(|| latency_sum.div_f64(latency.answered() as f64)),
-            max: (latency.answered() > 0).then_some(latency_max),
+            processed,
+            offered: Percentiles::from(&offered),
+            queue_wait: Percentiles::from(&queue_wait),
+            emission_lag: Percentiles::from(&emission_lag),
             neighbours: self.neighbours(),
         }
     }
@@ -126,39 +132,6 @@ impl Recorder {
 
 fn is_neighbour(stream: &Stream) -> bool {
     matches!(stream.label, Label::Number(number) if number > 0)
-}
-
-/// The percentiles that are shown.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Percentiles {
-    /// How many samples there are.
-    pub n: u64,
-    /// The median.
-    pub p50: Quantile,
-    /// 95 in 100 lie below.
-    pub p95: Quantile,
-    /// 99 in 100 lie below.
-    pub p99: Quantile,
-}
-
-impl Percentiles {
-    fn of(histogram: &Histogram) -> Self {
-        Self {
-            n: histogram.offered(),
-            p50: histogram.percentile(0.50),
-            p95: histogram.percentile(0.95),
-            p99: histogram.percentile(0.99),
-        }
-    }
-
-    fn report(&self) -> PercentileReport {
-        let ms = |quantile: Quantile| match quantile {
-            Quantile::Value(value) => PercentileMs::Ms(millis(value)),
-            Quantile::NotReached => PercentileMs::Words("not reached"),
-            Quantile::TooFew { .. } => PercentileMs::Words("too few"),
-        };
-        PercentileReport { n: self.n, p50_ms: ms(self.p50), p95_ms: ms(self.p95), p99_ms: ms(self.p99) }
-    }
 }
 
 /// What a run came to so far.
@@ -180,10 +153,6 @@ pub struct Statistics {
     pub queue_wait: Percentiles,
     /// From intended to actual emission, of generated streams.
     pub emission_lag: Percentiles,
-    /// The mean latency of the processed ones.
-    pub mean: Option<Duration>,
-    /// The longest latency of a processed one.
-    pub max: Option<Duration>,
     /// Chunks processed of those generated beside a noisy neighbour, when there is one.
     pub neighbours: Option<Rate>,
 }
@@ -218,7 +187,7 @@ impl Statistics {
             ledger.dropped,
             elapsed_text(self.elapsed),
             self.throughput(),
-            self.mean.map_or_else(|| "none".to_owned(), millis_text),
+            self.processed.mean.value().map_or_else(|| "none".to_owned(), millis_text),
             quantile_text(self.processed.p50),
             quantile_text(self.processed.p95),
             quantile_text(self.processed.p99),
@@ -255,18 +224,12 @@ impl Statistics {
             ledger: self.ledger,
             balances: self.ledger.balances(),
             elapsed_ms: millis(self.elapsed),
-            throughput_chunks_per_s: self.throughput(),
+            processed_per_second: self.throughput(),
             slo_ms: millis(self.slo),
-            good: self.good.part,
-            good_fraction: self.good.fraction(),
-            latency_ms: LatencyReport {
-                mean_ms: self.mean.map(millis),
-                max_ms: self.max.map(millis),
-                processed: self.processed.report(),
-                offered: self.offered.report(),
-            },
-            queue_wait_ms: self.queue_wait.report(),
-            emission_lag_ms: self.emission_lag.report(),
+            good: self.good.into(),
+            latency: LatencyReport { processed: self.processed, offered: self.offered },
+            queue_wait: self.queue_wait,
+            emission_lag: self.emission_lag,
             neighbours: self
                 .neighbours
                 .map(|rate| NeighbourReport { generated: rate.whole, processed: rate.part }),
@@ -286,23 +249,24 @@ pub struct Report {
     /// Milliseconds since the start, until the end of the drain.
     pub elapsed_ms: f64,
     /// Processed chunks per second.
-    pub throughput_chunks_per_s: f64,
+    pub processed_per_second: f64,
     /// The objective, milliseconds.
     pub slo_ms: f64,
-    /// Chunks processed within the objective.
-    pub good: u64,
-    /// Their share of all that were processed or dropped.
-    pub good_fraction: Option<f64>,
+    /// Chunks processed within the objective, out of all that were processed or dropped.
+    #[serde(flatten)]
+    pub good: Good,
     /// From intended emission to completion.
-    pub latency_ms: LatencyReport,
+    pub latency: LatencyReport,
     /// From admission to a worker.
-    pub queue_wait_ms: PercentileReport,
+    pub queue_wait: Percentiles,
     /// From intended to actual emission of generated streams.
-    pub emission_lag_ms: PercentileReport,
+    pub emission_lag: Percentiles,
     /// The streams beside the noisy one, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub neighbours: Option<NeighbourReport>,
 }
+
+document!(Report as "lab/streams/1");
 
 /// The generated streams beside a noisy neighbour, in chunks.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -314,45 +278,14 @@ pub struct NeighbourReport {
     pub processed: u64,
 }
 
-/// Latency, milliseconds.
+/// Latency of chunks.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = streams::LatencyReport)]
 pub struct LatencyReport {
-    /// The mean of the processed ones.
-    pub mean_ms: Option<f64>,
-    /// The longest of the processed ones.
-    pub max_ms: Option<f64>,
     /// Of the processed ones.
-    pub processed: PercentileReport,
+    pub processed: Percentiles,
     /// Over all generated, a drop counting as infinitely slow.
-    pub offered: PercentileReport,
-}
-
-/// Percentiles, each a number of milliseconds or the reason why there is none.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = streams::PercentileReport)]
-pub struct PercentileReport {
-    /// How many samples there are.
-    pub n: u64,
-    /// The median.
-    #[schema(value_type = Object)]
-    pub p50_ms: PercentileMs,
-    /// 95 in 100 lie below.
-    #[schema(value_type = Object)]
-    pub p95_ms: PercentileMs,
-    /// 99 in 100 lie below.
-    #[schema(value_type = Object)]
-    pub p99_ms: PercentileMs,
-}
-
-/// A percentile in JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum PercentileMs {
-    /// Milliseconds.
-    Ms(f64),
-    /// `not reached` or `too few`.
-    Words(&'static str),
+    pub offered: Percentiles,
 }
 
 /// Milliseconds, to the microsecond.

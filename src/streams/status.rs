@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{overload::Overload, stats::Report};
-use crate::web::RunState;
+use crate::{document, web::RunState};
 
 /// The orchestrator now.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -31,8 +31,11 @@ pub struct Status {
     /// What processing is.
     pub sink: String,
     /// Where TCP streams are taken.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, required)]
     pub listening: Option<SocketAddr>,
     /// What was measured in this run, or in the last one; `null` before the first.
+    #[schema(required)]
     pub run: Option<Report>,
 }
+
+document!(Status as "lab/streams-status/1");

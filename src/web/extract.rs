@@ -7,12 +7,12 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Problem;
+use crate::output::Document;
 
-/// A JSON body, in or out. Refuses with 415 (not JSON by its content type) or 400 (not JSON by its
+/// A JSON body, in or out; what goes out is a [`Document`]. Refuses with 415 (not JSON by its content type) or 400 (not JSON by its
 /// syntax, or JSON that holds what is not allowed), with `field` where one is at fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json<T>(pub T);
@@ -54,9 +54,9 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
     }
 }
 
-impl<T: Serialize> IntoResponse for Json<T> {
+impl<T: Document + Sync> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        axum::Json(self.0).into_response()
+        axum::Json(self.0.named()).into_response()
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`CHECK_TIMEOUT_MS`]. Checks run side by side. Why one failed is logged, not told: an error may hold
 //! an address or a user name.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,11 @@ use axum::routing::get;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
-use serde_json::Map;
 use utoipa::{OpenApi, ToSchema};
 
 use super::{Json, Problem};
+use crate::document;
+use crate::output::Named;
 use crate::shutdown::Shutdown;
 
 const CHECK_TIMEOUT_MS: u64 = 1_000;
@@ -74,10 +76,25 @@ pub struct Version {
     pub version: &'static str,
 }
 
+document!(Version as "lab/version/1");
+
 impl Version {
     /// This build.
     pub const CURRENT: Self = Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
 }
+
+/// What a ready server checked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// What each check came to, by its name.
+    pub checks: BTreeMap<&'static str, &'static str>,
+}
+
+document!(Ready as "lab/ready/1");
+
+/// As the two are answered.
+type NamedReady = Named<Ready>;
+type NamedVersion = Named<Version>;
 
 /// The process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "health",
@@ -88,7 +105,7 @@ async fn healthz() -> Response {
 
 /// The server takes work: it is not stopping, and its dependencies answer.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
-    (status = 200, description = "Ready; each check by name", body = Object),
+    (status = 200, description = "Ready; each check by name", body = NamedReady),
     (status = 503, description = "Stopping, or a check failed", body = Problem)))]
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
     if health.shutdown.is_stopping() {
@@ -97,21 +114,20 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
     }
     let outcomes = join_all(health.checks.iter().map(Check::outcome)).await;
     let ready = outcomes.iter().all(|outcome| *outcome == "ok");
-    let names = health.checks.iter().map(|check| check.name.to_owned());
-    let checks: Map<_, _> = names.zip(outcomes.into_iter().map(Into::into)).collect();
+    let checks: BTreeMap<_, _> = health.checks.iter().map(|check| check.name).zip(outcomes).collect();
     if ready {
-        (NO_STORE, Json(checks)).into_response()
+        (NO_STORE, Json(Ready { checks })).into_response()
     } else {
         let failing = Problem::of(StatusCode::SERVICE_UNAVAILABLE)
             .detail("a dependency does not answer")
-            .with("checks", checks);
+            .with("checks", serde_json::json!(checks));
         (NO_STORE, failing).into_response()
     }
 }
 
 /// The program's name and version.
 #[utoipa::path(get, path = "/version", tag = "health",
-    responses((status = 200, description = "Name and version", body = Version)))]
+    responses((status = 200, description = "Name and version", body = NamedVersion)))]
 async fn version() -> Json<Version> {
     Json(Version::CURRENT)
 }

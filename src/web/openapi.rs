@@ -10,11 +10,12 @@ use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::{
-    Components, HttpMethod, Object, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref,
-    RefOr, Required, Schema, Type,
+    Components, HttpMethod, Object, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required,
+    Schema, Type,
 };
 
-use super::{Problem, Sheet};
+use super::Problem;
+use crate::output::{Document, Named};
 
 /// Serves `document` at `/openapi.json`.
 ///
@@ -74,10 +75,10 @@ impl RouteDoc {
         self
     }
 
-    /// An answer of JSON.
+    /// An answer of JSON: a document.
     #[must_use]
-    pub fn answer<T: ToSchema>(self, status: u16, about: &str) -> Self {
-        self.answers::<T>(status, about, "application/json")
+    pub fn answer<T: Document>(self, status: u16, about: &str) -> Self {
+        self.answers::<Named<T>>(status, about, "application/json")
     }
 
     /// An answer that is a problem.
@@ -93,40 +94,17 @@ impl RouteDoc {
             .problem(403, "Not from this machine, or by a page of another origin")
     }
 
-    /// An answer that is one balance sheet.
+    /// An answer of JSON that is none of our documents.
     #[must_use]
-    pub fn sheet(mut self, status: u16, about: &str, sheet: &Sheet) -> Self {
-        let schema = self.schema_of(sheet);
-        self.answer_with(status, about, "application/json", schema)
-    }
-
-    /// An answer that is an object of balance sheets by name.
-    #[must_use]
-    pub fn sheets(mut self, status: u16, about: &str, sheets: &[Sheet]) -> Self {
-        let object = sheets.iter().fold(ObjectBuilder::new(), |object, sheet| {
-            object.property(sheet.name, self.schema_of(sheet)).required(sheet.name)
-        });
-        self.answer_with(status, about, "application/json", RefOr::T(object.into()))
+    pub fn foreign<T: ToSchema>(self, status: u16, about: &str) -> Self {
+        self.answers::<T>(status, about, "application/json")
     }
 
     fn answers<T: ToSchema>(mut self, status: u16, about: &str, media_type: &str) -> Self {
-        let schema = self.schema::<T>();
-        self.answer_with(status, about, media_type, schema)
-    }
-
-    fn answer_with(mut self, status: u16, about: &str, media_type: &str, schema: RefOr<Schema>) -> Self {
-        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
         let answer = ResponseBuilder::new().description(about).content(media_type, content);
         self.operation = self.operation.response(status.to_string(), answer);
         self
-    }
-
-    fn schema_of(&mut self, sheet: &Sheet) -> RefOr<Schema> {
-        let mut schemas = Vec::new();
-        (sheet.schema)(&mut schemas);
-        let name = schemas.first().map(|(name, _)| name.clone()).unwrap_or_default();
-        self.components.schemas.extend(schemas);
-        RefOr::Ref(Ref::from_schema_name(name))
     }
 
     /// A reference to the schema of `T`, which is kept with all that it refers to.

@@ -14,7 +14,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 use utoipa::openapi::{HttpMethod, OpenApi};
@@ -22,7 +21,7 @@ use utoipa::openapi::{HttpMethod, OpenApi};
 use super::lifecycle::{Lifecycle, StartError};
 use super::system::System;
 use super::{Event, Events, Frame, Json, OptionalJson, Problem, Query, RouteDoc};
-use crate::time;
+use crate::{output::Document, time};
 
 /// How often those who watch get the status.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,7 +34,7 @@ time!(
 /// A system that can be started, watched, changed and stopped. A handle: cloning shares it.
 pub trait Runnable: Clone + Send + Sync + 'static {
     /// What `GET` shows; its member `state` is the lifecycle's.
-    type Status: Serialize + ToSchema;
+    type Status: Document + Sync;
     /// What a start may change of the settings for its run.
     type Start: DeserializeOwned + Default + ToSchema + Send + 'static;
     /// What can be changed while it runs.
@@ -64,7 +63,7 @@ pub trait Runnable: Clone + Send + Sync + 'static {
 pub fn runnable<R: Runnable>(system: System, runnable: &R) -> System {
     let (watched, path) = (runnable.clone(), system.path);
     let draw = move || {
-        let status = serde_json::to_string(&watched.status()).unwrap_or_default();
+        let status = serde_json::to_string(&watched.status().named()).unwrap_or_default();
         let mut events = vec![Event { name: "status", data: status }];
         events.extend(watched.events());
         events

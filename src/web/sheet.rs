@@ -3,9 +3,17 @@
 //! An equation such as `started = completed + cancelled + in_flight` is data. The server shows it beside the
 //! terms, so whoever reads a sheet can check it without knowing the system.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{AllOfBuilder, RefOr, Schema},
+};
+
+use super::RouteDoc;
+use crate::{document, output::Document};
 
 /// One balance sheet of a system.
 pub struct Sheet {
@@ -13,37 +21,89 @@ pub struct Sheet {
     pub name: &'static str,
     equation: &'static str,
     look: Box<dyn Fn() -> Value + Send + Sync>,
-    /// Adds the schema of its terms to the OpenAPI document.
-    pub(super) schema: fn(&mut Vec<Schema>),
+    /// Gives the route of this sheet its answer.
+    answer: fn(RouteDoc) -> RouteDoc,
 }
 
-type Schema = (String, utoipa::openapi::RefOr<utoipa::openapi::Schema>);
+/// A balance sheet as it is answered.
+#[derive(Debug, Serialize)]
+pub struct Balance<T> {
+    #[serde(flatten)]
+    terms: T,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Verdict {
+    /// What the terms satisfy, and each of the parts.
+    equation: &'static str,
+    /// Whether they do.
+    balances: bool,
+}
+
+impl<T: ToSchema> PartialSchema for Balance<T> {
+    fn schema() -> RefOr<Schema> {
+        AllOfBuilder::new().item(T::schema()).item(Verdict::schema()).into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Balance<T> {
+    fn name() -> Cow<'static, str> {
+        T::name()
+    }
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+    }
+}
+
+impl<T: Document> Document for Balance<T> {
+    const SCHEMA: &'static str = T::SCHEMA;
+}
+
+/// The balance sheets of all systems of a server.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AllSheets)]
+pub struct Audit {
+    /// By name; each is a document of its own.
+    sheets: BTreeMap<&'static str, Value>,
+}
+
+document!(Audit as "lab/audit/1");
+
+impl Audit {
+    /// The sheets now.
+    pub fn of(sheets: &[Sheet]) -> Self {
+        Self { sheets: sheets.iter().map(|sheet| (sheet.name, sheet.document())).collect() }
+    }
+}
 
 impl Sheet {
     /// A sheet whose terms are the members of what `look` returns. Members that are objects of objects are parts,
     /// to which the equation applies too.
-    pub fn new<T: Serialize + ToSchema>(
+    pub fn new<T: Document + Sync>(
         name: &'static str,
         equation: &'static str,
         look: impl Fn() -> T + Send + Sync + 'static,
     ) -> Self {
-        let schema = |schemas: &mut Vec<Schema>| {
-            schemas.push((T::name().into_owned(), T::schema()));
-            T::schemas(schemas);
+        let look = move || {
+            let terms = look();
+            let balances = serde_json::to_value(&terms).is_ok_and(|terms| balances(equation, &terms));
+            let verdict = Verdict { equation, balances };
+            serde_json::to_value(Balance { terms, verdict }.named()).unwrap_or_default()
         };
-        let look = move || serde_json::to_value(look()).unwrap_or_default();
-        Self { name, equation, look: Box::new(look), schema }
+        let answer = |route: RouteDoc| route.answer::<Balance<T>>(200, "The terms now");
+        Self { name, equation, look: Box::new(look), answer }
     }
 
-    /// The terms now, with the equation and whether it holds.
+    /// The terms now, with the equation and whether it holds: a document.
     pub fn document(&self) -> Value {
-        let mut document = (self.look)();
-        let balances = balances(self.equation, &document);
-        if let Some(members) = document.as_object_mut() {
-            members.insert("equation".to_owned(), self.equation.into());
-            members.insert("balances".to_owned(), balances.into());
-        }
-        document
+        (self.look)()
+    }
+
+    /// The route of this sheet in the OpenAPI document.
+    pub fn documented(&self, route: RouteDoc) -> RouteDoc {
+        (self.answer)(route)
     }
 }
 

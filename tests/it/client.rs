@@ -131,7 +131,8 @@ async fn health_and_audit_ask_lab_addr_and_a_url_wins() {
         async move {
             let head = reads_head(&mut stream).await;
             seen.lock().expect("no panic").push(head.lines().next().unwrap_or_default().to_owned());
-            let body = r#"{"service":{"equation":"started = completed","started":1,"completed":1}}"#;
+            let body =
+                r#"{"sheets":{"service":{"equation":"started = completed","started":1,"completed":1}}}"#;
             let answer = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             // The one who asks may have gone.
             let _ = stream.write_all(answer.as_bytes()).await;
@@ -181,7 +182,7 @@ async fn what_is_not_reached_ends_with_3_and_what_answers_badly_with_1() {
     let broken = says("HTTP/1.1 200 X\r\ncontent-length: 99\r\n\r\nhalf").await;
     for (system, url, why) in [
         ("http", &ill, "answered 503 Service Unavailable"),
-        ("http", &garbage, "has no balance sheet"),
+        ("http", &garbage, "did not answer with balance sheets"),
         ("streams", &broken, "the answer broke off"),
     ] {
         let (code, _, err) = lab(&["audit", system, "--url", &url.to_string()], &[]).await;

@@ -133,7 +133,7 @@ const SERVING: [Serving; 6] = [
     Serving {
         arguments: &["service", "a"],
         change: ("GET /", ""),
-        seen: ("/audit", "/service/completed", "1"),
+        seen: ("/audit", "/sheets/service/completed", "1"),
         prints: Prints::Nothing,
     },
 ];

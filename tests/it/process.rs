@@ -77,7 +77,7 @@ async fn clients_that_vanish(gone: &'static str) {
         stream.write_all(request.as_bytes()).await.expect("sent");
         leaving.push(stream);
     }
-    until(addr, "/audit", |answer| (answer.json()["http"]["started"] == 400).then_some(())).await;
+    until(addr, "/audit", |answer| (answer.json()["sheets"]["http"]["started"] == 400).then_some(())).await;
     let mut staying = JoinSet::new();
     for number in 0..800_u32 {
         staying.spawn(async move { assert_eq!(get(addr, path(number)).await.status, 200) });
@@ -189,7 +189,8 @@ async fn a_drain_names_its_stragglers_and_a_second_signal_ends_it() {
         let addr = server.addr;
         let mut client = TcpStream::connect(addr).await.expect("connected");
         client.write_all(b"GET /sync HTTP/1.1\r\nhost: lab\r\n\r\n").await.expect("sent");
-        until(addr, "/audit", |answer| (answer.json()["http"]["in_flight"] == 1).then_some(())).await;
+        until(addr, "/audit", |answer| (answer.json()["sheets"]["http"]["in_flight"] == 1).then_some(()))
+            .await;
         server.signal(Signal::TERM);
         if signals == 2 {
             // The first must have been heard: the listener closes after it.

@@ -62,8 +62,9 @@ async fn a_strategy_works_against_services_as_processes_and_they_notice_who_leav
 
     // What happens behind a URL is unknown, never 0.
     assert_eq!((seen.orphaned, at_lab.service.sum.orphaned), (None, None));
-    let audit = get(lab.addr, "/audit").await.json();
-    assert!(audit["service"]["orphaned"].is_null());
+    let audit = get(lab.addr, "/service/audit").await.json();
+    assert!(audit["orphaned"].is_null());
+    assert_eq!(audit["orphaned_why"], "service_behind_url");
     let metrics = get(lab.addr, "/metrics").await.body;
     assert!(!metrics.contains("service_orphaned_total{"));
     assert!(metrics.contains("service_inflight{endpoint=\"shared\",service=\"B\"} 0"));
@@ -83,7 +84,7 @@ async fn a_service_that_carries_on_counts_its_orphans() {
         callers.push(stream);
     }
     crate::support::until(b.addr, "/audit", |answer| {
-        (answer.json()["service"]["started"] == 10).then_some(())
+        (answer.json()["sheets"]["service"]["started"] == 10).then_some(())
     })
     .await;
     drop(callers);

@@ -28,6 +28,8 @@ struct Terms {
     left: u64,
 }
 
+lab::document!(Terms as "probe/terms/1");
+
 /// What the probe reads from the environment.
 #[derive(clap::Args)]
 struct Settings {
@@ -51,7 +53,7 @@ fn probe(
         .controls(Router::new().route("/probe/reset", axum::routing::post(async || "reset")))
         .openapi(
             RouteDoc::new(utoipa::openapi::HttpMethod::Get, "/probe", "probe", "Shows the probe")
-                .answer::<Terms>(200, "The probe")
+                .foreign::<Terms>(200, "The probe")
                 .into_document(),
         )
         .link("Systems", "/probe", "what the probe shows")
@@ -116,15 +118,17 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
 
     assert!(ask(addr, "/metrics").await.body.contains("probe_dives_total{outcome=\"ok\"} 1"));
 
-    assert_eq!(ask(addr, "/readyz").await.json(), json!({"probe store": "ok"}));
+    assert_eq!(
+        ask(addr, "/readyz").await.json(),
+        json!({"schema": "lab/ready/1", "checks": {"probe store": "ok"}})
+    );
     ready.store(false, SeqCst);
     let unready = ask(addr, "/readyz").await;
     assert_eq!((unready.status, &unready.json()["checks"]["probe store"]), (503, &json!("failed")));
 
     let audit = ask(addr, "/audit").await.json();
-    let expected =
-        json!({"taken": 5, "done": 2, "left": 3, "equation": "taken = done + left", "balances": true});
-    assert_eq!((&audit["probe"], &ask(addr, "/probe/audit").await.json()), (&expected, &expected));
+    let expected = json!({"schema": "probe/terms/1", "taken": 5, "done": 2, "left": 3, "equation": "taken = done + left", "balances": true});
+    assert_eq!((&audit["sheets"]["probe"], &ask(addr, "/probe/audit").await.json()), (&expected, &expected));
     let audit = ["audit", "probe", "--url", &url];
     let (code, out, err) = tokio::task::spawn_blocking({
         let audit = audit.map(str::to_owned);

@@ -5,7 +5,7 @@ live.watch((status) => {
   const { set } = live;
   set("backlog", status.backlog);
   set("workers", `${status.workers} of ${status.min_workers} to ${status.max_workers}`);
-  set("running", status.running);
+  set("in_progress", status.in_progress);
   set("queued", `${status.queued} of ${status.queue_capacity}`);
   set("retrying", status.retrying);
   set("succeeded", status.succeeded);

@@ -3,8 +3,9 @@
 
 let last = null;
 
-function percentile(value) {
-  return typeof value === "number" ? `${value.toFixed(1)} ms` : value;
+function percentile(of, name) {
+  const ms = of[`${name}_ms`];
+  return ms === null ? of[`${name}_why`].replace("_", " ") : `${ms.toFixed(1)} ms`;
 }
 
 live.watch((status) => {
@@ -21,12 +22,12 @@ live.watch((status) => {
     live.figure("rate").closest(".card").querySelector(".label").textContent = "processed a second, now";
   }
   last = run;
-  if (run.good_fraction !== null) set("good", `${(Math.floor(run.good_fraction * 1e4) / 1e2).toFixed(2)} %`);
+  if (run.good_rate !== null) set("good", `${(Math.floor(run.good_rate * 1e4) / 1e2).toFixed(2)} %`);
   set("queued", `${run.queued} of ${status.buffer_size}`);
   set("busy", `${run.in_progress} of ${status.workers}`);
-  set("p50", percentile(run.latency_ms.offered.p50_ms));
-  set("p95", percentile(run.latency_ms.offered.p95_ms));
-  set("p99", percentile(run.latency_ms.offered.p99_ms));
+  set("p50", percentile(run.latency.offered, "p50"));
+  set("p95", percentile(run.latency.offered, "p95"));
+  set("p99", percentile(run.latency.offered, "p99"));
   set("dropped", run.dropped);
   set("processed", run.processed);
   set("generated", run.generated);

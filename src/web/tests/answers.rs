@@ -16,7 +16,7 @@ fn app() -> Router {
     Router::new()
         .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()))
         .route("/panic", get(async || -> String { panic!("on purpose") }))
-        .route("/echo", post(async |Json(body): Json<Vec<u32>>| Json(body)))
+        .route("/echo", post(async |Json(body): Json<Vec<u32>>| axum::Json(body)))
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
         .route("/items/{id}", get(async |axum::extract::Path(id): axum::extract::Path<u32>| id.to_string()))
 }

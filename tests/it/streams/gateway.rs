@@ -197,7 +197,10 @@ async fn a_posted_body_is_a_stream_and_is_told_what_became_of_it() {
     let (server, _) =
         gateway(&["--frame-limit-bytes", "1000", "--buffer-size", "100", "--workers-count", "10"]);
     let answer = send(server.addr, "POST /streams/in/sensor-1", "a\nb\nc").await;
-    assert_eq!((answer.status, answer.json()), (200, serde_json::json!({"accepted": 3, "dropped": 0})));
+    assert_eq!(
+        (answer.status, answer.json()),
+        (200, serde_json::json!({"schema": "lab/streams-received/1", "accepted": 3, "dropped": 0}))
+    );
 
     let flood = "x\n".repeat(5_000);
     let answer = send(server.addr, "POST /streams/in/flood", &flood).await.json();

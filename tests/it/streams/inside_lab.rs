@@ -44,7 +44,10 @@ async fn it_is_off_until_started_and_is_resized_and_drained_while_it_runs() {
     })
     .await;
     let (status, mine) = change(&server, "POST /streams/in/mine", "one\ntwo\n").await;
-    assert_eq!((status, mine), (200, json!({"accepted": 2, "dropped": 0})));
+    assert_eq!(
+        (status, mine),
+        (200, json!({"schema": "lab/streams-received/1", "accepted": 2, "dropped": 0}))
+    );
 
     let (status, stopped) = change(&server, "POST /streams/stop?wait_ms=60000", "").await;
     let report = &stopped["run"];
@@ -93,7 +96,11 @@ async fn it_can_be_watched_as_events_and_as_a_page() {
         .expect("sent");
     let mut seen = String::new();
     let watch = async {
-        while seen.matches("event: status\ndata: {\"state\":\"running\"").count() < 3 {
+        while seen
+            .matches("event: status\ndata: {\"schema\":\"lab/streams-status/1\",\"state\":\"running\"")
+            .count()
+            < 3
+        {
             let mut piece = [0; 4096];
             let length = viewer.read(&mut piece).await.expect("bytes");
             assert!(length > 0, "it ended: {seen}");

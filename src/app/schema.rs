@@ -1,0 +1,61 @@
+//! `lab schema`: the JSON Schema of whatever the lab writes for programs, from the types that write it.
+
+use anyhow::Context as _;
+use clap::builder::PossibleValuesParser;
+use serde_json::Value;
+
+use super::Ending;
+use crate::{
+    http_lab::{HttpAudit, ServiceAudit, Settings},
+    output::{self, Document},
+    pipeline, streams,
+    web::{Audit, Balance, Ready, Version},
+};
+
+type Entry = (&'static str, fn() -> Value);
+
+/// Every document: the name in its member `schema`, and the schema.
+const DOCUMENTS: [Entry; 12] = [
+    one::<Audit>(),
+    one::<Balance<HttpAudit>>(),
+    one::<Balance<pipeline::Ledger>>(),
+    one::<Balance<ServiceAudit>>(),
+    one::<Balance<streams::Ledger>>(),
+    one::<pipeline::Status>(),
+    one::<Ready>(),
+    one::<Settings>(),
+    one::<streams::Received>(),
+    one::<streams::Report>(),
+    one::<streams::Status>(),
+    one::<Version>(),
+];
+
+const fn one<T: Document>() -> Entry {
+    (T::SCHEMA, output::schema::<T>)
+}
+
+/// What `lab schema` takes.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// A document, as its member `schema` names it; without one: print the names
+    #[arg(value_parser = PossibleValuesParser::new(DOCUMENTS.map(|(name, _)| name)), hide_possible_values = true)]
+    pub name: Option<String>,
+}
+
+/// Prints the schema, or the names.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn run(args: &Args) -> anyhow::Result<Ending> {
+    let text = match &args.name {
+        None => DOCUMENTS.map(|(name, _)| name).join("\n"),
+        Some(wanted) => {
+            let (_, schema) =
+                DOCUMENTS.iter().find(|(name, _)| name == wanted).context("a name of the list")?;
+            serde_json::to_string_pretty(&schema())?
+        }
+    };
+    output::print(&text)?;
+    Ok(Ending::Done)
+}
