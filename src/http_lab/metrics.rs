@@ -10,9 +10,40 @@ use super::{
     ledger::CallLedger,
 };
 use crate::{
-    labelled,
+    labelled, metrics,
     telemetry::{Buckets, Counter, Durations, Instruments, Number, Observed},
 };
+
+metrics! {
+    /// Requests of the lab's endpoints that ended, by status (499: the client left)
+    REQUESTS: "http_requests_total" by "endpoint", "method", "status";
+    /// Milliseconds from a request's arrival to its end, by outcome
+    REQUEST_DURATION: "http_request_duration_ms" by "endpoint", "outcome";
+    /// Requests refused, by reason: the wait for the limit, or the process's safety stop
+    SHED: "http_shed_total" by "endpoint", "reason";
+    /// Requests in progress
+    REQUESTS_IN_FLIGHT: "http_inflight" by "endpoint";
+    /// Requests whose work has not ended, detached tasks included (the safety stop's measure)
+    WORK_IN_FLIGHT: "http_work_inflight";
+    /// Milliseconds waited for a permit to call B, by how the wait ended
+    SEMAPHORE_WAIT: "serviceB_semaphore_wait_ms" by "outcome";
+    /// Calls to B that are let through at a time
+    SEMAPHORE_LIMIT: "serviceB_semaphore_limit" by "endpoint";
+    /// Requests that wait for a permit to call B
+    SEMAPHORE_WAITERS: "serviceB_semaphore_waiters" by "endpoint";
+    /// Calls to B that have been let through and have not ended
+    SEMAPHORE_IN_USE: "serviceB_semaphore_in_use" by "endpoint";
+    /// Milliseconds of calls to a service as their caller saw them, by outcome
+    CALL_DURATION: "service_duration_ms" by "service", "outcome";
+    /// Calls to a service that failed
+    CALL_ERRORS: "service_errors_total" by "service";
+    /// Calls that a service has not ended yet
+    CALLS_IN_FLIGHT: "service_inflight" by "service", "endpoint";
+    /// Calls that a service ended although their caller had gone
+    ORPHANED: "service_orphaned_total" by "service", "endpoint";
+    /// Milliseconds that a service worked on calls whose caller had gone
+    ORPHANED_TIME: "service_orphaned_ms_total" by "service", "endpoint";
+}
 
 /// The statuses that a strategy's endpoint can answer.
 const STATUSES: [u16; 6] = [200, 400, CLIENT_GONE, 502, 503, 504];
@@ -29,24 +60,11 @@ pub(super) struct EndpointMetrics {
 
 impl EndpointMetrics {
     pub(super) fn new(instruments: &Instruments, path: &'static str) -> Self {
-        let requests = instruments.counter_by(
-            "http_requests_total",
-            "Requests of the lab's endpoints that ended, by status (499: the client left)",
-            ["endpoint", "method", "status"],
-        );
-        let durations = instruments.durations(
-            "http_request_duration_ms",
-            "Milliseconds from a request's arrival to its end, by outcome",
-            ["endpoint", "outcome"],
-            Buckets::Percentile,
-        );
-        let shed = instruments.counter_by(
-            "http_shed_total",
-            "Requests refused, by reason: the wait for the limit, or the process's safety stop",
-            ["endpoint", "reason"],
-        );
+        let requests = instruments.counter(REQUESTS);
+        let durations = instruments.durations(REQUEST_DURATION, Buckets::Percentile);
+        let shed = instruments.counter(SHED);
         let request = |method: &Method, status: u16| {
-            requests.with([path.into(), method.to_string().into(), Value::from(i64::from(status))])
+            requests.with_values([path.into(), method.to_string().into(), Value::from(i64::from(status))])
         };
         Self {
             requests: METHODS.map(|method| STATUSES.map(|status| request(&method, status))),
@@ -92,14 +110,8 @@ pub(super) struct ServiceMetrics {
 
 impl ServiceMetrics {
     pub(super) fn new(instruments: &Instruments, service: &'static str) -> Self {
-        let durations = instruments.durations(
-            "service_duration_ms",
-            "Milliseconds of calls to a service as their caller saw them, by outcome",
-            ["service", "outcome"],
-            Buckets::Percentile,
-        );
-        let errors =
-            instruments.counter_by("service_errors_total", "Calls to a service that failed", ["service"]);
+        let durations = instruments.durations(CALL_DURATION, Buckets::Percentile);
+        let errors = instruments.counter(CALL_ERRORS);
         Self {
             durations: CallOutcome::ALL.map(|outcome| match outcome {
                 // Counted as errors.
@@ -133,12 +145,7 @@ pub(super) struct WaitMetrics([Durations; WaitOutcome::ALL.len()]);
 
 impl WaitMetrics {
     pub(super) fn new(instruments: &Instruments) -> Self {
-        let waits = instruments.durations(
-            "serviceB_semaphore_wait_ms",
-            "Milliseconds waited for a permit to call B, by how the wait ended",
-            ["outcome"],
-            Buckets::Percentile,
-        );
+        let waits = instruments.durations(SEMAPHORE_WAIT, Buckets::Percentile);
         Self(WaitOutcome::ALL.map(|outcome| match outcome {
             WaitOutcome::Acquired => waits.with([outcome.label()]),
             // A request that ended so, and is counted as one.
@@ -186,37 +193,17 @@ pub(super) fn observe_endpoints(
     };
     instruments
         .observe(look)
-        .show_by("http_inflight", "Requests in progress", ["endpoint"], |now| {
+        .show_by(REQUESTS_IN_FLIGHT, |now| {
             now.endpoints.iter().map(|endpoint| ([endpoint.path], endpoint.in_flight)).collect::<Vec<_>>()
         })
-        .show(
-            "http_work_inflight",
-            "Requests whose work has not ended, detached tasks included (the safety stop's measure)",
-            |now| now.work_in_flight as u64,
-        )
-        .show_by(
-            "serviceB_semaphore_limit",
-            "Calls to B that are let through at a time",
-            ["endpoint"],
-            limits(|now| now.limit),
-        )
-        .show_by(
-            "serviceB_semaphore_waiters",
-            "Requests that wait for a permit to call B",
-            ["endpoint"],
-            limits(|now| now.waiters),
-        )
-        .show_by(
-            "serviceB_semaphore_in_use",
-            "Calls to B that have been let through and have not ended",
-            ["endpoint"],
-            limits(|now| now.in_use),
-        );
+        .show(WORK_IN_FLIGHT, |now| now.work_in_flight as u64)
+        .show_by(SEMAPHORE_LIMIT, limits(|now| now.limit))
+        .show_by(SEMAPHORE_WAITERS, limits(|now| now.waiters))
+        .show_by(SEMAPHORE_IN_USE, limits(|now| now.in_use));
 }
 
 /// A service's ledger, with the service's name and the endpoint that calls it.
 pub(super) type Calls = ([&'static str; 2], CallLedger);
-const CALLS: [&str; 2] = ["service", "endpoint"];
 
 /// A term of each ledger. What is unknown is absent, never 0.
 fn term<N: Number>(
@@ -231,28 +218,13 @@ pub(super) fn observe_calls(
     look: impl Fn() -> Option<Vec<Calls>> + Send + Sync + 'static,
 ) -> Observed<Vec<Calls>> {
     let calls = instruments.observe(look);
-    calls.show_by(
-        "service_inflight",
-        "Calls that a service has not ended yet",
-        CALLS,
-        term(|ledger| Some(ledger.in_flight)),
-    );
+    calls.show_by(CALLS_IN_FLIGHT, term(|ledger| Some(ledger.in_flight)));
     calls
 }
 
 /// Work that nobody waits for any more.
 pub(super) fn observe_orphans(calls: &Observed<Vec<Calls>>) {
     calls
-        .show_by(
-            "service_orphaned_total",
-            "Calls that a service ended although their caller had gone",
-            CALLS,
-            term(|ledger| ledger.orphaned),
-        )
-        .show_by(
-            "service_orphaned_ms_total",
-            "Milliseconds that a service worked on calls whose caller had gone",
-            CALLS,
-            term(|ledger| ledger.orphaned_ms),
-        );
+        .show_by(ORPHANED, term(|ledger| ledger.orphaned))
+        .show_by(ORPHANED_TIME, term(|ledger| ledger.orphaned_ms));
 }

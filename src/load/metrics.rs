@@ -4,7 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::latency::Outcome;
+use crate::metrics;
 use crate::telemetry::{Buckets, Durations, Instruments, UpDownCounter};
+
+metrics! {
+    /// Requests of the load generator that are in flight
+    IN_FLIGHT: "load_inflight";
+    /// Milliseconds from a request's intended start to its end, by outcome
+    REQUEST_DURATION: "load_request_duration_ms" by "outcome";
+    /// Milliseconds from a request's intended start to its send
+    SEND_LAG: "load_send_lag_ms";
+}
 
 /// What is recorded while requests are offered. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,24 +31,11 @@ impl LoadMetrics {
     /// Makes the instruments.
     #[must_use]
     pub fn new(instruments: &Instruments) -> Self {
-        let durations = instruments.durations(
-            "load_request_duration_ms",
-            "Milliseconds from a request's intended start to its end, by outcome",
-            ["outcome"],
-            Buckets::Percentile,
-        );
-        let send_lag = instruments.durations(
-            "load_send_lag_ms",
-            "Milliseconds from a request's intended start to its send",
-            [],
-            Buckets::Coarse,
-        );
-        let in_flight =
-            instruments.up_down_counter("load_inflight", "Requests of the load generator that are in flight");
+        let durations = instruments.durations(REQUEST_DURATION, Buckets::Percentile);
         Self(Arc::new(Recorded {
-            in_flight,
+            in_flight: instruments.up_down_counter(IN_FLIGHT),
             durations: Outcome::ALL.map(|outcome| durations.with([outcome.label()])),
-            send_lag: send_lag.with::<&str>([]),
+            send_lag: instruments.durations(SEND_LAG, Buckets::Coarse).with([]),
         }))
     }
 

@@ -3,7 +3,43 @@
 use std::time::Duration;
 
 use super::{board::Board, config::Settings};
-use crate::telemetry::{Buckets, Counter, Durations, Instruments};
+use crate::{
+    metrics,
+    telemetry::{Buckets, Counter, Durations, Instruments},
+};
+
+metrics! {
+    /// Jobs that the producer wanted to hand in
+    OFFERED: "pipeline_offered_total";
+    /// Jobs left out because one already waited for room in the queue
+    HELD_BACK: "pipeline_held_back_total";
+    /// Jobs that were handed in
+    CREATED: "pipeline_created_total";
+    /// Jobs that ended, by outcome
+    JOBS: "pipeline_jobs_total" by "outcome";
+    /// Failed attempts that are followed by another
+    RETRIES: "pipeline_retries_total";
+    /// Jobs queued, in progress and waiting for a retry
+    BACKLOG: "pipeline_backlog";
+    /// The backlog's terms
+    BACKLOG_BY_STATE: "pipeline_backlog_by_state" by "state";
+    /// Milliseconds from ready to taken, of first attempts and retries
+    QUEUE_WAIT: "pipeline_queue_wait_ms" by "attempt";
+    /// Milliseconds of an attempt's work, by how it ended
+    JOB_DURATION: "pipeline_job_duration_ms" by "outcome";
+    /// Milliseconds from a job's intended arrival to its end, retries included, by outcome
+    SOJOURN: "pipeline_sojourn_ms" by "outcome";
+    /// Workers that are to be there
+    WORKERS: "pipeline_workers";
+    /// Workers that are there, those that finish a last job among them
+    WORKERS_PRESENT: "pipeline_workers_present";
+    /// Seconds that workers were there: what is paid for
+    WORKER_SECONDS: "pipeline_worker_seconds_total";
+    /// Workers added and removed, by direction
+    SCALE_EVENTS: "pipeline_scale_events_total" by "direction";
+    /// The bounds in force: fewest and most workers, jobs that may wait
+    LIMIT: "pipeline_limit" by "bound";
+}
 
 /// What is recorded as it happens.
 #[derive(Debug)]
@@ -26,38 +62,17 @@ impl Metrics {
     /// Makes the instruments and lets the gauges look at `board`.
     pub(super) fn new(instruments: &Instruments, board: &Board, settings: &Settings) -> Self {
         observe(instruments, board, settings);
-        let jobs = instruments.counter_by("pipeline_jobs_total", "Jobs that ended, by outcome", ["outcome"]);
-        let scale_events = instruments.counter_by(
-            "pipeline_scale_events_total",
-            "Workers added and removed, by direction",
-            ["direction"],
-        );
-        let retries =
-            instruments.counter("pipeline_retries_total", "Failed attempts that are followed by another");
-        let durations = instruments.durations(
-            "pipeline_job_duration_ms",
-            "Milliseconds of an attempt's work, by how it ended",
-            ["outcome"],
-            Buckets::Coarse,
-        );
-        let waits = instruments.durations(
-            "pipeline_queue_wait_ms",
-            "Milliseconds from ready to taken, of first attempts and retries",
-            ["attempt"],
-            Buckets::Coarse,
-        );
-        let sojourns = instruments.durations(
-            "pipeline_sojourn_ms",
-            "Milliseconds from a job's intended arrival to its end, retries included, by outcome",
-            ["outcome"],
-            Buckets::Percentile,
-        );
+        let jobs = instruments.counter(JOBS);
+        let scale_events = instruments.counter(SCALE_EVENTS);
+        let durations = instruments.durations(JOB_DURATION, Buckets::Coarse);
+        let waits = instruments.durations(QUEUE_WAIT, Buckets::Coarse);
+        let sojourns = instruments.durations(SOJOURN, Buckets::Percentile);
         Self {
             succeeded: jobs.with(["succeeded"]),
             permanently_failed: jobs.with(["permanently_failed"]),
             scaled_up: scale_events.with(["up"]),
             scaled_down: scale_events.with(["down"]),
-            retries,
+            retries: instruments.counter(RETRIES).with([]),
             attempts_ok: durations.with(["ok"]),
             attempts_failed: durations.with(["failed"]),
             first_waits: waits.with(["first"]),
@@ -95,42 +110,21 @@ impl Metrics {
 fn observe(instruments: &Instruments, board: &Board, settings: &Settings) {
     instruments
         .observe(board.look())
-        .show("pipeline_backlog", "Jobs queued, in progress and waiting for a retry", |board| {
-            board.ledger().backlog
-        })
-        .show_by("pipeline_backlog_by_state", "The backlog's terms", ["state"], |board| {
+        .show(BACKLOG, |board| board.ledger().backlog)
+        .show_by(BACKLOG_BY_STATE, |board| {
             let ledger = board.ledger();
             [(["queued"], ledger.queued), (["running"], ledger.in_progress), (["retrying"], ledger.retrying)]
         })
-        .show("pipeline_workers", "Workers that are to be there", |board| u64::from(board.workers().wanted))
-        .show(
-            "pipeline_workers_present",
-            "Workers that are there, those that finish a last job among them",
-            |board| u64::from(board.workers().present),
-        )
-        .show("pipeline_offered_total", "Jobs that the producer wanted to hand in", |board| {
-            board.counts().offered
-        })
-        .show(
-            "pipeline_held_back_total",
-            "Jobs left out because one already waited for room in the queue",
-            |board| board.counts().held_back,
-        )
-        .show("pipeline_created_total", "Jobs that were handed in", |board| board.ledger().created)
-        .show(
-            "pipeline_worker_seconds_total",
-            "Seconds that workers were there: what is paid for",
-            |board| board.reading().paid.as_secs_f64(),
-        );
+        .show(WORKERS, |board| u64::from(board.workers().wanted))
+        .show(WORKERS_PRESENT, |board| u64::from(board.workers().present))
+        .show(OFFERED, |board| board.counts().offered)
+        .show(HELD_BACK, |board| board.counts().held_back)
+        .show(CREATED, |board| board.ledger().created)
+        .show(WORKER_SECONDS, |board| board.reading().paid.as_secs_f64());
     let limits = [
         (["min_workers"], u64::from(settings.min_workers.get())),
         (["max_workers"], u64::from(settings.max_workers.get())),
         (["queue_capacity"], u64::from(settings.queue_capacity.get())),
     ];
-    instruments.observe(move || Some(limits)).show_by(
-        "pipeline_limit",
-        "The bounds in force: fewest and most workers, jobs that may wait",
-        ["bound"],
-        |limits| *limits,
-    );
+    instruments.observe(move || Some(limits)).show_by(LIMIT, |limits| *limits);
 }

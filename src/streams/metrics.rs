@@ -8,9 +8,46 @@ use super::{
     ledger::{Ledger, Reason},
 };
 use crate::{
-    labelled,
+    labelled, metrics,
     telemetry::{Buckets, Counter, Durations, Instruments},
 };
+
+metrics! {
+    /// Chunks that sources emitted
+    CHUNKS_GENERATED: "streams_chunks_generated_total";
+    /// Chunks that a worker finished
+    CHUNKS_PROCESSED: "streams_chunks_processed_total";
+    /// Chunks that were dropped, by reason
+    CHUNKS_DROPPED: "streams_chunks_dropped_total" by "reason";
+    /// Bytes of the chunks that were processed
+    PROCESSED_BYTES: "streams_processed_bytes_total";
+    /// Milliseconds from a chunk's intended emission to the end of its processing, by outcome
+    CHUNK_LATENCY: "streams_chunk_latency_ms" by "outcome";
+    /// Chunks in the buffer
+    QUEUE_DEPTH: "streams_queue_depth";
+    /// Places in the buffer
+    QUEUE_CAPACITY: "streams_queue_capacity";
+    /// Milliseconds that a chunk was in the buffer, by how it left
+    QUEUE_WAIT: "streams_queue_wait_ms" by "outcome";
+    /// Workers wanted in the pool
+    WORKERS: "streams_workers";
+    /// Workers that have a chunk
+    WORKERS_BUSY: "streams_workers_busy";
+    /// Further attempts at deliveries that failed
+    SINK_RETRIES: "streams_sink_retries_total";
+    /// Generated streams
+    SOURCES: "streams_sources";
+    /// Streams that came from outside, over TCP or HTTP
+    PEERS: "streams_peers_total";
+    /// Streams from outside that are connected
+    PEERS_CONNECTED: "streams_peers_connected";
+    /// Peers whose stream was ended for what they sent or did not send, by reason
+    PEER_FAULTS: "streams_peer_faults_total" by "reason";
+    /// Peers that were refused before they could send, by reason
+    PEERS_REFUSED: "streams_peers_refused_total" by "reason";
+    /// 1 while the orchestrator takes chunks in, else 0
+    RUNNING: "streams_running";
+}
 
 labelled! {
     /// Why a peer was refused before it could send anything.
@@ -57,40 +94,19 @@ impl StreamMetrics {
     /// The histograms have an edge at the streams' own objective too.
     pub(super) fn new(instruments: &Instruments, streams_slo_ms: u64) -> Self {
         let instruments = instruments.with_edge_ms(streams_slo_ms);
-        let latency = instruments.durations(
-            "streams_chunk_latency_ms",
-            "Milliseconds from a chunk's intended emission to the end of its processing, by outcome",
-            ["outcome"],
-            Buckets::Percentile,
-        );
-        let wait = instruments.durations(
-            "streams_queue_wait_ms",
-            "Milliseconds that a chunk was in the buffer, by how it left",
-            ["outcome"],
-            Buckets::Coarse,
-        );
-        let faults = instruments.counter_by(
-            "streams_peer_faults_total",
-            "Peers whose stream was ended for what they sent or did not send, by reason",
-            ["reason"],
-        );
-        let refusals = instruments.counter_by(
-            "streams_peers_refused_total",
-            "Peers that were refused before they could send, by reason",
-            ["reason"],
-        );
+        let latency = instruments.durations(CHUNK_LATENCY, Buckets::Percentile);
+        let wait = instruments.durations(QUEUE_WAIT, Buckets::Coarse);
+        let faults = instruments.counter(PEER_FAULTS);
+        let refusals = instruments.counter(PEERS_REFUSED);
         Self {
             processed: latency.with(["processed"]),
             sink_failed: latency.with(["sink_failed"]),
             taken: wait.with(["taken"]),
             // Counted as dropped.
             evicted: wait.rare(["evicted"]),
-            bytes: instruments
-                .counter("streams_processed_bytes_total", "Bytes of the chunks that were processed"),
-            retried: instruments
-                .counter("streams_sink_retries_total", "Further attempts at deliveries that failed"),
-            peers: instruments
-                .counter("streams_peers_total", "Streams that came from outside, over TCP or HTTP"),
+            bytes: instruments.counter(PROCESSED_BYTES).with([]),
+            retried: instruments.counter(SINK_RETRIES).with([]),
+            peers: instruments.counter(PEERS).with([]),
             faults: Fault::ALL.map(|fault| faults.with([fault.label()])),
             refusals: Refusal::ALL.map(|refusal| refusals.with([refusal.label()])),
         }
@@ -120,18 +136,16 @@ impl StreamMetrics {
 pub(super) fn observe(instruments: &Instruments, look: impl Fn() -> Option<Gauges> + Send + Sync + 'static) {
     instruments
         .observe(look)
-        .show("streams_chunks_generated_total", "Chunks that sources emitted", |now| now.ledger.generated)
-        .show("streams_chunks_processed_total", "Chunks that a worker finished", |now| now.ledger.processed)
-        .show_by("streams_chunks_dropped_total", "Chunks that were dropped, by reason", ["reason"], |now| {
+        .show(CHUNKS_GENERATED, |now| now.ledger.generated)
+        .show(CHUNKS_PROCESSED, |now| now.ledger.processed)
+        .show_by(CHUNKS_DROPPED, |now| {
             Reason::ALL.map(|reason| ([reason.label()], now.ledger.dropped_by.of(reason)))
         })
-        .show("streams_queue_depth", "Chunks in the buffer", |now| now.ledger.queued)
-        .show("streams_queue_capacity", "Places in the buffer", |now| now.capacity as u64)
-        .show("streams_workers", "Workers wanted in the pool", |now| now.workers as u64)
-        .show("streams_workers_busy", "Workers that have a chunk", |now| now.ledger.in_progress)
-        .show("streams_sources", "Generated streams", |now| now.streams as u64)
-        .show("streams_peers_connected", "Streams from outside that are connected", |now| now.peers as u64)
-        .show("streams_running", "1 while the orchestrator takes chunks in, else 0", |now| {
-            u64::from(now.running)
-        });
+        .show(QUEUE_DEPTH, |now| now.ledger.queued)
+        .show(QUEUE_CAPACITY, |now| now.capacity as u64)
+        .show(WORKERS, |now| now.workers as u64)
+        .show(WORKERS_BUSY, |now| now.ledger.in_progress)
+        .show(SOURCES, |now| now.streams as u64)
+        .show(PEERS_CONNECTED, |now| now.peers as u64)
+        .show(RUNNING, |now| u64::from(now.running));
 }

@@ -20,6 +20,12 @@ use opentelemetry_sdk::{
 use parking_lot::Mutex;
 
 use super::instruments::Instruments;
+use crate::metrics;
+
+metrics! {
+    /// Pushes of metrics to the collector, by outcome (ok, failed)
+    EXPORTS: "telemetry_exports_total" by "outcome";
+}
 
 /// How pushes have gone so far. Cloning shares it.
 #[derive(Debug, Clone, Default)]
@@ -37,15 +43,10 @@ struct Seen {
 impl Watch {
     /// Shows them as `telemetry_exports_total{outcome}`.
     pub(super) fn observe(self, instruments: &Instruments) {
-        instruments.observe(move || Some(self.clone())).show_by(
-            "telemetry_exports_total",
-            "Pushes of metrics to the collector, by outcome (ok, failed)",
-            ["outcome"],
-            |Self(counts)| {
-                [("ok", &counts.ok), ("failed", &counts.failed)]
-                    .map(|(outcome, count)| ([outcome], count.load(Ordering::Relaxed)))
-            },
-        );
+        instruments.observe(move || Some(self.clone())).show_by(EXPORTS, |Self(counts)| {
+            [("ok", &counts.ok), ("failed", &counts.failed)]
+                .map(|(outcome, count)| ([outcome], count.load(Ordering::Relaxed)))
+        });
     }
 
     /// Keeps why requests of `inner` fail.

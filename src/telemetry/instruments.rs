@@ -1,13 +1,13 @@
-//! The kit from which every room makes its instruments, so that a room's `metrics.rs` reads as a table:
-//! name, description, labels, source.
+//! The kit from which every room makes its instruments. The room's `metrics.rs` begins with their table,
+//! [`metrics!`](crate::metrics).
 //!
 //! - A name is the one that Prometheus shows, with the `_total` of a counter.
 //! - Instruments are bound to their labels at start: recording looks nothing up and allocates nothing.
 //! - Counters start at 0. Durations are recorded as [`Duration`] and shown in milliseconds.
 //! - A series of durations costs as many lines as it has buckets, so those of a rare outcome may appear with
-//!   their first value ([`DurationsBy::rare`]), provided that each value is also counted by a counter that
-//!   starts at 0. What an idle server is expected to answer, and whatever no counter counts, is shown from
-//!   the start ([`DurationsBy::with`]). An outcome that never comes is then never shown.
+//!   their first value ([`DurationsBy::rare`]), provided that each value is also counted by a counter that starts
+//!   at 0. What an idle server is expected to answer, and whatever no counter counts, is shown from the start
+//!   ([`DurationsBy::with`]). An outcome that never comes is then never shown.
 //! - What a room knows anyway is read when somebody looks ([`Instruments::observe`]).
 //!
 //! Whatever is made is also described in a catalogue: [`Instruments::described`].
@@ -26,7 +26,7 @@ use opentelemetry::{
 };
 use parking_lot::Mutex;
 
-use super::buckets::Buckets;
+use super::{buckets::Buckets, metric::Metric};
 use crate::labelled;
 
 /// Counts what happens: `add(1)`.
@@ -91,42 +91,27 @@ impl Instruments {
         self.catalogue.lock().clone()
     }
 
-    /// A counter at 0.
-    pub fn counter(&self, name: &'static str, about: &'static str) -> Counter {
-        self.counter_by::<0>(name, about, []).with::<&str>([])
-    }
-
-    /// A counter by labels.
-    pub fn counter_by<const L: usize>(
-        &self,
-        name: &'static str,
-        about: &'static str,
-        labels: [&'static str; L],
-    ) -> CounterBy<L> {
-        let name = self.describe(name, Kind::Counter, about, &labels);
-        CounterBy { counter: self.meter.u64_counter(name).with_description(about).build(), labels }
+    /// A counter.
+    pub fn counter<const L: usize>(&self, metric: Metric<L>) -> CounterBy<L> {
+        let name = self.describe(metric, Kind::Counter);
+        let counter = self.meter.u64_counter(name).with_description(metric.about).build();
+        CounterBy { counter, labels: metric.labels }
     }
 
     /// A count of what is there, at 0.
-    pub fn up_down_counter(&self, name: &'static str, about: &'static str) -> UpDownCounter {
-        let name = self.describe(name, Kind::Gauge, about, &[]);
-        let counter = self.meter.i64_up_down_counter(name).with_description(about).build().bind(&[]);
+    pub fn up_down_counter(&self, metric: Metric<0>) -> UpDownCounter {
+        let name = self.describe(metric, Kind::Gauge);
+        let counter = self.meter.i64_up_down_counter(name).with_description(metric.about).build().bind(&[]);
         counter.add(0);
         counter
     }
 
-    /// A histogram of durations by labels. Without labels, the SDK shows it from its first value on.
-    pub fn durations<const L: usize>(
-        &self,
-        name: &'static str,
-        about: &'static str,
-        labels: [&'static str; L],
-        buckets: Buckets,
-    ) -> DurationsBy<L> {
-        let name = self.describe(name, Kind::Histogram, about, &labels);
+    /// A histogram of durations. Without labels, the SDK shows it from its first value on.
+    pub fn durations<const L: usize>(&self, metric: Metric<L>, buckets: Buckets) -> DurationsBy<L> {
+        let name = self.describe(metric, Kind::Histogram);
         let edges = buckets.edges_ms(&self.edges_ms);
-        let builder = self.meter.f64_histogram(name).with_description(about).with_boundaries(edges);
-        DurationsBy { histogram: builder.build(), labels }
+        let builder = self.meter.f64_histogram(name).with_description(metric.about).with_boundaries(edges);
+        DurationsBy { histogram: builder.build(), labels: metric.labels }
     }
 
     /// A source of metrics that `look` reads each time somebody asks for them.
@@ -139,13 +124,8 @@ impl Instruments {
 
     /// Puts a metric into the catalogue and returns its name as OpenTelemetry has it: without `_total`, which
     /// both ways out append.
-    fn describe(
-        &self,
-        name: &'static str,
-        kind: Kind,
-        about: &'static str,
-        labels: &[&'static str],
-    ) -> &'static str {
+    fn describe<const L: usize>(&self, metric: Metric<L>, kind: Kind) -> &'static str {
+        let Metric { name, labels, about } = metric;
         let described = Described { name, kind, about, labels: labels.to_vec() };
         let mut catalogue = self.catalogue.lock();
         // Parts of a system may share a metric, each with label values of its own.
@@ -169,14 +149,19 @@ pub struct CounterBy<const L: usize> {
 
 impl<const L: usize> CounterBy<L> {
     /// The counter of these values, at 0.
-    pub fn with<V: Into<Value>>(&self, values: [V; L]) -> Counter {
+    pub fn with(&self, values: [&'static str; L]) -> Counter {
+        self.with_values(values.map(Value::from))
+    }
+
+    /// The same where values are not all names.
+    pub fn with_values(&self, values: [Value; L]) -> Counter {
         let counter = self.counter.bind(&pairs(self.labels, values));
         counter.add(0);
         counter
     }
 
     /// Counts one for values that are not known at start; they must be of a bounded set. Looks them up.
-    pub fn count<V: Into<Value>>(&self, values: [V; L]) {
+    pub fn count(&self, values: [Value; L]) {
         self.counter.add(1, &pairs(self.labels, values));
     }
 }
@@ -190,7 +175,7 @@ pub struct DurationsBy<const L: usize> {
 
 impl<const L: usize> DurationsBy<L> {
     /// The durations of these values, shown from the start.
-    pub fn with<V: Into<Value>>(&self, values: [V; L]) -> Durations {
+    pub fn with(&self, values: [&'static str; L]) -> Durations {
         let durations = self.rare(values);
         durations.bound();
         durations
@@ -198,9 +183,9 @@ impl<const L: usize> DurationsBy<L> {
 
     /// The durations of these values, shown from the first one on. A counter that starts at 0 must count them
     /// too: Prometheus' `rate` does not see the value with which a series appears.
-    pub fn rare<V: Into<Value>>(&self, values: [V; L]) -> Durations {
-        let labels = pairs(self.labels, values);
-        Durations { histogram: self.histogram.clone(), labels, bound: OnceLock::new() }
+    pub fn rare(&self, values: [&'static str; L]) -> Durations {
+        let (histogram, labels) = (self.histogram.clone(), pairs(self.labels, values));
+        Durations { histogram, labels, bound: OnceLock::new() }
     }
 }
 
@@ -234,33 +219,30 @@ impl<S: 'static> Observed<S> {
     /// Shows a number.
     pub fn show<N: Number>(
         &self,
-        name: &'static str,
-        about: &'static str,
+        metric: Metric<0>,
         read: impl Fn(&S) -> N + Send + Sync + 'static,
     ) -> &Self {
-        self.show_by(name, about, [], move |now| [([], read(now))])
+        self.show_by(metric, move |now| [([], read(now))])
     }
 
     /// Shows numbers, each with the values of its labels.
     pub fn show_by<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
         &self,
-        name: &'static str,
-        about: &'static str,
-        labels: [&'static str; L],
+        metric: Metric<L>,
         read: impl Fn(&S) -> I + Send + Sync + 'static,
     ) -> &Self {
         let Self { instruments, look } = self;
         let look = look.clone();
         let callback: Callback<N> = Box::new(move |observer| {
             for (values, number) in look().iter().flat_map(&read) {
-                observer.observe(number, &pairs(labels, values));
+                observer.observe(number, &pairs(metric.labels, values));
             }
         });
-        let is_counter = name.ends_with("_total");
+        let is_counter = metric.name.ends_with("_total");
         let kind = if is_counter { Kind::Counter } else { Kind::Gauge };
-        let name = instruments.describe(name, kind, about, &labels);
+        let name = instruments.describe(metric, kind);
         let register = if is_counter { N::counter } else { N::gauge };
-        register(&instruments.meter, name, about, callback);
+        register(&instruments.meter, name, metric.about, callback);
         self
     }
 }
@@ -289,23 +271,36 @@ number!(f64: counter = f64_observable_counter, gauge = f64_observable_gauge);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Telemetry;
+    use crate::{metrics, telemetry::Telemetry};
+
+    metrics! {
+        /// Jobs
+        JOBS: "test_jobs_total" by "kind", "size";
+        /// Waits
+        WAITS: "test_wait_ms" by "end";
+        /// Depth
+        DEPTH: "test_depth";
+        /// Spent
+        SPENT: "test_spent_total" by "by";
+        /// Durations
+        FINE: "test_fine_ms" by "end";
+        /// Durations
+        COARSE: "test_coarse_ms" by "end";
+    }
 
     #[test]
     fn what_is_made_is_shown_from_0_and_stands_in_the_catalogue() {
         let telemetry = Telemetry::scraped(1_500).expect("telemetry");
         let instruments = telemetry.instruments();
-        let jobs = instruments.counter_by("test_jobs_total", "Jobs", ["kind", "size"]);
-        let waits = instruments.durations("test_wait_ms", "Waits", ["end"], Buckets::Coarse);
+        let jobs = instruments.counter(JOBS);
+        let waits = instruments.durations(WAITS, Buckets::Coarse);
         let (long, _ok, rare) = (jobs.with(["a", "long"]), waits.with(["ok"]), waits.rare(["shed"]));
         let system = Arc::new(7_u64);
         let weak = Arc::downgrade(&system);
-        instruments.observe(move || weak.upgrade()).show("test_depth", "Depth", |depth| **depth).show_by(
-            "test_spent_total",
-            "Spent",
-            ["by"],
-            |depth| [(["x"], **depth as f64 / 2.0)],
-        );
+        instruments
+            .observe(move || weak.upgrade())
+            .show(DEPTH, |depth| **depth)
+            .show_by(SPENT, |depth| [(["x"], **depth as f64 / 2.0)]);
         let shown = |line: &str| {
             let text = telemetry.render().expect("metrics");
             text.lines().any(|shown| shown == line)
@@ -323,7 +318,7 @@ mod tests {
         assert!(shown("test_wait_ms_sum{end=\"shed\"} 2.5"));
         assert!(!telemetry.render().expect("metrics").contains("test_depth 7"), "the system is gone");
 
-        instruments.clone().counter_by("test_jobs_total", "Jobs", ["kind", "size"]).count(["b", "short"]);
+        instruments.clone().counter(JOBS).count(["b".into(), "short".into()]);
         let described = instruments.described();
         let of = |described: &Described| (described.name, described.kind, described.labels.join(","));
         let expected = [
@@ -340,8 +335,9 @@ mod tests {
     fn every_histogram_has_an_edge_at_each_objective() {
         let telemetry = Telemetry::scraped(1_234).expect("telemetry");
         let instruments = telemetry.instruments().with_edge_ms(777);
-        for (name, buckets) in [("test_fine_ms", Buckets::Percentile), ("test_coarse_ms", Buckets::Coarse)] {
-            let _shown = instruments.durations(name, "Durations", ["end"], buckets).with(["ok"]);
+        for (metric, buckets) in [(FINE, Buckets::Percentile), (COARSE, Buckets::Coarse)] {
+            let _shown = instruments.durations(metric, buckets).with(["ok"]);
+            let name = metric.name;
             let text = telemetry.render().expect("metrics");
             for edge in [777, 1_234] {
                 assert!(

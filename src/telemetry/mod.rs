@@ -19,6 +19,7 @@ mod buckets;
 mod export;
 mod instruments;
 mod logs;
+mod metric;
 mod process;
 mod trace;
 
@@ -39,6 +40,7 @@ pub use instruments::{
     Counter, CounterBy, Described, Durations, DurationsBy, Instruments, Kind, Number, Observed, UpDownCounter,
 };
 pub use logs::LogFormat;
+pub use metric::Metric;
 pub use trace::{Trace, Tracing};
 
 use crate::{

@@ -16,7 +16,24 @@ use tokio::{
 };
 
 use super::{alloc::allocations, instruments::Instruments};
-use crate::output;
+use crate::{metrics, output};
+
+metrics! {
+    /// Lines of output that found no room or could not be written, by destination
+    LINES_LOST: "output_lines_lost_total" by "destination";
+    /// Times memory was asked for
+    ALLOCATIONS: "process_allocations_total";
+    /// Bytes asked for since the start
+    ALLOCATED_BYTES: "process_allocated_bytes_total";
+    /// Bytes asked for and not given back
+    HEAP_BYTES: "process_heap_bytes";
+    /// Tasks that have not ended
+    ALIVE_TASKS: "tokio_alive_tasks";
+    /// Tasks that wait for a worker in the shared queue
+    GLOBAL_QUEUE_DEPTH: "tokio_global_queue_depth";
+    /// Share of the workers' time spent working, over the last second
+    BUSY_RATIO: "tokio_busy_ratio";
+}
 
 /// How often the workers' busy time is looked at.
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
@@ -24,15 +41,12 @@ const BUSY_WINDOW: Duration = Duration::from_secs(1);
 pub(super) fn observe(instruments: &Instruments) {
     instruments
         .observe(|| Some(allocations()))
-        .show("process_allocations_total", "Times memory was asked for", |asked| asked.count)
-        .show("process_allocated_bytes_total", "Bytes asked for since the start", |asked| asked.bytes)
-        .show("process_heap_bytes", "Bytes asked for and not given back", |asked| asked.held_bytes);
-    instruments.observe(|| Some(output::lost_lines())).show_by(
-        "output_lines_lost_total",
-        "Lines of output that found no room or could not be written, by destination",
-        ["destination"],
-        |lost| lost.iter().map(|(name, lines)| ([*name], *lines)).collect::<Vec<_>>(),
-    );
+        .show(ALLOCATIONS, |asked| asked.count)
+        .show(ALLOCATED_BYTES, |asked| asked.bytes)
+        .show(HEAP_BYTES, |asked| asked.held_bytes);
+    instruments
+        .observe(|| Some(output::lost_lines()))
+        .show_by(LINES_LOST, |lost| lost.iter().map(|(name, lines)| ([*name], *lines)).collect::<Vec<_>>());
     #[cfg(target_os = "linux")]
     observe_procfs(instruments);
 }
@@ -41,36 +55,32 @@ pub(super) fn observe(instruments: &Instruments) {
 fn observe_procfs(instruments: &Instruments) {
     use procfs::{WithCurrentSystemInfo as _, process::Process};
 
+    metrics! {
+        /// Memory of the process that is in RAM
+        RESIDENT_MEMORY_BYTES: "process_resident_memory_bytes";
+        /// Processor time used, user and system
+        CPU_SECONDS: "process_cpu_seconds_total";
+        /// Open file descriptors
+        OPEN_FDS: "process_open_fds";
+    }
     instruments
         .observe(|| Process::myself().and_then(|process| process.stat()).ok())
-        .show("process_resident_memory_bytes", "Memory of the process that is in RAM", |stat| {
-            stat.rss_bytes().get()
-        })
-        .show("process_cpu_seconds_total", "Processor time used, user and system", |stat| {
-            (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
-        });
-    instruments.observe(|| Process::myself().and_then(|process| process.fd_count()).ok()).show(
-        "process_open_fds",
-        "Open file descriptors",
-        |count| *count as u64,
-    );
+        .show(RESIDENT_MEMORY_BYTES, |stat| stat.rss_bytes().get())
+        .show(CPU_SECONDS, |stat| (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64);
+    instruments
+        .observe(|| Process::myself().and_then(|process| process.fd_count()).ok())
+        .show(OPEN_FDS, |count| *count as u64);
 }
 
 pub(super) fn observe_runtime(instruments: &Instruments, handle: Handle) {
     let metrics = handle.metrics();
     instruments
         .observe(move || Some(metrics.clone()))
-        .show("tokio_alive_tasks", "Tasks that have not ended", |runtime| runtime.num_alive_tasks() as u64)
-        .show("tokio_global_queue_depth", "Tasks that wait for a worker in the shared queue", |runtime| {
-            runtime.global_queue_depth() as u64
-        });
+        .show(ALIVE_TASKS, |runtime| runtime.num_alive_tasks() as u64)
+        .show(GLOBAL_QUEUE_DEPTH, |runtime| runtime.global_queue_depth() as u64);
     let busy = Arc::new(AtomicU64::new(0.0_f64.to_bits()));
     handle.spawn(sample_busy_ratio(handle.clone(), busy.clone()));
-    instruments.observe(move || Some(f64::from_bits(busy.load(Relaxed)))).show(
-        "tokio_busy_ratio",
-        "Share of the workers' time spent working, over the last second",
-        |ratio| *ratio,
-    );
+    instruments.observe(move || Some(f64::from_bits(busy.load(Relaxed)))).show(BUSY_RATIO, |ratio| *ratio);
 }
 
 /// Two readers look at the metrics, so the difference over time is taken by neither of them.

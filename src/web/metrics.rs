@@ -9,7 +9,17 @@ use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
+use crate::metrics;
 use crate::telemetry::{Counter, CounterBy, Instruments, UpDownCounter};
+
+metrics! {
+    /// Open HTTP connections
+    CONNECTIONS: "web_connections";
+    /// Connections that were not served
+    CONNECTIONS_REFUSED: "web_connections_refused_total" by "reason";
+    /// Requests by route, method and status
+    REQUESTS: "web_requests_total" by "route", "method", "status";
+}
 
 /// What a server counts of its connections and requests. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -25,20 +35,12 @@ pub struct Metrics {
 impl Metrics {
     /// Makes the instruments; series with known labels start at 0.
     pub fn new(instruments: &Instruments) -> Self {
-        let refused = instruments.counter_by(
-            "web_connections_refused_total",
-            "Connections that were not served",
-            ["reason"],
-        );
+        let refused = instruments.counter(CONNECTIONS_REFUSED);
         Self {
-            connections: instruments.up_down_counter("web_connections", "Open HTTP connections"),
+            connections: instruments.up_down_counter(CONNECTIONS),
             refused_limit: refused.with(["limit"]),
             refused_descriptors: refused.with(["descriptors"]),
-            requests: instruments.counter_by(
-                "web_requests_total",
-                "Requests by route, method and status",
-                ["route", "method", "status"],
-            ),
+            requests: instruments.counter(REQUESTS),
         }
     }
 
@@ -88,7 +90,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let unanswered = if std::thread::panicking() { "500" } else { "cancelled" };
         let status = self.status.take().unwrap_or_else(|| unanswered.to_owned());
-        self.requests.count([std::mem::take(&mut self.route), self.method.to_owned(), status]);
+        self.requests.count([std::mem::take(&mut self.route).into(), self.method.into(), status.into()]);
     }
 }
 

@@ -66,7 +66,14 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::telemetry::Buckets;
+    use crate::{metrics, telemetry::Buckets};
+
+    metrics! {
+        /// Times
+        TIMES: "test_ms" by "end";
+        /// Renderings
+        RENDERINGS: "test_renderings";
+    }
 
     async fn text(response: Response) -> String {
         String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
@@ -76,7 +83,7 @@ mod tests {
     async fn it_is_compressed_for_those_who_take_it() {
         let telemetry = Telemetry::scraped(1_500).unwrap();
         let instruments = telemetry.instruments();
-        let _shown = instruments.durations("test_ms", "Times", ["end"], Buckets::Percentile).with(["ok"]);
+        let _shown = instruments.durations(TIMES, Buckets::Percentile).with(["ok"]);
         let ask = async |coding: &str| {
             let request = Request::get("/metrics").header(header::ACCEPT_ENCODING, coding);
             scrape(&telemetry).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
@@ -104,11 +111,10 @@ mod tests {
         let telemetry = Telemetry::scraped(1_500).unwrap();
         let renderings = Arc::new(AtomicU64::new(0));
         let counted = renderings.clone();
-        telemetry.instruments().observe(move || Some(counted.fetch_add(1, Ordering::Relaxed) + 1)).show(
-            "test_renderings",
-            "Renderings",
-            |count| *count,
-        );
+        telemetry
+            .instruments()
+            .observe(move || Some(counted.fetch_add(1, Ordering::Relaxed) + 1))
+            .show(RENDERINGS, |count| *count);
         let scrape = Scrape::new(telemetry);
         let begins = scrape.turn.lock().await;
         let ten = join_all((0..10).map(|_| scrape.answer()));

@@ -38,6 +38,11 @@ struct Settings {
     _probe_depth: u32,
 }
 
+lab::metrics! {
+    /// Dives
+    DIVES: "probe_dives_total" by "outcome";
+}
+
 /// A system of one file.
 fn probe(
     ready: Arc<AtomicBool>,
@@ -46,7 +51,7 @@ fn probe(
     telemetry: &Telemetry,
 ) -> System {
     let instruments = telemetry.instruments();
-    instruments.counter_by("probe_dives_total", "Dives", ["outcome"]).count(["ok"]);
+    instruments.counter(DIVES).with(["ok"]).add(1);
     let begun = told.clone();
     System::new("probe", "Probe", "/probe", "a system that only a test knows")
         .views(|frame: Frame| Router::new().route("/probe", get(async move || frame.title.clone())))
