@@ -23,6 +23,7 @@ pub mod pipeline;
 mod reference;
 pub mod schema;
 mod serve;
+mod status_line;
 mod streams;
 
 use anyhow::Context as _;

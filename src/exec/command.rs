@@ -1,7 +1,8 @@
-//! One input as one command: no shell, a process group of its own, a time limit, output in bounds.
+//! One call of a command: no shell, a process group of its own, a time limit, output in bounds.
 
-use std::{os::unix::process::ExitStatusExt as _, str::FromStr, time::Duration};
+use std::{io, os::unix::process::ExitStatusExt as _, time::Duration};
 
+use rustix::io::Errno;
 use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, Command},
@@ -11,35 +12,21 @@ use super::{
     capture::Captured,
     guard::{Group, Guard},
 };
-use crate::config::{Allowed, Invalid};
 
 /// How long output may still come after a command has ended: something that escaped may hold its pipes.
 const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
-/// A command with places for its input: words as a shell would split them, and nothing else of a shell.
+/// A command with its arguments, ready to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    program: String,
-    arguments: Vec<String>,
-}
-
-impl Allowed for Template {
-    const ALLOWED: &'static str = "a command such as 'convert {}': words, quoted where needed; no shell";
-}
-
-impl FromStr for Template {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refused = || Invalid::new(text, Self::ALLOWED);
-        let mut words = shlex::split(text).ok_or_else(refused)?;
-        if words.first().is_none_or(|program| program.is_empty())
-            || words.iter().any(|word| word.contains('\0'))
-        {
-            return Err(refused());
-        }
-        let program = words.remove(0);
-        Ok(Self { program, arguments: words })
-    }
+pub struct Call {
+    /// The program: a path, or a name that is looked for in `PATH`.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Variables that it gets beside those of this process.
+    pub environment: Vec<(&'static str, String)>,
+    /// What it finds on standard input, as a line.
+    pub input: String,
 }
 
 /// What a command may use.
@@ -61,11 +48,39 @@ pub enum Failure {
     #[error("ended by signal {0}")]
     Signal(i32),
     /// It took longer than its limit, and was killed.
-    #[error("no end within {} s", .0.as_secs_f64())]
+    #[error("timed out after {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// It could not be started.
+    /// It could not be started this time.
     #[error("not started: {0}")]
     NotStarted(String),
+    /// No process can be given these arguments: they are too long, or hold a NUL.
+    #[error("not started: its arguments cannot be passed: {0}")]
+    BadArguments(String),
+    /// It can never be started.
+    #[error("{program} cannot be started: {why}")]
+    NoProgram {
+        /// The program.
+        program: String,
+        /// What the system said.
+        why: String,
+    },
+}
+
+impl Failure {
+    fn not_started(program: &str, error: &io::Error) -> Self {
+        let why = error.to_string();
+        match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => Self::BadArguments(why),
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory => Self::NoProgram { program: program.to_owned(), why },
+            _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+                Self::NoProgram { program: program.to_owned(), why }
+            }
+            _ => Self::NotStarted(why),
+        }
+    }
 }
 
 /// What a command wrote.
@@ -88,21 +103,15 @@ pub struct Ended {
     pub output: Option<Output>,
 }
 
-impl Template {
-    /// Runs the command for `input`, which it also gets as a line on standard input. Dropped, it kills the
-    /// command's process group.
-    pub async fn run(&self, input: &str, limits: Limits, guard: &Guard) -> Ended {
-        match guard.spawn(&mut self.command(input)) {
-            Ok((child, group)) => attend(child, group, input, limits).await,
-            Err(error) => Ended { outcome: Err(Failure::NotStarted(error.to_string())), output: None },
-        }
-    }
-
-    /// The command for `input`: each `{}` becomes the input, within the one argument it stands in.
-    fn command(&self, input: &str) -> Command {
+impl Call {
+    /// Runs the command. Dropped, it kills the command's process group.
+    pub async fn run(&self, limits: Limits, guard: &Guard) -> Ended {
         let mut command = Command::new(&self.program);
-        command.args(self.arguments.iter().map(|argument| argument.replace("{}", input)));
-        command
+        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        match guard.spawn(&mut command) {
+            Ok((child, group)) => attend(child, group, &self.input, limits).await,
+            Err(error) => Ended { outcome: Err(Failure::not_started(&self.program, &error)), output: None },
+        }
     }
 }
 
@@ -164,25 +173,4 @@ async fn attend(mut child: Child, group: Group, input: &str, limits: Limits) -> 
     };
     let exit_code = status.ok().and_then(|status| status.code()).filter(|_| !timed_out);
     Ended { outcome, output: Some(Output { stdout: out, stderr: err, exit_code }) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_is_words_and_the_input_is_within_one() {
-        let template: Template = "grep -e '{}' --label=\"<{}>\" 'a b'".parse().expect("a command");
-        let command = template.command("x y; rm -rf \"$HOME\"");
-        let words: Vec<_> =
-            command.as_std().get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-        assert_eq!(
-            words,
-            ["-e", "x y; rm -rf \"$HOME\"", "--label=<x y; rm -rf \"$HOME\">", "a b"],
-            "no shell takes the input apart"
-        );
-        for bad in ["", "  ", "'unclosed", "'' x"] {
-            assert!(bad.parse::<Template>().is_err(), "{bad:?}");
-        }
-    }
 }

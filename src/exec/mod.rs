@@ -1,7 +1,7 @@
 //! Commands as children: a process group each, a time limit, output in bounds, and nothing left behind.
 //!
 //! ```text
-//!   template ──input──> command (own process group) ──> captured output, and how it ended
+//!   template ──input──> call: command (own process group) ──> captured output, and how it ended
 //!                          └ told to the guard: killed with this process, however that ends
 //! ```
 //!
@@ -14,7 +14,9 @@
 mod capture;
 mod command;
 mod guard;
+mod template;
 
 pub use capture::Captured;
-pub use command::{Ended, Failure, Limits, Output, Template};
+pub use command::{Call, Ended, Failure, Limits, Output};
 pub use guard::{Guard, stand_guard};
+pub use template::Template;

@@ -29,8 +29,10 @@ struct Shared {
     ready: Notify,
     /// A job can be handed in.
     room: Notify,
-    /// The backlog is zero.
+    /// The backlog is zero, or will not become so.
     empty: Notify,
+    /// No more jobs are handed out.
+    halted: Notify,
 }
 
 #[derive(Debug)]
@@ -45,9 +47,18 @@ struct State {
     workers: Workers,
     scalings: Scalings,
     last_change: Option<Ordering>,
+    /// Why no more jobs are handed out.
+    halted: Option<String>,
 }
 
 impl State {
+    fn is_drained(&self) -> bool {
+        match self.halted {
+            Some(_) => self.queue.running() == 0,
+            None => self.queue.ledger().backlog == 0,
+        }
+    }
+
     /// Pays for the time since the last change.
     fn account(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.accounted_until);
@@ -101,9 +112,11 @@ impl Board {
             workers: Workers::default(),
             scalings: Scalings::default(),
             last_change: None,
+            halted: None,
         };
-        let (ready, room, empty) = (Notify::new(), Notify::new(), Notify::new());
-        Self { shared: Arc::new(Shared { begun: now, state: Mutex::new(state), ready, room, empty }) }
+        let [ready, room, empty, halted] = std::array::from_fn(|_| Notify::new());
+        let state = Mutex::new(state);
+        Self { shared: Arc::new(Shared { begun: now, state, ready, room, empty, halted }) }
     }
 
     /// Gives the board for as long as somebody else keeps it.
@@ -140,9 +153,42 @@ impl Board {
         self.wait_for(&self.shared.room, |state| state.queue.has_room()).await;
     }
 
-    /// Waits until no job is queued, in progress or waiting for a retry. Cancel safe.
+    /// Waits until no job is queued, in progress or waiting for a retry; once no more are handed out, until
+    /// none is in progress. Cancel safe.
     pub(super) async fn empty(&self) {
-        self.wait_for(&self.shared.empty, |state| state.queue.ledger().backlog == 0).await;
+        self.wait_for(&self.shared.empty, State::is_drained).await;
+    }
+
+    /// Hands out no more jobs: those in progress are the last. The first reason is kept.
+    pub(super) fn halt(&self, why: String) {
+        let is_drained = {
+            let mut state = self.state();
+            state.halted.get_or_insert(why);
+            state.is_drained()
+        };
+        self.shared.halted.notify_waiters();
+        self.shared.ready.notify_waiters();
+        if is_drained {
+            self.shared.empty.notify_waiters();
+        }
+    }
+
+    /// Waits until no more jobs are handed out. Cancel safe.
+    pub(super) async fn halted(&self) -> String {
+        self.wait_for(&self.shared.halted, |state| state.halted.is_some()).await;
+        self.state().halted.clone().unwrap_or_default()
+    }
+
+    /// Why no more jobs are handed out, if so.
+    pub(super) fn why_halted(&self) -> Option<String> {
+        self.state().halted.clone()
+    }
+
+    /// Takes back a job that could not be begun.
+    pub(super) fn put_back(&self, job: Job) {
+        let mut state = self.state();
+        state.account(Instant::now());
+        state.queue.put_back(job);
     }
 
     async fn wait_for(&self, sign: &Notify, holds: impl Fn(&State) -> bool) {
@@ -168,7 +214,7 @@ impl Board {
                 let now = Instant::now();
                 let mut state = self.state();
                 state.account(now);
-                state.queue.take(now)
+                if state.halted.is_some() { Taken::Closed } else { state.queue.take(now) }
             };
             match taken {
                 Taken::Job(job) => {
@@ -214,7 +260,7 @@ impl Board {
             let mut state = self.state();
             state.account(Instant::now());
             state.queue.end(succeeded);
-            state.queue.ledger().backlog == 0
+            state.is_drained()
         };
         if empty {
             self.shared.empty.notify_waiters();
@@ -227,9 +273,11 @@ impl Board {
         self.shared.ready.notify_waiters();
     }
 
-    /// Admits again, for another run.
+    /// Admits and hands out again, for another run.
     pub(super) fn open(&self) {
-        self.state().queue.open();
+        let mut state = self.state();
+        state.halted = None;
+        state.queue.open();
     }
 
     /// Says how many workers there are to be.

@@ -5,12 +5,13 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
-    job::Finished,
+    board::Board,
+    job::{Attempt, Finished},
     journal::Journal,
     metrics::Metrics,
-    results::{Record, RecordedOutcome, ResultsFile},
+    results::{Record, RecordedOutcome, Results},
 };
-use crate::{exec::Captured, latency::Histogram, shutdown::Shutdown};
+use crate::{exec::Captured, latency::Histogram};
 
 /// Jobs that are recorded with one wait for the disk.
 const BATCH_LIMIT_JOBS: usize = 64;
@@ -26,34 +27,34 @@ pub struct Collected {
     pub unrecorded: u64,
 }
 
-/// Collects until all workers have ended. When results cannot be kept any more, it begins the stop, since
-/// more of them would be lost.
+/// Collects until all workers have ended. When results cannot be kept any more, no more jobs are handed out.
 pub(super) async fn run(
     mut finished: mpsc::Receiver<Finished>,
-    mut results: Option<ResultsFile>,
+    mut results: Option<Results>,
+    board: Board,
     journal: Journal,
     metrics: Arc<Metrics>,
-    shutdown: Shutdown,
 ) -> Collected {
     let begun = tokio::time::Instant::now();
     let mut collected = Collected::default();
     let mut batch = Vec::with_capacity(BATCH_LIMIT_JOBS);
     let keeps = results.is_some();
     while finished.recv_many(&mut batch, BATCH_LIMIT_JOBS).await > 0 {
-        if keeps {
-            let lines = batch.iter().flat_map(line).collect();
-            results = append(results, lines).await;
-            if results.is_none() {
-                collected.unrecorded += batch.len() as u64;
-                shutdown.trigger();
+        if let Some(open) = results.take() {
+            match append(open, batch.iter().flat_map(line).collect()).await {
+                Ok(open) => results = Some(open),
+                Err(error) => board.halt(format!("results cannot be kept: {error}")),
             }
         }
-        for Finished { job, worker, at, outcome, .. } in batch.drain(..) {
+        if keeps && results.is_none() {
+            collected.unrecorded += batch.len() as u64;
+        }
+        for Finished { job, worker, at, last } in batch.drain(..) {
             let sojourn = at.saturating_duration_since(job.offered_at);
             collected.sojourn.record(sojourn);
             collected.last = at.saturating_duration_since(begun);
-            metrics.ended(outcome.is_ok(), sojourn);
-            match outcome {
+            metrics.ended(last.outcome.is_ok(), sojourn);
+            match last.outcome {
                 Ok(()) => journal.line(format_args!("✓ job {} handled by worker {worker:02}", job.id)),
                 Err(error) => {
                     let id = job.id;
@@ -65,17 +66,9 @@ pub(super) async fn run(
     collected
 }
 
-/// Appends to the results, away from the runtime's threads; without a file any more where that failed.
-async fn append(results: Option<ResultsFile>, lines: Vec<u8>) -> Option<ResultsFile> {
-    let mut results = results?;
-    let written = tokio::task::spawn_blocking(move || results.append(&lines).map(|()| results)).await;
-    match written.map_err(io::Error::from).flatten() {
-        Ok(results) => Some(results),
-        Err(error) => {
-            tracing::error!(%error, "results cannot be kept any more");
-            None
-        }
-    }
+/// Appends to the results, away from the runtime's threads.
+async fn append(mut results: Results, lines: Vec<u8>) -> io::Result<Results> {
+    tokio::task::spawn_blocking(move || results.append(&lines).map(|()| results)).await?
 }
 
 /// A result as a line of JSON; nothing for a job that was not read from a line.
@@ -83,18 +76,21 @@ fn line(finished: &Finished) -> Vec<u8> {
     let Some(line) = &finished.job.line else {
         return Vec::new();
     };
-    let output = finished.output.clone().unwrap_or_default();
+    let Attempt { outcome, took, started_at, output } = &finished.last;
+    let output = output.clone().unwrap_or_default();
     let text = Captured::text;
     let record = Record {
         job: line.job.clone(),
         line: line.number,
-        outcome: match finished.outcome {
+        outcome: match outcome {
             Ok(()) => RecordedOutcome::Succeeded,
             Err(_) => RecordedOutcome::Failed,
         },
         attempts: finished.job.failed_attempts + 1,
-        error: finished.outcome.as_ref().err().map(ToString::to_string),
+        error: outcome.as_ref().err().map(ToString::to_string),
         exit_code: output.exit_code,
+        started_at: *started_at,
+        run_ms: started_at.map(|_| took.as_secs_f64() * 1e3),
         sojourn_ms: finished.at.saturating_duration_since(finished.job.offered_at).as_secs_f64() * 1e3,
         stdout: text(&output.stdout),
         stdout_bytes: output.stdout.bytes,

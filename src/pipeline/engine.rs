@@ -8,20 +8,24 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     board::{Board, Scalings},
     collector::{self, Collected},
     config::Settings,
+    ended::Ended,
     generator::{self, Controls, Rate},
     journal::Journal,
     lines::Lines,
     metrics::Metrics,
     producer::{self, Arrivals},
     queue::Ledger,
-    results::ResultsFile,
+    results::Results,
     scaling::{PolicyName, Reading},
     status::{Moment, Status},
     supervisor::Supervisor,
@@ -55,18 +59,6 @@ pub enum Load {
     Trace(Arc<[Duration]>),
     /// Lines, each a job.
     Lines(Lines),
-}
-
-/// How a run ended.
-#[derive(Debug)]
-#[must_use]
-pub struct Ended {
-    /// Whether everything was drained; if not, the backlog is what was left behind.
-    pub drained: bool,
-    /// The balance.
-    pub ledger: Ledger,
-    /// What the collector saw, if it was waited for.
-    pub collected: Collected,
 }
 
 /// A pipeline. Cloning shares it; it runs at most once at a time, and its numbers go on from run to run.
@@ -184,8 +176,9 @@ impl Pipeline {
 
     /// Runs until `shutdown` begins, or the load ends, and drains; `results` keeps what came of lines. Dropped,
     /// it ends at once, and so do commands.
-    pub async fn run(&self, load: Load, results: Option<ResultsFile>, shutdown: &Shutdown) -> Ended {
+    pub async fn run(&self, load: Load, results: Option<Results>, shutdown: &Shutdown) -> Ended {
         let Shared { settings, board, controls, journal, metrics, work, next_worker, .. } = &*self.shared;
+        let begun = Instant::now();
         board.open();
         let intake_over = CancellationToken::new();
         let closing = CancellationToken::new();
@@ -200,7 +193,7 @@ impl Pipeline {
         };
         journal.line(format_args!("pipeline running — press Ctrl+C to start graceful drain"));
         let collector =
-            spawn(collector::run(ended, results, journal.clone(), metrics.clone(), shutdown.clone()));
+            spawn(collector::run(ended, results, board.clone(), journal.clone(), metrics.clone()));
         let supervisor = spawn(
             Supervisor {
                 crew,
@@ -233,10 +226,15 @@ impl Pipeline {
                 intake_over.cancel();
                 let _ = (&mut producer).await;
             }
+            why = board.halted() => {
+                journal.line(format_args!("{why} — no more jobs are begun"));
+                intake_over.cancel();
+                let _ = (&mut producer).await;
+            }
             _ = &mut producer => journal.line(format_args!("no more jobs — beginning drain")),
         }
         if !drain(board, journal, shutdown).await {
-            return Ended { drained: false, ledger: board.ledger(), collected: Collected::default() };
+            return Ended::of(board, begun.elapsed(), Collected::default());
         }
         board.close();
         journal.line(format_args!("jobs channel closed — stopping workers and supervisor"));
@@ -246,19 +244,19 @@ impl Pipeline {
         }
         let collected = collector.await.unwrap_or_default();
         journal.line(format_args!("graceful exit complete"));
-        Ended { drained: true, ledger: board.ledger(), collected }
+        Ended::of(board, begun.elapsed(), collected)
     }
 }
 
-/// Waits until the backlog is zero, and says how it goes; false when the stop's deadline or a second signal
+/// Waits until the backlog is zero, or no more jobs are handed out and none is in progress, and says how it goes; false when the stop's deadline or a second signal
 /// came first.
 async fn drain(board: &Board, journal: &Journal, shutdown: &Shutdown) -> bool {
-    let mut next = tokio::time::Instant::now() + PROGRESS_INTERVAL;
+    let mut next = Instant::now() + PROGRESS_INTERVAL;
     loop {
         tokio::select! {
             biased;
             () = board.empty() => {
-                journal.line(format_args!("draining backlog=0"));
+                journal.line(format_args!("draining backlog={}", board.ledger().backlog));
                 return true;
             }
             () = shutdown.drain_over() => return false,

@@ -1,7 +1,8 @@
 //! One job, from arrival to end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::lines::Line;
@@ -19,12 +20,20 @@ pub(super) enum JobError {
     /// The line is no job.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The line has no such field, which the command needs.
+    #[error("the line has no field {0:?}")]
+    NoField(String),
 }
 
 impl JobError {
     /// Whether another attempt can end otherwise.
     pub(super) fn may_pass(&self) -> bool {
-        !matches!(self, Self::Invalid(_))
+        !matches!(self, Self::Invalid(_) | Self::NoField(_) | Self::Command(exec::Failure::BadArguments(_)))
+    }
+
+    /// Whether no job can do better.
+    pub(super) fn is_hopeless(&self) -> bool {
+        matches!(self, Self::Command(exec::Failure::NoProgram { .. }))
     }
 }
 
@@ -43,6 +52,13 @@ pub(super) struct Job {
     pub(super) line: Option<Arc<Line>>,
 }
 
+impl Job {
+    /// What people know it by: its line's name, or its number.
+    pub(super) fn name(&self) -> String {
+        self.line.as_ref().map_or_else(|| self.id.to_string(), |line| line.name())
+    }
+}
+
 /// A job that ended, on its way to the collector.
 #[derive(Debug)]
 pub(super) struct Finished {
@@ -52,8 +68,19 @@ pub(super) struct Finished {
     pub(super) worker: u64,
     /// When.
     pub(super) at: Instant,
-    /// How.
+    /// What came of its last attempt.
+    pub(super) last: Attempt,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// How it ended.
     pub(super) outcome: Result<(), JobError>,
-    /// What its last attempt's command wrote, if it was one.
+    /// How long it took.
+    pub(super) took: Duration,
+    /// When its command was started, if it was one.
+    pub(super) started_at: Option<Timestamp>,
+    /// What the command wrote.
     pub(super) output: Option<Output>,
 }

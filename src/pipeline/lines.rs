@@ -1,9 +1,9 @@
-//! Reads jobs: one JSON value a line, from a file or from standard input.
+//! Reads jobs, one a line, from a file or from standard input.
 //!
-//! A job is known by its line's `id` (text or number), else by the line's number and hash.
+//! A job is known by its line's `id` (text or number, as it was written), else by the line's number and hash.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
@@ -14,47 +14,125 @@ use std::{
     },
 };
 
-use serde_json::Value;
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
+
+use super::results::RecordedOutcome;
 
 /// A longer line is recorded as failed: an argument of a command is limited to 128 KiB by the kernel.
 const LINE_LIMIT_BYTES: usize = 100_000;
+/// What some editors write before the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Lines that are read ahead.
 const AHEAD_LIMIT_LINES: usize = 16;
 
+/// Which lines become jobs.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// What a line is.
+    pub format: Format,
+    /// The jobs of earlier runs, which are skipped.
+    pub recorded: HashMap<String, RecordedOutcome>,
+    /// Not those that failed.
+    pub retry_failed: bool,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON value.
+    #[default]
+    Json,
+    /// Any text.
+    Text,
+}
+
 /// One job as it was written.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Line {
     /// Its number in the source, from 1.
     pub number: u64,
-    /// What it is known by: its `id`, or its number and hash.
-    pub job: Value,
-    /// The line without its end, or why it is no job.
-    pub text: Result<Arc<str>, &'static str>,
+    /// What it is known by, as JSON: its `id` as it was written, or a text of its number and hash.
+    pub job: Box<RawValue>,
+    /// What there is to do, or why it is no job.
+    pub text: Result<Text, &'static str>,
+}
+
+/// What a line holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// The line without its end.
+    pub line: Arc<str>,
+    /// The same, but of a JSON string its content.
+    pub content: Arc<str>,
 }
 
 impl Line {
-    fn read(number: u64, bytes: &[u8], whole: bool) -> Self {
-        let unnamed = || Value::String(format!("line {number} {:016x}", fnv1a(bytes)));
+    fn read(format: Format, number: u64, bytes: &[u8], whole: bool) -> Self {
+        let unnamed = || json_text(&format!("line {number} {:016x}", fnv1a(bytes)));
+        let refused = |why| Self { number, job: unnamed(), text: Err(why) };
         if !whole {
-            return Self { number, job: unnamed(), text: Err("the line is longer than 100000 bytes") };
+            return refused("the line is longer than 100000 bytes");
         }
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            return Self { number, job: unnamed(), text: Err("the line is not UTF-8") };
+        let Ok(line) = std::str::from_utf8(bytes) else {
+            return refused("the line is not UTF-8");
         };
-        match serde_json::from_str::<Value>(text) {
-            Ok(value) => {
-                let id = value.get("id").filter(|id| id.is_string() || id.is_number());
-                Self { number, job: id.cloned().unwrap_or_else(unnamed), text: Ok(text.into()) }
+        let (mut job, mut content) = (None, Arc::from(line));
+        if format == Format::Json {
+            let Ok(value) = serde_json::from_str::<&RawValue>(line) else {
+                return refused("the line is not JSON");
+            };
+            match string(value) {
+                Some(text) => content = text.into(),
+                None => job = field(line, "id").as_deref().and_then(name),
             }
-            Err(_) => Self { number, job: unnamed(), text: Err("the line is not JSON") },
         }
+        let text = Text { line: line.into(), content };
+        Self { number, job: job.unwrap_or_else(unnamed), text: Ok(text) }
     }
 
     /// What the results file knows it by.
-    pub fn key(&self) -> String {
-        self.job.to_string()
+    pub fn key(&self) -> &str {
+        self.job.get()
     }
+
+    /// What it is known by, as people write it.
+    pub fn name(&self) -> String {
+        string(&self.job).unwrap_or_else(|| self.job.get().to_owned())
+    }
+}
+
+impl Text {
+    /// A field of a line that is a JSON object: of a string its content, of anything else its text.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let value = field(&self.line, name)?;
+        Some(string(&value).unwrap_or_else(|| value.get().to_owned()))
+    }
+}
+
+/// A member of an object as it was written; of several with one name the last.
+fn field(object: &str, name: &str) -> Option<Box<RawValue>> {
+    serde_json::from_str::<HashMap<String, Box<RawValue>>>(object).ok()?.remove(name)
+}
+
+/// The content of a JSON string.
+fn string(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// A name: a string in one spelling, or a number as it was written, so that no two become one.
+fn name(id: &RawValue) -> Option<Box<RawValue>> {
+    match string(id) {
+        Some(text) => Some(json_text(&text)),
+        None => {
+            id.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()).then(|| id.to_owned())
+        }
+    }
+}
+
+fn json_text(text: &str) -> Box<RawValue> {
+    serde_json::value::to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 /// FNV-1a, 64 bits: tells an edited line from the one that was recorded under its number.
@@ -77,12 +155,17 @@ impl Source {
     /// Opens it.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// When the file cannot be opened, or is a directory.
     pub fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
-        Ok(match self {
-            Self::Stdin => Box::new(BufReader::new(io::stdin())),
-            Self::File(path) => Box::new(BufReader::new(File::open(path)?)),
-        })
+        let path = match self {
+            Self::Stdin => return Ok(Box::new(BufReader::new(io::stdin()))),
+            Self::File(path) => path,
+        };
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Box::new(BufReader::new(file)))
     }
 }
 
@@ -108,6 +191,8 @@ pub struct Intake {
     read: AtomicU64,
     skipped: AtomicU64,
     duplicates: AtomicU64,
+    tried_again: AtomicU64,
+    broken: Mutex<Option<String>>,
 }
 
 impl Intake {
@@ -119,6 +204,16 @@ impl Intake {
     /// Lines whose job was recorded by an earlier run.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Lines whose job was recorded as failed by an earlier run, and is tried again.
+    pub fn tried_again(&self) -> u64 {
+        self.tried_again.load(Ordering::Relaxed)
+    }
+
+    /// Why the rest could not be read, if it could not.
+    pub fn broken(&self) -> Option<String> {
+        self.broken.lock().clone()
     }
 
     /// Lines whose job came in an earlier line.
@@ -136,18 +231,18 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Begins to read, on a thread of its own that goes no further than a few lines ahead. Jobs in
-    /// `recorded` are skipped, and so are jobs that came before; the names of both are held in memory.
+    /// Begins to read, on a thread of its own that goes no further than a few lines ahead. Jobs that came before
+    /// are skipped too; the names of all are held in memory.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn read(reader: Box<dyn BufRead + Send>, recorded: HashSet<String>) -> io::Result<Self> {
+    pub fn read(reader: Box<dyn BufRead + Send>, rules: Rules) -> io::Result<Self> {
         let (sender, lines) = mpsc::channel(AHEAD_LIMIT_LINES);
         let intake = Arc::new(Intake::default());
         let counts = intake.clone();
         std::thread::Builder::new().name("jobs".into()).spawn(move || {
-            if let Err(error) = read_all(reader, recorded, &sender, &counts) {
-                tracing::error!(%error, "the jobs cannot be read any further");
+            if let Err(error) = read_all(reader, &rules, &sender, &counts) {
+                *counts.broken.lock() = Some(error.to_string());
             }
         })?;
         Ok(Self { lines, intake })
@@ -156,7 +251,7 @@ impl Lines {
 
 fn read_all(
     mut reader: impl BufRead,
-    recorded: HashSet<String>,
+    rules: &Rules,
     lines: &mpsc::Sender<Line>,
     intake: &Intake,
 ) -> io::Result<()> {
@@ -173,18 +268,28 @@ fn read_all(
             skip_line(&mut reader)?;
         }
         let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let text = if number == 1 { text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text) } else { text };
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if text.trim_ascii().is_empty() {
             continue;
         }
         intake.read.fetch_add(1, Ordering::Relaxed);
-        let line = Line::read(number, text, whole);
-        let key = line.key();
-        if recorded.contains(&key) {
-            intake.skipped.fetch_add(1, Ordering::Relaxed);
-        } else if !seen.insert(key) {
+        let line = Line::read(rules.format, number, text, whole);
+        if !seen.insert(line.key().to_owned()) {
             intake.duplicates.fetch_add(1, Ordering::Relaxed);
-        } else if lines.blocking_send(line).is_err() {
+            continue;
+        }
+        match rules.recorded.get(line.key()) {
+            Some(RecordedOutcome::Failed) if rules.retry_failed => {
+                intake.tried_again.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(_) => {
+                intake.skipped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            None => {}
+        }
+        if lines.blocking_send(line).is_err() {
             // Nobody takes jobs any more.
             break;
         }
@@ -209,40 +314,90 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    fn read(text: &[u8], rules: &Rules) -> (Vec<Line>, Intake) {
+        let (sender, mut receiver) = mpsc::channel(100);
+        let intake = Intake::default();
+        read_all(io::Cursor::new(text), rules, &sender, &intake).expect("read");
+        drop(sender);
+        (std::iter::from_fn(|| receiver.try_recv().ok()).collect(), intake)
+    }
+
+    fn content(line: &Line) -> Result<&str, &'static str> {
+        line.text.as_ref().map(|text| &*text.content).map_err(|why| *why)
+    }
 
     #[test]
     fn every_line_becomes_one_job_or_a_reason() {
         let long = "x".repeat(LINE_LIMIT_BYTES + 5);
         let text = format!(
-            "{{\"id\":\"a\",\"n\":1}}\n\n  \n[1]\r\n{{\"id\":7}}\nnot json\n{long}\n{{\"id\":\"a\"}}\n{{\"id\":\"old\"}}\n\
-             {{\"id\":{{}}}}\n5"
+            "\u{feff}{{\"id\":\"a\",\"n\":1}}\n\n  \n[1]\r\n{{\"id\":7}}\nnot json\n{long}\n{{\"id\":\"\\u0061\"}}\n\
+             {{\"id\":\"old\"}}\n{{\"id\":{{}}}}\n\"x y\""
         );
-        let (sender, mut receiver) = mpsc::channel(100);
-        let intake = Intake::default();
-        let recorded = HashSet::from(["\"old\"".to_owned()]);
-        let reader = io::Cursor::new([text.as_bytes(), b"\n\xff\n"].concat());
-        read_all(reader, recorded, &sender, &intake).expect("read");
-        drop(sender);
-        let mut lines = Vec::new();
-        while let Ok(line) = receiver.try_recv() {
-            lines.push((line.number, line.key(), line.text.as_deref().map(str::len).map_err(|why| *why)));
-        }
-        assert_eq!(lines[0], (1, "\"a\"".to_owned(), Ok(16)));
-        assert_eq!((lines[1].0, lines[1].2), (4, Ok(3)), "without the end of the line");
-        assert!(lines[1].1.starts_with("\"line 4 "), "{lines:?}");
-        assert_eq!((lines[2].1.as_str(), lines[3].2), ("7", Err("the line is not JSON")));
-        assert_eq!((lines[4].0, lines[4].2), (7, Err("the line is longer than 100000 bytes")));
-        assert_eq!((lines[5].0, lines[6].0), (10, 11), "an id that is no name is none");
-        assert_eq!(lines[7].2, Err("the line is not UTF-8"));
+        let recorded = HashMap::from([("\"old\"".to_owned(), RecordedOutcome::Failed)]);
+        let mut rules = Rules { recorded, ..Rules::default() };
+        let bytes = [text.as_bytes(), b"\n\xff\n"].concat();
+        let (lines, intake) = read(&bytes, &rules);
+        let found: Vec<_> = lines.iter().map(|line| (line.number, content(line))).collect();
+        let expected = [
+            (1, Ok("{\"id\":\"a\",\"n\":1}")),
+            (4, Ok("[1]")),
+            (5, Ok("{\"id\":7}")),
+            (6, Err("the line is not JSON")),
+            (7, Err("the line is longer than 100000 bytes")),
+            (10, Ok("{\"id\":{}}")),
+            (11, Ok("x y")),
+            (12, Err("the line is not UTF-8")),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!((lines[0].key(), lines[2].key()), ("\"a\"", "7"));
+        assert!([1, 5, 6].iter().all(|at| lines[*at].key().starts_with("\"line ")), "no name: {lines:?}");
         assert_eq!((intake.read(), intake.skipped(), intake.duplicates()), (10, 1, 1));
+        rules.retry_failed = true;
+        let (lines, intake) = read(&bytes, &rules);
+        assert_eq!((lines.len(), intake.skipped(), intake.tried_again()), (9, 0, 1));
     }
 
     #[test]
-    fn an_edited_line_is_another_job() {
-        let key = |text: &str| Line::read(3, text.as_bytes(), true).key();
+    fn as_text_every_line_is_a_job() {
+        let (lines, _) =
+            read(b"{\"id\":1}\nnot json\n\"x\"\n", &Rules { format: Format::Text, ..Rules::default() });
+        let found: Vec<_> = lines.iter().map(content).collect();
+        assert_eq!(found, [Ok("{\"id\":1}"), Ok("not json"), Ok("\"x\"")]);
+        assert!(lines[0].key().starts_with("\"line 1 "), "{}", lines[0].key());
+    }
+
+    #[test]
+    fn names_are_kept_as_they_were_written_and_an_edited_line_is_another_job() {
+        let key = |text: &str| Line::read(Format::Json, 3, text.as_bytes(), true).key().to_owned();
+        for number in ["18446744073709551617", "18446744073709551618", "1.10", "1.1", "1e2", "-0", "5"] {
+            assert_eq!(key(&format!("{{\"id\": {number} }}")), number);
+        }
+        assert_eq!(key("{\"id\":1,\"id\":2}"), "2", "the last of several");
         assert_eq!(key("[1]"), key("[1]"));
         assert_ne!(key("[1]"), key("[2]"));
-        assert_eq!(Line::read(3, b"{\"id\":1}", true).job, json!(1));
+    }
+
+    #[test]
+    fn a_field_is_the_content_of_a_text_or_what_stands_there() {
+        let line = Line::read(Format::Json, 1, br#"{"id":1,"url":"a\"b","n":1.50,"of":{"x":[1]}}"#, true);
+        let text = line.text.expect("a job");
+        let fields = ["url", "n", "of", "gone"].map(|name| text.field(name));
+        let expected = [Some("a\"b"), Some("1.50"), Some("{\"x\":[1]}"), None];
+        assert_eq!(fields, expected.map(|field| field.map(str::to_owned)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_further_is_told() {
+        struct Broken;
+        impl io::Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the disk is gone"))
+            }
+        }
+        let (sender, _receiver) = mpsc::channel(100);
+        let reader = BufReader::new(io::Read::chain(io::Cursor::new("[1]\n[2"), Broken));
+        let error = read_all(reader, &Rules::default(), &sender, &Intake::default()).expect_err("broken");
+        assert_eq!(error.to_string(), "the disk is gone");
     }
 }

@@ -12,7 +12,7 @@
 //! **Scaling** is a subject of its own: policies are pure functions of what was seen ([`scaling`]).
 //!
 //! **Real work**: jobs from JSON lines ([`Lines`]), each run as a command, each result kept for good
-//! ([`ResultsFile`]).
+//! ([`Results`]).
 //!
 //! **Stop** along the data's path: producer and generator end at once, the backlog drains to zero (without a
 //! deadline unless one is set), the queue closes, workers, supervisor and collector end in that order.
@@ -24,6 +24,7 @@
 mod board;
 mod collector;
 pub mod config;
+mod ended;
 mod engine;
 mod generator;
 mod job;
@@ -48,12 +49,13 @@ mod tests;
 
 pub use collector::Collected;
 pub use config::{Config, Settings};
-pub use engine::{Ended, Load, Pipeline, Runtime};
+pub use ended::Ended;
+pub use engine::{Load, Pipeline, Runtime};
 pub use generator::{Controls, Rate};
 pub use journal::Journal;
-pub use lines::{Intake, Line, Lines, Source};
+pub use lines::{Format, Intake, Line, Lines, Rules, Source};
 pub use queue::Ledger;
-pub use results::{Recorded, ResultsFile};
+pub use results::{Recorded, Results};
 pub use service::{Service, system};
 pub use status::Status;
 pub use work::Exec;

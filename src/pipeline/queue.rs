@@ -142,6 +142,12 @@ impl Queue {
         self.retries.insert((due, job.id), job);
     }
 
+    /// Takes a job back from a worker that could not begin it; it is the next.
+    pub(super) fn put_back(&mut self, job: Job) {
+        self.running -= 1;
+        self.fresh.push_front(job);
+    }
+
     /// Counts the end of a running job.
     pub(super) fn end(&mut self, succeeded: bool) {
         self.running -= 1;

@@ -5,33 +5,37 @@
 //! command runs at least once.
 
 use std::{
-    collections::HashSet,
-    fs::{File, OpenOptions},
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What a results file holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Recorded {
-    /// The jobs.
-    pub jobs: HashSet<String>,
-    /// How many succeeded.
-    pub succeeded: u64,
-    /// How many failed for good.
-    pub failed: u64,
+    /// The jobs by their names as JSON, and how each ended; of several results of one job the last.
+    pub jobs: HashMap<String, RecordedOutcome>,
     /// Bytes of a torn last line that were cut off.
     pub torn_bytes: u64,
 }
 
+impl Recorded {
+    /// How many failed for good.
+    pub fn failed(&self) -> u64 {
+        self.jobs.values().filter(|outcome| **outcome == RecordedOutcome::Failed).count() as u64
+    }
+}
+
 /// One line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// The job's `id`, or its line's number and hash.
-    pub(super) job: Value,
+    /// The job's `id` as it was written, or its line's number and hash.
+    pub(super) job: Box<RawValue>,
     /// The number of its line.
     pub(super) line: u64,
     /// `succeeded` or `failed`.
@@ -44,6 +48,12 @@ pub(super) struct Record {
     /// The code that the last attempt exited with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) exit_code: Option<i32>,
+    /// When the last attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) started_at: Option<Timestamp>,
+    /// Milliseconds of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run_ms: Option<f64>,
     /// Milliseconds from the line's arrival to the job's end.
     pub(super) sojourn_ms: f64,
     /// The beginning of the last attempt's output, ...
@@ -59,25 +69,34 @@ pub(super) struct Record {
 /// How a recorded job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum RecordedOutcome {
+pub enum RecordedOutcome {
+    /// A command exited with code 0.
     Succeeded,
+    /// Every attempt failed.
     Failed,
 }
 
-/// A results file that this process alone writes.
+/// Where results go.
 #[derive(Debug)]
-pub struct ResultsFile {
-    file: File,
+pub enum Results {
+    /// A file that this process alone writes.
+    File(File),
+    /// Standard output, which nothing can be resumed from.
+    Stdout,
 }
 
-impl ResultsFile {
+impl Results {
     /// Opens `path`, creating it where it is missing. A file with results is taken up only to `resume`.
     ///
     /// # Errors
-    /// When it cannot be opened, another process writes it, it holds something else than results, or it holds
-    /// results and is not to be resumed.
+    /// When it is no regular file or cannot be opened, another process writes it, it holds something else than
+    /// results, or it holds results and is not to be resumed.
     pub fn open(path: &Path, resume: bool) -> io::Result<(Self, Recorded)> {
         let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        // Before it is opened: opening a pipe would wait for its reader.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return refuse("it is no regular file; - is standard output".to_owned());
+        }
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
         if file.try_lock().is_err() {
             return refuse("another process writes it".to_owned());
@@ -103,11 +122,7 @@ impl ResultsFile {
                 return refuse(format!("its line {number} is not a result"));
             };
             whole_bytes += length;
-            match record.outcome {
-                RecordedOutcome::Succeeded => recorded.succeeded += 1,
-                RecordedOutcome::Failed => recorded.failed += 1,
-            }
-            recorded.jobs.insert(record.job.to_string());
+            recorded.jobs.insert(record.job.get().to_owned(), record.outcome);
         }
         if recorded.torn_bytes > 0 {
             file.set_len(whole_bytes)?;
@@ -115,16 +130,25 @@ impl ResultsFile {
         }
         file.seek(SeekFrom::End(0))?;
         sync_folder(path)?;
-        Ok((Self { file }, recorded))
+        Ok((Self::File(file), recorded))
     }
 
-    /// Appends whole lines and waits until they are on disk. Blocks its thread.
+    /// Appends whole lines and waits until they are on disk, or taken. Blocks its thread.
     ///
     /// # Errors
     /// When that cannot be done. What was written of a line is cut off when the file is resumed.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)?;
-        self.file.sync_data()
+        match self {
+            Self::File(file) => {
+                file.write_all(lines)?;
+                file.sync_data()
+            }
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+        }
     }
 }
 
@@ -140,12 +164,14 @@ mod tests {
 
     fn record(job: &str, outcome: RecordedOutcome) -> String {
         let record = Record {
-            job: job.into(),
+            job: serde_json::value::to_raw_value(job).expect("JSON"),
             line: 1,
             outcome,
             attempts: 1,
             error: None,
             exit_code: Some(0),
+            started_at: None,
+            run_ms: None,
             sojourn_ms: 1.5,
             stdout: "out\n".into(),
             stdout_bytes: 4,
@@ -159,24 +185,24 @@ mod tests {
     fn a_torn_last_line_is_cut_off_and_the_rest_is_known() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("results.jsonl");
-        let (mut results, recorded) = ResultsFile::open(&path, false).expect("a new file");
-        assert_eq!(recorded, Recorded::default());
+        let (mut results, recorded) = Results::open(&path, false).expect("a new file");
+        assert_eq!((recorded.jobs.len(), recorded.torn_bytes), (0, 0));
         let whole = record("a", RecordedOutcome::Succeeded) + &record("b", RecordedOutcome::Failed);
         results.append(whole.as_bytes()).expect("written");
-        assert!(ResultsFile::open(&path, true).is_err(), "it is locked");
+        assert!(Results::open(&path, true).is_err(), "it is locked");
         drop(results);
 
         let torn = record("c", RecordedOutcome::Succeeded);
         for length in 1..torn.len() - 1 {
             std::fs::write(&path, format!("{whole}{}", &torn[..length])).expect("written");
-            let (_, recorded) = ResultsFile::open(&path, true).expect("resumed");
-            assert_eq!((recorded.succeeded, recorded.failed, recorded.torn_bytes), (1, 1, length as u64));
-            assert!(recorded.jobs.contains("\"a\"") && recorded.jobs.contains("\"b\""));
+            let (_, recorded) = Results::open(&path, true).expect("resumed");
+            assert_eq!((recorded.jobs.len(), recorded.failed(), recorded.torn_bytes), (2, 1, length as u64));
+            assert!(recorded.jobs.contains_key("\"a\"") && recorded.jobs.contains_key("\"b\""));
             assert_eq!(std::fs::read_to_string(&path).expect("text"), whole);
         }
-        assert!(ResultsFile::open(&path, false).is_err(), "it holds results");
+        assert!(Results::open(&path, false).is_err(), "it holds results");
         std::fs::write(&path, format!("{whole}nonsense\n")).expect("written");
-        let error = ResultsFile::open(&path, true).expect_err("no result").to_string();
+        let error = Results::open(&path, true).expect_err("no result").to_string();
         assert_eq!(error, "its line 3 is not a result");
     }
 }

@@ -10,10 +10,11 @@ use parking_lot::Mutex;
 
 use super::{
     config::Config,
-    engine::{Ended, Load, Pipeline},
+    ended::Ended,
+    engine::{Load, Pipeline},
     page,
     queue::Ledger,
-    results::ResultsFile,
+    results::Results,
     status::{Moment, Patch, Start, Status},
 };
 use crate::{
@@ -61,7 +62,7 @@ impl Service {
     pub async fn start_with(
         &self,
         load: Load,
-        results: Option<ResultsFile>,
+        results: Option<Results>,
     ) -> Result<(), StartError<Infallible>> {
         let this = self.clone();
         let open = |stop: Shutdown| async move {

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rand::RngExt as _;
+use tokio::time::Instant;
 
 use super::{
     config::Config,
-    job::{Job, JobError},
+    job::{Attempt, Job, JobError},
 };
 use crate::{
-    exec::{Guard, Limits, Output, Template},
+    exec::{Call, Guard, Limits, Template},
     sim::{Key, Profile, Purpose},
 };
 
@@ -42,14 +44,27 @@ pub struct Exec {
     pub limits: Limits,
     /// What ends it with this process.
     pub guard: Guard,
+    /// Whether the first job that fails for good is the last.
+    pub stop_on_failure: bool,
 }
 
-/// What came of an attempt.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) outcome: Result<(), JobError>,
-    /// What the command wrote, if it was one.
-    pub(super) output: Option<Output>,
+impl Exec {
+    /// The command for a job. It learns of the job from its environment too.
+    fn call(&self, worker: u64, job: &Job) -> Result<Call, JobError> {
+        let line = job.line.as_ref().ok_or(JobError::Invalid("a command needs a line"))?;
+        let text = line.text.as_ref().map_err(|why| JobError::Invalid(why))?;
+        let arguments = self.template.fill(&text.content, |name| text.field(name));
+        Ok(Call {
+            program: self.template.program().to_owned(),
+            arguments: arguments.map_err(|field| JobError::NoField(field.to_owned()))?,
+            environment: vec![
+                ("LAB_JOB_ID", line.name()),
+                ("LAB_JOB_ATTEMPT", (job.failed_attempts + 1).to_string()),
+                ("LAB_JOB_WORKER", worker.to_string()),
+            ],
+            input: text.line.to_string(),
+        })
+    }
 }
 
 impl Work {
@@ -69,8 +84,9 @@ impl Work {
         Self { kind, seed, backoff: config.retry_backoff.get(), backoff_max: config.retry_backoff_max.get() }
     }
 
-    /// Does the work once.
-    pub(super) async fn attempt(&self, job: &Job) -> Attempt {
+    /// Does the work once, by this worker.
+    pub(super) async fn attempt(&self, worker: u64, job: &Job) -> Attempt {
+        let begun = Instant::now();
         match &self.kind {
             Kind::Simulated { profile, failure_rate } => {
                 let key = self.key(job);
@@ -79,21 +95,26 @@ impl Work {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 let fails =
                     *failure_rate > 0 && key.rng(Purpose::Failure).random_range(0..*failure_rate) == 0;
-                Attempt { outcome: if fails { Err(JobError::Simulated) } else { Ok(()) }, output: None }
+                let outcome = if fails { Err(JobError::Simulated) } else { Ok(()) };
+                Attempt { outcome, took: begun.elapsed(), started_at: None, output: None }
             }
-            Kind::Command(Exec { template, limits, guard }) => {
-                match job.line.as_ref().map(|line| line.text.as_deref()) {
-                    Some(Ok(line)) => {
-                        let ended = template.run(line, *limits, guard).await;
-                        Attempt { outcome: ended.outcome.map_err(JobError::from), output: ended.output }
+            Kind::Command(exec) => {
+                let started_at = Some(Timestamp::now());
+                let (outcome, output) = match exec.call(worker, job) {
+                    Ok(call) => {
+                        let ended = call.run(exec.limits, &exec.guard).await;
+                        (ended.outcome.map_err(JobError::from), ended.output)
                     }
-                    Some(Err(why)) => Attempt { outcome: Err(JobError::Invalid(why)), output: None },
-                    None => {
-                        Attempt { outcome: Err(JobError::Invalid("a command needs a line")), output: None }
-                    }
-                }
+                    Err(error) => (Err(error), None),
+                };
+                Attempt { outcome, took: begun.elapsed(), started_at, output }
             }
         }
+    }
+
+    /// Whether the first job that fails for good is the last.
+    pub(super) fn stops_on_failure(&self) -> bool {
+        matches!(&self.kind, Kind::Command(exec) if exec.stop_on_failure)
     }
 
     /// How long `job`, whose attempt just failed, rests before the next.

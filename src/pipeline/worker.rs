@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   board ── job ──> step: one attempt ──> again ──> board, after a rest
-//!                                     └──> ended ──> collector, and the board counts it
+//!                                     ├──> ended ──> collector, and the board counts it
+//!                                     └──> hopeless ──> board, which hands out no more
 //! ```
 
 use std::{
@@ -23,7 +24,7 @@ use super::{
     job::{Finished, Job},
     journal::Journal,
     metrics::Metrics,
-    work::{Attempt, Work},
+    work::Work,
 };
 
 /// What all workers share.
@@ -60,10 +61,18 @@ pub(super) async fn run(crew: Crew, id: u64, mut retiring: watch::Receiver<bool>
         match crew.step(id, job).await {
             Step::Again { job, after } => crew.board.retry(job, after),
             Step::Ended(finished) => {
-                let succeeded = finished.outcome.is_ok();
+                let succeeded = finished.last.outcome.is_ok();
+                if !succeeded && crew.work.stops_on_failure() {
+                    crew.board
+                        .halt(format!("job {} failed for good (--stop-on-failure)", finished.job.name()));
+                }
                 // Closed only when nobody listens any more, at an end without waiting.
                 let _ = crew.finished.send(finished).await;
                 crew.board.end(succeeded);
+            }
+            Step::Hopeless { job, why } => {
+                crew.board.put_back(job);
+                crew.board.halt(why);
             }
         }
         busy.store(false, Ordering::Release);
@@ -83,6 +92,13 @@ enum Step {
     },
     /// The job ended, well or for good.
     Ended(Finished),
+    /// No job can be done; this one was not.
+    Hopeless {
+        /// The job as it was taken.
+        job: Job,
+        /// Why.
+        why: String,
+    },
 }
 
 impl Crew {
@@ -90,12 +106,16 @@ impl Crew {
     async fn step(&self, worker: u64, job: Job) -> Step {
         let begun = Instant::now();
         self.metrics.queue_wait(job.failed_attempts > 0, begun.saturating_duration_since(job.ready_at));
-        let Attempt { outcome, output } = self.work.attempt(&job).await;
-        let took = begun.elapsed();
-        self.board.attempted(took);
-        self.metrics.attempt(outcome.is_ok(), took);
+        let last = self.work.attempt(worker, &job).await;
         let Job { id, failed_attempts, .. } = job;
-        match &outcome {
+        if let Err(error) = &last.outcome
+            && error.is_hopeless()
+        {
+            return Step::Hopeless { why: error.to_string(), job };
+        }
+        self.board.attempted(last.took);
+        self.metrics.attempt(last.outcome.is_ok(), last.took);
+        match &last.outcome {
             Err(error) if error.may_pass() && failed_attempts < self.max_retries => {
                 let (retry, most) = (failed_attempts + 1, self.max_retries);
                 self.journal
@@ -106,7 +126,7 @@ impl Crew {
             Err(_) => self.journal.line(format_args!("[worker {worker:02}] job {id} permanently failed")),
             Ok(()) => {}
         }
-        Step::Ended(Finished { job, worker, at: Instant::now(), outcome, output })
+        Step::Ended(Finished { job, worker, at: Instant::now(), last })
     }
 }
 
@@ -153,7 +173,7 @@ pub(super) mod tests {
             let Step::Ended(finished) = crew.step(7, job).await else {
                 panic!("no retry is left");
             };
-            assert_eq!((finished.job.id, finished.worker, finished.outcome), (1, 7, ends));
+            assert_eq!((finished.job.id, finished.worker, finished.last.outcome), (1, 7, ends));
             let ledger = crew.board.ledger();
             assert_eq!(
                 (ledger.created, ledger.in_progress),

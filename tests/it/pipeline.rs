@@ -109,8 +109,12 @@ async fn a_live_cycle_grows_to_eight_shrinks_to_two_and_drains() {
     .await;
     run.signal(Signal::TERM);
     assert_eq!(run.ended().await.code(), Some(0));
-    let log = run.read("out");
-    assert_eq!(log, run.read("logs/pipeline.log"), "both have the whole log");
+    let (out, log) = (run.read("out"), run.read("logs/pipeline.log"));
+    let after = out.strip_prefix(&log).expect("both have the whole log");
+    assert!(
+        after.starts_with("=== Final Statistics ===\n") && after.contains("Balance: created "),
+        "{after}"
+    );
     let lines = texts(&log);
     let at =
         |text: &str| lines.iter().position(|line| *line == text).unwrap_or_else(|| panic!("{text}: {log}"));
@@ -353,7 +357,7 @@ async fn commands_that_hang_are_killed_with_all_that_they_started() {
     assert_eq!(records.len(), 8);
     for record in records.values() {
         let found = (record["outcome"].as_str(), record["error"].as_str(), record["attempts"].as_u64());
-        assert_eq!(found, (Some("failed"), Some("no end within 2 s"), Some(2)), "{record}");
+        assert_eq!(found, (Some("failed"), Some("timed out after 2 s"), Some(2)), "{record}");
     }
     let background = fs::read_to_string(directory.path().join("background")).expect("hanging jobs");
     assert!(!background.is_empty() && !background.lines().any(is_alive), "{background}");
@@ -381,7 +385,7 @@ async fn killed_in_the_middle_and_resumed_each_job_has_its_result_and_none_recor
 
     // Without --resume a file with results is not touched.
     let mut refused = Run::start(directory.path(), &arguments, &[]);
-    assert_eq!(refused.ended().await.code(), Some(1));
+    assert_eq!(refused.ended().await.code(), Some(2));
     assert!(refused.read("err").contains("--resume"), "{}", refused.read("err"));
 
     let results = directory.path().join("results.jsonl");
@@ -403,6 +407,215 @@ async fn killed_in_the_middle_and_resumed_each_job_has_its_result_and_none_recor
         let job: serde_json::Value = serde_json::from_str(line).expect("JSON");
         assert!(!recorded.contains(&job["id"].to_string()), "ran again: {line}");
     }
+}
+
+/// Runs jobs to their end in a directory: the exit code, and what it said on stderr.
+async fn run_jobs(directory: &Path, jobs: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    fs::write(directory.join("jobs"), jobs).expect("written");
+    let fixed = ["pipeline", "--jobs", "jobs", "--retry-backoff", "1ms", "--log-file", "off"];
+    let mut run = Run::start(directory, &[&fixed[..], arguments].concat(), &[]);
+    let code = run.ended().await.code();
+    (code, run.read("out"), run.read("err"))
+}
+
+fn shell(directory: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = directory.join("job.sh");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_written_is_refused_before_the_first_job() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("folder")).expect("a folder");
+    assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("it runs").success());
+    let cases: [(&[&str], &str); 7] = [
+        (&["--jobs", "folder", "--exec", "touch ran"], "--jobs=folder: is a directory"),
+        (&["--jobs", "none", "--exec", "touch ran"], "--jobs=none: No such file or directory"),
+        (
+            &["--jobs", "jobs", "--exec", "touch ran", "--results", "fifo"],
+            "--results=fifo: it is no regular file",
+        ),
+        (
+            &["--jobs", "jobs", "--exec", "touch ran", "--results", "/dev/full"],
+            "--results=/dev/full: it is no",
+        ),
+        (&["--jobs", "jobs", "--exec", "touch ran", "--results", "folder"], "--results=folder: it is no"),
+        (&["--jobs", "jobs", "--exec", "touch {x}", "--lines"], "--exec: \"{x}\" is not allowed"),
+        (
+            &["--jobs", "jobs", "--exec", "touch ran", "--results", "-", "--resume"],
+            "--results: \"-\" is not allowed",
+        ),
+    ];
+    fs::write(at("jobs"), "1\n").expect("written");
+    for (arguments, expected) in cases {
+        let mut run = Run::start(directory.path(), &[&["pipeline"], arguments].concat(), &[]);
+        assert_eq!(run.ended().await.code(), Some(2), "{arguments:?}: {}", run.read("err"));
+        assert!(run.read("err").contains(expected), "{expected}: {}", run.read("err"));
+        assert!(!at("ran").exists() && !at("logs").exists(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_can_be_read_no_further_are_told_and_are_a_failure() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Reading the memory of a process from address 0 fails in the middle: nothing is mapped there.
+    let arguments = ["pipeline", "--jobs", "/proc/self/mem", "--exec", "true", "--log-file", "off"];
+    let mut run = Run::start(directory.path(), &arguments, &[]);
+    assert_eq!(run.ended().await.code(), Some(1));
+    let err = run.read("err");
+    assert!(err.contains("--jobs=/proc/self/mem: the rest could not be read: "), "{err}");
+}
+
+#[tokio::test]
+async fn two_jobs_never_become_one_and_results_tell_when_each_ran() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ids = ["18446744073709551617", "18446744073709551618", "1.10", "1.1"];
+    let jobs: String = ids.iter().map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    let (code, _, err) = run_jobs(directory.path(), &jobs, &["--exec", "echo {id}"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    let text = fs::read_to_string(directory.path().join("results.jsonl")).expect("results");
+    for id in ids {
+        assert_eq!(text.matches(&format!("{{\"job\":{id},")).count(), 1, "{id}: {text}");
+        assert_eq!(text.matches(&format!("\"stdout\":\"{id}\\n\"")).count(), 1, "{id}: {text}");
+    }
+    let record: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+    assert!(record["started_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{record}");
+    assert!(record["run_ms"].as_f64() <= record["sojourn_ms"].as_f64(), "{record}");
+    // A result of an earlier version, and what its job is resumed by.
+    let old = r#"{"job":7,"line":1,"outcome":"succeeded","attempts":1,"exit_code":0,"sojourn_ms":1.5,"stdout":"","stdout_bytes":0,"stderr":"","stderr_bytes":0}"#;
+    fs::write(directory.path().join("results.jsonl"), format!("{old}\n")).expect("written");
+    let (code, _, err) = run_jobs(directory.path(), "{\"id\":7}\n", &["--exec", "false", "--resume"]).await;
+    assert!(code == Some(0) && err.contains("1 were recorded before"), "{err}");
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_started_stops_the_run_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let jobs: String = (0..1_000).map(|number| format!("{number}\n")).collect();
+    for program in ["./missing", "./jobs", "no-such-program"] {
+        let exec = format!("{program} {{}}");
+        let (code, _, err) = run_jobs(directory.path(), &jobs, &["--exec", &exec]).await;
+        assert!(
+            code == Some(1) && err.contains(&format!("lab: stopped: {program} cannot be started: ")),
+            "{err}"
+        );
+        assert!(!directory.path().join("results.jsonl").exists(), "nothing ran");
+    }
+    // What this job alone cannot be given is this job's failure.
+    let (code, _, err) =
+        run_jobs(directory.path(), "\"a\\u0000b\"\n\"fine\"\n", &["--exec", "echo {}"]).await;
+    assert!(code == Some(1) && err.contains("1 succeeded, 1 failed for good"), "{err}");
+}
+
+#[tokio::test]
+async fn a_place_gets_a_text_a_field_or_a_line_and_the_environment_names_the_job() {
+    let directory = tempfile::tempdir().expect("a directory");
+    shell(
+        directory.path(),
+        "printf '%s|' \"$@\" \"$LAB_JOB_ID\" \"$LAB_JOB_ATTEMPT\"; test \"$LAB_JOB_WORKER\" -gt 0",
+    );
+    let jobs = "\"a 'b'\"\n{\"id\":\"x\",\"to\":\"c d\"}\n";
+    let (code, _, err) = run_jobs(directory.path(), jobs, &["--exec", "./job.sh {} {{}}"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    let printed = |key: &str| {
+        let records = records(directory.path());
+        let found = records.iter().find(|(job, _)| job.starts_with(key)).expect("recorded").1.clone();
+        found["stdout"].as_str().expect("text").to_owned()
+    };
+    assert!(printed("\"line 1 ").starts_with("a 'b'|{}|line 1 "), "{}", printed("\"line 1 "));
+    assert_eq!(printed("\"x\""), "{\"id\":\"x\",\"to\":\"c d\"}|{}|x|1|");
+
+    let arguments = ["--exec", "./job.sh {to}-{id}", "--results", "fields", "--max-retries", "0"];
+    let (code, _, err) = run_jobs(directory.path(), jobs, &arguments).await;
+    assert!(code == Some(1) && err.contains("1 succeeded, 1 failed for good"), "{err}");
+    let fields = fs::read_to_string(directory.path().join("fields")).expect("results");
+    assert!(
+        fields.contains("\"stdout\":\"c d-x|x|1|\"") && fields.contains("has no field \\\"to\\\""),
+        "{fields}"
+    );
+
+    let arguments = ["--lines", "--exec", "./job.sh {}", "--results", "-"];
+    let (code, out, err) = run_jobs(directory.path(), "not json\n\"quoted\"\n", &arguments).await;
+    assert_eq!(code, Some(0), "{err}");
+    let results: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).expect("a result and nothing else")).collect();
+    let mut texts: Vec<&str> =
+        results.iter().map(|result| result["stdout"].as_str().expect("text")).collect();
+    texts.sort_unstable();
+    assert!(
+        texts[0].starts_with("\"quoted\"|line 2 ") && texts[1].starts_with("not json|line 1 "),
+        "{texts:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_shell_gets_the_line_as_an_argument_that_it_does_not_execute() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // As README writes it, after a shell has read it.
+    let exec = r#"sh -c 'printf %s "$1"' - {}"#;
+    let (code, _, err) =
+        run_jobs(directory.path(), "x; touch ran $(touch ran)\n", &["--lines", "--exec", exec]).await;
+    assert_eq!(code, Some(0), "{err}");
+    let results = fs::read_to_string(directory.path().join("results.jsonl")).expect("results");
+    assert!(results.contains("\"stdout\":\"x; touch ran $(touch ran)\""), "{results}");
+    assert!(!directory.path().join("ran").exists());
+}
+
+#[tokio::test]
+async fn failed_jobs_are_tried_again_on_request_and_the_first_can_be_the_last() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let jobs: String = (0..200).map(|number| format!("{number}\n")).collect();
+    shell(directory.path(), "echo \"$1\" >> ran; test \"$1\" != 5 || test -e mended");
+    let exec = ["--exec", "./job.sh {}", "--max-retries", "0", "--max-workers", "2"];
+    let stopping = [&exec[..], &["--stop-on-failure"]].concat();
+    let (code, _, err) = run_jobs(directory.path(), &jobs, &stopping).await;
+    assert!(code == Some(1) && err.contains("failed for good (--stop-on-failure)"), "{err}");
+    let ran = || fs::read_to_string(directory.path().join("ran")).expect("text").lines().count();
+    assert!((6..20).contains(&ran()), "those in progress were the last: {}", ran());
+
+    let (code, _, err) = run_jobs(directory.path(), &jobs, &[&exec[..], &["--resume"]].concat()).await;
+    assert!(code == Some(1) && err.contains("1 of those recorded had failed"), "{err}");
+    assert_eq!(ran(), 200, "a failed job is not tried again unasked");
+    fs::write(directory.path().join("mended"), "").expect("written");
+    let again = [&exec[..], &["--resume", "--retry-failed"]].concat();
+    for tried_again in [true, false] {
+        let (code, _, err) = run_jobs(directory.path(), &jobs, &again).await;
+        assert_eq!(
+            (code, err.contains("1 had failed before and were tried again")),
+            (Some(0), tried_again),
+            "{err}"
+        );
+        assert_eq!(ran(), 201);
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_no_more_jobs_are_begun() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let jobs: String = (0..2_000).map(|number| format!("{number}\n")).collect();
+    fs::write(directory.path().join("jobs"), jobs).expect("written");
+    shell(directory.path(), "echo x >> ran; head -c 4000 /dev/zero | tr '\\0' x");
+    // A limit on the size of files stands for a full disk: a write beyond it fails.
+    let lab = env!("CARGO_BIN_EXE_lab");
+    let output = std::process::Command::new("/bin/sh")
+        .arg("-c")
+        .arg(format!("trap '' XFSZ; ulimit -f 64; exec {lab} pipeline --jobs jobs --exec './job.sh {{}}' --log-file off --addr 127.0.0.1:0"))
+        .current_dir(directory.path())
+        .output()
+        .expect("it runs");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(1) && err.contains("lab: stopped: results cannot be kept: "),
+        "{err}"
+    );
+    let ran = fs::read_to_string(directory.path().join("ran")).expect("text").lines().count();
+    let recorded = records(directory.path()).len();
+    assert!(ran < 200 && recorded > 0, "{ran} ran, {recorded} recorded");
+    let lost = ran - recorded;
+    assert!(err.contains(&format!("{lost} could not be recorded")), "{lost}: {err}");
 }
 
 #[tokio::test]

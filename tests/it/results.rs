@@ -68,7 +68,7 @@ fn a_run_that_never_began_leaves_no_file_and_the_old_result() {
         (&["load", "merge", "missing"], 1),
         (&["streams", "--addr", &taken], 1),
         (&["pipeline", "--addr", &taken], 1),
-        (&[jobs.as_slice(), &["--jobs", "missing"]].concat(), 1),
+        (&[jobs.as_slice(), &["--jobs", "missing"]].concat(), 2),
         (&["pipeline", "simulate", "missing.csv"], 1),
         (&["audit", "http", "--addr", "127.0.0.1:1"], 3),
     ];

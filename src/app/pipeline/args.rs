@@ -74,7 +74,7 @@ impl LogArgs {
     }
 }
 
-/// Jobs of one's own.
+/// Jobs of your own.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Real work")]
@@ -82,11 +82,15 @@ pub struct JobArgs {
     /// Read jobs from this file of JSON lines, or from standard input (-), instead of making them up
     #[arg(long, value_name = "FILE", requires = "exec")]
     pub jobs: Option<Source>,
-    /// Execute this command for each job, without a shell: {} is the job's line as one argument; the line
-    /// also goes to its standard input; exit code 0 is success
+    /// Lines are any text, not JSON
+    #[arg(long, requires = "jobs")]
+    pub lines: bool,
+    /// Execute this command for each job, without a shell: {} is the job's line (of a JSON string its content)
+    /// and {name} a field of it, within one argument; the line also goes to its standard input; exit code 0 is
+    /// success
     #[arg(long, value_name = Template::ALLOWED, requires = "jobs")]
     pub exec: Option<Template>,
-    /// Append each job's result to this file of JSON lines
+    /// Append each job's result to this file of JSON lines; - is standard output
     #[arg(
         long,
         env = "PIPELINE_RESULTS",
@@ -97,6 +101,12 @@ pub struct JobArgs {
     /// Go on with a results file: skip the jobs that it holds
     #[arg(long, requires = "jobs")]
     pub resume: bool,
+    /// With --resume: run those again that failed for good
+    #[arg(long, requires = "resume")]
+    pub retry_failed: bool,
+    /// Begin no more jobs once one has failed for good
+    #[arg(long, requires = "jobs")]
+    pub stop_on_failure: bool,
     /// How long a command may take before it is killed
     #[arg(long, env = "PIPELINE_JOB_TIMEOUT", default_value = "60s", value_name = Interval::ALLOWED)]
     pub job_timeout: Interval,

@@ -4,7 +4,7 @@ mod args;
 mod jobs;
 pub mod simulate;
 
-use std::time::Duration;
+use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::Context as _;
 
@@ -17,6 +17,7 @@ use super::{
     ending::Ending,
     house::{House, Process},
     output::{JsonArg, Results},
+    status_line::StatusLine,
 };
 use crate::{
     config::{Allowed, ListenAddr, Misfit, SeedArg, Span},
@@ -25,7 +26,7 @@ use crate::{
     pipeline::{self, Ended, Journal, Load, Pipeline, Rate, Runtime, Service, virtual_time},
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
-    web,
+    web::{self, Runnable as _},
 };
 
 pub use self::args::InLab;
@@ -48,6 +49,12 @@ pub struct Args {
     /// What to do; without a command: run it
     #[command(subcommand)]
     pub what: Option<What>,
+    /// The log line by line, on a terminal too
+    #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// The final statistics only
+    #[arg(long, help_heading = "Output")]
+    pub quiet: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub json: JsonArg,
@@ -90,10 +97,28 @@ impl Args {
     /// # Errors
     /// The first value that another one does not allow.
     pub fn check(&self) -> Result<(), Misfit> {
-        match &self.what {
-            Some(What::Simulate(args)) => args.check(),
-            None => self.pipeline.clone().settings().map(drop),
+        if let Some(What::Simulate(args)) = &self.what {
+            return args.check();
         }
+        if self.json.is_on_stdout() && self.work.results_on_stdout() {
+            return Err(Misfit::new(
+                "--results",
+                "-",
+                "with --json, which has stdout for itself, the path of a file",
+            ));
+        }
+        self.work.check()?;
+        self.pipeline.clone().settings().map(drop)
+    }
+
+    /// Whether stdout is for people: for the log, and the statistics at the end.
+    fn prints_text(&self) -> bool {
+        !self.json.is_on_stdout() && !self.work.results_on_stdout()
+    }
+
+    /// Whether the log goes to stdout, line by line.
+    fn prints_lines(&self) -> bool {
+        self.prints_text() && !self.quiet && (self.verbose || !std::io::stdout().is_terminal())
     }
 }
 
@@ -112,12 +137,12 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     };
     let results = args.json.open()?;
     let settings = args.pipeline.clone().settings()?;
-    let log = args.log.open(!args.json.is_on_stdout())?;
+    let log = args.log.open(args.prints_lines())?;
     let journal = Journal::new(log.writers.clone());
     let jobs = args.work.open(&journal)?;
     let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
     let runtime = Runtime { instruments: telemetry.instruments(), journal, seed: args.seed.get() };
-    let (pipeline, load, recorded, mut done) = match jobs {
+    let (pipeline, load, recorded, done) = match jobs {
         None => (Pipeline::new(settings, runtime), Load::Producer, None, None),
         Some(Jobs { exec, lines, results, done }) => {
             let pipeline = Pipeline::of_commands(settings, runtime, exec);
@@ -145,6 +170,8 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
         });
     }
     service.start_with(load, recorded).await.context("starting the pipeline")?;
+    let has_status_line = args.prints_text() && !args.quiet && !args.prints_lines();
+    let status_line = has_status_line.then(|| StatusLine::start(status_line(service.clone())));
     let ended = service.ended().await.context("the run broke")?;
     let closed = match house {
         Some(house) => house.close().await?,
@@ -157,11 +184,10 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
         }
     });
     flushing.await.context("writing the log")?;
-    if let Some(done) = &mut done {
-        done.unrecorded = ended.collected.unrecorded;
-    }
+    drop(status_line);
     let results = report(results, &ended, done.as_ref());
-    let printed = results.print_until_stopped(String::new, &shutdown).await;
+    let text = || if args.prints_text() { ended.to_string() } else { String::new() };
+    let printed = results.print_until_stopped(text, &shutdown).await;
     let ending = match ending(&ended, done.as_ref()) {
         Ending::Done => closed,
         ending => ending,
@@ -181,13 +207,13 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
         rate: Rate::Generator,
         length: args.duration.context("--virtual needs --duration")?.get(),
     };
-    let log = if args.json.is_on_stdout() {
+    let log = if args.quiet || args.json.is_on_stdout() {
         Writer::direct("stdout", std::io::sink())
     } else {
         Writer::direct("stdout", std::io::BufWriter::new(std::io::stdout()))
     };
     let ended = run.run(log).context("running in virtual time")?;
-    report(results, &ended, None).print(String::new)?;
+    report(results, &ended, None).print(|| ended.to_string())?;
     Ok(ending(&ended, None))
 }
 
@@ -196,23 +222,44 @@ fn report(results: Results, ended: &Ended, done: Option<&Done>) -> Results {
     results.json(|| {
         let mut report = serde_json::to_value(ended.ledger)?;
         if let (Some(done), Some(terms)) = (done, report.as_object_mut()) {
-            terms.insert("jobs".to_owned(), done.json(&ended.ledger));
+            terms.insert("jobs".to_owned(), done.json(ended));
         }
         Ok(report.to_string())
     })
 }
 
+/// What the pipeline shows of itself in one line.
+fn status_line(service: Service) -> impl FnMut() -> Option<String> {
+    let begun = tokio::time::Instant::now();
+    move || {
+        let now = service.status();
+        Some(format!(
+            "{:.0} s  {}  workers {} ({} to {})  queue {}/{}  running {}  retrying {}  succeeded {}  failed {}",
+            begun.elapsed().as_secs_f64(),
+            now.state.label(),
+            now.workers_present,
+            now.min_workers,
+            now.max_workers,
+            now.ledger.queued,
+            now.queue_capacity,
+            now.ledger.running,
+            now.ledger.retrying,
+            now.ledger.succeeded,
+            now.ledger.permanently_failed,
+        ))
+    }
+}
+
 /// Says on stderr what came of a run, and what that makes of the process's end.
 fn ending(ended: &Ended, done: Option<&Done>) -> Ending {
-    let ledger = ended.ledger;
     if let Some(done) = done {
-        output::to_stderr(done.text(&ledger));
+        output::to_stderr(done.text(ended));
     }
-    if !ended.drained {
-        return Ending::Failed;
+    if let Some(why) = &ended.halted {
+        output::to_stderr(format_args!("lab: stopped: {why}; {} jobs were not done", ended.ledger.backlog));
     }
-    let failed = done.is_some_and(|done| done.failed(&ledger) > 0 || done.unrecorded > 0);
-    if failed { Ending::Failed } else { Ending::Done }
+    let all_is_well = ended.drained && done.is_none_or(|done| done.all_is_well(ended));
+    if all_is_well { Ending::Done } else { Ending::Failed }
 }
 
 /// Kills what commands started, once `lab pipeline` has ended however; it listens to no signal meanwhile.

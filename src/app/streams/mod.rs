@@ -14,12 +14,13 @@ use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 
-use self::{printer::Printer, status_line::StatusLine};
+use self::printer::Printer;
 use super::{
     args::{DrainMs, ServerArgs},
     ending::Ending,
     house::{House, Process},
     output::{JsonArg, Results},
+    status_line::StatusLine,
 };
 use crate::{
     config::{Allowed as _, ListenAddr, Misfit, SeedArg, Span},
@@ -135,7 +136,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     if let Some(addr) = streams.listening() {
         output::to_stderr(format_args!("taking streams on tcp://{addr}"));
     }
-    let status_line = args.has_status_line().then(|| StatusLine::start(streams.clone()));
+    let status_line = args.has_status_line().then(|| StatusLine::start(status_line::look(streams.clone())));
     let over = async {
         match args.duration {
             Some(span) => tokio::time::sleep(span.get()).await,
