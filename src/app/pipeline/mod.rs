@@ -234,7 +234,7 @@ fn status_line(service: Service) -> impl FnMut() -> Option<String> {
     move || {
         let now = service.status();
         Some(format!(
-            "{:.0} s  {}  workers {} ({} to {})  queue {}/{}  running {}  retrying {}  succeeded {}  failed {}",
+            "{:.0} s  {}  workers {} ({} to {})  queue {}/{}  in progress {}  retrying {}  succeeded {}  failed {}",
             begun.elapsed().as_secs_f64(),
             now.state.label(),
             now.workers_present,
@@ -242,7 +242,7 @@ fn status_line(service: Service) -> impl FnMut() -> Option<String> {
             now.max_workers,
             now.ledger.queued,
             now.queue_capacity,
-            now.ledger.running,
+            now.ledger.in_progress,
             now.ledger.retrying,
             now.ledger.succeeded,
             now.ledger.permanently_failed,
