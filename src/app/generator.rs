@@ -85,7 +85,10 @@ async fn show(live: &Live, length: Duration, what: &str) -> std::convert::Infall
 fn line(live: &Live, elapsed: Duration, length: Duration) -> String {
     let in_flight = live.in_flight();
     live.look(|measured| {
-        let lost = measured.count(Outcome::TimedOut) + measured.count(Outcome::Refused);
+        let lost: u64 = [Outcome::TimedOut, Outcome::Refused, Outcome::Failed]
+            .map(|how| measured.count(how))
+            .iter()
+            .sum();
         format!(
             "{:.0}/{:.0} s  offered {}  in flight {in_flight}  answered {}  {}  lost {lost}  not sent {}",
             elapsed.as_secs_f64(),

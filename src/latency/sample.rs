@@ -32,8 +32,10 @@ choice! {
         Cancelled = "cancelled",
         /// The caller's own time limit passed before the answer.
         TimedOut = "timed_out",
-        /// No connection, or one that broke before the whole answer had come.
+        /// The server refused the connection or the request, and sent no answer.
         Refused = "refused",
+        /// There was no connection for another reason, or it broke before the whole answer had come.
+        Failed = "failed",
         /// The generator was at its own limit and did not send.
         NotSent = "not_sent",
         /// Still in flight when the run ended.
@@ -63,6 +65,7 @@ impl Outcome {
             | Self::Cancelled
             | Self::TimedOut
             | Self::Refused
+            | Self::Failed
             | Self::NotSent => Fate::InfinitelySlow,
             Self::Unfinished => Fate::Censored,
         }

@@ -35,6 +35,36 @@ labelled! {
         BodyCutShort = "body_cut_short",
         /// The body had not ended within the time limit.
         BodyNotInTime = "body_not_in_time",
+        /// HTTP/2: the stream or the connection was ended without an error and without an answer.
+        Http2NoError = "http2_no_error",
+        /// HTTP/2: a side did not keep to the protocol.
+        Http2Protocol = "http2_protocol_error",
+        /// HTTP/2: the server met an error of its own.
+        Http2Internal = "http2_internal_error",
+        /// HTTP/2: a side sent more than it was allowed to.
+        Http2FlowControl = "http2_flow_control_error",
+        /// HTTP/2: settings were not acknowledged in time.
+        Http2SettingsTimeout = "http2_settings_timeout",
+        /// HTTP/2: a frame came for a stream that had ended.
+        Http2StreamClosed = "http2_stream_closed",
+        /// HTTP/2: a frame has a wrong size.
+        Http2FrameSize = "http2_frame_size_error",
+        /// HTTP/2: the server did not process the request, each time that it was sent.
+        Http2Refused = "http2_refused_stream",
+        /// HTTP/2: the server ended the stream, as of a request that is not wanted any more.
+        Http2Cancel = "http2_cancel",
+        /// HTTP/2: compressed headers could not be read.
+        Http2Compression = "http2_compression_error",
+        /// HTTP/2: a tunnel broke.
+        Http2Connect = "http2_connect_error",
+        /// HTTP/2: the server takes this load for an attack.
+        Http2EnhanceYourCalm = "http2_enhance_your_calm",
+        /// HTTP/2: the encryption is too weak for the server.
+        Http2InadequateSecurity = "http2_inadequate_security",
+        /// HTTP/2: the server wants HTTP/1.1 for this request.
+        Http2Http11Required = "http2_http_1_1_required",
+        /// HTTP/2: an error code that no standard names.
+        Http2Unknown = "http2_unknown_error",
         /// Anything else that broke the exchange.
         Broken = "broken",
     }
@@ -60,6 +90,23 @@ impl Cause {
             Self::NoAnswerInTime => "no answer within the time limit",
             Self::BodyCutShort => "the connection closed within the body",
             Self::BodyNotInTime => "the body did not end within the time limit",
+            Self::Http2NoError => "HTTP/2 NO_ERROR: ended by the server without an answer",
+            Self::Http2Protocol => "HTTP/2 PROTOCOL_ERROR",
+            Self::Http2Internal => "HTTP/2 INTERNAL_ERROR",
+            Self::Http2FlowControl => "HTTP/2 FLOW_CONTROL_ERROR",
+            Self::Http2SettingsTimeout => "HTTP/2 SETTINGS_TIMEOUT",
+            Self::Http2StreamClosed => "HTTP/2 STREAM_CLOSED",
+            Self::Http2FrameSize => "HTTP/2 FRAME_SIZE_ERROR",
+            Self::Http2Refused => "HTTP/2 REFUSED_STREAM: not processed, however often it was sent",
+            Self::Http2Cancel => "HTTP/2 CANCEL",
+            Self::Http2Compression => "HTTP/2 COMPRESSION_ERROR",
+            Self::Http2Connect => "HTTP/2 CONNECT_ERROR",
+            Self::Http2EnhanceYourCalm => {
+                "HTTP/2 ENHANCE_YOUR_CALM: the server takes this load for an attack"
+            }
+            Self::Http2InadequateSecurity => "HTTP/2 INADEQUATE_SECURITY",
+            Self::Http2Http11Required => "HTTP/2 HTTP_1_1_REQUIRED (--http1)",
+            Self::Http2Unknown => "HTTP/2: an error code that no standard names",
             Self::Broken => "broken in another way",
         }
     }
@@ -72,7 +119,8 @@ impl Cause {
             Self::NoConnectionInTime | Self::ConnectTimeout | Self::NoAnswerInTime | Self::BodyNotInTime => {
                 Outcome::TimedOut
             }
-            _ => Outcome::Refused,
+            Self::ConnectionRefused | Self::Http2Refused => Outcome::Refused,
+            _ => Outcome::Failed,
         }
     }
 }

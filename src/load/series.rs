@@ -73,7 +73,7 @@ impl Series {
             }
             Outcome::ServiceError => second.service_error += 1,
             Outcome::Shed | Outcome::Deadline => second.shed += 1,
-            Outcome::Cancelled | Outcome::TimedOut | Outcome::Refused => second.failed += 1,
+            Outcome::Cancelled | Outcome::TimedOut | Outcome::Refused | Outcome::Failed => second.failed += 1,
             Outcome::NotSent => second.not_sent += 1,
             Outcome::Unfinished => second.unfinished += 1,
         }

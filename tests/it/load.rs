@@ -23,7 +23,7 @@ use tokio_rustls::{
 use crate::support::{PATIENCE, Server, program, run};
 
 /// Runs `lab load` to its end, with `--json`.
-async fn load(arguments: &[&str]) -> (i32, Value) {
+pub(crate) async fn load(arguments: &[&str]) -> (i32, Value) {
     let arguments: Vec<String> =
         ["load"].iter().chain(arguments).chain(&["--json"]).map(ToString::to_string).collect();
     let running = tokio::task::spawn_blocking(move || {
@@ -35,7 +35,7 @@ async fn load(arguments: &[&str]) -> (i32, Value) {
 }
 
 /// A server that treats each connection with `behave`.
-async fn server<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+pub(crate) async fn server<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -8,6 +8,7 @@ mod grammar;
 mod house;
 mod http_lab;
 mod load;
+mod load_http2;
 mod load_sockets;
 mod load_virtual;
 mod output;

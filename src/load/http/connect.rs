@@ -1,6 +1,5 @@
-//! From an address to a connection that speaks HTTP, and from errors to causes.
+//! From an address to a connection that speaks HTTP.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::counters::{Connections, Counters};
+use super::failure;
 use crate::client::tls::{ALPN_HTTP2, ClientConfig};
 use crate::load::Cause;
 
@@ -80,12 +80,12 @@ impl Connector {
         for socket in &*self.resolved.get(&self.address).await? {
             match TcpStream::connect(socket).await {
                 Ok(stream) => {
-                    stream.set_nodelay(true).map_err(|error| cause_of_connect(&error))?;
+                    stream.set_nodelay(true).map_err(|error| failure::of_connect(&error))?;
                     let fresh = self.begin(stream, wanted).await?;
                     self.counters.opened();
                     return Ok(fresh);
                 }
-                Err(error) => last = cause_of_connect(&error),
+                Err(error) => last = failure::of_connect(&error),
             }
         }
         Err(last)
@@ -97,7 +97,7 @@ impl Connector {
         };
         let name = ServerName::try_from(self.address.host.clone()).map_err(|_| Cause::Tls)?;
         let connector = TlsConnector::from(Arc::clone(tls));
-        let stream = connector.connect(name, stream).await.map_err(|_| Cause::Tls)?;
+        let stream = connector.connect(name, stream).await.map_err(|error| failure::of_tls(&error))?;
         let negotiated = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
         match wanted {
             // A server that does not speak it would answer with something else entirely.
@@ -115,7 +115,9 @@ impl Connector {
         if speak_http2 {
             let builder = http2::Builder::new(TokioExecutor::new());
             let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
-            tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
+            tokio::spawn(async move {
+                counters.ended(protocol.await.is_err_and(|error| !failure::is_go_away(&error)));
+            });
             return Ok(Fresh::Http2(sender));
         }
         let mut builder = http1::Builder::new();
@@ -172,65 +174,5 @@ impl Resolved {
             Lookup::NotFound(at) if at.elapsed() < RESOLVE_PAUSE => Some(Err(Cause::NotResolved)),
             Lookup::NotFound(_) => None,
         }
-    }
-}
-
-fn cause_of_connect(error: &io::Error) -> Cause {
-    // Not among the named kinds: too many open files, in this process or on this machine.
-    const DESCRIPTORS: [i32; 2] = [23, 24];
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Cause::ConnectionRefused,
-        io::ErrorKind::TimedOut => Cause::ConnectTimeout,
-        io::ErrorKind::AddrNotAvailable => Cause::OutOfSockets,
-        _ if error.raw_os_error().is_some_and(|code| DESCRIPTORS.contains(&code)) => Cause::OutOfSockets,
-        _ => Cause::ConnectFailed,
-    }
-}
-
-fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        source = inner.source();
-    }
-    None
-}
-
-fn went_away(error: &hyper::Error) -> bool {
-    let gone = [
-        io::ErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionAborted,
-        io::ErrorKind::BrokenPipe,
-        io::ErrorKind::UnexpectedEof,
-        io::ErrorKind::NotConnected,
-    ];
-    error.is_incomplete_message()
-        || error.is_closed()
-        || error.is_canceled()
-        || io_kind(error).is_some_and(|kind| gone.contains(&kind))
-}
-
-/// Why no answer began.
-pub(super) fn cause_of_answer(error: &hyper::Error) -> Cause {
-    if error.is_parse_too_large() {
-        Cause::HeadTooLarge
-    } else if error.is_parse() {
-        Cause::NotHttp
-    } else if went_away(error) {
-        Cause::ClosedBeforeAnswer
-    } else {
-        Cause::Broken
-    }
-}
-
-/// Why a body did not end.
-pub(super) fn cause_of_body(error: &hyper::Error) -> Cause {
-    match io_kind(error) {
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Cause::NotHttp,
-        _ if error.is_parse() => Cause::NotHttp,
-        _ if went_away(error) => Cause::BodyCutShort,
-        _ => Cause::Broken,
     }
 }

@@ -6,24 +6,28 @@
 //!                                          '- at most so many connections; the rest queue
 //! ```
 //!
-//! A connection goes back only when it can carry another request. One that the server had closed before it
-//! took the request is replaced, as nothing was sent; anything else that breaks is a cause, and is not
-//! tried again. Redirects are not followed. Memory is bounded: heads have a limit, bodies are not kept.
+//! A connection goes back only when it can carry another request. A request that the server did not process
+//! is sent again, on another connection where the first one ends: HTTP/1.1 that closed before it took the
+//! request, HTTP/2 that ended with GOAWAY or refused the stream. Anything else that breaks is a cause, and is
+//! not tried again. Redirects are not followed. Memory is bounded: heads have a limit, bodies are not kept.
 
 mod connect;
 mod counters;
+mod failure;
 mod origin;
 mod settings;
 mod target;
 mod timer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 pub use self::counters::Connections;
+use self::failure::NotProcessed;
 use self::origin::Origin;
 pub use self::settings::{Protocol, Settings};
 pub use self::target::{Header, Target, Template};
@@ -36,8 +40,12 @@ use super::{Answer, Cause, Trace, Transport};
 const CONNECTING_LIMIT: usize = 128;
 /// Bodies of requests up to this length are copied behind their heads.
 const COPIED_BODY_BYTES: usize = 16 * 1024;
-/// How often a request that was not taken is offered to another connection.
-const OFFERS_LIMIT: u32 = 4;
+/// How often a request that was not processed is sent at the most: a server that ends each connection after a
+/// hundred requests takes a burst of ten thousand.
+const SENDS_LIMIT: u32 = 100;
+/// Until a request that was refused is sent again: the first time at once, then doubling from a millisecond up to
+/// this.
+const REFUSED_PAUSE_LIMIT: Duration = Duration::from_millis(64);
 
 /// The targets with their origins and connections.
 #[derive(Debug)]
@@ -94,9 +102,9 @@ impl Transport for Http {
         // A remainder is below the length, which is a `usize`.
         let turn = usize::try_from(request % self.turns.len() as u64).unwrap_or_default();
         let Turn { origin, template } = &self.turns[turn];
-        let mut offers = 0;
+        let mut sends = 0;
         loop {
-            offers += 1;
+            sends += 1;
             trace.stage = Stage::Waiting;
             let mut connection = origin.take(trace).await?;
             trace.stage = Stage::Sent;
@@ -104,23 +112,33 @@ impl Transport for Http {
             let mut response = match connection.send(template).await {
                 Ok(response) => response,
                 Err(mut error) => {
-                    let untouched = error.take_message().is_some() && offers < OFFERS_LIMIT;
-                    if untouched && connection.was_used() {
-                        continue;
+                    let again = connection.failed(&mut error).await.filter(|_| sends < SENDS_LIMIT);
+                    match again {
+                        Some(NotProcessed::StreamRefused) => pause_after(sends).await,
+                        Some(NotProcessed::NotSent | NotProcessed::GoAway) => {}
+                        None => return Err(failure::of_answer(error.error())),
                     }
-                    return Err(connect::cause_of_answer(error.error()));
+                    continue;
                 }
             };
             trace.stage = Stage::Answered;
             trace.first_byte = Some(Instant::now());
             let mut body_bytes = 0;
             while let Some(frame) = response.body_mut().frame().await {
-                let frame = frame.map_err(|error| connect::cause_of_body(&error))?;
+                let frame = frame.map_err(|error| failure::of_body(&error))?;
                 body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
             trace.finished = Some(Instant::now());
             connection.give_back(&mut response).await;
             return Ok(Answer { status: response.status().as_u16(), body_bytes });
         }
+    }
+}
+
+/// Gives a server time that refused a request, so often in a row.
+async fn pause_after(refusals: u32) {
+    let pause = Duration::from_millis(1 << refusals.saturating_sub(2).min(16)).min(REFUSED_PAUSE_LIMIT);
+    if refusals > 1 {
+        sleep(pause).await;
     }
 }

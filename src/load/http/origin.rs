@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::connect::{Address, Connector, Fresh, Wanted};
 use super::counters::Connections;
+use super::failure::{self, NotProcessed};
 use super::settings::{Protocol, Settings};
 use super::target::Template;
 use crate::load::transport::Stage;
@@ -34,7 +35,9 @@ pub(super) struct Origin {
     free: Arc<Semaphore>,
     idle: Mutex<Vec<KeptAlive>>,
     /// HTTP/2 connections, each carrying many requests.
-    shared: Vec<tokio::sync::Mutex<Option<Http2>>>,
+    shared: Vec<tokio::sync::Mutex<Option<Shared>>>,
+    /// How many of these were made.
+    shared_made: AtomicUsize,
     turn: AtomicUsize,
     /// What TLS agreed on first: whether it is HTTP/2.
     agreed: OnceLock<bool>,
@@ -64,6 +67,7 @@ impl Origin {
             free: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
             shared: (0..shared).map(|_| tokio::sync::Mutex::default()).collect(),
+            shared_made: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             agreed: OnceLock::new(),
             agreeing: tokio::sync::Mutex::default(),
@@ -107,7 +111,7 @@ impl Origin {
             }
             Fresh::Http2(sender) => {
                 if let Some(first) = self.shared.first() {
-                    *first.lock().await = Some(sender);
+                    *first.lock().await = Some(self.shared(sender));
                 }
                 true
             }
@@ -138,21 +142,32 @@ impl Origin {
         Ok(Held::One { connection, origin: Arc::clone(self), _free: free })
     }
 
-    async fn take_shared(&self, trace: &mut Trace) -> Result<Held, Cause> {
-        let turn = self.turn.fetch_add(1, Relaxed) % self.shared.len().max(1);
-        let Some(slot) = self.shared.get(turn) else {
+    async fn take_shared(self: &Arc<Self>, trace: &mut Trace) -> Result<Held, Cause> {
+        let place = self.turn.fetch_add(1, Relaxed) % self.shared.len().max(1);
+        let Some(slot) = self.shared.get(place) else {
             return Err(Cause::Broken);
         };
         let mut slot = slot.lock().await;
-        if let Some(sender) = slot.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(Held::Shared { sender: sender.clone(), was_used: true });
-        }
-        match self.open(Wanted::Http2, trace).await? {
-            Fresh::Http2(sender) => {
-                *slot = Some(sender.clone());
-                Ok(Held::Shared { sender, was_used: false })
-            }
-            Fresh::Http1(_) => Err(Cause::Handshake),
+        let known = slot.as_ref().filter(|shared| !shared.sender.is_closed());
+        let (connection, was_used) = match known {
+            Some(shared) => (shared.clone(), true),
+            None => match self.open(Wanted::Http2, trace).await? {
+                Fresh::Http2(sender) => (slot.insert(self.shared(sender)).clone(), false),
+                Fresh::Http1(_) => return Err(Cause::Handshake),
+            },
+        };
+        Ok(Held::Shared { connection, place, was_used, origin: Arc::clone(self) })
+    }
+
+    fn shared(&self, sender: Http2) -> Shared {
+        Shared { sender, number: self.shared_made.fetch_add(1, Relaxed) }
+    }
+
+    /// Gives no more requests to the shared connection of this number.
+    async fn retire(&self, place: usize, number: usize) {
+        if let Some(slot) = self.shared.get(place) {
+            let mut slot = slot.lock().await;
+            slot.take_if(|shared| shared.number == number);
         }
     }
 
@@ -184,22 +199,21 @@ impl KeptAlive {
     }
 }
 
+/// A connection of HTTP/2, by its number.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    sender: Http2,
+    number: usize,
+}
+
 /// A connection in use. Dropping one of HTTP/1.1 closes it, whatever is in flight.
 #[derive(Debug)]
 pub(super) enum Held {
     One { connection: KeptAlive, origin: Arc<Origin>, _free: OwnedSemaphorePermit },
-    Shared { sender: Http2, was_used: bool },
+    Shared { connection: Shared, place: usize, was_used: bool, origin: Arc<Origin> },
 }
 
 impl Held {
-    /// Whether it carried a request before, so that the server may have closed it meanwhile.
-    pub(super) const fn was_used(&self) -> bool {
-        match self {
-            Self::One { connection, .. } => connection.0.was_used,
-            Self::Shared { was_used, .. } => *was_used,
-        }
-    }
-
     /// Sends a request made from `template`.
     pub(super) async fn send(
         &mut self,
@@ -210,8 +224,24 @@ impl Held {
                 let headers = mem::take(&mut connection.headers);
                 connection.sender.try_send_request(template.http1(headers)).await
             }
-            Self::Shared { sender, .. } => sender.try_send_request(template.http2()).await,
+            Self::Shared { connection, .. } => connection.sender.try_send_request(template.http2()).await,
         }
+    }
+
+    /// Whether the request that broke so may be sent again. Others do not meet a connection that ends.
+    pub(super) async fn failed(self, error: &mut TrySendError<Request<Full<Bytes>>>) -> Option<NotProcessed> {
+        let not_processed = failure::not_processed(error)?;
+        let was_used = match self {
+            Self::One { connection, .. } => connection.0.was_used,
+            Self::Shared { connection, place, was_used, origin } => {
+                if not_processed != NotProcessed::StreamRefused {
+                    origin.retire(place, connection.number).await;
+                }
+                was_used
+            }
+        };
+        // One that takes not even its first request is the server's fault and no accident of timing.
+        (was_used || not_processed != NotProcessed::NotSent).then_some(not_processed)
     }
 
     /// Lets others have it after `answer`, if it can carry another request.
