@@ -22,9 +22,9 @@ use serde::Serialize;
 
 use super::Measured;
 use super::stats::Share;
-use crate::choice;
 use crate::config::{Allowed, Invalid, ShareText, Span, TimeText, read_rate, read_share};
 use crate::latency::{DurationText, Outcome, Quantile, Rate};
+use crate::{choice, labelled};
 
 /// The most checks at once.
 const CHECKS_LIMIT: usize = 32;
@@ -53,12 +53,14 @@ enum What {
     Rate,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
-    Below,
-    AtMost,
-    Above,
-    AtLeast,
+labelled! {
+    /// How what was found is compared; those that begin alike, the longer first.
+    enum Op {
+        AtMost = "<=",
+        AtLeast = ">=",
+        Below = "<",
+        Above = ">",
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,15 +100,6 @@ impl Op {
             Self::AtMost => found <= limit,
             Self::Above => found > limit,
             Self::AtLeast => found >= limit,
-        }
-    }
-
-    const fn text(self) -> &'static str {
-        match self {
-            Self::Below => "<",
-            Self::AtMost => "<=",
-            Self::Above => ">",
-            Self::AtLeast => ">=",
         }
     }
 
@@ -267,9 +260,7 @@ impl FromStr for Checks {
 fn read(part: &str) -> Option<Result<Check, Invalid>> {
     let at = part.find(['<', '>'])?;
     let (name, rest) = part.split_at(at);
-    let (op, limit) = [("<=", Op::AtMost), (">=", Op::AtLeast), ("<", Op::Below), (">", Op::Above)]
-        .into_iter()
-        .find_map(|(text, op)| Some((op, rest.strip_prefix(text)?.trim())))?;
+    let (op, limit) = Op::ALL.into_iter().find_map(|op| Some((op, rest.strip_prefix(op.label())?.trim())))?;
     let what = match name.trim() {
         "max" => What::Max,
         "good" => What::Good,
@@ -304,7 +295,7 @@ impl fmt::Display for Check {
             What::NotSent => f.write_str("not_sent")?,
             What::Rate => f.write_str("rate")?,
         }
-        f.write_str(self.op.text())?;
+        f.write_str(self.op.label())?;
         match self.limit {
             Limit::Time(limit) => TimeText(limit).fmt(f),
             Limit::Share(share) => ShareText(share).fmt(f),

@@ -62,103 +62,71 @@ share!(
     pub Utilisation = 0.05 to 1, such as "80% or 0.8"
 );
 
-/// The pipeline's configuration. Defaults are those of `config.yml`.
-#[derive(Debug, Clone, clap::Args)]
-#[group(skip)]
-#[command(next_help_heading = "Pipeline")]
-pub struct Config {
+/// Makes the configuration from a table: what a setting is for, its key, its flag and variable, its type.
+macro_rules! config {
+    ($($(#[$about:meta])+ $key:ident $flag:literal $variable:literal: $type:ty,)+) => {
+        /// The pipeline's configuration. Defaults are those of `config.yml`.
+        #[derive(Debug, Clone, clap::Args)]
+        #[group(skip)]
+        #[command(next_help_heading = "Pipeline")]
+        pub struct Config {
+            $(
+                $(#[$about])+
+                #[arg(id = concat!("pipeline_", stringify!($key)), long = $flag, env = $variable,
+                      default_value = embedded(stringify!($key)), value_name = <$type>::ALLOWED)]
+                pub $key: $type,
+            )+
+        }
+    };
+}
+
+config! {
     /// Workers that are always there
-    #[arg(id = "pipeline_min_workers", long = "min-workers", env = "PIPELINE_MIN_WORKERS",
-          default_value = embedded("min_workers"), value_name = Workers::ALLOWED)]
-    pub min_workers: Workers,
+    min_workers "min-workers" "PIPELINE_MIN_WORKERS": Workers,
     /// Workers at most
-    #[arg(id = "pipeline_max_workers", long = "max-workers", env = "PIPELINE_MAX_WORKERS",
-          default_value = embedded("max_workers"), value_name = Workers::ALLOWED)]
-    pub max_workers: Workers,
+    max_workers "max-workers" "PIPELINE_MAX_WORKERS": Workers,
     /// Policy threshold: one worker more at this backlog
-    #[arg(id = "pipeline_grow_threshold", long = "grow-threshold", env = "PIPELINE_GROW_THRESHOLD",
-          default_value = embedded("grow_threshold"), value_name = BacklogJobs::ALLOWED)]
-    pub grow_threshold: BacklogJobs,
+    grow_threshold "grow-threshold" "PIPELINE_GROW_THRESHOLD": BacklogJobs,
     /// Policy threshold: one worker fewer at this backlog; below the grow threshold
-    #[arg(id = "pipeline_shrink_threshold", long = "shrink-threshold", env = "PIPELINE_SHRINK_THRESHOLD",
-          default_value = embedded("shrink_threshold"), value_name = BacklogJobs::ALLOWED)]
-    pub shrink_threshold: BacklogJobs,
+    shrink_threshold "shrink-threshold" "PIPELINE_SHRINK_THRESHOLD": BacklogJobs,
     /// Time between two looks of the supervisor
-    #[arg(id = "pipeline_check_interval", long = "check-interval", env = "PIPELINE_CHECK_INTERVAL",
-          default_value = embedded("check_interval"), value_name = Interval::ALLOWED)]
-    pub check_interval: Interval,
+    check_interval "check-interval" "PIPELINE_CHECK_INTERVAL": Interval,
     /// One simulated attempt in this many fails; 0: none
-    #[arg(id = "pipeline_failure_rate", long = "failure-rate", env = "PIPELINE_FAILURE_RATE",
-          default_value = embedded("failure_rate"), value_name = FailureRate::ALLOWED)]
-    pub failure_rate: FailureRate,
+    failure_rate "failure-rate" "PIPELINE_FAILURE_RATE": FailureRate,
     /// Time between two jobs in a burst
-    #[arg(id = "pipeline_burst_interval", long = "burst-interval", env = "PIPELINE_BURST_INTERVAL",
-          default_value = embedded("burst_interval"), value_name = Interval::ALLOWED)]
-    pub burst_interval: Interval,
+    burst_interval "burst-interval" "PIPELINE_BURST_INTERVAL": Interval,
     /// How long a burst lasts; 0s: there are none
-    #[arg(id = "pipeline_burst_length", long = "burst-length", env = "PIPELINE_BURST_LENGTH",
-          default_value = embedded("burst_length"), value_name = Length::ALLOWED)]
-    pub burst_length: Length,
+    burst_length "burst-length" "PIPELINE_BURST_LENGTH": Length,
     /// Time between two jobs in an idle phase
-    #[arg(id = "pipeline_idle_interval", long = "idle-interval", env = "PIPELINE_IDLE_INTERVAL",
-          default_value = embedded("idle_interval"), value_name = Interval::ALLOWED)]
-    pub idle_interval: Interval,
+    idle_interval "idle-interval" "PIPELINE_IDLE_INTERVAL": Interval,
     /// How long an idle phase lasts; 0s: there are none
-    #[arg(id = "pipeline_idle_length", long = "idle-length", env = "PIPELINE_IDLE_LENGTH",
-          default_value = embedded("idle_length"), value_name = Length::ALLOWED)]
-    pub idle_length: Length,
+    idle_length "idle-length" "PIPELINE_IDLE_LENGTH": Length,
     /// Jobs that wait at most before the producer does; a retry always finds room
-    #[arg(id = "pipeline_queue_capacity", long = "queue-capacity", env = "PIPELINE_QUEUE_CAPACITY",
-          default_value = embedded("queue_capacity"), value_name = QueueCapacity::ALLOWED)]
-    pub queue_capacity: QueueCapacity,
+    queue_capacity "queue-capacity" "PIPELINE_QUEUE_CAPACITY": QueueCapacity,
     /// How long a simulated attempt works
-    #[arg(id = "pipeline_work", long = "work", env = "PIPELINE_WORK",
-          default_value = embedded("work"), value_name = Profile::ALLOWED)]
-    pub work: Profile,
+    work "work" "PIPELINE_WORK": Profile,
     /// How often a failed job is tried again before it has failed for good
-    #[arg(id = "pipeline_max_retries", long = "max-retries", env = "PIPELINE_MAX_RETRIES",
-          default_value = embedded("max_retries"), value_name = Retries::ALLOWED)]
-    pub max_retries: Retries,
+    max_retries "max-retries" "PIPELINE_MAX_RETRIES": Retries,
     /// Wait before the first retry at most; doubled for each further one, drawn from its upper half
-    #[arg(id = "pipeline_retry_backoff", long = "retry-backoff", env = "PIPELINE_RETRY_BACKOFF",
-          default_value = embedded("retry_backoff"), value_name = Length::ALLOWED)]
-    pub retry_backoff: Length,
+    retry_backoff "retry-backoff" "PIPELINE_RETRY_BACKOFF": Length,
     /// Wait before any retry at most
-    #[arg(id = "pipeline_retry_backoff_max", long = "retry-backoff-max", env = "PIPELINE_RETRY_BACKOFF_MAX",
-          default_value = embedded("retry_backoff_max"), value_name = Length::ALLOWED)]
-    pub retry_backoff_max: Length,
+    retry_backoff_max "retry-backoff-max" "PIPELINE_RETRY_BACKOFF_MAX": Length,
     /// How the number of workers is chosen
-    #[arg(id = "pipeline_policy", long = "policy", env = "PIPELINE_POLICY",
-          default_value = embedded("policy"), value_name = PolicyName::ALLOWED)]
-    pub policy: PolicyName,
+    policy "policy" "PIPELINE_POLICY": PolicyName,
     /// Policies target and little: the share of the workers' time to be spent working
-    #[arg(id = "pipeline_target_utilisation", long = "target-utilisation", env = "PIPELINE_TARGET_UTILISATION",
-          default_value = embedded("target_utilisation"), value_name = Utilisation::ALLOWED)]
-    pub target_utilisation: Utilisation,
+    target_utilisation "target-utilisation" "PIPELINE_TARGET_UTILISATION": Utilisation,
     /// Policies target and keda: a deviation that is left alone
-    #[arg(id = "pipeline_tolerance", long = "tolerance", env = "PIPELINE_TOLERANCE",
-          default_value = embedded("tolerance"), value_name = Fraction::ALLOWED)]
-    pub tolerance: Fraction,
+    tolerance "tolerance" "PIPELINE_TOLERANCE": Fraction,
     /// Policies target and keda: shrink only to the most that was recommended in this time
-    #[arg(id = "pipeline_stabilisation", long = "stabilisation", env = "PIPELINE_STABILISATION",
-          default_value = embedded("stabilisation"), value_name = Length::ALLOWED)]
-    pub stabilisation: Length,
+    stabilisation "stabilisation" "PIPELINE_STABILISATION": Length,
     /// Policy keda: jobs of the backlog for each worker
-    #[arg(id = "pipeline_lag_per_worker", long = "lag-per-worker", env = "PIPELINE_LAG_PER_WORKER",
-          default_value = embedded("lag_per_worker"), value_name = LagPerWorker::ALLOWED)]
-    pub lag_per_worker: LagPerWorker,
+    lag_per_worker "lag-per-worker" "PIPELINE_LAG_PER_WORKER": LagPerWorker,
     /// Policy little: the time in which what waits is to be worked off
-    #[arg(id = "pipeline_drain_objective", long = "drain-objective", env = "PIPELINE_DRAIN_OBJECTIVE",
-          default_value = embedded("drain_objective"), value_name = Interval::ALLOWED)]
-    pub drain_objective: Interval,
+    drain_objective "drain-objective" "PIPELINE_DRAIN_OBJECTIVE": Interval,
     /// Policy pid: jobs that are to wait
-    #[arg(id = "pipeline_pid_queue", long = "pid-queue", env = "PIPELINE_PID_QUEUE",
-          default_value = embedded("pid_queue"), value_name = BacklogJobs::ALLOWED)]
-    pub pid_queue: BacklogJobs,
+    pid_queue "pid-queue" "PIPELINE_PID_QUEUE": BacklogJobs,
     /// Policy pid: the time in which a deviation is to be corrected
-    #[arg(id = "pipeline_pid_settle", long = "pid-settle", env = "PIPELINE_PID_SETTLE",
-          default_value = embedded("pid_settle"), value_name = Interval::ALLOWED)]
-    pub pid_settle: Interval,
+    pid_settle "pid-settle" "PIPELINE_PID_SETTLE": Interval,
 }
 
 /// A [`Config`] whose values also allow each other.
