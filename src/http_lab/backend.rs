@@ -121,7 +121,6 @@ impl Backend {
 }
 
 /// A call under way; dropping it takes it back.
-#[derive(Debug)]
 pub(super) enum BackendCall {
     Simulated(sim::Call),
     Remote(RemoteCall),

@@ -200,12 +200,6 @@ pub(super) struct RemoteCall {
     counted: Counted,
 }
 
-impl std::fmt::Debug for RemoteCall {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RemoteCall").finish_non_exhaustive()
-    }
-}
-
 impl Future for RemoteCall {
     type Output = Option<&'static str>;
 

@@ -136,7 +136,6 @@ impl<'a> Request<'a> {
 }
 
 /// A call under way. Await it for its [`Report`]; drop it to take it back.
-#[derive(Debug)]
 pub(super) struct Call {
     inner: BackendCall,
     watch: Watch,

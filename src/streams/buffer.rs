@@ -303,15 +303,6 @@ impl Drop for InLine<'_> {
     }
 }
 
-impl std::fmt::Debug for Buffer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Buffer")
-            .field("capacity", &self.capacity)
-            .field("overload", &self.overload)
-            .finish_non_exhaustive()
-    }
-}
-
 impl State {
     /// Chunks that the stream of `chunk` has in the buffer.
     fn held(&self, chunk: &Chunk) -> usize {

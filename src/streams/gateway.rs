@@ -51,7 +51,6 @@ const READ_BYTES: usize = 8 * 1024;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// What every stream from outside needs.
-#[derive(Debug)]
 pub(super) struct Intake {
     pub(super) buffer: Arc<Buffer>,
     pub(super) metrics: Arc<StreamMetrics>,
@@ -86,12 +85,11 @@ pub(super) enum Ended {
 }
 
 /// The way in. Cloning shares it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Gateway {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     intake: Intake,
     seats: Arc<Semaphore>,

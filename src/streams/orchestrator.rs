@@ -33,19 +33,12 @@ pub struct Runtime {
     pub observer: Option<Observer>,
 }
 
-impl std::fmt::Debug for Runtime {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("seed", &self.seed).finish_non_exhaustive()
-    }
-}
-
 /// The orchestrator. Cloning shares it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Streams {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     config: Config,
     runtime: Runtime,
@@ -55,7 +48,7 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// The run in progress, or the last one.
     run: Option<Arc<Run>>,

@@ -303,9 +303,3 @@ impl Run {
         }
     }
 }
-
-impl std::fmt::Debug for Run {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("config", &self.config).finish_non_exhaustive()
-    }
-}

@@ -17,7 +17,6 @@ use super::{
 use crate::sim::sleep_until_nearest;
 
 /// What all generated streams of a run share.
-#[derive(Debug)]
 pub(super) struct Generator {
     pub(super) buffer: Arc<Buffer>,
     pub(super) recorder: Arc<Recorder>,

@@ -106,12 +106,6 @@ impl Events {
     }
 }
 
-impl std::fmt::Debug for Events {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").field("interval", &self.shared.interval).finish_non_exhaustive()
-    }
-}
-
 impl Shared {
     fn picture(&self) -> Bytes {
         let mut text = format!("retry: {RETRY_MS}\n");

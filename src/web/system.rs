@@ -179,12 +179,6 @@ impl System {
     }
 }
 
-impl std::fmt::Debug for System {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("System").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 /// A link of the landing page.
 #[derive(Debug, Clone, Copy)]
 pub struct Link {
