@@ -9,7 +9,7 @@ use super::{
     backend::{Backend, Backends, spec_a, spec_b},
     config::Config,
     endpoint::Endpoint,
-    ledger::{Audit, HttpAudit, Requests, ServiceAudit},
+    ledger::{HttpAudit, Requests, ServiceAudit},
     limiter::Limiter,
     metrics::{self, EndpointMetrics, EndpointNow, Now},
     remote::Remote,
@@ -124,20 +124,15 @@ impl HttpLab {
         settings
     }
 
-    /// The balance sheets now.
-    pub fn audit(&self) -> Audit {
-        Audit { http: Some(self.requests()), service: self.calls() }
-    }
-
     /// The balance sheet of the requests.
-    pub(super) fn requests(&self) -> HttpAudit {
+    pub fn requests(&self) -> HttpAudit {
         let ledger =
             |endpoint: &Arc<Endpoint>| (endpoint.strategy.path().to_owned(), endpoint.requests.look());
         HttpAudit::of(self.endpoints.iter().map(ledger).collect())
     }
 
     /// The balance sheet of the calls to services.
-    pub(super) fn calls(&self) -> ServiceAudit {
+    pub fn calls(&self) -> ServiceAudit {
         let services = self.backends.iter().flat_map(|pair| {
             pair.each().map(|(service, backend)| (format!("{} {service}", pair.owner), backend.ledger()))
         });

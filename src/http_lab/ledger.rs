@@ -135,16 +135,6 @@ impl From<crate::sim::Ledger> for CallLedger {
     }
 }
 
-/// All balance sheets of the HTTP lab.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Audit {
-    /// HTTP requests, where the server has the lab's endpoints.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpAudit>,
-    /// Calls to services.
-    pub service: ServiceAudit,
-}
-
 /// The sum over the endpoints, then each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HttpAudit {

@@ -32,7 +32,7 @@ mod strategies;
 
 pub use config::{Config, MaxInFlight, ServiceA, ServiceB};
 pub use handle::{HttpLab, Runtime};
-pub use ledger::{Audit, CallLedger, HttpAudit, OrphanedWhy, RequestLedger, ServiceAudit};
+pub use ledger::{CallLedger, HttpAudit, OrphanedWhy, RequestLedger, ServiceAudit};
 pub use remote::RequestSpec;
 pub use routes::system;
 pub use settings::{AsyncLimit, DeadlineMs, LimitWaitMs, Overrides, Patch, Settings};

@@ -8,7 +8,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::support::Lab;
+use crate::support::{Audit, Lab};
 
 const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
 
@@ -62,7 +62,7 @@ async fn each_ending_has_its_status() {
     let (first, shed) = tokio::join!(lab.json("/async-limited"), lab.get("/async-limited?limit_wait_ms=50"));
     assert_eq!((first.0, shed.status().as_u16()), (502, 503));
     assert_eq!(shed.headers()["retry-after"], "1");
-    let audit = lab.lab.audit();
+    let audit = Audit::of(&lab.lab);
     assert!(audit.http.expect("a lab").balances() && audit.service.balances());
 }
 
@@ -88,7 +88,7 @@ async fn a_bad_query_is_refused_with_what_is_allowed_and_does_no_work() {
             assert!(body["allowed"].as_str().is_some_and(|allowed| !allowed.is_empty()), "{body}");
         }
     }
-    assert_eq!(lab.lab.audit().service.sum.started, 0);
+    assert_eq!(lab.lab.calls().sum.started, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,7 +133,7 @@ async fn detached_tasks_run_on_as_orphans_and_count_towards_the_safety_stop() {
     );
     lab.detached.close();
     lab.detached.wait().await;
-    let audit = lab.lab.audit();
+    let audit = Audit::of(&lab.lab);
     let b = &audit.service.services["/async B"];
     assert_eq!((b.completed, b.orphaned, b.orphaned_ms), (1, Some(1), Some(400.0)));
     assert_eq!(audit.service.services["/async A"].orphaned, Some(0), "A had ended before");
@@ -148,7 +148,7 @@ async fn the_other_strategies_take_their_calls_back() {
     for path in ["/sync", "/async-limited", "/async-timeout"] {
         let lab = Lab::start(&flags);
         assert!(tokio::time::timeout(Duration::from_millis(300), lab.get(path)).await.is_err());
-        let sum = lab.lab.audit().service.sum;
+        let sum = lab.lab.calls().sum;
         assert_eq!((sum.started, sum.completed, sum.cancelled, sum.in_flight), (2, 1, 1, 0), "{path}");
         assert_eq!(sum.orphaned, Some(0));
     }
@@ -186,7 +186,7 @@ async fn the_balance_holds_whatever_clients_and_services_do() {
             let watched = lab.clone();
             let watch = tokio::spawn(async move {
                 loop {
-                    let audit = watched.lab.audit();
+                    let audit = Audit::of(&watched.lab);
                     assert!(audit.http.expect("a lab").balances() && audit.service.balances());
                     sleep(Duration::from_millis(50)).await;
                 }
@@ -195,7 +195,7 @@ async fn the_balance_holds_whatever_clients_and_services_do() {
             assert!(!watch.is_finished(), "the balance broke on the way");
             watch.abort();
             sleep(Duration::from_secs(3600)).await;
-            let audit = lab.lab.audit();
+            let audit = Audit::of(&lab.lab);
             let http = audit.http.expect("a lab");
             assert!(http.balances() && audit.service.balances(), "{gone} {contention}");
             assert_eq!((http.sum.started, http.sum.in_flight), (4_000, 0));
@@ -230,7 +230,7 @@ async fn a_noisy_neighbour_is_felt_only_on_a_shared_backend() {
         let noise = join_all((0..100).map(|_| lab.get("/async")));
         let (_, (_, quiet)) = tokio::join!(noise, lab.json("/sync"));
         slowest.push(quiet["b"]["ms"].as_f64().expect("ms"));
-        assert_eq!(lab.lab.audit().service.services.len(), if shared == "true" { 2 } else { 8 });
+        assert_eq!(lab.lab.calls().services.len(), if shared == "true" { 2 } else { 8 });
     }
     assert!(slowest[0] > 2_000.0 && slowest[1] == 100.0, "{slowest:?}");
 }

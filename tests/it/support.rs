@@ -17,7 +17,7 @@ use lab::{
     app::ServeArgs,
     cli,
     client::ExportClient,
-    http_lab::HttpLab,
+    http_lab::{HttpAudit, HttpLab, ServiceAudit},
     telemetry::{Instruments, Telemetry},
     web::Frame,
 };
@@ -222,11 +222,23 @@ pub(crate) async fn until<T>(addr: SocketAddr, path: &str, done: impl Fn(&Answer
     tokio::time::timeout(PATIENCE, asking).await.expect("in time")
 }
 
+/// The balance sheets of a lab, or of a service.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Audit {
+    pub(crate) http: Option<HttpAudit>,
+    pub(crate) service: ServiceAudit,
+}
+
+impl Audit {
+    pub(crate) fn of(lab: &HttpLab) -> Self {
+        Self { http: Some(lab.requests()), service: lab.calls() }
+    }
+}
+
 /// Waits until nothing is in flight, and returns the audit.
-pub(crate) async fn at_rest(addr: SocketAddr) -> lab::http_lab::Audit {
+pub(crate) async fn at_rest(addr: SocketAddr) -> Audit {
     until(addr, "/audit", |answer| {
-        let audit: lab::http_lab::Audit =
-            serde_json::from_value(answer.json()["sheets"].take()).expect("an audit");
+        let audit: Audit = serde_json::from_value(answer.json()["sheets"].take()).expect("an audit");
         let http = audit.http.as_ref().map_or(0, |http| http.sum.in_flight);
         (http == 0 && audit.service.sum.in_flight == 0).then_some(audit)
     })
