@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let ending = match parsed.cli.command {
         None => {
             let telemetry = serve.telemetry.clone();
-            with_telemetry(&telemetry, |telemetry| run(app::serve(serve, Some(pipeline), telemetry)))
+            with_telemetry(&telemetry, |telemetry| app::serve(serve, Some(pipeline), telemetry))
         }
         Some(task) => perform(task, &parsed.in_force),
     };
@@ -50,21 +50,21 @@ fn main() -> ExitCode {
 fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
     match task {
         Task::Serve(args) => {
-            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve(args, None, telemetry)))
+            with_telemetry(&args.telemetry.clone(), |telemetry| app::serve(args, None, telemetry))
         }
         Task::Streams(args) if args.virtual_time => run_virtually(app::run_streams_virtually(*args)),
         Task::Streams(args) => {
-            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::run_streams(*args, telemetry)))
+            with_telemetry(&args.telemetry.clone(), |telemetry| app::run_streams(*args, telemetry))
         }
         Task::Service(args) => {
-            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::serve_service(args, telemetry)))
+            with_telemetry(&args.telemetry.clone(), |telemetry| app::serve_service(args, telemetry))
         }
         Task::Pipeline(app::pipeline::Args { what: Some(What::Simulate(args)), .. }) => {
             app::pipeline::simulate::run(&args)
         }
         Task::Pipeline(args) if args.virtual_time => app::pipeline::run_in_virtual_time(&args),
         Task::Pipeline(args) => {
-            with_telemetry(&args.telemetry.clone(), |telemetry| run(app::pipeline::run(args, telemetry)))
+            with_telemetry(&args.telemetry.clone(), |telemetry| app::pipeline::run(args, telemetry))
         }
         Task::PipelineGuard => run(app::pipeline::guard()),
         Task::Config(args) => cli::print_config(in_force, &args.json),
@@ -73,7 +73,7 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
         Task::Load(args) => match args.task() {
             app::load::Task::Merge(args) => app::load::merge(&args),
             app::load::Task::Measure(measure) => {
-                with_telemetry(&measure.telemetry.clone(), |telemetry| run(measure.run(telemetry)))
+                with_telemetry(&measure.telemetry.clone(), |telemetry| measure.run(telemetry))
             }
         },
         Task::Bench(args) => run(app::run_bench(args)),
@@ -96,13 +96,15 @@ fn run_virtually(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::
     runtime.block_on(task)
 }
 
-fn with_telemetry(
+fn with_telemetry<F: Future<Output = anyhow::Result<Ending>>>(
     config: &telemetry::Config,
-    task: impl FnOnce(Telemetry) -> anyhow::Result<Ending>,
+    task: impl FnOnce(Telemetry) -> F,
 ) -> anyhow::Result<Ending> {
     let telemetry = Telemetry::start(config, ExportClient::start)?;
     telemetry.init_logs(config);
-    let ending = task(telemetry.clone());
-    telemetry.shutdown();
-    ending
+    run(async {
+        let ending = task(telemetry.clone()).await;
+        telemetry.flush().await;
+        ending
+    })
 }

@@ -59,6 +59,7 @@ async fn run(
     telemetry: &Telemetry,
     shutdown: Shutdown,
 ) -> anyhow::Result<Ending> {
+    telemetry.stops_with(&shutdown);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let process = Process { server, listener, telemetry, shutdown: shutdown.clone() };

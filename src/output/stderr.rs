@@ -7,6 +7,8 @@ use std::{
     sync::OnceLock,
 };
 
+use rustix::process::Signal;
+
 use super::{
     stream::Stream,
     writer::{FLUSH_LIMIT, Losses, STDERR, Writer},
@@ -24,11 +26,18 @@ pub fn to_stderr(line: impl fmt::Display) {
     stderr().text(line.to_string());
 }
 
-/// Lets panics be reported by the writer too, and gives what must be dropped last: it writes the last lines.
-/// Call it first.
+/// Lets panics be reported by the writer too, and a file's size limit be an error of the write instead of the
+/// end of the process; gives what must be dropped last: it writes the last lines. Call it first.
 #[must_use]
 pub fn start() -> AtExit {
     std::panic::set_hook(Box::new(|panic| to_stderr(report(panic))));
+    // A handler and not SIG_IGN, which commands that are started would inherit.
+    // SAFETY: the handler does nothing.
+    #[allow(unsafe_code)]
+    let handled = unsafe { signal_hook_registry::register(Signal::XFSZ.as_raw(), || ()) };
+    if let Err(error) = handled {
+        to_stderr(format_args!("lab: a file's size limit will end this process: {error}"));
+    }
     AtExit(stderr())
 }
 

@@ -23,7 +23,10 @@ mod metric;
 mod process;
 mod trace;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use opentelemetry::{metrics::MeterProvider as _, trace::TracerProvider as _};
@@ -34,6 +37,7 @@ use opentelemetry_sdk::{
     metrics::{MeterProviderBuilder, PeriodicReader, SdkMeterProvider},
     trace::SdkTracerProvider,
 };
+use tokio::time::Instant;
 
 pub use buckets::Buckets;
 pub use instruments::{
@@ -46,6 +50,7 @@ pub use trace::{Trace, Tracing};
 use crate::{
     choice,
     config::{Allowed, HttpUrl, Invalid, Misfit},
+    shutdown::Shutdown,
     time,
 };
 
@@ -116,6 +121,18 @@ pub struct Telemetry {
     registry: prometheus::Registry,
     slo_ms: u64,
     house: Instruments,
+    stop: Arc<OnceLock<Shutdown>>,
+}
+
+/// What came of the last export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything was handed over, or there was nobody to hand it to.
+    Whole,
+    /// The time was over.
+    InPart,
+    /// A second signal came.
+    Skipped,
 }
 
 impl Telemetry {
@@ -182,7 +199,7 @@ impl Telemetry {
         let meters = meters.build();
         let house = Instruments::new(meters.meter(logs::SCOPE)).with_edge_ms(slo_ms);
         process::observe(&house);
-        Self { meters, tracers, registry, slo_ms, house }
+        Self { meters, tracers, registry, slo_ms, house, stop: Arc::default() }
     }
 
     /// The kit for one system's instruments, with a catalogue of its own.
@@ -221,15 +238,34 @@ impl Telemetry {
             .context("encoding the metrics")
     }
 
-    /// Exports what is left, for at most five seconds a signal. The last thing a process does.
-    pub fn shutdown(&self) {
-        if let Err(error) = self.meters.shutdown_with_timeout(FLUSH_LIMIT) {
-            tracing::debug!(%error, "metrics were not flushed");
-        }
-        if let Some(tracers) = &self.tracers
-            && let Err(error) = tracers.shutdown_with_timeout(FLUSH_LIMIT)
-        {
-            tracing::warn!(%error, "traces were not flushed");
+    /// Has [`flush`](Self::flush) end with this stop.
+    pub fn stops_with(&self, shutdown: &Shutdown) {
+        // A process has one.
+        let _ = self.stop.set(shutdown.clone());
+    }
+
+    /// Exports what is left, both signals side by side: within what is left of the stop's drain, for at most
+    /// five seconds, and not after a second signal. The last thing a process does.
+    pub async fn flush(&self) -> Flushed {
+        let deadline = self.stop.get().and_then(Shutdown::drain_deadline);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = left.unwrap_or(FLUSH_LIMIT).min(FLUSH_LIMIT);
+        let aborted = self.stop.get().map(|stop| stop.aborted().clone()).unwrap_or_default();
+        let (meters, tracers) = (self.meters.clone(), self.tracers.clone());
+        // The SDK's own limits are longer, and not all of them can be set.
+        let flushing = tokio::time::timeout(limit, async {
+            let metrics = tokio::task::spawn_blocking(move || meters.shutdown());
+            let traces = tokio::task::spawn_blocking(move || tracers.map(|tracers| tracers.shutdown()));
+            // What a failed push costs is told where pushes are counted.
+            let _ = tokio::join!(metrics, traces);
+        });
+        match aborted.run_until_cancelled(flushing).await {
+            Some(Ok(())) => Flushed::Whole,
+            Some(Err(_)) => {
+                tracing::warn!("the last metrics and traces were not pushed within {} ms", limit.as_millis());
+                Flushed::InPart
+            }
+            None => Flushed::Skipped,
         }
     }
 }

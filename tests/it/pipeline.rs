@@ -598,11 +598,11 @@ async fn on_a_full_disk_no_more_jobs_are_begun() {
     let jobs: String = (0..2_000).map(|number| format!("{number}\n")).collect();
     fs::write(directory.path().join("jobs"), jobs).expect("written");
     shell(directory.path(), "echo x >> ran; head -c 4000 /dev/zero | tr '\\0' x");
-    // A limit on the size of files stands for a full disk: a write beyond it fails.
+    // A limit on the size of files stands for a full disk: a write beyond it fails, and its signal does not kill.
     let lab = env!("CARGO_BIN_EXE_lab");
     let output = std::process::Command::new("/bin/sh")
         .arg("-c")
-        .arg(format!("trap '' XFSZ; ulimit -f 64; exec {lab} pipeline --jobs jobs --exec './job.sh {{}}' --log-file off --addr 127.0.0.1:0"))
+        .arg(format!("ulimit -f 64; exec {lab} pipeline --jobs jobs --exec './job.sh {{}}' --log-file off --addr 127.0.0.1:0"))
         .current_dir(directory.path())
         .output()
         .expect("it runs");

@@ -5,9 +5,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post, serve::Listener};
+use lab::{
+    shutdown::Shutdown,
+    telemetry::{Flushed, Telemetry},
+};
 use opentelemetry_proto::tonic::{
     collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{KeyValue, any_value::Value},
@@ -25,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     goldens,
-    support::{PATIENCE, Server, get, send},
+    support::{PATIENCE, Server, get, send, serve_args},
 };
 
 /// What `lab` shows, as the list of goldens has it.
@@ -486,6 +491,56 @@ async fn with_collector_away(server: Server) -> String {
     assert_eq!(log.matches("telemetry cannot be pushed").count(), 1, "{log}");
     assert!(!log.contains("ERROR"), "{log}");
     log
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_push_takes_no_more_than_the_drain_has_left() {
+    let leave = CancellationToken::new();
+    let url = leaving_collector(true, leave.clone()).await;
+    leave.cancel();
+    let server = Server::start(
+        &["serve"],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), ("LAB_DRAIN_MS", "1000"), ("LAB_UNREADY_MS", "0")],
+    );
+    server.signal(Signal::TERM);
+    let (_, log) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+    let (_, told) = log
+        .split_once("the last metrics and traces were not pushed within ")
+        .unwrap_or_else(|| panic!("{log}"));
+    let ms: u64 = told.split_once(" ms").expect("a unit").0.parse().expect("a number");
+    assert!(ms <= 1_000, "{log}");
+}
+
+/// An exporter's client that says when it was asked, and never answers.
+#[derive(Debug, Clone, Default)]
+struct Hanging(Arc<tokio::sync::Notify>);
+
+#[async_trait::async_trait]
+impl opentelemetry_http::HttpClient for Hanging {
+    async fn send_bytes(
+        &self,
+        _: axum::http::Request<Bytes>,
+    ) -> Result<axum::http::Response<Bytes>, opentelemetry_http::HttpError> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_skips_the_last_push() {
+    let args = serve_args(&["--otlp-endpoint", "http://127.0.0.1:1"]);
+    let client = Hanging::default();
+    let telemetry = Telemetry::start(&args.telemetry, |_, _| Ok(client.clone())).expect("telemetry");
+    let shutdown = Shutdown::new(None, Duration::ZERO);
+    telemetry.stops_with(&shutdown);
+    let flushing = tokio::spawn({
+        let telemetry = telemetry.clone();
+        async move { telemetry.flush().await }
+    });
+    client.0.notified().await;
+    shutdown.abort();
+    assert_eq!(flushing.await.expect("no panic"), Flushed::Skipped);
+    assert_eq!(telemetry.flush().await, Flushed::Skipped, "and begins none");
 }
 
 #[tokio::test]

@@ -105,6 +105,7 @@ impl Measure {
     /// cannot be written.
     pub async fn run(self, telemetry: Telemetry) -> anyhow::Result<Ending> {
         let shutdown = Shutdown::new(None, Duration::ZERO);
+        telemetry.stops_with(&shutdown);
         shutdown.listen_for_signals().context("listening for signals")?;
         crate::web::raise_descriptor_limit();
         let (slo, slo_ms) = (self.telemetry.slo_ms.get(), self.telemetry.slo_ms.ms());

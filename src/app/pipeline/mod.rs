@@ -150,6 +150,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
         }
     };
     let service = Service::new(pipeline, shutdown.clone());
+    telemetry.stops_with(&shutdown);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let house = match listener {

@@ -114,6 +114,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     let listener = web::listen(args.addr.get(), "--addr (STREAMS_ADDR)")?;
     let results = args.json.open()?;
     let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
+    telemetry.stops_with(&shutdown);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let printer = Arc::new(Printer::threaded(args.quiet || args.json.is_on_stdout()));
@@ -224,6 +225,11 @@ fn end(streams: &Streams, printer: &Printer, results: Results) -> anyhow::Result
     written?;
     if !statistics.ledger.balances() {
         output::to_stderr("lab: the balance does not hold");
+        return Ok(Ending::Failed);
+    }
+    let lost = statistics.ledger.dropped_by.sink;
+    if lost > 0 {
+        output::to_stderr(format_args!("lab: the sink lost {lost} chunks"));
         return Ok(Ending::Failed);
     }
     Ok(Ending::Done)
