@@ -76,6 +76,7 @@ async fn a_bad_query_is_refused_with_what_is_allowed_and_does_no_work() {
         ("limit_wait_ms=60001", "limit_wait_ms"),
         ("deadline_ms=0", "deadline_ms"),
         ("deadline_ms=-1", "deadline_ms"),
+        ("deadline_ms=250&seed=1&deadline_ms=300", "deadline_ms"),
         ("seed=1.5", "seed"),
         ("seed=18446744073709551616", "seed"),
         ("deadline=5", "deadline"),
