@@ -18,7 +18,7 @@ use tokio::{
 
 use super::timer::{HALF_TICK, sleep_until_nearest};
 use super::{Admission, Contention, Departure, Key, Ledger, OnCallerGone, Profile, Purpose, Station, Work};
-use crate::config::Fraction;
+use crate::{config::Fraction, labelled};
 
 /// What a service is like; all of it can be changed while it runs.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -33,18 +33,16 @@ pub struct Spec {
     pub on_caller_gone: OnCallerGone,
 }
 
-/// Why a call ended badly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The draw said so.
-    #[error("the service failed")]
-    Failed,
-    /// The service's queue was full.
-    #[error("the service refused: its queue is full")]
-    Refused,
-    /// The service ended with the call in it.
-    #[error("the service was stopped")]
-    Stopped,
+labelled! {
+    /// Why a call ended badly.
+    pub enum Failure {
+        /// The draw said so.
+        Failed = "failed",
+        /// The service's queue was full.
+        Refused = "refused: the queue is full",
+        /// The service ended with the call in it.
+        Stopped = "stopped",
+    }
 }
 
 /// The end of a call.
