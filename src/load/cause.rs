@@ -111,6 +111,21 @@ impl Cause {
         }
     }
 
+    /// Whether there was no connection to send the request on.
+    #[must_use]
+    pub const fn is_without_connection(self) -> bool {
+        matches!(
+            self,
+            Self::NotResolved
+                | Self::ConnectionRefused
+                | Self::ConnectTimeout
+                | Self::OutOfSockets
+                | Self::ConnectFailed
+                | Self::Tls
+                | Self::Handshake
+        )
+    }
+
     /// How it counts in the second view.
     #[must_use]
     pub const fn outcome(self) -> Outcome {

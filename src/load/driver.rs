@@ -9,6 +9,9 @@
 //! intended times from it and wait for them: the same arrivals as an open loop's, offered by too few
 //! users, measured from both starts.
 //!
+//! A user of the closed loop who is refused again and again pauses, so that a server that is away is not hammered;
+//! and a run whose requests get no connection at all ends after a few seconds, as nothing will be measured.
+//!
 //! The first signal ends the schedule, and what is in flight is waited for as its time limits allow; the
 //! second gives that up and counts it as unfinished. Both come in as [`CancellationToken`]s.
 
@@ -24,10 +27,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::live::Pending;
 use super::schedule::Arrivals;
+use crate::latency::Outcome;
+
 use super::{Cause, Live, Measured, Schedule, Transport};
 
 /// How many arrivals are handed over before answers get a turn.
 const BATCH: u32 = 32;
+
+/// A run that has had no connection by then ends.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+/// A user whose requests break one after another pauses: first a millisecond, then doubling up to this.
+const BROKEN_PAUSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Who asks, and when.
 #[derive(Clone, Debug)]
@@ -105,17 +115,17 @@ impl Plan {
             }
             while tasks.join_next().await.is_some() {}
         };
-        tokio::select! {
+        let gave_up = tokio::select! {
             biased;
-            () = control.aborted.cancelled() => {}
-            () = offered_and_ended => {}
-            () = run.close_seconds() => {}
-        }
+            () = control.aborted.cancelled() => false,
+            () = offered_and_ended => false,
+            () = run.close_seconds() => true,
+        };
         // What is left counts itself as unfinished when it is dropped.
         tasks.shutdown().await;
         let mut measured = std::mem::take(&mut *live.measured());
         measured.series.close_all();
-        measured.interrupted = control.stopping.is_cancelled();
+        measured.interrupted = gave_up || control.stopping.is_cancelled();
         let scheduled = self.length();
         let length = if measured.interrupted { scheduled.min(run.start.elapsed()) } else { scheduled };
         measured.scheduled_s = length.as_secs_f64();
@@ -212,6 +222,7 @@ impl<T: Transport> Run<T> {
     async fn ask_until(&self, end: Instant, turns: &Mutex<Turns>, stopping: &CancellationToken) {
         // One timer for all requests of a user: to put off a timer that is set costs a fraction of a new one.
         let mut time_limit = pin!(sleep_until(end));
+        let mut broken_in_a_row = 0_u32;
         while !stopping.is_cancelled() {
             let turn = turns.lock().next();
             let Some(Turn { request, at }) = turn else { return };
@@ -229,28 +240,54 @@ impl<T: Transport> Run<T> {
                 now = Instant::now();
             }
             time_limit.as_mut().reset(now + self.timeout);
-            self.exchange(request, self.live.begin(self.start, intended), time_limit.as_mut()).await;
+            let pending = self.live.begin(self.start, intended);
+            if !self.exchange(request, pending, time_limit.as_mut()).await {
+                broken_in_a_row = 0;
+                continue;
+            }
+            broken_in_a_row += 1;
+            if let Some(pause) = pause_after(broken_in_a_row) {
+                tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => return,
+                    () = sleep_until(end.min(Instant::now() + pause)) => {}
+                }
+            }
         }
     }
 
-    async fn exchange(&self, request: u64, mut pending: Pending, time_limit: Pin<&mut Sleep>) {
+    /// Makes a request; whether it broke before its time limit.
+    async fn exchange(&self, request: u64, mut pending: Pending, time_limit: Pin<&mut Sleep>) -> bool {
         let result = tokio::select! {
             biased;
             result = self.transport.exchange(request, &mut pending.trace) => result,
             () = time_limit => Err(pending.trace.stage.out_of_time()),
         };
         pending.end(result);
+        result.is_err_and(|cause| matches!(cause.outcome(), Outcome::Refused | Outcome::Failed))
     }
 
-    /// Once a second closes those seconds of the series whose requests have all ended. Never ends.
+    /// Once a second closes those seconds of the series whose requests have all ended. Ends when the run gets no
+    /// connection.
     async fn close_seconds(&self) {
         let mut next = self.start;
         loop {
             next += Duration::from_secs(1);
             sleep_until(next).await;
-            self.live.measured().series.close_until(next - self.start, self.timeout);
+            let since_start = next - self.start;
+            let mut measured = self.live.measured();
+            measured.series.close_until(since_start, self.timeout);
+            if since_start >= GIVE_UP_AFTER && measured.is_without_connection() {
+                return;
+            }
         }
     }
+}
+
+/// The pause of a user whose last so many requests broke; a single one is an accident.
+fn pause_after(broken_in_a_row: u32) -> Option<Duration> {
+    let doublings = broken_in_a_row.checked_sub(2)?;
+    Some(Duration::from_millis(1 << doublings.min(16)).min(BROKEN_PAUSE_LIMIT))
 }
 
 /// Whose turn it is in a closed loop.

@@ -150,6 +150,14 @@ impl Measured {
         self.causes.get(cause.label()).copied().unwrap_or(0)
     }
 
+    /// Whether requests have ended, and none of them had a connection. What was not sent says nothing.
+    #[must_use]
+    pub fn is_without_connection(&self) -> bool {
+        let lost: u64 = self.causes.values().sum::<u64>() - self.caused(Cause::NotSent);
+        let without = Cause::ALL.into_iter().filter(|cause| cause.is_without_connection());
+        lost > 0 && self.statuses.is_empty() && without.map(|cause| self.caused(cause)).sum::<u64>() == lost
+    }
+
     /// The share of successes among the offered.
     #[must_use]
     pub fn ok(&self) -> Rate {

@@ -117,10 +117,38 @@ async fn each_way_to_misbehave_has_its_own_count() {
 }
 
 #[tokio::test]
+async fn a_run_that_comes_to_nothing_says_so_first_and_fails() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        listener.local_addr().expect("an address")
+    };
+    let missing = says("HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n", false).await;
+    for (addr, more, reason) in [
+        (nobody, vec!["--closed", "2", "--for", "1h"], "of them: connection refused: nobody listens there."),
+        (nobody, vec!["--rate", "20", "--for", "1h"], "of them: connection refused: nobody listens there."),
+        (
+            missing,
+            vec!["--rate", "20", "--for", "500ms"],
+            "none of 10 requests was a success within 1.50 s. 10 of them: answered 404.",
+        ),
+    ] {
+        let url = format!("http://{addr}/");
+        let arguments: Vec<String> = ["load", &url].into_iter().chain(more).map(ToOwned::to_owned).collect();
+        let running = tokio::task::spawn_blocking(move || {
+            run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &[])
+        });
+        let (code, out, _) =
+            tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("it runs");
+        let first = out.lines().next().unwrap_or_default();
+        assert!(code == 1 && first.starts_with("Nothing was good: ") && first.contains(reason), "{out}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_lengths_and_redirects_are_answers_and_are_said() {
     let redirect = says("HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", false).await;
     let (code, result) = load(&[&format!("http://{redirect}/"), "--rate", "20", "--for", "500ms"]).await;
-    assert_eq!((code, &result["measured"]["statuses"]), (0, &serde_json::json!({ "302": 10 })));
+    assert_eq!((code, &result["measured"]["statuses"]), (1, &serde_json::json!({ "302": 10 })));
     assert_eq!(result["summary"]["good"], 0);
     assert!(result["notes"].to_string().contains("10 answers were redirects"), "{}", result["notes"]);
 
@@ -393,7 +421,7 @@ async fn many_connections_at_once_keep_the_rate_or_say_so() {
         &[],
     );
     let url = server.url("/");
-    let (code, result) = load(&[&url, "--rate", "400", "--for", "3s"]).await;
+    let (code, result) = load(&[&url, "--rate", "400", "--for", "3s", "--slo-ms", "60s"]).await;
     assert_eq!((code, &result["measured"]["statuses"]), (0, &serde_json::json!({ "200": 1200 })));
     let sent = result["summary"]["sent_per_second"].as_f64().expect("a rate");
     let fell_behind = result["summary"]["fell_behind"] == true;

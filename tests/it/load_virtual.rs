@@ -330,3 +330,33 @@ async fn a_slowdown_of_five_percent_is_found_with_as_many_pairs_as_are_asked_for
     // Asked for 9 of 10; the spread itself is estimated from 20 pairs.
     assert!(found >= 16, "{found} of 20");
 }
+
+/// Nobody listens.
+struct Away;
+
+impl Transport for Away {
+    async fn exchange(&self, _request: u64, _trace: &mut Trace) -> Result<Answer, Cause> {
+        Err(Cause::ConnectionRefused)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_goes_on_asking_a_server_that_is_away() {
+    const USERS: u32 = 7;
+    let length = Duration::from_secs(3_600);
+    let users = NonZeroU32::new(USERS).expect("not 0");
+    for (pace, most) in [
+        (open(hold(10.0, 3_600, Spacing::Constant), 10_000), 51),
+        // Each asks twice at once, then after 1, 2, 4 ms and so on.
+        (Pace::Closed { users, length, schedule: None }, 16 * u64::from(USERS)),
+    ] {
+        let plan = Plan { pace, timeout: length, slo: SLO };
+        let started = Instant::now();
+        let measured = plan.run(Arc::new(Away), &Control::default(), &Live::new(SLO, None)).await;
+        assert_eq!(started.elapsed().as_secs(), 5);
+        assert!(measured.interrupted && measured.scheduled_s < 6.0, "{measured:?}");
+        let refused = measured.caused(Cause::ConnectionRefused);
+        assert!(refused > 40 && refused <= most, "{refused}");
+        assert!(measured.offered() - refused <= 1, "{measured:?}");
+    }
+}

@@ -18,6 +18,7 @@ mod finding;
 #[cfg(test)]
 mod flag_tests;
 mod merging;
+mod nothing_good;
 mod page;
 mod run;
 mod table;
@@ -28,6 +29,7 @@ use anyhow::Context as _;
 
 use self::args::{CompareArgs, RunArgs, at_least_one};
 use self::document::Document;
+use self::nothing_good::nothing_good;
 use super::Ending;
 use super::generator::Generator;
 use crate::load::{Control, LoadMetrics, Pace, Plan};
@@ -174,8 +176,8 @@ async fn single(
     verdict(&document).once_printed(printed, shutdown)
 }
 
-/// What a result makes of the process's end: nothing answered is a failure, like a check that did not hold.
+/// What a result makes of the process's end: nothing good is a failure, like a check that did not hold.
 fn verdict(document: &Document) -> Ending {
     let held = document.checks.iter().all(|finding| finding.held);
-    if document.measured.answered() > 0 && held { Ending::Done } else { Ending::Failed }
+    if nothing_good(&document.measured).is_none() && held { Ending::Done } else { Ending::Failed }
 }

@@ -1,6 +1,7 @@
 //! A run as a report in one HTML file.
 
 use super::document::Document;
+use super::nothing_good::nothing_good;
 use super::table::{self, Row};
 use crate::latency::{DurationText, Histogram, Quantile};
 use crate::load::{Measured, Second};
@@ -10,7 +11,8 @@ use crate::web::report::{Block, Card, Mood, Report, Section, Table};
 /// The report of one run.
 pub(super) fn html(document: &Document) -> anyhow::Result<String> {
     let measured = &document.measured;
-    let mut report = Report::new("Load", table::offered(measured));
+    let first = nothing_good(measured).map(|nothing| nothing + " ").unwrap_or_default();
+    let mut report = Report::new("Load", first + &table::offered(measured));
     report.cards = cards(document);
     let mut summary = vec![Block::Code(document.command.clone())];
     summary.extend(document.notes.iter().map(|note| Block::Text(note.clone())));

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::document::Document;
+use super::nothing_good::nothing_good;
 use crate::latency::{DurationText, Histogram, Outcome, Quantile};
 use crate::load::{Cause, Measured};
 
@@ -89,6 +90,9 @@ pub(super) fn text(document: &Document) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     };
+    if let Some(nothing) = nothing_good(measured) {
+        line(&nothing);
+    }
     line(&format!("$ {}", document.command));
     line(&offered(measured));
     let slo = measured.series.slo();
