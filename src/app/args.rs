@@ -6,7 +6,7 @@ use crate::{
     http_lab,
     shutdown::Shutdown,
     streams, telemetry, time,
-    web::{Limits, Secret, System},
+    web::{Hosts, Limits, Secret, System},
 };
 
 bounded!(
@@ -37,7 +37,10 @@ pub struct ServerArgs {
     /// How long a client may take for a request's head; an idle connection is closed after it too
     #[arg(long, env = "LAB_HEADER_TIMEOUT_MS", default_value = "10000", value_name = HeaderTimeoutMs::ALLOWED)]
     pub header_timeout_ms: HeaderTimeoutMs,
-    /// The token that changes settings; unset: only this machine may change them
+    /// Names to answer to beside localhost, such as a proxy's; unset: on loopback only localhost, elsewhere all
+    #[arg(long, env = "LAB_HOSTS", value_name = Hosts::ALLOWED)]
+    pub hosts: Option<Hosts>,
+    /// The token that changes settings; unset: only this machine may change them; behind a proxy, set it
     #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = "a text that is not empty")]
     pub admin_token: Option<Secret>,
 }
@@ -110,6 +113,7 @@ impl ServerArgs {
         Limits {
             connections: usize::try_from(self.max_connections.get()).unwrap_or(usize::MAX),
             header_timeout_ms: self.header_timeout_ms.ms(),
+            hosts: self.hosts.clone().unwrap_or_default(),
             routes: systems.iter().flat_map(|system| &system.limits).copied().collect(),
             ..Limits::default()
         }

@@ -67,6 +67,7 @@ impl House {
         let addr = process.listener.local_addr().context("reading the listener's address")?;
         let limits = process.server.limits(&systems);
         let metrics = Metrics::new(process.telemetry.house());
+        let guarded = systems.iter().any(|system| system.controls.has_routes());
         let router = router(&mut systems, &process, &metrics)?;
         let starts: Vec<_> = systems.iter_mut().rev().filter_map(|system| system.start.take()).collect();
         let stops: Vec<_> = systems.iter_mut().filter_map(|system| system.stop.take()).collect();
@@ -74,6 +75,12 @@ impl House {
             start().await?;
         }
         web::announce(&process.listener).context("reading the listener's address")?;
+        if guarded && process.server.admin_token.is_none() {
+            tracing::info!(
+                "LAB_ADMIN_TOKEN is not set: only this machine may change settings. Set it before a proxy passes \
+                 requests on: all of them come from this machine then"
+            );
+        }
         let Process { listener, shutdown: work, .. } = process;
         let serving = tokio::spawn({
             let door = door.clone();
@@ -212,7 +219,8 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         .merge(reference::routes(reference))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?);
     let house = web::traced(process.telemetry.tracing(), house);
-    Ok(metrics.count_requests(house).merge(endpoints).merge(web::scrape(process.telemetry)))
+    let uncounted = endpoints.merge(web::scrape(process.telemetry));
+    Ok(metrics.count_requests(house).merge(metrics.count_wrong_methods(uncounted)))
 }
 
 /// The navigation of every page: what this server has. One system alone needs none.

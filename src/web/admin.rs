@@ -3,12 +3,13 @@
 //! | `LAB_ADMIN_TOKEN` | who may |
 //! |---|---|
 //! | set | who sends it as a bearer token, or traded it for a session cookie at `POST /session` |
-//! | not set | a peer on loopback that also addresses us by a loopback name, which defeats DNS rebinding |
+//! | not set | a peer on loopback that addresses us by a loopback name, which defeats DNS rebinding, and through no proxy |
 //!
-//! Either way a request that a page of another origin made is refused (403). Wrong tokens are limited
+//! Pages of another origin change nothing either way: see [`serve`](super::serve()). Wrong tokens are limited
 //! in rate, for everyone together: while the limit is reached right tokens are not looked at either
 //! (429), or guessing would go on unhindered. Sessions are not affected, their ids cannot be guessed.
-//! Behind a proxy on this machine every peer is loopback: set a token there.
+//! Behind a proxy on this machine every peer is loopback, and not every proxy says that it is one: set a token
+//! there.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,13 +67,7 @@ impl Admin {
         router.layer(from_fn_with_state(self.clone(), guard))
     }
 
-    pub(super) fn sign_in(
-        &self,
-        headers: &HeaderMap,
-        candidate: &str,
-        now: Instant,
-    ) -> Result<String, Problem> {
-        refuse_foreign(headers)?;
+    pub(super) fn sign_in(&self, candidate: &str, now: Instant) -> Result<String, Problem> {
         let Some(token) = &self.shared.token else {
             return Err(Problem::of(StatusCode::NOT_FOUND)
                 .detail("LAB_ADMIN_TOKEN is not set: this machine needs no session"));
@@ -85,12 +80,10 @@ impl Admin {
         })
     }
 
-    pub(super) fn sign_out(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        refuse_foreign(headers)?;
+    pub(super) fn sign_out(&self, headers: &HeaderMap) {
         if let Some(id) = session::id_in(headers) {
             self.shared.state.lock().sessions.close(id);
         }
-        Ok(())
     }
 
     fn check(
@@ -100,14 +93,14 @@ impl Admin {
         uri: &Uri,
         now: Instant,
     ) -> Result<(), Problem> {
-        refuse_foreign(headers)?;
         let Some(token) = &self.shared.token else {
             let near = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-            return if near && origin::names_loopback(headers, uri) {
+            return if near && origin::names_loopback(headers, uri) && !origin::is_forwarded(headers) {
                 Ok(())
             } else {
-                Err(Problem::of(StatusCode::FORBIDDEN)
-                    .detail("without LAB_ADMIN_TOKEN only this machine may, as localhost"))
+                Err(Problem::of(StatusCode::FORBIDDEN).detail(
+                    "without LAB_ADMIN_TOKEN only this machine may, as localhost and through no proxy",
+                ))
             };
         };
         let mut state = self.shared.state.lock();
@@ -130,14 +123,6 @@ impl Mutable {
         }
         self.throttle.failed();
         Err(Problem::of(StatusCode::UNAUTHORIZED).detail("the token is wrong"))
-    }
-}
-
-fn refuse_foreign(headers: &HeaderMap) -> Result<(), Problem> {
-    if origin::is_foreign(headers) {
-        Err(Problem::of(StatusCode::FORBIDDEN).detail("sent by a page of another origin"))
-    } else {
-        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -19,9 +20,9 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanic;
 
-use super::Limits;
 use super::edge::{Edge, Panicked};
 use super::socket::Socket;
+use super::{Limits, Metrics};
 use crate::shutdown::Shutdown;
 
 /// What a connection gets after the intake closed to show that a request is on its way.
@@ -32,19 +33,27 @@ pub(super) struct Connections {
     http: http1::Builder,
     edge: Arc<Edge>,
     write_stall_timeout: Duration,
+    metrics: Metrics,
     shutdown: Shutdown,
     /// Cancelled when the drain gives up; never before the intake closed.
     cut: CancellationToken,
 }
 
 impl Connections {
-    pub(super) fn new(edge: Edge, limits: &Limits, shutdown: Shutdown, cut: CancellationToken) -> Self {
+    pub(super) fn new(
+        edge: Edge,
+        limits: &Limits,
+        metrics: Metrics,
+        shutdown: Shutdown,
+        cut: CancellationToken,
+    ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout())
             .max_buf_size(limits.head_buffer_bytes())
             .half_close(false);
-        Self { http, edge: Arc::new(edge), write_stall_timeout: limits.write_stall_timeout(), shutdown, cut }
+        let write_stall_timeout = limits.write_stall_timeout();
+        Self { http, edge: Arc::new(edge), write_stall_timeout, metrics, shutdown, cut }
     }
 
     /// Serves one connection until it ends, or is cut.
@@ -57,7 +66,7 @@ impl Connections {
 
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return report(ended),
+            ended = connection.as_mut() => return self.ended(ended),
             () = self.shutdown.intake_closed().cancelled() => {}
         }
         // Boxed, so that a connection does not carry its size before it stops.
@@ -69,22 +78,26 @@ impl Connections {
         let mut cut = pin!(self.cut.cancelled());
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return report(ended),
+            ended = connection.as_mut() => return self.ended(ended),
             () = cut.as_mut() => return,
             () = tokio::time::sleep(Duration::from_millis(QUIET_MS)) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
-            ended = connection => report(ended),
+            ended = connection => self.ended(ended),
             () = cut => {}
         }
     }
-}
 
-/// How a connection ends is the client's affair most of the time, so this is for debugging only.
-fn report(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
+    /// Counts what hyper refused by itself. How else a connection ends is the client's affair most of the time.
+    fn ended(&self, ended: hyper::Result<()>) {
+        let Err(error) = ended else { return };
+        if error.is_parse_too_large() {
+            self.metrics.refused(None, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        } else if error.is_parse() {
+            self.metrics.refused(None, StatusCode::BAD_REQUEST);
+        }
         tracing::debug!(%error, "connection ended early");
     }
 }

@@ -1,6 +1,6 @@
-//! What happens to every request just outside the app: its body is read within its limits, a panic
-//! becomes a 500, an error becomes a problem document, and while stopping each answer ends its
-//! connection.
+//! What happens to every request just outside the app: whom it addresses and who sent it is looked at, its body
+//! is read within its limits, a panic becomes a 500, an error becomes a problem document, and while stopping
+//! each answer ends its connection. What is refused here is counted here.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header, response};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header, request, response};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -18,7 +18,8 @@ use tower::ServiceExt;
 use tower_http::catch_panic::ResponseForPanic;
 use tower_http::timeout::TimeoutBody;
 
-use super::{BodyLimit, Limits, Problem, problem};
+use super::host::HostRule;
+use super::{BodyLimit, Limits, Metrics, Problem, origin, problem};
 use crate::shutdown::Shutdown;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -29,11 +30,21 @@ pub(super) struct Edge {
     app: Router,
     shutdown: Shutdown,
     limits: Limits,
+    hosts: HostRule,
+    metrics: Metrics,
 }
 
 impl Edge {
-    pub(super) fn new(app: Router, limits: &Limits, shutdown: Shutdown) -> Self {
-        Self { app, shutdown, limits: limits.clone() }
+    /// The edge of a server that listens at `bound`.
+    pub(super) fn new(
+        app: Router,
+        limits: &Limits,
+        bound: Option<SocketAddr>,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Self {
+        let hosts = HostRule::new(bound, &limits.hosts);
+        Self { app, shutdown, limits: limits.clone(), hosts, metrics }
     }
 
     /// Answers one request; dropped by hyper when the client leaves.
@@ -44,11 +55,10 @@ impl Edge {
     ) -> Result<Response, Infallible> {
         let (mut parts, body) = request.into_parts();
         // What few requests need is boxed, so that the others do not carry its size while they wait.
-        let body = match body.is_end_stream() {
-            true => Ok(Body::empty()),
-            false if is_encoded(&parts.headers) => Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-                .detail("a body is taken as it is, without Content-Encoding")),
-            false => match self.limits.body(parts.uri.path()) {
+        let body = match self.admits(&parts) {
+            Err(refusal) => Err(refusal),
+            Ok(()) if body.is_end_stream() => Ok(Body::empty()),
+            Ok(()) => match self.limits.body(parts.uri.path()) {
                 BodyLimit::Streamed => {
                     Ok(Body::new(Box::pin(TimeoutBody::new(self.limits.body_timeout(), body))))
                 }
@@ -64,12 +74,25 @@ impl Edge {
                     false => response,
                 }
             }
-            Err(problem) => closing(problem),
+            Err(problem) => {
+                self.metrics.refused(Some(&parts.method), problem.status());
+                closing(problem)
+            }
         };
         if self.shutdown.is_stopping() {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         Ok(response)
+    }
+
+    /// Whether a request addresses this server, and is not what a page of another origin wants changed.
+    fn admits(&self, parts: &request::Parts) -> Result<(), Problem> {
+        self.hosts.check(parts.version, &parts.headers, &parts.uri)?;
+        let safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+        if !safe && origin::is_foreign(&parts.headers) {
+            return Err(Problem::of(StatusCode::FORBIDDEN).detail("sent by a page of another origin"));
+        }
+        Ok(())
     }
 
     async fn read(&self, body: Incoming, limit_bytes: usize) -> Result<Body, Problem> {
@@ -92,21 +115,9 @@ fn too_large(limit_bytes: usize) -> Problem {
     Problem::of(StatusCode::PAYLOAD_TOO_LARGE).with("body_limit_bytes", limit_bytes)
 }
 
-/// Whether a body says that it is compressed: handlers read it as it stands.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(header::CONTENT_ENCODING);
-    codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-/// An answer to a request that was not read to its end: the connection cannot carry another. Which encoding
-/// would have been taken stands beside 415 (RFC 9110, 15.5.16).
+/// An answer to a request that was not read to its end: the connection cannot carry another.
 fn closing(problem: Problem) -> Response {
-    let unsupported = problem.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    let mut response = ([(header::CONNECTION, CLOSE)], problem).into_response();
-    if unsupported {
-        response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    response
+    ([(header::CONNECTION, CLOSE)], problem).into_response()
 }
 
 /// A panic's answer. The panic hook has reported where it was.
@@ -146,7 +157,7 @@ async fn with_problem(response: Response) -> Response {
     Response::from_parts(parts, Body::from(problem.to_bytes()))
 }
 
-fn is_final(headers: &HeaderMap) -> bool {
+fn is_final(headers: &header::HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind == problem::CONTENT_TYPE || kind.as_bytes().starts_with(b"text/html"))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Hosts;
+
 /// hyper's own floor for its read buffer, and so for a head.
 pub(super) const HEAD_LIMIT_FLOOR_BYTES: usize = 8 * 1024;
 
@@ -20,6 +22,9 @@ pub struct Limits {
     pub body_timeout_ms: u64,
     /// Where the rule for bodies is another; the first that matches stands.
     pub routes: Vec<RouteLimit>,
+    /// Names that are answered beside loopback's (`LAB_HOSTS`). None: where only this machine can connect loopback's
+    /// alone, else all.
+    pub hosts: Hosts,
     /// Time in which a client that has an answer to read must take at least some of it.
     pub write_stall_timeout_ms: u64,
 }
@@ -51,6 +56,7 @@ impl Default for Limits {
             body_limit_bytes: 64 * 1024,
             body_timeout_ms: 10_000,
             routes: Vec::new(),
+            hosts: Hosts::default(),
             write_stall_timeout_ms: 10_000,
         }
     }

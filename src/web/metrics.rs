@@ -1,11 +1,13 @@
 //! The instruments of this room.
 //!
 //! Labels are bounded: `route` is the template that matched, never a path; `method` is one of eight words. A
-//! request whose client left is counted with the status `cancelled`, one whose handler panicked with `500`.
+//! request whose client left is counted with the status `cancelled`, one whose handler panicked with `500`. What
+//! never came to a route has the route `unmatched`; what was refused before any was looked for, or by routes
+//! that keep their own books, `refused`.
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
@@ -47,6 +49,23 @@ impl Metrics {
     /// Counts every request of `router` in `web_requests`. Not for routes that keep their own books.
     pub fn count_requests(&self, router: Router) -> Router {
         router.layer(from_fn_with_state(self.requests.clone(), count))
+    }
+
+    /// Counts the requests for a method that a route of `router` does not have, and answers them (405). For routes
+    /// that keep their own books.
+    pub fn count_wrong_methods(&self, router: Router) -> Router {
+        let metrics = self.clone();
+        router.method_not_allowed_fallback(async move |method: Method| {
+            metrics.refused(Some(&method), StatusCode::METHOD_NOT_ALLOWED);
+            StatusCode::METHOD_NOT_ALLOWED
+        })
+    }
+
+    /// Counts a request that was refused outside of what [`count_requests`](Self::count_requests) sees; without a
+    /// method where that could not be read.
+    pub(super) fn refused(&self, method: Option<&Method>, status: StatusCode) {
+        let method = method.map_or("other", bounded);
+        self.requests.count(["refused".into(), method.into(), status.as_str().to_owned().into()]);
     }
 
     pub(super) fn connection_opened(&self) -> OpenConnection {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! listen -> serve -> connection -> edge -> the app's Router
-//!             |          |           '- body limit and time, panics, every error a problem+json
+//!             |          |           '- host and origin, body limit and time, panics, every error a problem+json
 //!             |          '- hyper http/1.1: head limit and time, stalled writes, graceful end
 //!             '- connection cap, descriptor outages, stop along the data's path
 //! ```
@@ -27,6 +27,9 @@
 //! empty body: 400 for bytes that are not HTTP/1.x, 431 for a head above the limit. A head that is
 //! not complete in time closes the connection without an answer.
 //!
+//! **Who is answered.** A request says whom it addresses in one valid `Host`; a server on loopback answers only
+//! loopback's names and those it was told. What a page of another origin wants changed is refused, on every route.
+//!
 //! **What it refuses.** HTTP/2 and TLS (a proxy's work), upgrades, half-closed clients: a client that
 //! closes its sending side has left, and the handler's future is dropped.
 //!
@@ -45,6 +48,7 @@ mod extract;
 mod goodbye;
 mod health;
 mod history;
+mod host;
 mod lifecycle;
 mod limits;
 mod listen;
@@ -76,6 +80,7 @@ pub use events::{Event, Events};
 pub use extract::{Json, OptionalJson, Query};
 pub use health::{Check, Health, HealthApi, Ready, Version};
 pub use history::{History, Point};
+pub use host::Hosts;
 pub use lifecycle::{Lifecycle, NotRunning, RunState, StartError};
 pub use limits::{BodyLimit, Limits, RouteLimit};
 pub use listen::{CannotListen, announce, listen, raise_descriptor_limit};

@@ -1,56 +1,40 @@
-//! Where a request says it comes from, and whom it says it addresses. Pure.
+//! Where a request says it comes from. Pure.
 //!
-//! A page of another site can make a browser send requests here, and with DNS rebinding even under a
-//! name of that site's own. The first shows in `Origin` and `Sec-Fetch-Site`, the second in `Host`.
+//! A page of another site can make a browser send requests here, which shows in `Origin` and `Sec-Fetch-Site`; a
+//! proxy makes every client look like its own machine, which shows only if it says so.
 
-use std::net::IpAddr;
-
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
+
+use super::host::Host;
 
 /// Whether a browser sent this on behalf of a page of another origin. Clients other than browsers send
 /// neither header, and cannot be misled into sending a request.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     let foreign_site =
         headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");
-    let own = host(headers);
-    let foreign_origin =
-        headers.get_all(header::ORIGIN).iter().any(|origin| match (authority_of(origin.as_bytes()), &own) {
-            (Some(origin), Some(own)) => origin != *own,
-            _ => true,
-        });
-    foreign_site || foreign_origin
+    let own = Host::of(headers);
+    let is_own = |origin: &[u8]| own.is_some() && host_of(origin) == own;
+    foreign_site || headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin.as_bytes()))
 }
 
 /// Whether the request addresses this machine by a name that no one else can own.
 pub(super) fn names_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
-    let target = uri.authority().is_none_or(is_loopback);
-    target && host(headers).is_some_and(|host| is_loopback(&host))
+    let loopback = |host: Option<Host<'_>>| host.is_some_and(|host| host.is_loopback());
+    let target = uri.authority().is_none_or(|target| loopback(Host::parse(target.as_str().as_bytes())));
+    target && loopback(Host::of(headers))
 }
 
-/// The one `Host`; two are one too many.
-fn host(headers: &HeaderMap) -> Option<Authority> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next()?;
-    match hosts.next() {
-        None => Authority::try_from(host.as_bytes()).ok(),
-        Some(_) => None,
-    }
+/// Whether a proxy says that it passed this on for somebody else.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")
+            || name.as_str().starts_with("x-forwarded-")
+    })
 }
 
-fn authority_of(origin: &[u8]) -> Option<Authority> {
-    let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"))?;
-    Authority::try_from(authority).ok()
-}
-
-fn is_loopback(authority: &Authority) -> bool {
-    if authority.as_str().contains('@') {
-        return false;
-    }
-    let host = authority.host();
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    host.eq_ignore_ascii_case("localhost")
-        || bare.unwrap_or(host).parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+fn host_of(origin: &[u8]) -> Option<Host<'_>> {
+    let host = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"))?;
+    Host::parse(host)
 }
 
 #[cfg(test)]
@@ -64,30 +48,12 @@ mod tests {
     }
 
     #[test]
-    fn only_names_nobody_else_can_own_are_loopback() {
-        for (host, expected) in [
-            ("localhost", true),
-            ("LOCALHOST:8080", true),
-            ("127.0.0.1:8080", true),
-            ("127.9.9.9", true),
-            ("[::1]:1", true),
-            ("[::ffff:127.0.0.1]", true),
-            ("evil.example", false),
-            ("localhost.evil.example:8080", false),
-            ("127.0.0.1.evil.example", false),
-            ("user@localhost", false),
-            ("10.0.0.1", false),
-            ("[::2]", false),
-            ("", false),
-        ] {
-            let headers = headers(&[("host", host)]);
-            assert_eq!(names_loopback(&headers, &Uri::from_static("/")), expected, "{host}");
-        }
-        assert!(!names_loopback(&HeaderMap::new(), &Uri::from_static("/")));
+    fn this_machine_is_addressed_by_one_name_of_its_own() {
         let honest = headers(&[("host", "localhost")]);
-        let absolute = Uri::from_static("http://evil.example/");
-        assert!(!names_loopback(&honest, &absolute));
-        let mut doubled = headers(&[("host", "localhost")]);
+        assert!(names_loopback(&honest, &Uri::from_static("/")));
+        assert!(!names_loopback(&honest, &Uri::from_static("http://evil.example/")));
+        assert!(!names_loopback(&HeaderMap::new(), &Uri::from_static("/")));
+        let mut doubled = honest;
         doubled.append(header::HOST, "evil.example".parse().unwrap());
         assert!(!names_loopback(&doubled, &Uri::from_static("/")));
     }
@@ -111,5 +77,19 @@ mod tests {
         }
         assert!(!is_foreign(&headers(&[host])));
         assert!(is_foreign(&headers(&[("origin", "http://localhost:8080")])));
+    }
+
+    #[test]
+    fn a_proxy_that_says_so_is_noticed() {
+        for name in
+            ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-anything"]
+        {
+            assert!(is_forwarded(&headers(&[("host", "localhost"), (name, "x")])), "{name}");
+        }
+        assert!(!is_forwarded(&headers(&[
+            ("host", "localhost"),
+            ("x-forwarder", "x"),
+            ("user-agent", "via")
+        ])));
     }
 }

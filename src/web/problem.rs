@@ -81,6 +81,9 @@ impl Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 ("/problems/unsupported-media-type", "The media type is not supported")
             }
+            StatusCode::MISDIRECTED_REQUEST => {
+                ("/problems/misdirected", "This server does not answer to that name")
+            }
             StatusCode::UNPROCESSABLE_ENTITY => ("/problems/invalid-value", "A value is not allowed"),
             StatusCode::TOO_MANY_REQUESTS => ("/problems/too-many-requests", "Too many requests"),
             StatusCode::INTERNAL_SERVER_ERROR => ("/problems/internal-error", "Something broke on our side"),

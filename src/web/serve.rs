@@ -62,7 +62,7 @@ pub async fn serve(
     metrics: &Metrics,
     shutdown: Shutdown,
 ) -> Drained {
-    let mut door = Door::new(app, &limits, metrics.clone(), shutdown.clone());
+    let mut door = Door::new(app, &limits, listener.local_addr().ok(), metrics.clone(), shutdown.clone());
     let mut outage = Outage::default();
     loop {
         let accepted = tokio::select! {
@@ -105,12 +105,24 @@ struct Door {
 }
 
 impl Door {
-    fn new(app: Router, limits: &Limits, metrics: Metrics, shutdown: Shutdown) -> Self {
-        let edge = Edge::new(app, limits, shutdown.clone());
+    fn new(
+        app: Router,
+        limits: &Limits,
+        bound: Option<SocketAddr>,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Self {
+        let edge = Edge::new(app, limits, bound, metrics.clone(), shutdown.clone());
         let cut = CancellationToken::new();
         let room_max = limits.connections.min(Semaphore::MAX_PERMITS);
         Self {
-            connections: Arc::new(Connections::new(edge, limits, shutdown.clone(), cut.clone())),
+            connections: Arc::new(Connections::new(
+                edge,
+                limits,
+                metrics.clone(),
+                shutdown.clone(),
+                cut.clone(),
+            )),
             room: Arc::new(Semaphore::new(room_max)),
             room_max,
             goodbyes: Goodbyes::new(),

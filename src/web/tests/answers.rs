@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use tokio::sync::Notify;
 
 use super::support::{PATIENCE, Server};
-use crate::web::Json;
+use crate::web::{Json, LAB_CSS, Limits, assets, openapi};
 
 fn app() -> Router {
     Router::new()
@@ -28,7 +28,7 @@ async fn every_error_is_a_problem() {
     let missing = server.get("/nowhere").await;
     assert_eq!(missing.problem()["type"], "/problems/not-found");
 
-    let method = server.ask("POST /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let method = server.ask("POST /peer HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(method.problem()["type"], "/problems/method-not-allowed");
     assert_eq!(method.header("allow"), Some("get,head"));
 
@@ -42,7 +42,7 @@ async fn every_error_is_a_problem() {
 
     let echo = |kind: &str, body: &str| {
         format!(
-            "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
     };
@@ -97,7 +97,7 @@ async fn a_client_that_leaves_takes_its_handler_along() {
         metrics.count_requests(Router::new().route("/wait", get(wait)))
     });
     let mut client = server.connect().await;
-    client.send("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    client.send("GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     entered.notified().await;
     drop(client);
     tokio::time::timeout(PATIENCE, dropped.notified()).await.unwrap();
@@ -113,7 +113,7 @@ async fn requests_are_counted_by_template_never_by_path() {
     server.get("/items/7001").await;
     server.get("/nowhere/7002").await;
     server.get("/panic").await;
-    server.ask("BREW /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    server.ask("BREW /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     for (route, method, status) in [
         ("/items/{id}", "GET", "200"),
         ("unmatched", "GET", "404"),
@@ -127,4 +127,68 @@ async fn requests_are_counted_by_template_never_by_path() {
     for raw in ["7001", "7002", "BREW"] {
         assert!(!metrics.contains(raw), "{raw} in {metrics}");
     }
+}
+
+#[tokio::test]
+async fn what_is_refused_before_a_route_is_found_is_counted() {
+    let limits = Limits { body_limit_bytes: 10, ..Limits::default() };
+    let server = Server::with(limits, Default::default(), |_, metrics| metrics.count_wrong_methods(app()));
+    let large = format!("filler: {}\r\n", "x".repeat(20_000));
+    for (request, status, kind) in [
+        ("GET /peer HTTP/1.1\r\n\r\n", 400, "bad-request"),
+        ("GET /peer HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n", 400, "bad-request"),
+        ("GET /peer HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "bad-request"),
+        ("GET /peer HTTP/1.1\r\nhost: rebound.example\r\n\r\n", 421, "misdirected"),
+        ("GET http://rebound.example/peer HTTP/1.1\r\nhost: localhost\r\n\r\n", 421, "misdirected"),
+        ("POST /echo HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: cross-site\r\n\r\n", 403, "forbidden"),
+        ("POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n", 413, "body-too-large"),
+        ("PUT /peer HTTP/1.1\r\nhost: localhost\r\n\r\n", 405, "method-not-allowed"),
+        ("GET /peer HTTP/1.1\r\nhost: localhost\r\nhost\r\n\r\n", 400, ""),
+        (&format!("GET /peer HTTP/1.1\r\nhost: localhost\r\n{large}\r\n"), 431, ""),
+    ] {
+        let answer = server.ask(request).await;
+        assert_eq!(answer.status, status, "{request}");
+        if !kind.is_empty() {
+            assert_eq!(answer.problem()["type"], format!("/problems/{kind}"), "{request}");
+        }
+        assert_eq!(answer.header("allow"), (status == 405).then_some("get,head"), "{request}");
+    }
+    // hyper's own refusals are counted when their connections have ended.
+    let counted = |method: &str, status: &str| {
+        server.series("web_requests_total", &[("route", "refused"), ("method", method), ("status", status)])
+    };
+    for (method, status, count) in [
+        ("GET", "400", 3),
+        ("GET", "421", 2),
+        ("POST", "403", 1),
+        ("POST", "413", 1),
+        ("PUT", "405", 1),
+        ("other", "400", 1),
+        ("other", "431", 1),
+    ] {
+        let seen = async {
+            while counted(method, status) != Some(count) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{method} {status}"));
+    }
+    let old = server.ask("GET /peer HTTP/1.0\r\n\r\n").await;
+    assert_eq!(old.status, 200, "HTTP/1.0 needs no Host");
+}
+
+#[tokio::test]
+async fn assets_and_the_openapi_document_are_served() {
+    use utoipa::OpenApi;
+
+    let mut document = crate::web::HealthApi::openapi();
+    document.merge(crate::web::SessionApi::openapi());
+    let server = Server::start(assets(&[LAB_CSS]).merge(openapi(&document).unwrap()));
+    let css = server.get(&LAB_CSS.href()).await;
+    assert_eq!(css.header("content-type"), Some("text/css; charset=utf-8"));
+    let document: serde_json::Value = serde_json::from_str(&server.get("/openapi.json").await.body).unwrap();
+    for path in ["/healthz", "/readyz", "/version", "/session"] {
+        assert!(document["paths"][path].is_object(), "{path} in {document}");
+    }
+    assert!(document["components"]["schemas"]["Problem"].is_object(), "{document}");
 }

@@ -26,7 +26,7 @@ async fn a_head_that_never_ends_closes_the_connection() {
     // On a busy machine even a whole head may come too late: then once more.
     let (mut idle, answer) = loop {
         let mut client = server.connect().await;
-        let sent = client.try_send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let sent = client.try_send(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         if let (Ok(()), Some(answer)) = (sent, client.answer().await) {
             break (client, answer);
         }
@@ -42,7 +42,7 @@ async fn a_body_that_never_ends_is_a_408() {
     let limits = Limits { body_timeout_ms: SHORT_MS, ..Limits::default() };
     let server = Server::limited(limits, app());
     let mut client = server.connect().await;
-    client.send("POST /sink HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc").await;
+    client.send("POST /sink HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nabc").await;
     let answer = client.answer().await.unwrap();
     assert_eq!(answer.problem()["type"], "/problems/request-timeout");
     assert_eq!(answer.header("connection"), Some("close"));
@@ -53,7 +53,7 @@ async fn a_body_above_the_limit_is_a_413_announced_or_streamed() {
     let limits = Limits { body_limit_bytes: 1_000, ..Limits::default() };
     let server = Server::limited(limits, app());
     let fits = "x".repeat(1_000);
-    let request = format!("POST /sink HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{fits}");
+    let request = format!("POST /sink HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{fits}");
     assert_eq!(server.ask(&request).await.body, "1000");
 
     // Far more than the socket's buffers hold unread is on its way when the answer comes back.
@@ -63,7 +63,7 @@ async fn a_body_above_the_limit_is_a_413_announced_or_streamed() {
         format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n", large.len()),
     ] {
         let mut client = server.connect().await;
-        client.send(&format!("POST /sink HTTP/1.1\r\nhost: x\r\n{head}")).await;
+        client.send(&format!("POST /sink HTTP/1.1\r\nhost: localhost\r\n{head}")).await;
         client.send(&large).await;
         let answer = client.answer().await.expect("an answer that no reset overtakes");
         assert_eq!(answer.status, 413);
@@ -72,27 +72,11 @@ async fn a_body_above_the_limit_is_a_413_announced_or_streamed() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_encoded_is_a_415_that_says_what_is_taken() {
-    let server = Server::limited(Limits::default(), app());
-    for (coding, status) in [("gzip", 415), ("identity", 200), ("identity, br", 415)] {
-        let head = format!("POST /sink HTTP/1.1\r\nhost: x\r\ncontent-encoding: {coding}\r\n");
-        let answer = server.ask(&format!("{head}content-length: 3\r\n\r\nabc")).await;
-        assert_eq!(answer.status, status, "{coding}");
-        if status == 415 {
-            assert_eq!(answer.problem()["type"], "/problems/unsupported-media-type");
-            assert_eq!(answer.header("accept-encoding"), Some("identity"));
-        }
-        let empty = server.ask(&format!("{head}content-length: 0\r\n\r\n")).await;
-        assert_eq!(empty.status, 200, "nothing is there to be decoded");
-    }
-}
-
-#[tokio::test]
 async fn a_head_above_the_limit_is_hypers_431() {
     let limits = Limits { head_limit_bytes: 8 * 1024, ..Limits::default() };
     let server = Server::limited(limits, app());
     let filler = "x".repeat(9 * 1024);
-    let answer = server.ask(&format!("GET / HTTP/1.1\r\nhost: x\r\nfiller: {filler}\r\n\r\n")).await;
+    let answer = server.ask(&format!("GET / HTTP/1.1\r\nhost: localhost\r\nfiller: {filler}\r\n\r\n")).await;
     assert_eq!((answer.status, answer.body.as_str()), (431, ""));
 }
 
@@ -104,7 +88,7 @@ async fn a_client_that_never_reads_is_given_up() {
     let app = Router::new().route("/huge", get(async || vec![0; ANSWER_BYTES]));
     let server = Server::limited(limits, app);
     let mut client = server.connect().await;
-    client.send("GET /huge HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    client.send("GET /huge HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     // It is still connected while the server drains, which it can only do by giving up the client.
     client.first_byte().await;
     assert!(server.stop().await.clean);
@@ -116,11 +100,11 @@ async fn one_connection_too_many_is_told_so() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let server = Server::limited(limits, app());
     let mut first = server.connect().await;
-    first.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    first.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!(first.answer().await.unwrap().status, 200);
 
     let mut second = server.connect().await;
-    second.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    second.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let answer = second.answer().await.unwrap();
     assert_eq!(answer.problem()["type"], "/problems/unavailable");
     assert_eq!(answer.header("retry-after"), Some("1"));
@@ -173,7 +157,7 @@ async fn a_streamed_body_goes_unread_to_its_handler_each_piece_in_time() {
     let app = app().route("/in/{name}", post(count));
     let server = Server::limited(limits.clone(), app.clone());
     let large = "x".repeat(100_000);
-    let head = "POST /in/a HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+    let head = "POST /in/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n";
     assert_eq!(server.ask(&format!("{head}{large}")).await.body, "100000 whole");
     let impatient = Server::limited(Limits { body_timeout_ms: SHORT_MS, ..limits }, app);
     let mut stalled = impatient.connect().await;

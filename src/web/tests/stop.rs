@@ -13,7 +13,7 @@ use super::support::{Client, Server};
 use crate::shutdown::Shutdown;
 use crate::web::{Health, Limits};
 
-const REQUEST: &str = "GET /work HTTP/1.1\r\nhost: x\r\n\r\n";
+const REQUEST: &str = "GET /work HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[derive(Clone, Default)]
 struct Books {
@@ -144,7 +144,7 @@ async fn what_is_open_at_the_second_signal_is_counted_and_cut() {
     let server = Server::start(Router::new().route("/hang", get(hang)));
     let detached = server.shutdown.tracker().spawn(std::future::pending::<()>());
     let mut client = server.connect().await;
-    client.send("GET /hang HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    client.send("GET /hang HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     entered.notified().await;
     server.shutdown.trigger();
     server.shutdown.abort();

@@ -91,7 +91,7 @@ async fn it_can_be_watched_as_events_and_as_a_page() {
     let server = Server::start(&["serve"], &[("STREAMS_ENABLED", "true"), ("LAB_UNREADY_MS", "0")]);
     let mut viewer = TcpStream::connect(server.addr).await.expect("connected");
     viewer
-        .write_all(b"GET /streams HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n")
+        .write_all(b"GET /streams HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n")
         .await
         .expect("sent");
     let mut seen = String::new();
