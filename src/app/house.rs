@@ -17,7 +17,7 @@ use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle};
 use utoipa::{OpenApi as _, openapi::HttpMethod};
 
-use super::{args::ServerArgs, ending::Ending, landing, reference};
+use super::{args::ServerArgs, ending::Ending, landing, reference::Reference};
 use crate::{
     output,
     shutdown::Shutdown,
@@ -212,11 +212,11 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         [system] => house.merge(redirect(system.path)),
         _ => house.merge(landing::routes(links, nav, admin)),
     };
-    let reference = reference::markdown(systems, &process.telemetry.house().described(), &document);
+    let reference = Reference::new(systems, &process.telemetry.house().described(), &document);
     house = house
         .merge(health.routes())
         .merge(audit(&sheets))
-        .merge(reference::routes(reference))
+        .merge(reference.route())
         .merge(web::openapi(&document).context("writing the OpenAPI document")?);
     let house = web::traced(process.telemetry.tracing(), house);
     let uncounted = endpoints.merge(web::scrape(process.telemetry));

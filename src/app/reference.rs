@@ -1,28 +1,75 @@
 //! The reference of a server: what its systems answer, measure and read, made from the systems themselves.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{Router, body::Bytes, http::header, routing::get};
 use utoipa::openapi::{OpenApi, path::Operation};
 
-use crate::{telemetry::Described, web::System};
+use crate::{
+    telemetry::Described,
+    web::{System, Variable},
+};
 
-/// The reference as Markdown; `process` is what the server measures of itself.
-pub(super) fn markdown(systems: &[System], process: &[Described], document: &OpenApi) -> String {
-    let mut text = String::from("# Reference\n");
-    // Writing to a String cannot fail.
-    for system in systems {
-        let _ = write!(text, "\n## {}\n\n{}.\n", system.title, capitalised(system.about));
-        if !system.variables.is_empty() {
-            let _ = write!(text, "\n| variable | default | meaning |\n|---|---|---|\n");
-            for variable in &system.variables {
-                let default = variable.default.as_deref().unwrap_or("(unset)");
-                let _ = writeln!(text, "| `{}` | `{default}` | {} |", variable.name, variable.about);
-            }
+/// A part of the reference.
+enum Part {
+    Text(String),
+    /// A table that takes longer to make than the rest together, and that few ask for.
+    Variables(Vec<fn() -> Vec<Variable>>),
+}
+
+/// The reference in parts; `process` is what the server measures of itself.
+pub(super) struct Reference(Vec<Part>);
+
+impl Reference {
+    pub(super) fn new(systems: &[System], process: &[Described], document: &OpenApi) -> Self {
+        let mut parts = vec![Part::Text("# Reference\n".to_owned())];
+        for system in systems {
+            let title = format!("\n## {}\n\n{}.\n", system.title, capitalised(system.about));
+            parts.push(Part::Text(title));
+            parts.push(Part::Variables(system.variables.clone()));
+            parts.push(Part::Text(metrics(&system.metrics)));
         }
-        text.push_str(&metrics(&system.metrics));
+        parts.push(Part::Text(format!("\n## The server itself\n{}", metrics(process)) + &routes(document)));
+        Self(parts)
     }
-    let _ = write!(text, "\n## The server itself\n{}", metrics(process));
+
+    /// The reference as Markdown.
+    fn markdown(&self) -> String {
+        let texts = self.0.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Variables(made) => variables(made.iter().flat_map(|make| make())),
+        });
+        texts.collect()
+    }
+
+    /// `GET /docs/reference`.
+    pub(super) fn route(self) -> Router {
+        let content_type = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
+        let text = Arc::new(LazyLock::new(move || Bytes::from(self.markdown())));
+        Router::new().route("/docs/reference", get(async move || (content_type, Bytes::clone(&text))))
+    }
+}
+
+/// A table of variables, if there are any.
+fn variables(variables: impl Iterator<Item = Variable>) -> String {
+    let mut variables = variables.peekable();
+    if variables.peek().is_none() {
+        return String::new();
+    }
+    let mut text = String::from("\n| variable | default | meaning |\n|---|---|---|\n");
+    for Variable { name, default, about } in variables {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| `{name}` | `{}` | {about} |", default.as_deref().unwrap_or("(unset)"));
+    }
+    text
+}
+
+/// A table of routes.
+fn routes(document: &OpenApi) -> String {
+    let mut text = String::new();
     let _ = write!(text, "\n## Routes\n\n| route | answer |\n|---|---|\n");
     for (path, item) in &document.paths.paths {
         let operations: [(&str, &Option<Operation>); 5] = [
@@ -58,11 +105,4 @@ fn metrics(described: &[Described]) -> String {
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// `GET /docs/reference`.
-pub(super) fn routes(text: String) -> Router {
-    let text = Bytes::from(text);
-    let content_type = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
-    Router::new().route("/docs/reference", get(async move || (content_type, text.clone())))
 }

@@ -39,8 +39,8 @@ pub struct System {
     pub openapi: utoipa::openapi::OpenApi,
     /// What the landing page links.
     pub links: Vec<Link>,
-    /// The variables that configure it.
-    pub variables: Vec<Variable>,
+    /// The variables that configure it; made when somebody reads the reference.
+    pub variables: Vec<fn() -> Vec<Variable>>,
     /// What it measures.
     pub metrics: Vec<Described>,
     /// What must answer before the server calls itself ready.
@@ -125,8 +125,10 @@ impl System {
     /// Adds the variables that `A` reads.
     #[must_use]
     pub fn variables<A: clap::Args>(mut self) -> Self {
-        let command = A::augment_args(clap::Command::new(self.name));
-        self.variables.extend(command.get_arguments().filter_map(Variable::of));
+        self.variables.push(|| {
+            let command = A::augment_args(clap::Command::new(""));
+            command.get_arguments().filter_map(Variable::of).collect()
+        });
         self
     }
 
