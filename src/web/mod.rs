@@ -18,7 +18,7 @@
 //! each piece within the body's time.
 //!
 //! **Systems.** A [`System`] is a value that holds all the house shows of it. One that starts, runs, drains and
-//! stops has a [`Lifecycle`], and its routes and live view come from [`runnable()`].
+//! stops has a [`Lifecycle`]; its routes and live view come from [`runnable()`], its page from [`LivePage`].
 //!
 //! **Watching.** [`Events`] sends a picture of a system to all who watch, drawn once a tick.
 //!
