@@ -22,6 +22,9 @@ pub fn read_rate(text: &str) -> Option<f64> {
 pub struct Rate(f64);
 
 impl Rate {
+    /// Ten a second.
+    pub const TEN_PER_SECOND: Self = Self(10.0);
+
     /// Events a second.
     #[must_use]
     pub const fn get(self) -> f64 {

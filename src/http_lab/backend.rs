@@ -130,7 +130,9 @@ impl BackendCall {
     /// Ready with the reason why it failed, if it did.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<&'static str>> {
         match self {
-            Self::Simulated(call) => Pin::new(call).poll(cx).map(|finished| finished.err().map(reason)),
+            Self::Simulated(call) => {
+                Pin::new(call).poll(cx).map(|finished| finished.err().map(Failure::label))
+            }
             Self::Remote(call) => Pin::new(call).poll(cx),
         }
     }
@@ -141,13 +143,5 @@ impl BackendCall {
             Self::Simulated(call) => call.handle(),
             Self::Remote(_) => None,
         }
-    }
-}
-
-fn reason(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Failed => "failed",
-        Failure::Refused => "refused: the queue is full",
-        Failure::Stopped => "stopped",
     }
 }

@@ -24,11 +24,6 @@ pub struct RequestLedger {
 }
 
 impl RequestLedger {
-    /// Whether the terms add up.
-    pub fn balances(&self) -> bool {
-        self.started == self.completed + self.cancelled + self.in_flight
-    }
-
     fn add(&mut self, other: &Self) {
         self.started += other.started;
         self.completed += other.completed;
@@ -101,12 +96,6 @@ choice! {
 }
 
 impl CallLedger {
-    /// Whether the terms add up.
-    pub fn balances(&self) -> bool {
-        self.started == self.completed + self.failed + self.cancelled + self.in_flight
-            && self.orphaned.is_none_or(|orphaned| orphaned <= self.completed + self.failed)
-    }
-
     fn add(&mut self, other: &Self) {
         self.started += other.started;
         self.completed += other.completed;
@@ -151,11 +140,6 @@ impl HttpAudit {
         endpoints.values().for_each(|ledger| sum.add(ledger));
         Self { sum, endpoints }
     }
-
-    /// Whether every balance holds.
-    pub fn balances(&self) -> bool {
-        self.sum.balances() && self.endpoints.values().all(RequestLedger::balances)
-    }
 }
 
 /// The sum over the services, then each.
@@ -173,10 +157,5 @@ impl ServiceAudit {
         let mut sum = CallLedger { orphaned: Some(0), orphaned_ms: Some(0.0), ..CallLedger::default() };
         services.values().for_each(|ledger| sum.add(ledger));
         Self { sum, services }
-    }
-
-    /// Whether every balance holds.
-    pub fn balances(&self) -> bool {
-        self.sum.balances() && self.services.values().all(CallLedger::balances)
     }
 }

@@ -103,6 +103,15 @@ impl std::str::FromStr for BriefProfile {
     }
 }
 
+/// Reads a parameter that stands once.
+fn once<T: std::str::FromStr<Err = Invalid>>(slot: &mut Option<T>, value: &str) -> Result<(), Invalid> {
+    if slot.is_some() {
+        return Err(Invalid::new(value, "a parameter is given once"));
+    }
+    *slot = Some(value.parse()?);
+    Ok(())
+}
+
 /// What one request may ask for itself, as query parameters.
 #[derive(Debug, Default, Clone)]
 pub struct Overrides {
@@ -137,10 +146,10 @@ impl Overrides {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let refused = |invalid| (name.to_string(), invalid);
             match &*name {
-                "b" => overrides.b = Some(value.parse().map_err(refused)?),
-                "limit_wait_ms" => overrides.limit_wait_ms = Some(value.parse().map_err(refused)?),
-                "deadline_ms" => overrides.deadline_ms = Some(value.parse().map_err(refused)?),
-                "seed" => overrides.seed = Some(value.parse().map_err(refused)?),
+                "b" => once(&mut overrides.b, &value).map_err(refused)?,
+                "limit_wait_ms" => once(&mut overrides.limit_wait_ms, &value).map_err(refused)?,
+                "deadline_ms" => once(&mut overrides.deadline_ms, &value).map_err(refused)?,
+                "seed" => once(&mut overrides.seed, &value).map_err(refused)?,
                 _ => {
                     let names = Self::ALLOWED.map(|(name, _)| name).join(", ");
                     return Err((name.to_string(), Invalid::new(&value, format!("only {names}"))));

@@ -136,12 +136,6 @@ impl Histogram {
         self.unless_empty(|buckets| Duration::from_secs_f64(buckets.mean() / 1e6))
     }
 
-    /// The shortest of the answered ones, to three digits.
-    #[must_use]
-    pub fn min(&self) -> Option<Duration> {
-        self.unless_empty(|buckets| Duration::from_micros(buckets.min()))
-    }
-
     /// The longest of the answered ones, to three digits.
     #[must_use]
     pub fn max(&self) -> Option<Duration> {
@@ -326,7 +320,7 @@ mod tests {
     fn times_outside_the_range_count_at_its_edges() {
         let mut histogram = Histogram::new();
         histogram.record(Duration::ZERO);
-        assert_eq!(histogram.min(), Some(Duration::from_micros(1)));
+        assert_eq!(histogram.max(), Some(Duration::from_micros(1)));
         histogram.record(Duration::MAX);
         let max = histogram.max().unwrap();
         assert!(max >= Duration::from_secs(3_600) && max < Duration::from_secs(3_604));
@@ -351,7 +345,7 @@ mod tests {
     #[test]
     fn an_empty_histogram_has_no_figures() {
         let empty = Histogram::new();
-        assert_eq!((empty.mean(), empty.min(), empty.max()), (None, None, None));
+        assert_eq!((empty.mean(), empty.max()), (None, None));
         assert_eq!(empty.percentile(0.5), Quantile::TooFew { n: 0 });
         assert_eq!(empty.labelled_percentile(0.5).to_string(), "p50 too few (n 0)");
     }

@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_recorder_comes_back_as_it_was() {
         let start = Instant::now();
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::default();
         for (ms, outcome) in Outcome::ALL.into_iter().enumerate() {
             let finished = start + Duration::from_millis(10 + ms as u64);
             recorder.record(Sample { intended: start, sent: Some(start), finished, outcome });

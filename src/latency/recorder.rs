@@ -18,12 +18,6 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// An empty recorder.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     pub(super) fn with_views(headline: Histogram, since_sent: Histogram, send_lag: Histogram) -> Self {
         Self { headline, since_sent, send_lag, by_outcome: Default::default() }
     }
@@ -121,7 +115,7 @@ mod tests {
     #[test]
     fn latency_runs_from_the_intended_start() {
         let start = Instant::now();
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::default();
         recorder.record(sample(start, 40, 100, Outcome::Ok));
         assert_eq!(ms(recorder.headline()), Some(100));
         assert_eq!(ms(recorder.since_sent()), Some(60));
@@ -131,7 +125,7 @@ mod tests {
     #[test]
     fn a_fast_refusal_is_slow_in_the_headline_and_fast_in_its_own_view() {
         let start = Instant::now();
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::default();
         for _ in 0..50 {
             recorder.record(sample(start, 0, 100, Outcome::Ok));
             recorder.record(sample(start, 0, 2, Outcome::Shed));
@@ -144,7 +138,7 @@ mod tests {
     #[test]
     fn only_answers_of_200_within_the_slo_are_good() {
         let start = Instant::now();
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::default();
         recorder.record(sample(start, 0, 100, Outcome::Ok));
         recorder.record(sample(start, 0, 2_000, Outcome::Ok));
         recorder.record(sample(start, 0, 100, Outcome::ServiceError));
@@ -158,8 +152,8 @@ mod tests {
     #[test]
     fn merged_recorders_equal_one_that_saw_everything() {
         let start = Instant::now();
-        let mut all = Recorder::new();
-        let mut halves = [Recorder::new(), Recorder::new()];
+        let mut all = Recorder::default();
+        let mut halves = [Recorder::default(), Recorder::default()];
         for (i, outcome) in Outcome::ALL.into_iter().cycle().take(40).enumerate() {
             let sample = sample(start, 1, 10 + i as u64, outcome);
             all.record(sample);

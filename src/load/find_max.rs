@@ -18,12 +18,12 @@ use crate::config::Rate;
 const STEPS_LIMIT: usize = 60;
 
 /// One step that was made.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Step {
+#[derive(Clone, Copy, Debug)]
+struct Step {
     /// Arrivals a second.
-    pub rate: f64,
+    rate: f64,
     /// What came of it.
-    pub verdict: Verdict,
+    verdict: Verdict,
 }
 
 /// What a search found.
@@ -67,12 +67,6 @@ impl Search {
             self.steps.push(Step { rate, verdict });
             self.next = self.choose();
         }
-    }
-
-    /// All steps so far, in order.
-    #[must_use]
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
     }
 
     /// The interval so far.
@@ -161,7 +155,7 @@ mod tests {
     #[test]
     fn it_brackets_and_halves() {
         let search = search(10.0, 42.0, 0.0);
-        let rates: Vec<f64> = search.steps().iter().map(|step| step.rate.round()).collect();
+        let rates: Vec<f64> = search.steps.iter().map(|step| step.rate.round()).collect();
         assert_eq!(rates, [10.0, 20.0, 40.0, 80.0, 57.0, 48.0, 44.0, 42.0]);
         let found = search.found();
         assert!(found.holds.unwrap() <= 42.0 && found.fails.unwrap() >= 42.0, "{found:?}");
@@ -174,7 +168,7 @@ mod tests {
             while search.next().is_some() {
                 search.took(verdict);
             }
-            (search.found(), search.steps().len())
+            (search.found(), search.steps.len())
         };
         assert_eq!(all(Verdict::Holds), (Found { holds: Some(100.0), fails: None }, 5));
         assert_eq!(all(Verdict::Fails), (Found { holds: None, fails: Some(1.0) }, 5));

@@ -72,15 +72,6 @@ fn the_default_run_grows_to_eight_and_shrinks_to_two_in_every_cycle() {
     assert_eq!(ended.ledger.backlog, 0);
 }
 
-#[test]
-fn the_same_seed_writes_the_same_bytes_and_another_does_not() {
-    let (first, _) = run(Config::embedded(), 7, 200);
-    let (again, _) = run(Config::embedded(), 7, 200);
-    let (other, _) = run(Config::embedded(), 8, 200);
-    assert_eq!(first, again);
-    assert_ne!(first, other);
-}
-
 fn every(interval: &str) -> Rate {
     interval.parse().expect("a rate")
 }

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::timer::{HALF_TICK, sleep_until_nearest};
 use super::{Admission, Contention, Departure, Key, Ledger, OnCallerGone, Profile, Purpose, Station, Work};
-use crate::config::Fraction;
+use crate::{config::Fraction, labelled};
 
 /// What a service is like; all of it can be changed while it runs.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -33,18 +33,16 @@ pub struct Spec {
     pub on_caller_gone: OnCallerGone,
 }
 
-/// Why a call ended badly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The draw said so.
-    #[error("the service failed")]
-    Failed,
-    /// The service's queue was full.
-    #[error("the service refused: its queue is full")]
-    Refused,
-    /// The service ended with the call in it.
-    #[error("the service was stopped")]
-    Stopped,
+labelled! {
+    /// Why a call ended badly.
+    pub enum Failure {
+        /// The draw said so.
+        Failed = "failed",
+        /// The service's queue was full.
+        Refused = "refused: the queue is full",
+        /// The service ended with the call in it.
+        Stopped = "stopped",
+    }
 }
 
 /// The end of a call.
@@ -94,9 +92,7 @@ impl Service {
             awaited = Some(receiver);
             answer
         };
-        let (mut station, now_ns) = self.core.advanced();
-        let due_before = station.next_due_ns();
-        let admission = station.arrive(now_ns, work, make_answer);
+        let admission = self.core.act(|station, now_ns| station.arrive(now_ns, work, make_answer));
         let state = match (admission, awaited) {
             (Admission::Admitted(id), Some(awaited)) => {
                 State::Sent { handle: CallHandle { core: self.core.clone(), id }, awaited }
@@ -104,11 +100,6 @@ impl Service {
             (Admission::Done, _) => State::Ended(finished(work.fails)),
             (Admission::Refused | Admission::Admitted(_), _) => State::Ended(Err(Failure::Refused)),
         };
-        let moved = station.next_due_ns() != due_before;
-        drop(station);
-        if moved {
-            self.core.changed.notify_one();
-        }
         Call { state }
     }
 
@@ -122,10 +113,7 @@ impl Service {
     pub fn change(&self, spec: Spec) {
         let contention = spec.contention;
         self.core.spec.store(Arc::new(spec));
-        let (mut station, now_ns) = self.core.advanced();
-        station.reshape(now_ns, contention);
-        drop(station);
-        self.core.changed.notify_one();
+        self.core.act(|station, now_ns| station.reshape(now_ns, contention));
     }
 
     /// The balance sheet now.
@@ -155,6 +143,19 @@ fn draw(spec: &Spec, key: Key, latency: Option<&Profile>) -> Work {
 impl Core {
     fn now_ns(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Lets something happen at the station now, and wakes the driver if the next completion moves by that.
+    fn act<T>(&self, act: impl FnOnce(&mut Station<oneshot::Sender<Finished>>, u64) -> T) -> T {
+        let (mut station, now_ns) = self.advanced();
+        let due_before = station.next_due_ns();
+        let result = act(&mut station, now_ns);
+        let moved = station.next_due_ns() != due_before;
+        drop(station);
+        if moved {
+            self.changed.notify_one();
+        }
+        result
     }
 
     /// The station, with everything processed that is due by now and its callers woken; and now.
@@ -269,14 +270,7 @@ impl CallHandle {
     }
 
     fn leave(&self, policy: OnCallerGone) {
-        let (mut station, now_ns) = self.core.advanced();
-        let due_before = station.next_due_ns();
-        station.leave(now_ns, self.id, policy);
-        let moved = station.next_due_ns() != due_before;
-        drop(station);
-        if moved {
-            self.core.changed.notify_one();
-        }
+        self.core.act(|station, now_ns| station.leave(now_ns, self.id, policy));
     }
 }
 

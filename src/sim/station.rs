@@ -39,14 +39,6 @@ pub struct Ledger {
     pub orphaned_ns: u64,
 }
 
-impl Ledger {
-    /// Whether the terms add up.
-    pub fn balances(&self) -> bool {
-        self.started == self.completed + self.failed + self.cancelled + self.in_flight
-            && self.orphaned <= self.completed + self.failed
-    }
-}
-
 /// What became of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderValue, Method, Request, StatusCode, header, request, response};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request, response};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -58,6 +58,8 @@ impl Edge {
         let body = match self.admits(&parts) {
             Err(refusal) => Err(refusal),
             Ok(()) if body.is_end_stream() => Ok(Body::empty()),
+            Ok(()) if is_encoded(&parts.headers) => Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+                .detail("a body is taken as it is, without Content-Encoding")),
             Ok(()) => match self.limits.body(parts.uri.path()) {
                 BodyLimit::Streamed => {
                     Ok(Body::new(Box::pin(TimeoutBody::new(self.limits.body_timeout(), body))))
@@ -115,9 +117,21 @@ fn too_large(limit_bytes: usize) -> Problem {
     Problem::of(StatusCode::PAYLOAD_TOO_LARGE).with("body_limit_bytes", limit_bytes)
 }
 
-/// An answer to a request that was not read to its end: the connection cannot carry another.
+/// Whether a body says that it is compressed: handlers read it as it stands.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// An answer to a request that was not read to its end: the connection cannot carry another. Which encoding
+/// would have been taken stands beside 415 (RFC 9110, 15.5.16).
 fn closing(problem: Problem) -> Response {
-    ([(header::CONNECTION, CLOSE)], problem).into_response()
+    let unsupported = problem.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let mut response = ([(header::CONNECTION, CLOSE)], problem).into_response();
+    if unsupported {
+        response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    response
 }
 
 /// A panic's answer. The panic hook has reported where it was.
@@ -157,7 +171,7 @@ async fn with_problem(response: Response) -> Response {
     Response::from_parts(parts, Body::from(problem.to_bytes()))
 }
 
-fn is_final(headers: &header::HeaderMap) -> bool {
+fn is_final(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind == problem::CONTENT_TYPE || kind.as_bytes().starts_with(b"text/html"))

@@ -91,17 +91,13 @@ impl Events {
     }
 
     fn watch(&self) -> watch::Receiver<Bytes> {
-        let picture = self.shared.picture();
         let mut ticks = self.shared.ticks.lock();
-        if let Some(ticks) = ticks.as_ref() {
-            let mut viewer = ticks.subscribe();
-            viewer.mark_changed();
-            return viewer;
-        }
-        let (sender, mut viewer) = watch::channel(picture);
+        let ticks = ticks.get_or_insert_with(|| {
+            tokio::spawn(self.shared.clone().tick());
+            watch::Sender::new(self.shared.picture())
+        });
+        let mut viewer = ticks.subscribe();
         viewer.mark_changed();
-        *ticks = Some(sender);
-        tokio::spawn(self.shared.clone().tick());
         viewer
     }
 }
@@ -134,8 +130,7 @@ impl Shared {
             }
             drop(sender);
             let picture = self.picture();
-            let sender = self.ticks.lock();
-            if let Some(sender) = sender.as_ref() {
+            if let Some(sender) = &*self.ticks.lock() {
                 sender.send_replace(picture);
             }
         }

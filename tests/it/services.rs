@@ -54,7 +54,7 @@ async fn a_strategy_works_against_services_as_processes_and_they_notice_who_leav
 
     let at_lab = at_rest(lab.addr).await;
     let at_b = at_rest(b.addr).await;
-    assert!(at_lab.service.balances() && at_b.service.balances());
+    assert!(at_lab.balances() && at_b.balances());
     let (seen, own) = (&at_lab.service.services["shared B"], &at_b.service.services["B"]);
     assert_eq!(seen.cancelled, late);
     assert_eq!(own.orphaned, Some(0), "aborted, not orphaned");
@@ -168,7 +168,7 @@ async fn a_real_service_that_misbehaves_is_a_failure_with_its_reason() {
             assert_eq!((answer.status, &answer.json()["b"]["error"]), (502, &error.into()), "{path}");
         }
         let audit = at_rest(lab.addr).await;
-        assert!(audit.service.balances());
+        assert!(audit.balances());
         assert!(audit.service.services.iter().any(|(name, ledger)| name.ends_with('B') && ledger.failed > 0));
     }
 }

@@ -236,6 +236,18 @@ impl Audit {
     pub(crate) fn of(lab: &HttpLab) -> Self {
         Self { http: Some(lab.requests()), service: lab.calls() }
     }
+
+    /// Whether every balance holds, and no more calls were orphaned than have ended.
+    pub(crate) fn balances(&self) -> bool {
+        let mut requests = self.http.iter().flat_map(|http| http.endpoints.values().chain([&http.sum]));
+        let mut calls = self.service.services.values().chain([&self.service.sum]);
+        requests.all(|ledger| ledger.started == ledger.completed + ledger.cancelled + ledger.in_flight)
+            && calls.all(|ledger| {
+                let ended = ledger.completed + ledger.failed;
+                ledger.started == ended + ledger.cancelled + ledger.in_flight
+                    && ledger.orphaned.is_none_or(|orphaned| orphaned <= ended)
+            })
+    }
 }
 
 /// Waits until nothing is in flight, and returns the audit.

@@ -59,8 +59,9 @@ pub(super) struct RequestArgs {
     #[arg(long, default_value = "30s", value_name = Span::ALLOWED)]
     pub(super) timeout: Span,
     /// Requests in flight at a time; an arrival above it is not sent and counts as infinitely slow
-    #[arg(long, default_value = "10000", value_name = MaxInFlight::ALLOWED)]
-    pub(super) max_in_flight: MaxInFlight,
+    /// [default: 10000]
+    #[arg(long, value_name = MaxInFlight::ALLOWED)]
+    pub(super) max_in_flight: Option<MaxInFlight>,
 }
 
 /// When requests arrive.
@@ -68,9 +69,9 @@ pub(super) struct RequestArgs {
 #[group(skip)]
 #[command(next_help_heading = "Arrivals")]
 pub(super) struct ArrivalArgs {
-    /// Arrivals
-    #[arg(long, default_value = "10", value_name = Rate::ALLOWED)]
-    pub(super) rate: Rate,
+    /// Arrivals [default: 10]
+    #[arg(long, value_name = Rate::ALLOWED)]
+    pub(super) rate: Option<Rate>,
     /// For how long
     #[arg(long = "for", default_value = "10s", value_name = Span::ALLOWED)]
     pub(super) length: Span,
@@ -78,9 +79,9 @@ pub(super) struct ArrivalArgs {
     /// arrivals:FILE replays times in seconds, one a line
     #[arg(long, conflicts_with_all = ["rate", "length"], value_name = "PHASES")]
     pub(super) schedule: Option<String>,
-    /// How arrivals are spaced: evenly, or as independent users come
-    #[arg(long, default_value = "constant", value_name = SpacingName::ALLOWED)]
-    pub(super) arrivals: SpacingName,
+    /// How arrivals are spaced: evenly, or as independent users come [default: constant]
+    #[arg(long, value_name = SpacingName::ALLOWED)]
+    pub(super) arrivals: Option<SpacingName>,
     #[command(flatten)]
     pub(super) seed: SeedArg,
 }
@@ -124,10 +125,10 @@ pub(super) struct FindArgs {
     #[arg(long, conflicts_with_all = ["check", "schedule", "closed"], value_name = Checks::ALLOWED)]
     pub(super) find_max: Option<Checks>,
     /// How wide the interval of that rate may be, as a share of it
-    #[arg(long, default_value = "5%", value_name = SmallShare::ALLOWED)]
+    #[arg(long, default_value = "5%", requires = "find_max", value_name = SmallShare::ALLOWED)]
     pub(super) precision: SmallShare,
     /// No rate above this is tried
-    #[arg(long, default_value = "100000", value_name = Rate::ALLOWED)]
+    #[arg(long, default_value = "100000", requires = "find_max", value_name = Rate::ALLOWED)]
     pub(super) max_rate: Rate,
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::args::{CompareArgs, at_least_one};
+use super::args::CompareArgs;
 use super::page;
+use super::run::usage;
 use crate::app::Ending;
 use crate::app::generator::Generator;
 use crate::load::compare::{Answer, Comparison, NoFigure, Question, a_first, compare};
@@ -38,6 +39,9 @@ pub(super) async fn run_comparison(
 ) -> anyhow::Result<Ending> {
     let results = args.output.open()?;
     let figure = args.figure;
+    if [&args.a, &args.b].into_iter().any(Target::is_weighted) {
+        return Err(usage("WEIGHT*URL: two targets in turn have no weights"));
+    }
     let mut pairs_ms = Vec::new();
     'pairs: for pair in 0..args.pairs.get() as usize {
         let mut figures = [0.0; 2];
@@ -104,12 +108,9 @@ async fn block(
     let mut arrivals = args.arrivals.clone();
     arrivals.seed = arrivals.seed.plus(pair as u64);
     let targets = args.request.targets(std::slice::from_ref(target))?;
-    let transport = args.request.transport(&targets)?;
+    let transport = args.request.transport(&targets, args.request.max_in_flight())?;
     let plan = Plan {
-        pace: Pace::Open {
-            schedule: arrivals.schedule()?,
-            max_in_flight: at_least_one(args.request.max_in_flight.get()),
-        },
+        pace: Pace::Open { schedule: arrivals.schedule()?, max_in_flight: args.request.max_in_flight() },
         timeout: args.request.timeout.get(),
         slo,
     };

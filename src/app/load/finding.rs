@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::args::{RunArgs, at_least_one};
+use super::args::RunArgs;
 use super::page;
 use crate::app::Ending;
 use crate::app::generator::Generator;
@@ -53,7 +53,7 @@ pub(super) async fn find(
     let results = args.output.open()?;
     let find = &args.find;
     let targets = args.request.targets(&args.urls)?;
-    let first = args.arrivals.rate;
+    let first = args.arrivals.rate();
     let lowest = Rate::try_from(LOWEST_RATE).unwrap_or(first);
     let mut search = Search::new(first, lowest, find.max_rate, find.precision.get());
     let mut steps = Vec::new();
@@ -62,13 +62,13 @@ pub(super) async fn find(
         let plan = Plan {
             pace: Pace::Open {
                 schedule: Schedule::hold(rate, length, args.arrivals.spacing()),
-                max_in_flight: at_least_one(args.request.max_in_flight.get()),
+                max_in_flight: args.request.max_in_flight(),
             },
             timeout: args.request.timeout.get(),
             slo,
         };
         // Connections of its own: what an overloaded step leaves behind does not meet the next.
-        let transport = args.request.transport(&targets)?;
+        let transport = args.request.transport(&targets, args.request.max_in_flight())?;
         let what = format!("step {}, {} /s ", steps.len() + 1, rate_text(rate.get()));
         let measured = generator.run(plan, transport, &what).await?;
         if measured.interrupted {

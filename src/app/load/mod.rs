@@ -15,6 +15,8 @@ mod comparing;
 mod csv;
 mod document;
 mod finding;
+#[cfg(test)]
+mod flag_tests;
 mod merging;
 mod nothing_good;
 mod page;
@@ -118,10 +120,13 @@ impl Measure {
         };
         match self.question {
             Question::Compare(args) => comparing::run_comparison(&args, slo, &generator, &shutdown).await,
-            Question::Run(args) => match &args.find.find_max {
-                Some(checks) => finding::find(&args, checks, slo, &generator, &shutdown).await,
-                None => single(&args, slo_ms, &generator, &shutdown).await,
-            },
+            Question::Run(args) => {
+                args.check()?;
+                match &args.find.find_max {
+                    Some(checks) => finding::find(&args, checks, slo, &generator, &shutdown).await,
+                    None => single(&args, slo_ms, &generator, &shutdown).await,
+                }
+            }
         }
     }
 }
@@ -143,14 +148,14 @@ async fn single(
     let results = args.output.open()?;
     let schedule = args.arrivals.schedule()?;
     let targets = args.request.targets(&args.urls)?;
-    let transport = args.request.transport(&targets)?;
-    let pace = match args.closed {
-        None => Pace::Open { schedule, max_in_flight: at_least_one(args.request.max_in_flight.get()) },
-        Some(users) => Pace::Closed {
-            users: at_least_one(users.get()),
-            length: schedule.length(),
-            schedule: args.paced.then_some(schedule),
-        },
+    let users = args.closed.map(|users| at_least_one(users.get()));
+    let max_in_flight = args.request.max_in_flight();
+    let transport = args.request.transport(&targets, users.unwrap_or(max_in_flight))?;
+    let pace = match users {
+        None => Pace::Open { schedule, max_in_flight },
+        Some(users) => {
+            Pace::Closed { users, length: schedule.length(), schedule: args.paced.then_some(schedule) }
+        }
     };
     let plan = Plan { pace, timeout: args.request.timeout.get(), slo: Duration::from_millis(slo_ms) };
     let measured = generator.run(plan, transport.clone(), "").await?;

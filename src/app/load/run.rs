@@ -4,12 +4,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{ArrivalArgs, RequestArgs, RunArgs, SpacingName, at_least_one};
+use super::args::{ArrivalArgs, MaxInFlight, RequestArgs, RunArgs, SpacingName, at_least_one};
 use crate::app::Usage;
 use crate::client::tls;
+use crate::config::Rate;
 use crate::load::http::{Http, Protocol, Settings, Target};
 use crate::load::{Phases, Recorded, Schedule, Spacing};
 
+/// Requests in flight at a time, if nothing else is asked for.
+const MAX_IN_FLIGHT: u32 = 10_000;
 /// The longest body, and the longest file of phases.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
 
@@ -30,21 +33,30 @@ fn read_file(flag: &str, path: &str) -> anyhow::Result<Vec<u8>> {
 impl ArrivalArgs {
     pub(super) fn spacing(&self) -> Spacing {
         match self.arrivals {
-            SpacingName::Constant => Spacing::Constant,
-            SpacingName::Poisson => Spacing::Poisson { seed: self.seed.get() },
+            Some(SpacingName::Poisson) => Spacing::Poisson { seed: self.seed.get() },
+            Some(SpacingName::Constant) | None => Spacing::Constant,
         }
+    }
+
+    pub(super) fn rate(&self) -> Rate {
+        self.rate.unwrap_or(Rate::TEN_PER_SECOND)
     }
 
     pub(super) fn schedule(&self) -> anyhow::Result<Schedule> {
         let spacing = self.spacing();
         let Some(text) = &self.schedule else {
-            return Ok(Schedule::hold(self.rate, self.length.get(), spacing));
+            return Ok(Schedule::hold(self.rate(), self.length.get(), spacing));
         };
         let text_of = |path: &str| {
             let text = String::from_utf8(read_file("--schedule", path)?);
             text.map_err(|_| usage(format!("--schedule: {path:?} is not text")))
         };
         if let Some(path) = text.strip_prefix("arrivals:") {
+            if self.arrivals.is_some() {
+                return Err(usage(
+                    "--arrivals: recorded arrivals (--schedule arrivals:FILE) are replayed as they came",
+                ));
+            }
             let recorded = Recorded::parse(&text_of(path)?);
             return Ok(Schedule::Recorded(
                 recorded.map_err(|error| usage(format!("--schedule: {path:?}: {error}")))?,
@@ -62,16 +74,38 @@ impl ArrivalArgs {
     pub(super) fn words(&self) -> String {
         let rate = match &self.schedule {
             Some(schedule) => format!("--schedule '{schedule}'"),
-            None => format!("--rate {} --for {}", self.rate, self.length),
+            None => format!("--rate {} --for {}", self.rate(), self.length),
         };
-        match self.arrivals {
-            SpacingName::Constant => rate,
-            SpacingName::Poisson => format!("{rate} --arrivals poisson --seed {}", self.seed.get()),
+        match self.spacing() {
+            Spacing::Constant => rate,
+            Spacing::Poisson { seed } => format!("{rate} --arrivals poisson --seed {seed}"),
         }
     }
 }
 
 impl RunArgs {
+    /// Refuses what would not be used: a closed loop has no arrivals of its own.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.closed.is_none() {
+            return Ok(());
+        }
+        let arrivals = &self.arrivals;
+        let unused = [
+            ("--rate", arrivals.rate.is_some() && !self.paced),
+            ("--schedule", arrivals.schedule.is_some() && !self.paced),
+            ("--arrivals", arrivals.arrivals.is_some() && !self.paced),
+        ];
+        match unused.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(usage(format!(
+                "{flag}: the users of a closed loop ask as soon as they can; with --paced they take turns from the schedule"
+            ))),
+            None if self.request.max_in_flight.is_some() => Err(usage(
+                "--max-in-flight: a closed loop has as many requests in flight as --closed has users",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The objective as a flag, unless it is the default.
     pub(super) fn objective_words(&self) -> String {
         let slo = self.telemetry.slo_ms;
@@ -87,17 +121,29 @@ impl RequestArgs {
             None => self.body.clone().into_bytes(),
         };
         let body = hyper::body::Bytes::from(body);
-        let asked = |url: &Target| url.clone().asking(self.method.clone(), &self.headers, body.clone());
-        Ok(urls.iter().map(asked).collect())
+        let asked = |url: &Target| {
+            let asked = url.clone().asking(self.method.clone(), &self.headers, body.clone(), self.protocol());
+            asked.map_err(|misfit| usage(format!("--header: {misfit}")))
+        };
+        urls.iter().map(asked).collect()
     }
 
-    /// A transport to `targets`.
-    pub(super) fn transport(&self, targets: &[Target]) -> anyhow::Result<Arc<Http>> {
-        let protocol = match (self.http1, self.http2) {
+    const fn protocol(&self) -> Protocol {
+        match (self.http1, self.http2) {
             (true, _) => Protocol::Http1,
             (_, true) => Protocol::Http2,
             _ => Protocol::Auto,
-        };
+        }
+    }
+
+    /// Requests in flight at a time.
+    pub(super) fn max_in_flight(&self) -> NonZeroU32 {
+        at_least_one(self.max_in_flight.map_or(MAX_IN_FLIGHT, MaxInFlight::get))
+    }
+
+    /// A transport to `targets` for so many requests at a time.
+    pub(super) fn transport(&self, targets: &[Target], at_a_time: NonZeroU32) -> anyhow::Result<Arc<Http>> {
+        let protocol = self.protocol();
         let tls = if targets.iter().any(Target::is_encrypted) {
             let trust = match &self.ca {
                 _ if self.insecure => tls::Trust::Anyone,
@@ -110,12 +156,15 @@ impl RequestArgs {
                 Protocol::Http2 => tls::Offer::Http2,
             };
             Some(tls::client_config(&trust, offer).map_err(|error| usage(format!("--ca: {error}")))?)
+        } else if self.insecure || self.ca.is_some() {
+            let flag = if self.insecure { "--insecure" } else { "--ca" };
+            return Err(usage(format!("{flag}: no URL is https://, so that no certificate is looked at")));
         } else {
             None
         };
         let given = self.connections.map(|connections| at_least_one(connections.get()));
         let settings = Settings {
-            connections: given.unwrap_or(at_least_one(self.max_in_flight.get())),
+            connections: given.unwrap_or(at_a_time),
             shared_connections: given.unwrap_or(NonZeroU32::MIN),
             protocol,
             tls,
@@ -141,8 +190,8 @@ impl RequestArgs {
         if self.timeout.get() != Duration::from_secs(30) {
             words += &format!(" --timeout {}", self.timeout);
         }
-        if self.max_in_flight.get() != 10_000 {
-            words += &format!(" --max-in-flight {}", self.max_in_flight);
+        if let Some(max_in_flight) = self.max_in_flight {
+            words += &format!(" --max-in-flight {max_in_flight}");
         }
         words
     }

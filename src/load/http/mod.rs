@@ -14,6 +14,7 @@
 mod connect;
 mod counters;
 mod failure;
+mod header;
 mod origin;
 mod settings;
 mod target;
@@ -28,9 +29,10 @@ use tokio::time::{Instant, sleep};
 
 pub use self::counters::Connections;
 use self::failure::NotProcessed;
+pub use self::header::{Header, Misfit};
 use self::origin::Origin;
 pub use self::settings::{Protocol, Settings};
-pub use self::target::{Header, Target, Template};
+pub use self::target::{Target, Template};
 use self::timer::Timer;
 use super::transport::Stage;
 use super::{Answer, Cause, Trace, Transport};

@@ -10,6 +10,8 @@ use hyper::http::uri::Scheme;
 use hyper::{Method, Request, Uri, Version};
 
 use super::connect::Address;
+use super::header::{HOST_ALLOWED, Header, Misfit};
+use super::settings::Protocol;
 use crate::config::{Allowed, Invalid};
 
 /// The highest weight.
@@ -83,22 +85,47 @@ fn read(text: &str) -> Option<Target> {
 }
 
 impl Target {
-    /// The same URL, asked with this method, these headers beside `Host`, and this body.
-    #[must_use]
-    pub fn asking(mut self, method: Method, headers: &[Header], body: Bytes) -> Self {
+    /// The same URL, asked with this method, these headers beside `Host`, and this body. A `Host` among them is
+    /// what HTTP/2 calls the authority.
+    ///
+    /// # Errors
+    /// A header that would not reach the server as it stands, where `protocol` is spoken.
+    pub fn asking(
+        mut self,
+        method: Method,
+        headers: &[Header],
+        body: Bytes,
+        protocol: Protocol,
+    ) -> Result<Self, Misfit> {
+        let may_be_http2 = protocol == Protocol::Http2 || protocol == Protocol::Auto && self.is_encrypted();
         self.template.method = method;
+        self.template.body = body;
         let mut named: Vec<&HeaderName> = Vec::new();
-        for Header(name, value) in headers {
+        for header in headers {
+            header.check(self.template.body.len(), may_be_http2)?;
+            let Header(name, value) = header;
             // The first replaces what was there, the next ones of the same name stand beside it.
-            if named.contains(&name) {
-                self.template.headers.append(name, value.clone());
-            } else {
+            if !named.contains(&name) {
                 self.template.headers.insert(name, value.clone());
                 named.push(name);
+            } else if header.stands_once() {
+                return Err(header.misfit("it is given twice"));
+            } else {
+                self.template.headers.append(name, value.clone());
+            }
+            if let Some(authority) = header.authority() {
+                let mut parts = self.template.whole.into_parts();
+                parts.authority = Some(authority);
+                self.template.whole = Uri::from_parts(parts).map_err(|_| header.misfit(HOST_ALLOWED))?;
             }
         }
-        self.template.body = body;
-        self
+        Ok(self)
+    }
+
+    /// Whether it has its turn more often than another.
+    #[must_use]
+    pub const fn is_weighted(&self) -> bool {
+        self.weight != 1
     }
 
     /// Whether TLS is spoken.
@@ -151,26 +178,6 @@ impl Template {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request
-    }
-}
-
-/// One header line of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header(HeaderName, HeaderValue);
-
-impl Allowed for Header {
-    const ALLOWED: &'static str = "NAME: VALUE, a header";
-}
-
-impl FromStr for Header {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let read = || {
-            let (name, value) = text.split_once(':')?;
-            Some(Self(name.trim().parse().ok()?, value.trim().parse().ok()?))
-        };
-        read().ok_or_else(|| Invalid::new(text, Self::ALLOWED))
     }
 }
 
@@ -231,15 +238,17 @@ mod tests {
     #[test]
     fn headers_replace_and_repeat() {
         let headers: Vec<Header> =
-            ["host: other", "x-a: 1", "X-A: 2"].map(|text| text.parse().unwrap()).into();
+            ["host: other:81", "x-a: 1", "X-A: 2"].map(|text| text.parse().unwrap()).into();
         let target: Target = "http://h/".parse().unwrap();
-        let template = target.asking(Method::PUT, &headers, "body".into()).template;
+        let template = target.asking(Method::PUT, &headers, "body".into(), Protocol::Http2).unwrap().template;
         let request = template.http1(HeaderMap::new());
-        assert_eq!(request.headers()["host"], "other");
+        assert_eq!(request.headers()["host"], "other:81");
         assert_eq!(request.headers().get_all("x-a").iter().count(), 2);
         let http2 = template.http2();
-        assert_eq!((http2.uri().to_string().as_str(), http2.headers().get("host")), ("http://h/", None));
-        assert!("no header".parse::<Header>().is_err() && "a b: c".parse::<Header>().is_err());
+        assert_eq!(
+            (http2.uri().to_string().as_str(), http2.headers().get("host")),
+            ("http://other:81/", None)
+        );
     }
 
     #[test]

@@ -80,10 +80,6 @@ impl Phases {
     pub(super) fn length(&self) -> Duration {
         self.iter().map(|phase| Duration::from_secs_f64(phase.seconds())).sum()
     }
-
-    pub(super) fn expected(&self) -> f64 {
-        self.iter().map(|phase| phase.expected()).sum()
-    }
 }
 
 impl Deref for Phases {

@@ -98,7 +98,13 @@ async fn a_token_buys_a_session_until_it_is_signed_out() {
 async fn a_browser_goes_on_to_a_page_of_this_server_only() {
     let server = server(Some("s3cret"));
     let html = "accept: text/html,*/*\r\n";
-    for (next, location) in [("%2Fstreams", "/streams"), ("%2F%2Fevil.example", "/")] {
+    for (next, location) in [
+        ("%2Fstreams%3Fx=1", "/streams?x=1"),
+        ("%2F%2Fevil.example", "/"),
+        ("%2F%5Cevil.example", "/"),
+        ("%2F%09%2Fevil.example", "/"),
+        ("https:%2F%2Fevil.example", "/"),
+    ] {
         let answer = sign_in(&server, html, &format!("token=s3cret&next={next}")).await;
         assert_eq!((answer.status, answer.header("location")), (303, Some(location)));
     }

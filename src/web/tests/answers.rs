@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use tokio::sync::Notify;
 
 use super::support::{PATIENCE, Server};
-use crate::web::{Json, LAB_CSS, Limits, assets, openapi};
+use crate::web::{Json, Limits};
 
 fn app() -> Router {
     Router::new()
@@ -175,20 +175,4 @@ async fn what_is_refused_before_a_route_is_found_is_counted() {
     }
     let old = server.ask("GET /peer HTTP/1.0\r\n\r\n").await;
     assert_eq!(old.status, 200, "HTTP/1.0 needs no Host");
-}
-
-#[tokio::test]
-async fn assets_and_the_openapi_document_are_served() {
-    use utoipa::OpenApi;
-
-    let mut document = crate::web::HealthApi::openapi();
-    document.merge(crate::web::SessionApi::openapi());
-    let server = Server::start(assets(&[LAB_CSS]).merge(openapi(&document).unwrap()));
-    let css = server.get(&LAB_CSS.href()).await;
-    assert_eq!(css.header("content-type"), Some("text/css; charset=utf-8"));
-    let document: serde_json::Value = serde_json::from_str(&server.get("/openapi.json").await.body).unwrap();
-    for path in ["/healthz", "/readyz", "/version", "/session"] {
-        assert!(document["paths"][path].is_object(), "{path} in {document}");
-    }
-    assert!(document["components"]["schemas"]["Problem"].is_object(), "{document}");
 }

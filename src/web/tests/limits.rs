@@ -72,6 +72,22 @@ async fn a_body_above_the_limit_is_a_413_announced_or_streamed() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_encoded_is_a_415_that_says_what_is_taken() {
+    let server = Server::limited(Limits::default(), app());
+    for (coding, status) in [("gzip", 415), ("identity", 200), ("identity, br", 415)] {
+        let head = format!("POST /sink HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: {coding}\r\n");
+        let answer = server.ask(&format!("{head}content-length: 3\r\n\r\nabc")).await;
+        assert_eq!(answer.status, status, "{coding}");
+        if status == 415 {
+            assert_eq!(answer.problem()["type"], "/problems/unsupported-media-type");
+            assert_eq!(answer.header("accept-encoding"), Some("identity"));
+        }
+        let empty = server.ask(&format!("{head}content-length: 0\r\n\r\n")).await;
+        assert_eq!(empty.status, 200, "nothing is there to be decoded");
+    }
+}
+
+#[tokio::test]
 async fn a_head_above_the_limit_is_hypers_431() {
     let limits = Limits { head_limit_bytes: 8 * 1024, ..Limits::default() };
     let server = Server::limited(limits, app());

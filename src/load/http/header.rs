@@ -1,0 +1,111 @@
+//! A header line of a request, and whether it reaches the server as it stands.
+
+use std::str::FromStr;
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::uri::Authority;
+
+use crate::config::{Allowed, Invalid};
+
+/// What stands in `Host`.
+pub(super) const HOST_ALLOWED: &str = "a host, with a port where it needs one, is expected";
+
+/// One header line of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header(pub(super) HeaderName, pub(super) HeaderValue);
+
+/// A header that would be changed or left out on its way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {why}")]
+pub struct Misfit {
+    name: HeaderName,
+    why: String,
+}
+
+impl Allowed for Header {
+    const ALLOWED: &'static str = "NAME: VALUE, a header";
+}
+
+impl FromStr for Header {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let read = || {
+            let (name, value) = text.split_once(':')?;
+            Some(Self(name.trim().parse().ok()?, value.trim().parse().ok()?))
+        };
+        read().ok_or_else(|| Invalid::new(text, Self::ALLOWED))
+    }
+}
+
+impl Header {
+    pub(super) fn misfit(&self, why: impl Into<String>) -> Misfit {
+        Misfit { name: self.0.clone(), why: why.into() }
+    }
+
+    /// What a `Host` names.
+    pub(super) fn authority(&self) -> Option<Authority> {
+        let read = || Authority::try_from(self.1.as_bytes()).ok();
+        (self.0 == HOST).then(read)?.filter(|authority| !authority.as_str().contains('@'))
+    }
+
+    /// Whether there is one of it in a request.
+    pub(super) fn stands_once(&self) -> bool {
+        [HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&self.0)
+    }
+
+    /// Looks at the header beside the request's body and protocol: it must arrive as it stands.
+    pub(super) fn check(&self, body_bytes: usize, may_be_http2: bool) -> Result<(), Misfit> {
+        let Self(name, value) = self;
+        let of_a_connection = [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
+            || ["keep-alive", "proxy-connection"].contains(&name.as_str())
+            || *name == TE && value != "trailers";
+        if may_be_http2 && of_a_connection {
+            return Err(self.misfit("HTTP/2 has no such header (--http1 sends it)"));
+        }
+        if *name == HOST && self.authority().is_none() {
+            return Err(self.misfit(HOST_ALLOWED));
+        }
+        if *name == CONTENT_LENGTH && value.as_bytes() != body_bytes.to_string().as_bytes() {
+            return Err(self.misfit(format!("the body has {body_bytes} bytes")));
+        }
+        if *name == TRANSFER_ENCODING
+            && (body_bytes == 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        {
+            return Err(self.misfit("only chunked is sent, and only with a body"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_not_arrive_as_it_stands_is_refused() {
+        for (text, http2, fits) in [
+            ("x-a: b", true, true),
+            ("connection: close", false, true),
+            ("connection: close", true, false),
+            ("Keep-Alive: 5", true, false),
+            ("te: trailers", true, true),
+            ("te: gzip", true, false),
+            ("transfer-encoding: chunked", false, true),
+            ("transfer-encoding: gzip", false, false),
+            ("host: h:81", true, true),
+            ("host: u@h", false, false),
+            ("host:", false, false),
+            ("content-length: 4", true, true),
+            ("content-length: 5", false, false),
+        ] {
+            let header: Header = text.parse().unwrap();
+            assert_eq!(header.check(4, http2).is_ok(), fits, "{text} {http2}");
+        }
+        let chunked: Header = "transfer-encoding: chunked".parse().unwrap();
+        assert!(chunked.check(0, false).is_err());
+        assert!("no header".parse::<Header>().is_err() && "a b: c".parse::<Header>().is_err());
+    }
+}
