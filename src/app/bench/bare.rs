@@ -1,14 +1,15 @@
-//! The yardstick: an axum handler that answers a constant, and nothing around it.
+//! The yardsticks: an axum handler that answers a constant, and beside it handlers that do the lab's work.
 
 use std::io;
 use std::net::Ipv4Addr;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use super::plain;
 
 /// The longest answer, in bytes.
 const ANSWER_LIMIT_BYTES: u32 = 1 << 20;
@@ -26,7 +27,7 @@ pub(super) struct Args {
     content_type: String,
 }
 
-/// Serves `GET /` until stopped, and says where on stderr.
+/// Serves `GET /` and the [plain endpoints](plain) until stopped, and says where on stderr.
 pub(super) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     crate::web::announce(&listener)?;
@@ -39,7 +40,7 @@ async fn serve(listener: TcpListener, args: Args, stop: CancellationToken) -> io
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let body = json_of_length(args.bytes);
     let handler = move || async move { ([(CONTENT_TYPE, content_type)], body) };
-    axum::serve(listener, Router::new().route("/", get(handler)))
+    axum::serve(listener, plain::routes().route("/", get(handler)))
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }

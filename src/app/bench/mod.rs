@@ -5,8 +5,8 @@
 //! and nothing from outside, in the directory for temporary files. The load comes from this
 //! process, over loopback, on one thread.
 //!
-//! - `lab bench http` ([`http`]): the HTTP lab beside a bare axum handler, and beside itself with
-//!   telemetry off; then the memory that a request in flight takes.
+//! - `lab bench http` ([`http`]): the HTTP lab beside a bare axum handler, beside plain handlers that do the
+//!   same logical work, and beside itself with telemetry off; then the memory that a request in flight takes.
 //! - `lab bench load` ([`load`]): the load generator beside wrk and k6, and beside its own schedule.
 //! - `lab bench start` ([`start`]): from spawn to `listening`, and memory at rest.
 //! - `lab bench streams` ([`streams`]): the orchestrator beside the bare channel in it, in this process.
@@ -25,6 +25,7 @@ mod client;
 pub mod http;
 pub mod load;
 mod memory;
+mod plain;
 mod report;
 mod server;
 pub mod start;
