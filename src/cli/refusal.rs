@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Arg, Command, error::ErrorKind};
 
 use super::in_force::{InForce, SECRETS};
-use crate::config::{Invalid, Misfit};
+use crate::config::{Invalid, Misfit, without_users};
 
 /// Why nothing is run.
 #[derive(Debug)]
@@ -64,10 +64,8 @@ fn brief(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let lines = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    without_users(&lines.collect::<Vec<_>>().join(" "))
 }
 
 /// `ASYNC_LIMIT (--async-limit, from .env): "0" is not allowed: a whole number from 1 to 10000`.

@@ -13,15 +13,31 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// A refusal of `value`; at most 80 characters of it are kept.
+    /// A refusal of `value`; at most 80 characters of it are kept, and no user of a URL.
     pub fn new(value: impl fmt::Display, allowed: impl Into<String>) -> Self {
-        let mut value = value.to_string();
+        let mut value = without_users(&value.to_string());
         if let Some((end, _)) = value.char_indices().nth(80) {
             value.truncate(end);
             value.push('…');
         }
         Self { value, allowed: allowed.into() }
     }
+}
+
+/// The text with `***` for whatever stands before the `@` of a URL: there may be a password in it.
+pub fn without_users(text: &str) -> String {
+    const BEGIN: &str = "://";
+    let mut parts = text.split(BEGIN);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "\"'`".contains(c)).unwrap_or(part.len());
+        shown.push_str(BEGIN);
+        match part[..end].rfind('@') {
+            Some(at) => shown.extend(["***", &part[at..]]),
+            None => shown.push_str(part),
+        }
+    }
+    shown
 }
 
 /// A value that is good by itself and does not go with the others.
@@ -50,6 +66,18 @@ pub trait Allowed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_shows_no_password() {
+        for (text, shown) in [
+            ("http://u:p@h/x", "http://***@h/x"),
+            ("3*http://u:p/w@h?x", "3*http://***@h?x"),
+            ("'http://u:p@h' and https://v:q@i a@b", "'http://***@h' and https://***@i a@b"),
+            ("u@h", "u@h"),
+        ] {
+            assert_eq!(Invalid::new(text, "x").value, shown);
+        }
+    }
 
     #[test]
     fn a_refusal_keeps_a_bounded_part_of_the_value() {

@@ -35,7 +35,7 @@ mod tests;
 
 pub use addr::ListenAddr;
 pub use document::{deserialize, schema};
-pub use invalid::{Allowed, Invalid, Misfit};
+pub use invalid::{Allowed, Invalid, Misfit, without_users};
 pub use number::{Seed, SeedArg};
 pub use rate::{Rate, read_rate};
 pub use share::{Fraction, ShareText, read_share, read_share_within};

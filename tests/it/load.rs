@@ -234,6 +234,8 @@ async fn results_of_several_hosts_add_up() {
 #[test]
 fn what_is_no_argument_is_refused_in_one_line() {
     for (arguments, part) in [
+        (vec!["http://u:secret@h:0/"], "***@h:0/"),
+        (vec!["http://u:secret@h/", "-H", "Authorization: x"], "the URL names a user too"),
         (vec![], "<URL>"),
         (vec!["ftp://x/"], "http:// or https:// URL"),
         (vec!["http://x/", "--rate", "0"], "from 1/h to 1000000/s"),
@@ -262,8 +264,32 @@ fn what_is_no_argument_is_refused_in_one_line() {
         let arguments: Vec<&str> = ["load"].into_iter().chain(arguments).collect();
         let (code, out, err) = run(&arguments, &[]);
         assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{arguments:?}: {err}");
-        assert!(err.contains(part), "{part}: {err}");
+        assert!(err.contains(part) && !err.contains("secret"), "{part}: {err}");
     }
+}
+
+#[tokio::test]
+async fn a_url_is_taken_as_people_write_it_and_its_password_is_not_shown() {
+    let (came, mut heads) = tokio::sync::mpsc::channel(1);
+    let addr = server(move |mut stream| {
+        let came = came.clone();
+        async move {
+            let mut head = vec![0; 1024];
+            let length = stream.read(&mut head).await.expect("a head");
+            head.truncate(length);
+            came.send(String::from_utf8(head).expect("text")).await.expect("the test is there");
+            stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\n\r\n").await.expect("it reads");
+        }
+    })
+    .await;
+    let url = format!("http://user:secret@{addr}?q=ü b#part");
+    let (code, result) = load(&[&url, "--schedule", "burst 1"]).await;
+    assert_eq!(code, 0, "{result}");
+    let head = heads.recv().await.expect("a request");
+    assert!(head.starts_with("GET /?q=%C3%BC%20b HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("authorization: Basic dXNlcjpzZWNyZXQ=\r\n"), "{head}");
+    assert!(head.contains(&format!("host: {addr}\r\n")), "{head}");
+    assert!(!result.to_string().contains("secret"), "{result}");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod origin;
 mod settings;
 mod target;
 mod timer;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
