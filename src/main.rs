@@ -6,7 +6,7 @@ use std::{io::ErrorKind, process::ExitCode};
 
 use lab::{
     app::{self, Ending, pipeline::What},
-    cli::{self, InForce, Stop, Task},
+    cli::{self, Stop, Task},
     client::ExportClient,
     output,
     telemetry::{self, Telemetry},
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
+fn perform(task: Task, in_force: &[app::InForce]) -> anyhow::Result<Ending> {
     match task {
         Task::Serve(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| app::serve(args, None, telemetry))
@@ -67,7 +67,7 @@ fn perform(task: Task, in_force: &[InForce]) -> anyhow::Result<Ending> {
             with_telemetry(&args.telemetry.clone(), |telemetry| app::pipeline::run(args, telemetry))
         }
         Task::PipelineGuard => run(app::pipeline::guard()),
-        Task::Config(args) => cli::print_config(in_force, &args.json),
+        Task::Config(args) => app::print_config(in_force, &args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),
         Task::Load(args) => match args.task() {

@@ -56,7 +56,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         format!("{url} has no balance sheet {:?}; it has {}", args.system, known.join(", "))
     })?;
     let equation = sheet.get("equation").and_then(Value::as_str).unwrap_or_default();
-    results.json(|| Ok(sheet.to_string())).print(|| table(sheet))?;
+    results.received_json(sheet).print(|| table(sheet))?;
     if sheet::balances(equation, sheet) {
         return Ok(Ending::Done);
     }

@@ -16,6 +16,7 @@ mod ending;
 mod generator;
 pub mod health;
 mod house;
+mod in_force;
 mod landing;
 pub mod load;
 mod output;
@@ -35,6 +36,7 @@ pub use args::{
 };
 pub use ending::{Ending, Usage};
 pub use house::{House, Process};
+pub use in_force::{InForce, print_config};
 pub use output::{JsonArg, Results};
 pub use serve::{serve, serve_service};
 pub use streams::{StreamsArgs, run_streams, run_streams_virtually};

@@ -18,7 +18,7 @@ use anyhow::Context as _;
 
 use super::ending::Usage;
 use crate::{
-    output::{self, CleanUp},
+    output::{self, CleanUp, Document},
     shutdown::Shutdown,
 };
 
@@ -106,8 +106,14 @@ impl Results {
 
     /// Writes the result as JSON, if that was asked for.
     #[must_use]
-    pub fn json(self, make: impl FnOnce() -> anyhow::Result<String>) -> Self {
-        self.write("--json", make)
+    pub fn json(self, document: &(impl Document + Sync)) -> Self {
+        self.write("--json", || Ok(document.json()?))
+    }
+
+    /// Writes a document that another program sent, likewise.
+    #[must_use]
+    pub(super) fn received_json(self, document: &serde_json::Value) -> Self {
+        self.write("--json", || Ok(serde_json::to_string_pretty(document)?))
     }
 
     /// Writes the result as CSV, if that was asked for.
@@ -221,8 +227,11 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&old).expect("text"), "a longer result than the next");
         assert!(!new.exists(), "the run never came to a result");
         for path in [&old, &new] {
-            let (text, written) =
-                to(path.clone()).open().expect("opened").json(|| Ok("{}".into())).finish(|| "text".into());
+            let (text, written) = to(path.clone())
+                .open()
+                .expect("opened")
+                .write("--json", || Ok("{}".into()))
+                .finish(|| "text".into());
             written.expect("written");
             assert_eq!(
                 (text.as_str(), std::fs::read_to_string(path).expect("text").as_str()),
@@ -243,7 +252,7 @@ mod tests {
         assert!(!path.exists());
         let error = to(folder.path().join("no/such/place")).open().expect_err("no folder");
         assert!(error.is::<Usage>() && error.to_string().starts_with("--json="), "{error}");
-        let results = to(path.clone()).open().expect("opened").json(|| anyhow::bail!("no number"));
+        let results = to(path.clone()).open().expect("opened").write("--json", || anyhow::bail!("no number"));
         let (text, written) = results.csv(|| "not asked for".into()).finish(|| "text".into());
         assert_eq!((text.as_str(), written.expect_err("failed").to_string().as_str()), ("text", "no number"));
         assert!(!path.exists());

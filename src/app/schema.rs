@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 
-use super::Ending;
+use super::{Ending, bench, in_force, load, pipeline::simulate::Simulation};
 use crate::{
     http_lab::{HttpAudit, ServiceAudit, Settings},
     output::{self, Document},
@@ -15,17 +15,27 @@ use crate::{
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: the name in its member `schema`, and the schema.
-const DOCUMENTS: [Entry; 12] = [
+const DOCUMENTS: [Entry; 22] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
     one::<Balance<pipeline::Ledger>>(),
     one::<Balance<ServiceAudit>>(),
     one::<Balance<streams::Ledger>>(),
+    one::<bench::Report<bench::http::Setting>>(),
+    one::<bench::Report<bench::load::Setting>>(),
+    one::<bench::Report<bench::start::Setting>>(),
+    one::<bench::Report<bench::streams::Setting>>(),
+    one::<in_force::Settings>(),
+    one::<load::Document>(),
+    one::<load::Compared>(),
+    one::<load::Highest>(),
+    one::<super::pipeline::Report>(),
+    one::<Simulation>(),
     one::<pipeline::Status>(),
     one::<Ready>(),
     one::<Settings>(),
-    one::<streams::Received>(),
     one::<streams::Report>(),
+    one::<streams::Received>(),
     one::<streams::Status>(),
     one::<Version>(),
 ];

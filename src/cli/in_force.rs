@@ -1,24 +1,13 @@
-//! The settings in force, each with its source: what `lab config` prints.
+//! Finds the settings in force, each with its source.
 
 use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
-use crate::app::{Ending, JsonArg};
+use crate::app::InForce;
 
 /// Variables whose values are never shown.
 pub(super) const SECRETS: [&str; 1] = ["LAB_ADMIN_TOKEN"];
-
-/// A setting in force.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct InForce {
-    /// The variable's name.
-    pub name: String,
-    /// The value as it was written; secrets hidden.
-    pub value: Option<String>,
-    /// `default`, `file`, `.env`, `environment` or `flag`.
-    pub source: &'static str,
-}
 
 pub(super) fn in_force(
     command: &Command,
@@ -86,18 +75,4 @@ pub(super) fn others(
         settings.push(InForce { name: name.to_owned(), value, source });
     }
     command.get_subcommands().for_each(|subcommand| others(subcommand, file, dotenv, settings));
-}
-
-/// Prints the settings in force.
-///
-/// # Errors
-/// When they cannot be written.
-pub fn print_config(in_force: &[InForce], json: &JsonArg) -> anyhow::Result<Ending> {
-    let results = json.open()?.json(|| Ok(serde_json::to_string_pretty(in_force)?));
-    let width = in_force.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
-    let line = |InForce { name, value, source }: &InForce| {
-        format!("{name:<width$}  {source:<11}  {}", value.as_deref().unwrap_or("(unset)"))
-    };
-    results.print(|| in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-    Ok(Ending::Done)
 }

@@ -27,7 +27,6 @@ use self::{
 };
 use crate::{app, config::Misfit, output};
 
-pub use in_force::{InForce, print_config};
 pub use refusal::Stop;
 
 /// The lab's command line.
@@ -107,7 +106,7 @@ pub struct Parsed {
     /// The checked arguments.
     pub cli: Cli,
     /// Every setting of the command that was named, with its source.
-    pub in_force: Vec<InForce>,
+    pub in_force: Vec<app::InForce>,
 }
 
 /// Parses the process's arguments over `./.env`, the environment and the configuration file.

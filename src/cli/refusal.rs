@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, Command, error::ErrorKind};
 
-use super::in_force::{InForce, SECRETS};
+use super::in_force::SECRETS;
+use crate::app::InForce;
 use crate::config::{Invalid, Misfit, without_users};
 
 /// Why nothing is run.

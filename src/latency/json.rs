@@ -27,8 +27,7 @@ struct Form {
     /// Those that the end of the run cut off.
     censored: u64,
     /// Over all offered.
-    #[serde(skip_deserializing)]
-    percentiles: Option<Percentiles>,
+    percentiles: Percentiles,
     /// The unit of the times in `hdr_v2`: microseconds.
     hdr_unit: String,
     /// HdrHistogram's V2 form of the answered, in base64.
@@ -48,7 +47,7 @@ impl TryFrom<&Histogram> for Form {
             answered: histogram.answered(),
             infinitely_slow: histogram.infinitely_slow(),
             censored: histogram.censored(),
-            percentiles: Some(histogram.into()),
+            percentiles: histogram.into(),
             hdr_unit: UNIT.to_owned(),
             hdr_v2: STANDARD.encode(bytes),
         })

@@ -80,7 +80,7 @@ impl Rate {
 }
 
 /// What was good, as every result shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Good {
     /// How many were good: successes within the objective.
     pub good: u64,

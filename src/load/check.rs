@@ -71,7 +71,7 @@ enum Limit {
 }
 
 /// Whether a check held.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Finding {
     /// The check, as text.
     pub check: String,

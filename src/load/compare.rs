@@ -7,6 +7,7 @@
 //! figures within a block depend on each other, those of pairs do not: the pair is the sample.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Measured;
 use super::stats::Mean;
@@ -78,7 +79,7 @@ pub struct Question {
 }
 
 /// How two targets compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// B is slower by more than the margin, beyond chance.
@@ -94,7 +95,7 @@ pub enum Answer {
 }
 
 /// The paired difference, B against A.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Comparison {
     /// The answer.
     pub answer: Answer,
@@ -105,10 +106,13 @@ pub struct Comparison {
     /// The upper end.
     pub high: f64,
     /// How many pairs there are.
-    pub pairs: usize,
-    /// How many pairs would find the slowdown that should be found, in 9 of 10 runs; none: none would,
-    /// as the margin is not below it.
+    pub n: usize,
+    /// How many pairs would find the slowdown that should be found, in 9 of 10 runs.
+    #[schema(required)]
     pub pairs_needed: Option<usize>,
+    /// Why no number would: `detect_not_above_margin`, or `spread_too_wide` for a million.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs_needed_why: Option<&'static str>,
 }
 
 /// Compares the figures of A and of B, pair by pair; none of fewer than two pairs.
@@ -132,7 +136,17 @@ pub fn compare(pairs: &[(f64, f64)], question: &Question) -> Option<Comparison> 
     };
     let beyond = question.detect.ln_1p() - margin.ln_1p();
     let pairs_needed = mean.needed(beyond, question.confidence, POWER);
-    Some(Comparison { answer, difference: share(mean.mean), low, high, pairs: mean.n, pairs_needed })
+    let why = if beyond > 0.0 { "spread_too_wide" } else { "detect_not_above_margin" };
+    let pairs_needed_why = pairs_needed.is_none().then_some(why);
+    Some(Comparison {
+        answer,
+        difference: share(mean.mean),
+        low,
+        high,
+        n: mean.n,
+        pairs_needed,
+        pairs_needed_why,
+    })
 }
 
 /// Which target of pair `pair` comes first: A in even ones, B in odd ones.

@@ -128,7 +128,7 @@ impl Plan {
         measured.interrupted = gave_up || control.stopping.is_cancelled();
         let scheduled = self.length();
         let length = if measured.interrupted { scheduled.min(run.start.elapsed()) } else { scheduled };
-        measured.scheduled_s = length.as_secs_f64();
+        measured.scheduled_ms = length.as_secs_f64() * 1e3;
         measured
     }
 }

@@ -8,8 +8,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::Checks;
 use super::check::Verdict;
 use crate::config::Rate;
@@ -27,7 +25,7 @@ struct Step {
 }
 
 /// What a search found.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
     /// The highest rate at which the checks held; none where they never did.
     pub holds: Option<f64>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::cause::outcome_of_status;
 use super::series::Series;
@@ -18,7 +19,7 @@ const STATUSES_LIMIT: usize = 900;
 pub const LAG_LIMIT: Duration = Duration::from_millis(2);
 
 /// Everything that a run measured. Two of them can be added, as of two hosts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Measured {
     /// Latency from the intended start, from the send, by outcome.
     pub recorder: Recorder,
@@ -34,12 +35,12 @@ pub struct Measured {
     pub first_byte: Histogram,
     /// Bytes of the answers' bodies.
     pub body_bytes: u64,
-    /// How long the schedule was to last, seconds.
-    pub scheduled_s: f64,
-    /// From the start to the last send, seconds: longer than the schedule where the generator fell behind.
-    pub sending_s: f64,
-    /// From the start to the last answer, seconds.
-    pub elapsed_s: f64,
+    /// How long the schedule was to last, milliseconds.
+    pub scheduled_ms: f64,
+    /// From the start to the last send, milliseconds: longer than the schedule where the generator fell behind.
+    pub sending_ms: f64,
+    /// From the start to the last answer, milliseconds.
+    pub elapsed_ms: f64,
     /// Whether it was ended before its schedule.
     pub interrupted: bool,
     /// Second by second.
@@ -90,11 +91,11 @@ impl Measured {
         if let (Some(sent), Some(first_byte)) = (trace.sent, trace.first_byte) {
             self.first_byte.record(first_byte.saturating_duration_since(sent));
         }
-        let since_start = |at: Instant| at.saturating_duration_since(start).as_secs_f64();
+        let since_start = |at: Instant| at.saturating_duration_since(start).as_secs_f64() * 1e3;
         if let Some(sent) = trace.sent {
-            self.sending_s = self.sending_s.max(since_start(sent));
+            self.sending_ms = self.sending_ms.max(since_start(sent));
         }
-        self.elapsed_s = self.elapsed_s.max(since_start(finished));
+        self.elapsed_ms = self.elapsed_ms.max(since_start(finished));
         let at = intended.saturating_duration_since(start);
         self.series.record(at, outcome, finished.saturating_duration_since(intended));
         outcome
@@ -113,9 +114,9 @@ impl Measured {
         self.connect.merge(&other.connect);
         self.first_byte.merge(&other.first_byte);
         self.body_bytes += other.body_bytes;
-        self.scheduled_s = self.scheduled_s.max(other.scheduled_s);
-        self.sending_s = self.sending_s.max(other.sending_s);
-        self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
+        self.scheduled_ms = self.scheduled_ms.max(other.scheduled_ms);
+        self.sending_ms = self.sending_ms.max(other.sending_ms);
+        self.elapsed_ms = self.elapsed_ms.max(other.elapsed_ms);
         self.interrupted |= other.interrupted;
         self.series.merge(&other.series);
     }
@@ -167,19 +168,19 @@ impl Measured {
     /// Requests offered a second, over the time the schedule was to last.
     #[must_use]
     pub fn offered_per_second(&self) -> f64 {
-        per_second(self.offered(), self.scheduled_s)
+        per_second(self.offered(), self.scheduled_ms)
     }
 
     /// Requests sent a second, over the time that sending took.
     #[must_use]
     pub fn sent_per_second(&self) -> f64 {
-        per_second(self.sent(), self.scheduled_s.max(self.sending_s))
+        per_second(self.sent(), self.scheduled_ms.max(self.sending_ms))
     }
 
     /// Whole answers a second, over the time until the last one.
     #[must_use]
     pub fn answered_per_second(&self) -> f64 {
-        per_second(self.answered(), self.scheduled_s.max(self.elapsed_s))
+        per_second(self.answered(), self.scheduled_ms.max(self.elapsed_ms))
     }
 
     /// Whether the generator itself was late: the p99 of its own lag (of fewer than a thousand requests
@@ -202,6 +203,6 @@ fn late(lag: &Histogram) -> Option<Percentile> {
     highest.quantile.value().filter(|lag| *lag > LAG_LIMIT).map(|_| highest)
 }
 
-fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+fn per_second(count: u64, ms: f64) -> f64 {
+    if ms > 0.0 { count as f64 * 1e3 / ms } else { 0.0 }
 }

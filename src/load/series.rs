@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram as Buckets;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::latency::{Fate, Outcome, SAMPLES_BEYOND};
+use crate::latency::{Fate, Outcome, Percentiles, Quantile, SAMPLES_BEYOND};
 
 /// The longest that a series grows: a day. What is later counts in the last second.
 const SECONDS_LIMIT: u64 = 86_400;
@@ -19,16 +20,18 @@ const SECONDS_LIMIT: u64 = 86_400;
 const LONGEST_US: u64 = 3_600_000_000;
 
 /// Seconds in order; those without a request are left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Series {
+    #[serde(skip)]
     slo: Duration,
+    /// By their number from 0.
     seconds: BTreeMap<u64, Second>,
     #[serde(skip)]
     open: BTreeMap<u64, Buckets<u32>>,
 }
 
 /// What became of the requests of one second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Second {
     /// Requests that were to start in it.
     pub offered: u64,
@@ -46,13 +49,10 @@ pub struct Second {
     pub not_sent: u64,
     /// In flight when the run ended.
     pub unfinished: u64,
-    /// The median over all offered, milliseconds; none where it is not reached, or where fewer
-    /// than ten requests lie beyond it.
-    pub p50_ms: Option<f64>,
-    /// The 95th percentile, likewise.
-    pub p95_ms: Option<f64>,
-    /// The 99th percentile, likewise.
-    pub p99_ms: Option<f64>,
+    /// Over all offered; `null` where nothing was answered, or where the counts of two hosts were added: their
+    /// percentiles do not add up.
+    #[schema(required)]
+    pub latency: Option<Percentiles>,
 }
 
 impl Series {
@@ -119,27 +119,30 @@ impl Series {
 
     fn close(&mut self, index: u64, buckets: &Buckets<u32>) {
         if let Some(second) = self.seconds.get_mut(&index) {
+            let (n, answered) = (second.offered, buckets.len());
+            let time = |us: f64| Quantile::Value(Duration::from_secs_f64(us / 1e6));
+            let of_all = |us: f64| if answered == n { time(us) } else { Quantile::NotReached };
             let read = |q: f64| {
+                let rank = (q * n as f64).ceil().max(1.0);
                 // As everywhere: noise is not shown.
-                if second.offered as f64 * (1.0 - q) + 1e-9 < SAMPLES_BEYOND {
-                    return None;
+                if n as f64 * (1.0 - q) + 1e-9 < SAMPLES_BEYOND {
+                    Quantile::TooFew { n }
+                } else if rank > answered as f64 {
+                    Quantile::NotReached
+                } else {
+                    time(buckets.value_at_quantile((rank - 0.5) / answered as f64) as f64)
                 }
-                let rank = (q * second.offered as f64).ceil().max(1.0);
-                let answered = buckets.len() as f64;
-                (rank <= answered).then(|| buckets.value_at_quantile((rank - 0.5) / answered) as f64 / 1e3)
             };
-            (second.p50_ms, second.p95_ms, second.p99_ms) = (read(0.5), read(0.95), read(0.99));
+            second.latency =
+                Some(Percentiles::read(n, of_all(buckets.mean()), of_all(buckets.max() as f64), read));
         }
     }
 
-    /// Adds another host's counts. Percentiles of two hosts do not add up and are left out where both
-    /// have requests.
+    /// Adds another host's counts.
     pub(super) fn merge(&mut self, other: &Self) {
         for (index, theirs) in &other.seconds {
             let mine = self.seconds.entry(*index).or_default();
             let alone = mine.offered == 0;
-            let percentiles = [theirs.p50_ms, theirs.p95_ms, theirs.p99_ms];
-            let [p50_ms, p95_ms, p99_ms] = if alone { percentiles } else { [None; 3] };
             *mine = Second {
                 offered: mine.offered + theirs.offered,
                 ok: mine.ok + theirs.ok,
@@ -149,11 +152,15 @@ impl Series {
                 failed: mine.failed + theirs.failed,
                 not_sent: mine.not_sent + theirs.not_sent,
                 unfinished: mine.unfinished + theirs.unfinished,
-                p50_ms,
-                p95_ms,
-                p99_ms,
+                latency: theirs.latency.filter(|_| alone),
             };
         }
+    }
+
+    /// The same series with that objective, which its JSON leaves out.
+    #[must_use]
+    pub fn within(self, slo: Duration) -> Self {
+        Self { slo, ..self }
     }
 
     /// The seconds that had a request, by their number from 0.
@@ -192,11 +199,13 @@ mod tests {
         let seconds: Vec<(u64, Second)> = series.seconds().map(|(index, second)| (index, *second)).collect();
         let (_, first) = seconds[0];
         assert_eq!((first.offered, first.ok, first.good), (100, 100, 51));
-        assert!((first.p50_ms.unwrap() - 99.0).abs() < 2.0, "{first:?}");
-        assert_eq!(first.p95_ms, None, "five requests beyond it are noise");
+        let latency = first.latency.unwrap();
+        assert!((latency.p50.ms().unwrap() - 99.0).abs() < 2.0, "{first:?}");
+        assert_eq!(latency.p95, Quantile::TooFew { n: latency.n }, "five requests beyond it are noise");
         let (index, second) = seconds[1];
         assert_eq!((index, second.offered, second.failed, second.good), (1, 20, 10, 10));
-        assert_eq!((second.p50_ms.is_some(), second.p99_ms), (true, None), "half of them never answered");
+        let latency = second.latency.unwrap();
+        assert!(latency.p50.ms().is_some() && latency.p99.ms().is_none(), "half of them never answered");
     }
 
     #[test]

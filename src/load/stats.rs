@@ -1,6 +1,5 @@
 //! The few statistics that verdicts rest on. Pure.
 
-use serde::Serialize;
 use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
 
 use crate::latency::Rate;
@@ -9,7 +8,7 @@ use crate::latency::Rate;
 const CONFIDENCE: f64 = 0.95;
 
 /// A share with the interval in which the true one lies.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
     /// The lower end.
     pub low: f64,
@@ -49,7 +48,7 @@ impl Share {
 }
 
 /// The mean of some differences with its interval (Student's t: the spread is estimated from them too).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
     /// The mean.
     pub mean: f64,

@@ -87,7 +87,7 @@ fn each_layer_covers_the_one_below_and_says_where_a_value_came_from() {
     let arguments = ["config", "--json", "--config", "lab.toml", "--service-b-latency", "constant:4"];
     let output = program(directory.path(), &arguments, &environment).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let settings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let settings = crate::support::settings(&output.stdout);
     for (name, value, source) in [
         ("ASYNC_LIMIT_MAX_WAIT_MS", Some("1000"), "default"),
         ("ASYNC_LIMIT", Some("11"), "file"),
@@ -139,7 +139,7 @@ fn help_completions_and_the_small_commands_work() {
 fn the_example_environment_is_made_of_the_defaults() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).expect("a file");
     let (_, printed, _) = run(&["config", "--json"], &[]);
-    let settings: Vec<serde_json::Value> = serde_json::from_str(&printed).expect("JSON");
+    let settings = crate::support::settings(printed.as_bytes());
     let mut documented: Vec<&str> = Vec::new();
     for line in text.lines() {
         let Some((name, value)) = line.trim_start_matches('#').trim().split_once('=') else {

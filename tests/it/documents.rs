@@ -14,7 +14,8 @@ const NOTES: [&str; 6] = ["$schema", "$defs", "title", "description", "format", 
 fn faults(schema: &Value, defs: &Value, value: &Value, at: &str) -> Vec<String> {
     let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
     let (properties, members) = (object(&schema["properties"]), object(value));
-    let wrong = |what: String| vec![format!("{at}: {value:.200} {what}")];
+    let shown: String = value.to_string().chars().take(100).collect();
+    let wrong = |what: String| vec![format!("{at}: {shown} {what}")];
     let rules = object(schema).into_iter().filter(|(rule, _)| !NOTES.contains(&rule.as_str()));
     let broken = rules.flat_map(|(rule, of)| match (rule.as_str(), of) {
         ("type", Value::Array(kinds)) if kinds.iter().any(|kind| is(kind, value)) => Vec::new(),
@@ -102,7 +103,7 @@ impl Checked {
         let name = document["schema"].as_str().unwrap_or_default();
         match self.schemas.get(name) {
             Some(schema) => faults(schema, &schema["$defs"], document, name),
-            None => vec![format!("of no known schema: {document:.300}")],
+            None => vec![format!("of no known schema: {name:?}")],
         }
     }
 
@@ -120,12 +121,20 @@ impl Checked {
         }
     }
 
-    /// Runs a command that prints a document.
-    fn command(&mut self, arguments: &[&str]) -> Value {
-        let (_, out, err) = run(arguments, &[("PIPELINE_LOG_FILE", "off")]);
-        let printed =
-            serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}{err}"));
-        self.check(&arguments.join(" "), &printed);
+    /// Runs commands that print a document, side by side; what they printed.
+    fn commands(&mut self, commands: &[Vec<&str>]) -> Vec<Value> {
+        let printed: Vec<Value> = std::thread::scope(|scope| {
+            let run = |arguments: &[&str]| {
+                let (_, out, err) = run(arguments, &[("PIPELINE_LOG_FILE", "off")]);
+                serde_json::from_str(&out)
+                    .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}{err}"))
+            };
+            let runs: Vec<_> = commands.iter().map(|arguments| scope.spawn(move || run(arguments))).collect();
+            runs.into_iter().map(|run| run.join().expect("it prints a document")).collect()
+        });
+        for (arguments, document) in commands.iter().zip(&printed) {
+            self.check(&arguments.join(" "), document);
+        }
         printed
     }
 
@@ -168,12 +177,46 @@ async fn check_routes(checked: &mut Checked) {
     }
 }
 
+/// Every command that prints a document, as short as it can be.
+fn check_commands(checked: &mut Checked) {
+    let service = Server::start(&["service", "b", "--service-b-latency=constant:0"], &[]);
+    let lab = Server::start(&["serve"], &[]);
+    let (url, lab_url) = (service.url("/"), lab.url(""));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (one, jobs, results) = (path("one.json"), path("jobs"), path("results"));
+    std::fs::write(&jobs, "1\n2\n").expect("written");
+    let at_50 = ["--rate", "50", "--for", "1s"];
+    let find = ["--find-max", "p50<9s", "--max-rate", "50", "--precision", "100%"];
+    let virtually = ["--virtual", "--duration", "30s"];
+    let exec = ["--addr", "127.0.0.1:0", "--exec", "true", "--jobs", &jobs, "--results", &results];
+    let commands: [&[&[&str]]; 15] = [
+        &[&["load", &url, "--check", "ok>1%"], &at_50],
+        &[&["load", &url], &find, &at_50],
+        &[&["load", "compare", &url, &url, "--pairs", "2"], &at_50],
+        &[&["streams", "--noisy-factor", "2"], &virtually],
+        &[&["pipeline"], &virtually],
+        &[&["pipeline"], &exec],
+        &[&["pipeline", "simulate", "quiet", "--repetitions", "1"]],
+        &[&["config"]],
+        &[&["audit", "http", "--url", &lab_url]],
+        &[&["audit", "streams", "--url", &lab_url]],
+        &[&["bench", "start", "--starts", "1"]],
+        &[&["bench", "load", "--rounds", "1", "--for", "1s"]],
+        &[&["bench", "streams", "--rounds", "1", "--for", "1s", "--crowd", "1000"]],
+        &[&["bench", "http", "--rounds", "1", "--for", "1s"]],
+        &[&["load", "http://127.0.0.1:1/"], &at_50],
+    ];
+    let printed = checked.commands(&commands.map(|parts| [&parts.concat(), &["--json"][..]].concat()));
+    std::fs::write(&one, printed[0].to_string()).expect("written");
+    checked.commands(&[vec!["load", "merge", &one, &one, "--json"]]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_programs_read_is_what_its_schema_says() {
     let mut checked = Checked { schemas: schemas(), seen: BTreeSet::new() };
     check_routes(&mut checked).await;
-    let virtually = ["--virtual", "--duration", "30s", "--json"];
-    checked.command(&[&["streams", "--streams-count", "10"], &virtually[..]].concat());
+    tokio::task::block_in_place(|| check_commands(&mut checked));
     let listed: BTreeSet<String> = checked.schemas.keys().cloned().collect();
     assert_eq!(listed, checked.seen, "listed, and met in this test");
 }

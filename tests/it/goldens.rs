@@ -368,7 +368,7 @@ fn the_keys_of_files_stay() {
         let arguments = ["config", "--json", "--config", file];
         let output = program(directory.path(), &arguments, &[]).output().expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let settings: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let settings = crate::support::settings(&output.stdout);
         let read = settings.iter().filter(|setting| setting["source"] == "file");
         let names = read.filter_map(|setting| Some(setting["name"].as_str()?.to_lowercase()));
         keys.extend(names.map(|name| (name, file.split_once('.').map_or("", |(_, form)| form).to_owned())));

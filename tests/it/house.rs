@@ -355,7 +355,7 @@ fn rows(readme: &str, header: &str) -> Vec<(String, String)> {
 #[test]
 fn the_readme_lists_every_variable_with_its_default() {
     let (_, printed, _) = crate::support::run(&["config", "--json"], &[]);
-    let settings: Vec<serde_json::Value> = serde_json::from_str(&printed).expect("JSON");
+    let settings = crate::support::settings(printed.as_bytes());
     let in_force: Vec<(String, String)> = settings
         .iter()
         .filter(|setting| setting["name"] != "LAB_CONFIG")

@@ -201,7 +201,7 @@ fn the_seeds_file_is_read_below_the_environment_and_flags() {
          check_interval:   2s\n  failure_rate:     10\n  seed: 7\n",
     );
     let output = ask(&[], &[("PIPELINE_MAX_WORKERS", "5")]);
-    let settings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let settings = crate::support::settings(&output.stdout);
     for (name, value, source) in [
         ("PIPELINE_MIN_WORKERS", "3", "file"),
         ("PIPELINE_MAX_WORKERS", "5", "environment"),
@@ -339,7 +339,7 @@ async fn a_thousand_commands_of_which_some_fail_or_print_megabytes() {
     let failed = (0..1_000).filter(|number| kind(*number) == "fail").count() as u64 + 1;
     assert_eq!(report["created"], 1_001);
     assert_eq!(report["permanently_failed"], failed);
-    assert_eq!((&report["backlog"], &report["jobs"]["failed"]), (&0.into(), &failed.into()));
+    assert_eq!((&report["backlog"], &report["jobs"]["permanently_failed"]), (&0.into(), &failed.into()));
     assert!(run.high_kb > 0 && run.high_kb < 100_000, "{} kB, with 100 MB printed", run.high_kb);
 }
 
@@ -701,7 +701,7 @@ fn a_simulation_compares_the_policies_on_a_load_of_ones_own() {
     assert!(csv.lines().skip(1).all(|line| line.split(',').nth(2) == Some("360")), "2 x 180 jobs: {csv}");
     assert_eq!(csv, ask("--csv"), "the same seeds, the same figures");
     let json: serde_json::Value = serde_json::from_str(&ask("--json")).expect("JSON");
-    assert_eq!(json[0]["arms"].as_array().map(Vec::len), Some(5));
+    assert_eq!(json["traces"][0]["policies"].as_array().map(Vec::len), Some(5));
     let text = ask("--html=report.html");
     assert!(text.contains("p95 sojourn") && text.contains("pid dominates threshold on:"), "{text}");
     let html = fs::read_to_string(directory.path().join("report.html")).expect("a report");

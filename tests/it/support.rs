@@ -61,6 +61,12 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Str
     )
 }
 
+/// The settings that `lab config --json` printed.
+pub(crate) fn settings(printed: &[u8]) -> Vec<serde_json::Value> {
+    let mut printed: serde_json::Value = serde_json::from_slice(printed).expect("JSON");
+    serde_json::from_value(printed["settings"].take()).expect("settings")
+}
+
 /// Where a process listens: for one that cannot say so.
 pub(crate) fn listening_at(pid: Pid) -> Option<SocketAddr> {
     use procfs::{net::TcpState, process::FDTarget};

@@ -90,14 +90,17 @@ pub struct Args {
     pub(super) output: JsonArg,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Setting {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = bench::http::Setting)]
+pub(in crate::app) struct Setting {
     rounds: u32,
-    for_ms: u128,
+    length_ms: f64,
     connections: u32,
     answer_bytes: usize,
     cores: usize,
 }
+
+crate::document!(Report<Setting> as "lab/bench-http/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,7 +124,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
         ),
         setting: Setting {
             rounds: args.rounds.get(),
-            for_ms: args.length.get().as_millis(),
+            length_ms: args.length.get().as_secs_f64() * 1e3,
             connections: args.connections.get(),
             answer_bytes,
             cores: std::thread::available_parallelism()?.get(),

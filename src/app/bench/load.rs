@@ -76,14 +76,17 @@ pub struct Args {
     pub(super) output: JsonArg,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Setting {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = bench::load::Setting)]
+pub(in crate::app) struct Setting {
     rounds: u32,
-    for_ms: u128,
+    length_ms: f64,
     connections: u32,
     cores: usize,
     absent: Vec<&'static str>,
 }
+
+crate::document!(Report<Setting> as "lab/bench-load/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,7 +158,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
         ),
         setting: Setting {
             rounds: args.rounds.get(),
-            for_ms: args.length.get().as_millis(),
+            length_ms: args.length.get().as_secs_f64() * 1e3,
             connections: args.connections.get(),
             cores: std::thread::available_parallelism()?.get(),
             absent,
@@ -276,9 +279,9 @@ fn read(arm: Arm, text: &str) -> Option<Said> {
             let json: Value = serde_json::from_str(text).ok()?;
             let summary = &json["summary"];
             let rate = if arm == Arm::Open { "sent_per_second" } else { "answered_per_second" };
-            let lag = &json["measured"]["recorder"]["send_lag"]["percentiles"]["p99"];
-            let lag_us = lag.as_f64().unwrap_or(f64::NAN);
-            (summary["answered"].as_f64()?, summary[rate].as_f64()?, lag_us / 1e3)
+            let lag = &json["measured"]["recorder"]["send_lag"]["percentiles"]["p99_ms"];
+            let lag_ms = lag.as_f64().unwrap_or(f64::NAN);
+            (summary["answered"].as_f64()?, summary[rate].as_f64()?, lag_ms)
         }
     };
     Some(Said { requests, requests_per_second, send_lag_p99_ms })
@@ -298,7 +301,7 @@ mod tests {
         assert_eq!(read(Arm::Wrk, wrk), said(12_345.0, 12_346.78, 0.0));
         assert_eq!(read(Arm::K6, r#"{"count":50,"rate":49.5}"#), said(50.0, 49.5, 0.0));
         let lab = r#"{"summary":{"answered":7,"sent_per_second":4999.5,"answered_per_second":3.0},
-            "measured":{"recorder":{"send_lag":{"percentiles":{"p99":1500}}}}}"#;
+            "measured":{"recorder":{"send_lag":{"percentiles":{"p99_ms":1.5}}}}}"#;
         assert_eq!(read(Arm::Open, lab), said(7.0, 4_999.5, 1.5));
         assert_eq!(read(Arm::Closed, lab), said(7.0, 3.0, 1.5));
         for arm in Arm::ALL {

@@ -37,11 +37,10 @@ mod usage;
 use std::fmt::Display;
 
 use clap::Subcommand;
-use serde::Serialize;
 
-use self::report::Report;
+pub(super) use self::report::Report;
 use super::output::JsonArg;
-use crate::shutdown::Shutdown;
+use crate::{output::Document, shutdown::Shutdown};
 
 /// Arguments of `lab bench`.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,13 +83,16 @@ pub async fn run(args: Args, shutdown: &Shutdown) -> anyhow::Result<()> {
 }
 
 /// Measures, and prints what was found.
-async fn report<S: Serialize + Display>(
+async fn report<S: Display + Sync>(
     output: &JsonArg,
     bench: impl Future<Output = anyhow::Result<Report<S>>>,
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<()>
+where
+    Report<S>: Document,
+{
     let results = output.open()?;
     let report = bench.await?;
-    let results = results.json(|| Ok(serde_json::to_string_pretty(&report)?));
+    let results = results.json(&report);
     results.print_until_stopped(|| report.to_string(), shutdown).await
 }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::stats::Spread;
 
 /// A unit, and how people read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Unit {
     Ratio,
@@ -18,7 +19,7 @@ pub(super) enum Unit {
 }
 
 /// The value that the median should have.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Aim {
     AtLeast(f64),
@@ -26,28 +27,37 @@ pub(super) enum Aim {
 }
 
 /// Something that is measured: its name in JSON, its name for people, its unit, its aim.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct Quantity {
     pub(super) key: &'static str,
+    #[serde(skip)]
     pub(super) text: &'static str,
+    /// Of `median`, `min`, `max` and the aim.
     pub(super) unit: Unit,
+    #[schema(required)]
     pub(super) aim: Option<Aim>,
 }
 
 /// One quantity of one subject, measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Figure {
     pub(super) subject: &'static str,
+    #[serde(flatten)]
     pub(super) quantity: Quantity,
+    #[serde(flatten)]
     pub(super) spread: Spread,
+    /// Whether the median has what is aimed at; `null` without an aim.
+    #[schema(required)]
+    met: Option<bool>,
 }
 
 /// The outcome of a benchmark.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Report<S> {
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(in crate::app) struct Report<S> {
     /// The command that prints it, with the options in force.
     pub(super) command: String,
     /// What else was held fixed.
+    #[schema(inline)]
     pub(super) setting: S,
     pub(super) figures: Vec<Figure>,
 }
@@ -90,11 +100,13 @@ impl Figure {
         quantity: Quantity,
         readings: impl IntoIterator<Item = f64>,
     ) -> Option<Self> {
-        Spread::of(readings).map(|spread| Self { subject, quantity, spread })
+        let spread = Spread::of(readings)?;
+        let met = quantity.aim.map(|aim| aim.is_met_by(spread.median));
+        Some(Self { subject, quantity, spread, met })
     }
 
     fn row(&self) -> [String; 6] {
-        let Self { subject, quantity, spread } = self;
+        let Self { subject, quantity, spread, .. } = self;
         let show = |value| quantity.unit.show(value);
         [
             (*subject).to_owned(),
@@ -104,24 +116,6 @@ impl Figure {
             spread.n.to_string(),
             quantity.aim.map(|aim| aim.show(quantity.unit, spread.median)).unwrap_or_default(),
         ]
-    }
-}
-
-impl Serialize for Figure {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { subject, quantity, spread } = self;
-        let mut figure = serializer.serialize_struct("Figure", 9)?;
-        figure.serialize_field("subject", subject)?;
-        figure.serialize_field("key", quantity.key)?;
-        figure.serialize_field("unit", &quantity.unit)?;
-        figure.serialize_field("median", &spread.median)?;
-        figure.serialize_field("min", &spread.min)?;
-        figure.serialize_field("max", &spread.max)?;
-        figure.serialize_field("n", &spread.n)?;
-        figure.serialize_field("aim", &quantity.aim)?;
-        let met = quantity.aim.map(|aim| aim.is_met_by(spread.median));
-        figure.serialize_field("met", &met)?;
-        figure.end()
     }
 }
 

@@ -39,11 +39,14 @@ pub struct Args {
     pub(super) output: JsonArg,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Setting {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = bench::start::Setting)]
+pub(in crate::app) struct Setting {
     starts: u32,
-    settle_ms: u128,
+    settle_ms: f64,
 }
+
+crate::document!(Report<Setting> as "lab/bench-start/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +68,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     let figures = [Figure::of("serve", LISTENING, listening_ms), Figure::of("serve", IDLE, resident_bytes)];
     Ok(Report {
         command: format!("lab bench start --starts {}", args.starts),
-        setting: Setting { starts: args.starts.get(), settle_ms: SETTLE.as_millis() },
+        setting: Setting { starts: args.starts.get(), settle_ms: SETTLE.as_secs_f64() * 1e3 },
         figures: figures.into_iter().flatten().collect(),
     })
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// The middle and the ends of a few repeated readings.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub(super) struct Spread {
     pub(super) median: f64,
     pub(super) min: f64,

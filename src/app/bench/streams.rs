@@ -45,9 +45,13 @@ const RATIO: Quantity = Quantity {
     aim: Some(Aim::AtLeast(0.8)),
 };
 const BARE: Quantity =
-    Quantity { key: "bare_chunks_per_s", text: "bare channel", unit: Unit::PerSecond, aim: None };
-const WHOLE: Quantity =
-    Quantity { key: "orchestrator_chunks_per_s", text: "orchestrator", unit: Unit::PerSecond, aim: None };
+    Quantity { key: "bare_chunks_per_second", text: "bare channel", unit: Unit::PerSecond, aim: None };
+const WHOLE: Quantity = Quantity {
+    key: "orchestrator_chunks_per_second",
+    text: "orchestrator",
+    unit: Unit::PerSecond,
+    aim: None,
+};
 const RECORDER: Quantity =
     Quantity { key: "recorder_per_chunk_us", text: "recorder", unit: Unit::Microseconds, aim: None };
 const INSTRUMENTS: Quantity =
@@ -55,7 +59,7 @@ const INSTRUMENTS: Quantity =
 const RESIDENT: Quantity =
     Quantity { key: "resident_per_stream_bytes", text: "resident a stream", unit: Unit::Bytes, aim: None };
 const CROWD_RATE: Quantity =
-    Quantity { key: "crowd_chunks_per_s", text: "processed", unit: Unit::PerSecond, aim: None };
+    Quantity { key: "crowd_chunks_per_second", text: "processed", unit: Unit::PerSecond, aim: None };
 const LAG_P50: Quantity = Quantity {
     key: "emission_lag_p50_ms",
     text: "actual - intended emission, p50",
@@ -85,8 +89,9 @@ pub struct Args {
     pub(super) output: JsonArg,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Setting {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = bench::streams::Setting)]
+pub(in crate::app) struct Setting {
     streams: usize,
     workers: usize,
     buffer_size: usize,
@@ -94,6 +99,8 @@ pub(super) struct Setting {
     crowd_interval_ms: u64,
     cores: usize,
 }
+
+crate::document!(Report<Setting> as "lab/bench-streams/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

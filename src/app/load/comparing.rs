@@ -4,31 +4,51 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::args::CompareArgs;
 use super::page;
 use super::run::usage;
 use crate::app::Ending;
 use crate::app::generator::Generator;
-use crate::load::compare::{Answer, Comparison, NoFigure, Question, a_first, compare};
+use crate::document;
+use crate::load::compare::{Answer, Comparison, Figure, NoFigure, Question, a_first, compare};
 use crate::load::http::Target;
 use crate::load::{Pace, Plan};
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Card, Mood, Report, Section};
 
-#[derive(Debug, Serialize)]
-struct Outcome {
-    schema: &'static str,
+/// What a comparison came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = load::Compared)]
+pub(in crate::app) struct Outcome {
+    /// The command that runs the same again.
     command: String,
-    figure: &'static str,
+    /// What is compared.
+    figure: Figure,
+    /// A slowdown up to this share is let pass.
     margin: f64,
+    /// A slowdown of this share should be found.
     detect: f64,
+    /// How sure the interval is, 0 to 1.
     confidence: f64,
+    /// `null` of fewer than two pairs.
+    #[schema(required)]
     comparison: Option<Comparison>,
-    stopped: bool,
-    /// The figure of A and of B in milliseconds, pair by pair.
-    pairs_ms: Vec<(f64, f64)>,
+    /// Whether it was ended before all pairs.
+    interrupted: bool,
+    /// In the order in which they were measured.
+    pairs: Vec<Pair>,
+}
+
+document!(Outcome as "lab/load-compare/1");
+
+/// The figure of both targets.
+#[derive(Debug, Serialize, ToSchema)]
+struct Pair {
+    a_ms: f64,
+    b_ms: f64,
 }
 
 pub(super) async fn run_comparison(
@@ -62,7 +82,6 @@ pub(super) async fn run_comparison(
     let question =
         Question { margin: args.margin.get(), detect: args.detect.get(), confidence: args.confidence.get() };
     let outcome = Outcome {
-        schema: "lab-load-compare/1",
         command: format!(
             "lab load compare {} {} {} --pairs {} --figure {} --margin {} --detect {} --confidence {}{}",
             args.a,
@@ -75,18 +94,15 @@ pub(super) async fn run_comparison(
             args.confidence,
             args.request.words()
         ),
-        figure: figure.label(),
+        figure,
         margin: question.margin,
         detect: question.detect,
         confidence: question.confidence,
         comparison: compare(&pairs_ms, &question),
-        stopped: shutdown.is_stopping(),
-        pairs_ms,
+        interrupted: shutdown.is_stopping(),
+        pairs: pairs_ms.into_iter().map(|(a_ms, b_ms)| Pair { a_ms, b_ms }).collect(),
     };
-    let results = results
-        .json(|| Ok(serde_json::to_string_pretty(&outcome)?))
-        .csv(|| csv(&outcome))
-        .html(|| html(&outcome));
+    let results = results.json(&outcome).csv(|| csv(&outcome)).html(|| html(&outcome));
     let printed = results.print_until_stopped(|| text(&outcome), shutdown).await;
     let ending = match outcome.comparison {
         None | Some(Comparison { answer: Answer::Regression, .. }) => Ending::Failed,
@@ -154,12 +170,12 @@ fn answer(outcome: &Outcome) -> String {
         outcome.confidence * 100.0,
         percent(found.low),
         percent(found.high),
-        found.pairs,
-        if outcome.stopped { " It was stopped before all pairs." } else { "" },
+        found.n,
+        if outcome.interrupted { " It was stopped before all pairs." } else { "" },
     )
 }
 
-fn cells((pair, (a, b)): (usize, &(f64, f64))) -> Vec<String> {
+fn cells((pair, Pair { a_ms: a, b_ms: b }): (usize, &Pair)) -> Vec<String> {
     vec![(pair + 1).to_string(), format!("{a:.3} ms"), format!("{b:.3} ms"), percent(b / a - 1.0)]
 }
 
@@ -167,8 +183,8 @@ const HEAD: [&str; 4] = ["pair", "A", "B", "B against A"];
 
 fn text(outcome: &Outcome) -> String {
     let mut text = format!("$ {}\n{}\n\n", outcome.command, answer(outcome));
-    let rows = std::iter::once(HEAD.map(str::to_owned).to_vec())
-        .chain(outcome.pairs_ms.iter().enumerate().map(cells));
+    let rows =
+        std::iter::once(HEAD.map(str::to_owned).to_vec()).chain(outcome.pairs.iter().enumerate().map(cells));
     for row in rows {
         let [pair, a, b, ratio] = row.as_slice() else { continue };
         // Writing to a string does not fail.
@@ -179,7 +195,7 @@ fn text(outcome: &Outcome) -> String {
 
 fn csv(outcome: &Outcome) -> String {
     let mut text = "pair,a_ms,b_ms\n".to_owned();
-    for (pair, (a, b)) in outcome.pairs_ms.iter().enumerate() {
+    for (pair, Pair { a_ms: a, b_ms: b }) in outcome.pairs.iter().enumerate() {
         let _ = writeln!(text, "{},{a},{b}", pair + 1);
     }
     text
@@ -206,8 +222,8 @@ fn html(outcome: &Outcome) -> anyhow::Result<String> {
             },
         ];
     }
-    let points = |read: fn(&(f64, f64)) -> f64| {
-        outcome.pairs_ms.iter().enumerate().map(|(n, pair)| ((n + 1) as f64, read(pair))).collect()
+    let points = |read: fn(&Pair) -> f64| {
+        outcome.pairs.iter().enumerate().map(|(n, pair)| ((n + 1) as f64, read(pair))).collect()
     };
     let chart = Chart {
         title: format!("{} of each pair", outcome.figure),
@@ -215,12 +231,12 @@ fn html(outcome: &Outcome) -> anyhow::Result<String> {
         y_label: "ms".to_owned(),
         x_text: plain,
         series: vec![
-            Series { name: "A".to_owned(), mark: Mark::Line, points: points(|pair| pair.0) },
-            Series { name: "B".to_owned(), mark: Mark::Line, points: points(|pair| pair.1) },
+            Series { name: "A".to_owned(), mark: Mark::Line, points: points(|pair| pair.a_ms) },
+            Series { name: "B".to_owned(), mark: Mark::Line, points: points(|pair| pair.b_ms) },
         ],
         threshold: None,
     };
-    let rows = outcome.pairs_ms.iter().enumerate().map(cells).collect();
+    let rows = outcome.pairs.iter().enumerate().map(cells).collect();
     let blocks =
         vec![Block::Code(outcome.command.clone()), Block::Chart(chart), page::table("Pairs", &HEAD, rows)];
     report.sections.push(Section { title: "The pairs".to_owned(), blocks });

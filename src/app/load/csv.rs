@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::latency::{Percentiles, Quantile};
 use crate::load::Measured;
 
 const HEAD: &str =
@@ -12,7 +13,9 @@ pub(super) fn text(measured: &Measured) -> String {
     let mut text = format!("{HEAD}\n");
     let cell = |ms: Option<f64>| ms.map(|ms| format!("{ms:.3}")).unwrap_or_default();
     for (number, second) in measured.series.seconds() {
-        let [p50, p95, p99] = [second.p50_ms, second.p95_ms, second.p99_ms].map(cell);
+        let of =
+            |read: fn(&Percentiles) -> Quantile| cell(second.latency.as_ref().and_then(|of| read(of).ms()));
+        let (p50, p95, p99) = (of(|of| of.p50), of(|of| of.p95), of(|of| of.p99));
         // Writing to a string does not fail.
         let _ = writeln!(
             text,

@@ -1,43 +1,66 @@
 //! A result as it is kept: what was asked, what was measured, what was found.
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use crate::document;
+use crate::latency::Good;
 use crate::load::http::Connections;
 use crate::load::{Cause, Finding, Measured};
-
-/// The form's name; another number when its meaning changes.
-const SCHEMA: &str = "lab-load/1";
+use crate::output::Document as _;
 
 /// What `--json` writes and `lab load merge` reads.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Document {
-    schema: String,
-    lab: String,
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = load::Document)]
+pub(in crate::app) struct Document {
+    /// The version of `lab` that measured.
+    version: String,
     /// The run in words that start it again; headers and bodies are left out, as they may be secret.
     pub(super) command: String,
+    /// The objective, milliseconds.
     pub(super) slo_ms: u64,
-    #[serde(default, skip_deserializing)]
-    summary: Option<Summary>,
+    #[serde(deserialize_with = "worked_out")]
+    summary: Summary,
     pub(super) connections: Connections,
-    #[serde(default, skip_deserializing)]
+    /// What a check found.
+    #[serde(deserialize_with = "worked_out")]
     pub(super) checks: Vec<Finding>,
-    #[serde(default, skip_deserializing)]
+    /// What a reader must know before trusting the figures.
+    #[serde(deserialize_with = "worked_out")]
     pub(super) notes: Vec<String>,
     pub(super) measured: Measured,
 }
 
+document!(Document as "lab/load/1");
+
+/// What is worked out from the rest is not read.
+fn worked_out<'de, D: Deserializer<'de>, T: Default>(deserializer: D) -> Result<T, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| T::default())
+}
+
+/// Which form a file has.
+#[derive(Deserialize)]
+struct Form {
+    schema: String,
+}
+
 /// The few figures that most readers want, worked out from the rest.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 struct Summary {
     offered: u64,
     sent: u64,
     answered: u64,
+    /// Answers of success, within the objective or not.
+    ok: u64,
     offered_per_second: f64,
     sent_per_second: f64,
     answered_per_second: f64,
-    good: u64,
-    good_rate: Option<f64>,
-    ok_rate: Option<f64>,
+    #[serde(flatten)]
+    good: Good,
+    /// Whether the generator itself was late.
     fell_behind: bool,
 }
 
@@ -50,11 +73,10 @@ impl Document {
         measured: Measured,
     ) -> Self {
         let mut document = Self {
-            schema: SCHEMA.to_owned(),
-            lab: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             command,
             slo_ms,
-            summary: None,
+            summary: Summary::default(),
             connections,
             checks,
             notes: Vec::new(),
@@ -66,31 +88,31 @@ impl Document {
 
     /// Reads what `--json` wrote.
     pub(super) fn read(text: &str) -> anyhow::Result<Self> {
+        let Form { schema } = serde_json::from_str(text)?;
+        anyhow::ensure!(
+            schema == Self::SCHEMA,
+            "its schema is {schema:?}, not {:?}: another version of lab wrote it; measure again with this one",
+            Self::SCHEMA
+        );
         let mut document: Self = serde_json::from_str(text)?;
-        anyhow::ensure!(document.schema == SCHEMA, "its schema is {:?}, not {SCHEMA:?}", document.schema);
+        document.measured.series = document.measured.series.within(Duration::from_millis(document.slo_ms));
         document.work_out();
         Ok(document)
     }
 
-    pub(super) fn json(&self) -> anyhow::Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
-    }
-
     fn work_out(&mut self) {
         let measured = &self.measured;
-        let good = measured.recorder.good(measured.series.slo());
-        self.summary = Some(Summary {
+        self.summary = Summary {
             offered: measured.offered(),
             sent: measured.sent(),
             answered: measured.answered(),
             offered_per_second: measured.offered_per_second(),
             sent_per_second: measured.sent_per_second(),
             answered_per_second: measured.answered_per_second(),
-            good: good.part,
-            good_rate: good.fraction(),
-            ok_rate: measured.ok().fraction(),
+            ok: measured.ok().part,
+            good: measured.recorder.good(measured.series.slo()).into(),
             fell_behind: measured.fell_behind().is_some(),
-        });
+        };
         self.notes = notes(measured, self.connections);
     }
 }

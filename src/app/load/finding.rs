@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::args::RunArgs;
 use super::page;
 use crate::app::Ending;
 use crate::app::generator::Generator;
 use crate::config::Rate;
+use crate::document;
+use crate::latency::{Good, Percentiles, Quantile};
 use crate::load::check::Verdict;
 use crate::load::find_max::{Found, Search, step_length};
 use crate::load::{Checks, Measured, Pace, Plan, Schedule};
@@ -21,27 +24,66 @@ use crate::web::report::{Block, Report, Section};
 const LOWEST_RATE: f64 = 0.01;
 
 /// A step as it is shown.
-#[derive(Debug, Serialize)]
-struct Line {
-    rate: f64,
-    seconds: f64,
+#[derive(Debug, Serialize, ToSchema)]
+struct Step {
+    /// Arrivals a second.
+    rate_per_second: f64,
+    /// How long it took.
+    length_ms: f64,
+    /// Whether the checks hold.
     verdict: Verdict,
     offered: u64,
-    good_rate: Option<f64>,
-    p95_ms: Option<f64>,
-    p99_ms: Option<f64>,
+    #[serde(flatten)]
+    good: Good,
+    /// Over all offered, from the intended start.
+    latency: Percentiles,
+    /// Whether the generator itself was late.
     fell_behind: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Outcome {
-    schema: &'static str,
-    command: String,
-    checks: String,
-    found: Found,
-    stopped: bool,
-    steps: Vec<Line>,
+/// Between which rates the highest one lies.
+#[derive(Debug, Serialize, ToSchema)]
+struct Interval {
+    /// The highest rate at which the checks held.
+    #[schema(required)]
+    holds_per_second: Option<f64>,
+    /// Why there is none: `no_step_held`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holds_why: Option<&'static str>,
+    /// The lowest rate above it at which they failed.
+    #[schema(required)]
+    fails_per_second: Option<f64>,
+    /// Why there is none: `no_step_failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fails_why: Option<&'static str>,
 }
+
+impl From<Found> for Interval {
+    fn from(Found { holds, fails }: Found) -> Self {
+        Self {
+            holds_per_second: holds,
+            holds_why: holds.is_none().then_some("no_step_held"),
+            fails_per_second: fails,
+            fails_why: fails.is_none().then_some("no_step_failed"),
+        }
+    }
+}
+
+/// What a search for the highest rate came to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = load::Highest)]
+pub(in crate::app) struct Outcome {
+    /// The command that runs the same again.
+    command: String,
+    /// The checks that are to hold.
+    find_max: String,
+    found: Interval,
+    /// Whether it was ended before the interval was narrow enough.
+    interrupted: bool,
+    steps: Vec<Step>,
+}
+
+document!(Outcome as "lab/load-find-max/1");
 
 pub(super) async fn find(
     args: &RunArgs,
@@ -75,13 +117,12 @@ pub(super) async fn find(
             break;
         }
         let verdict = checks.verdict(&measured);
-        steps.push(line(rate, length, verdict, &measured));
+        steps.push(step(rate, length, verdict, &measured));
         search.took(verdict);
     }
-    let stopped = shutdown.is_stopping();
+    let interrupted = shutdown.is_stopping();
     let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();
     let outcome = Outcome {
-        schema: "lab-load-find-max/1",
         command: format!(
             "lab load {} --find-max '{checks}' {} --precision {}{}{}",
             urls.join(" "),
@@ -90,30 +131,25 @@ pub(super) async fn find(
             args.request.words(),
             args.objective_words()
         ),
-        checks: checks.to_string(),
-        found: search.found(),
-        stopped,
+        find_max: checks.to_string(),
+        found: search.found().into(),
+        interrupted,
         steps,
     };
-    let results = results
-        .json(|| Ok(serde_json::to_string_pretty(&outcome)?))
-        .csv(|| csv(&outcome))
-        .html(|| html(&outcome));
+    let results = results.json(&outcome).csv(|| csv(&outcome)).html(|| html(&outcome));
     let printed = results.print_until_stopped(|| text(&outcome), shutdown).await;
-    let failed = stopped || outcome.found.holds.is_none();
+    let failed = interrupted || outcome.found.holds_per_second.is_none();
     if failed { Ending::Failed } else { Ending::Done }.once_printed(printed, shutdown)
 }
 
-fn line(rate: Rate, length: Duration, verdict: Verdict, measured: &Measured) -> Line {
-    let ms = |q| measured.recorder.headline().percentile(q).value().map(|value| value.as_secs_f64() * 1e3);
-    Line {
-        rate: rate.get(),
-        seconds: length.as_secs_f64(),
+fn step(rate: Rate, length: Duration, verdict: Verdict, measured: &Measured) -> Step {
+    Step {
+        rate_per_second: rate.get(),
+        length_ms: length.as_secs_f64() * 1e3,
         verdict,
         offered: measured.offered(),
-        good_rate: measured.recorder.good(measured.series.slo()).fraction(),
-        p95_ms: ms(0.95),
-        p99_ms: ms(0.99),
+        good: measured.recorder.good(measured.series.slo()).into(),
+        latency: measured.recorder.headline().into(),
         fell_behind: measured.fell_behind().is_some(),
     }
 }
@@ -124,9 +160,9 @@ fn rate_text(rate: f64) -> String {
 
 /// The answer in a sentence.
 fn answer(outcome: &Outcome) -> String {
-    let checks = &outcome.checks;
-    let end = if outcome.stopped { " It was stopped before the interval was narrow enough." } else { "" };
-    let sentence = match (outcome.found.holds, outcome.found.fails) {
+    let checks = &outcome.find_max;
+    let end = if outcome.interrupted { " It was stopped before the interval was narrow enough." } else { "" };
+    let sentence = match (outcome.found.holds_per_second, outcome.found.fails_per_second) {
         (Some(holds), Some(fails)) => format!(
             "The highest rate at which {checks} holds is between {} /s (holds) and {} /s (fails).",
             rate_text(holds),
@@ -143,17 +179,20 @@ fn answer(outcome: &Outcome) -> String {
     sentence + end
 }
 
-fn cells(line: &Line) -> Vec<String> {
-    let ms = |ms: Option<f64>| ms.map_or("not known".to_owned(), |ms| format!("{ms:.1} ms"));
+fn cells(step: &Step) -> Vec<String> {
+    let ms = |quantile: Quantile| match quantile.ms() {
+        Some(ms) => format!("{ms:.1} ms"),
+        None => quantile.to_string(),
+    };
     vec![
-        rate_text(line.rate),
-        format!("{:.0} s", line.seconds),
-        line.verdict.to_string(),
-        line.offered.to_string(),
-        line.good_rate.map_or("none".to_owned(), |good| format!("{:.2} %", good * 100.0)),
-        ms(line.p95_ms),
-        ms(line.p99_ms),
-        if line.fell_behind { "the generator fell behind" } else { "" }.to_owned(),
+        rate_text(step.rate_per_second),
+        format!("{:.0} s", step.length_ms / 1e3),
+        step.verdict.to_string(),
+        step.offered.to_string(),
+        step.good.good_rate.map_or("none".to_owned(), |good| format!("{:.2} %", good * 100.0)),
+        ms(step.latency.p95),
+        ms(step.latency.p99),
+        if step.fell_behind { "the generator fell behind" } else { "" }.to_owned(),
     ]
 }
 
@@ -174,19 +213,20 @@ fn text(outcome: &Outcome) -> String {
 }
 
 fn csv(outcome: &Outcome) -> String {
-    let mut text = "rate,seconds,verdict,offered,good_rate,p95_ms,p99_ms,fell_behind\n".to_owned();
+    let mut text =
+        "rate_per_second,length_ms,verdict,offered,good_rate,p95_ms,p99_ms,fell_behind\n".to_owned();
     let cell = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     for step in &outcome.steps {
         let _ = writeln!(
             text,
             "{},{},{},{},{},{},{},{}",
-            step.rate,
-            step.seconds,
+            step.rate_per_second,
+            step.length_ms,
             step.verdict,
             step.offered,
-            cell(step.good_rate),
-            cell(step.p95_ms),
-            cell(step.p99_ms),
+            cell(step.good.good_rate),
+            cell(step.latency.p95.ms()),
+            cell(step.latency.p99.ms()),
             step.fell_behind
         );
     }
@@ -195,9 +235,12 @@ fn csv(outcome: &Outcome) -> String {
 
 fn html(outcome: &Outcome) -> anyhow::Result<String> {
     let mut report = Report::new("What rate can it take?", answer(outcome));
-    let points = |read: fn(&Line) -> Option<f64>| {
-        let mut points: Vec<(f64, f64)> =
-            outcome.steps.iter().map(|step| (step.rate, read(step).unwrap_or(f64::NAN))).collect();
+    let points = |read: fn(&Percentiles) -> Quantile| {
+        let mut points: Vec<(f64, f64)> = outcome
+            .steps
+            .iter()
+            .map(|step| (step.rate_per_second, read(&step.latency).ms().unwrap_or(f64::NAN)))
+            .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points
     };
@@ -207,8 +250,8 @@ fn html(outcome: &Outcome) -> anyhow::Result<String> {
         y_label: "ms".to_owned(),
         x_text: plain,
         series: vec![
-            Series { name: "p95".to_owned(), mark: Mark::Dot, points: points(|step| step.p95_ms) },
-            Series { name: "p99".to_owned(), mark: Mark::Dot, points: points(|step| step.p99_ms) },
+            Series { name: "p95".to_owned(), mark: Mark::Dot, points: points(|latency| latency.p95) },
+            Series { name: "p99".to_owned(), mark: Mark::Dot, points: points(|latency| latency.p99) },
         ],
         threshold: None,
     };

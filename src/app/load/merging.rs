@@ -34,7 +34,7 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
     let command = format!("lab load merge {}", files.join(" "));
     let document = Document::new(command, sum.slo_ms, sum.connections, checks, sum.measured);
     let results =
-        results.json(|| document.json()).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
+        results.json(&document).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
     results.print(|| table::text(&document))?;
     Ok(document)
 }

@@ -28,7 +28,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use self::args::{CompareArgs, RunArgs, at_least_one};
-use self::document::Document;
 use self::nothing_good::nothing_good;
 use super::Ending;
 use super::generator::Generator;
@@ -37,6 +36,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
 pub use self::args::MergeArgs;
+pub(super) use self::{comparing::Outcome as Compared, document::Document, finding::Outcome as Highest};
 
 /// What `lab load` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -171,7 +171,7 @@ async fn single(
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document = Document::new(command, slo_ms, transport.connections(), checks, measured);
     let results =
-        results.json(|| document.json()).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
+        results.json(&document).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
     let printed = results.print_until_stopped(|| table::text(&document), shutdown).await;
     verdict(&document).once_printed(printed, shutdown)
 }

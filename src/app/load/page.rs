@@ -93,16 +93,17 @@ fn over_time(measured: &Measured) -> Vec<Block> {
         threshold: None,
     };
     let slo_ms = measured.series.slo().as_secs_f64() * 1e3;
-    let highest_ms = measured.series.seconds().filter_map(|(_, second)| second.p99_ms).fold(0.0, f64::max);
+    let highest_ms =
+        measured.series.seconds().filter_map(|(_, second)| second.latency?.p99.ms()).fold(0.0, f64::max);
     let latencies = Chart {
         title: "Latency from the intended start; a gap is a percentile that was not reached, or had too few requests beyond it".to_owned(),
         x_label: "seconds".to_owned(),
         y_label: "ms".to_owned(),
         x_text: plain,
         series: vec![
-            series("p50", Mark::Line, &|second| second.p50_ms),
-            series("p95", Mark::Line, &|second| second.p95_ms),
-            series("p99", Mark::Line, &|second| second.p99_ms),
+            series("p50", Mark::Line, &|second| second.latency?.p50.ms()),
+            series("p95", Mark::Line, &|second| second.latency?.p95.ms()),
+            series("p99", Mark::Line, &|second| second.latency?.p99.ms()),
         ],
         // Far above everything it would press the lines flat.
         threshold: Some(Threshold { name: "objective".to_owned(), y: slo_ms })

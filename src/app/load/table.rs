@@ -73,7 +73,7 @@ pub(super) fn offered(measured: &Measured) -> String {
     format!(
         "offered {} in {:.1} s ({:.1} /s), sent {} ({:.1} /s), answered {} ({:.1} /s)",
         measured.offered(),
-        measured.scheduled_s,
+        measured.scheduled_ms / 1e3,
         measured.offered_per_second(),
         measured.sent(),
         measured.sent_per_second(),

@@ -129,14 +129,32 @@ impl Done {
         text
     }
 
-    pub(super) fn json(&self, ended: &Ended) -> serde_json::Value {
-        serde_json::json!({
-            "read": self.intake.read(),
-            "skipped": self.intake.skipped(),
-            "tried_again": self.intake.tried_again(),
-            "duplicates": self.intake.duplicates(),
-            "failed": self.failed(&ended.ledger),
-            "unrecorded": ended.collected.unrecorded,
-        })
+    /// What `--json` writes of it.
+    pub(super) fn report(&self, ended: &Ended) -> JobsReport {
+        JobsReport {
+            read: self.intake.read(),
+            skipped: self.intake.skipped(),
+            tried_again: self.intake.tried_again(),
+            duplicates: self.intake.duplicates(),
+            permanently_failed: self.failed(&ended.ledger),
+            unrecorded: ended.collected.unrecorded,
+        }
     }
+}
+
+/// What came of jobs of one's own, over all runs into the same results file.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(super) struct JobsReport {
+    /// Jobs that were read.
+    read: u64,
+    /// Those that were recorded before.
+    skipped: u64,
+    /// Those that had failed before and were tried again.
+    tried_again: u64,
+    /// Those that were read twice.
+    duplicates: u64,
+    /// Those that failed for good, in earlier runs too.
+    permanently_failed: u64,
+    /// Those whose result could not be recorded.
+    unrecorded: u64,
 }

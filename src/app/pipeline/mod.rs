@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use self::{
     args::{JobArgs, LogArgs},
-    jobs::{Done, Jobs},
+    jobs::{Done, Jobs, JobsReport},
 };
 use super::{
     args::{DrainMs, ServerArgs},
@@ -21,9 +21,10 @@ use super::{
 };
 use crate::{
     config::{Allowed, ListenAddr, Misfit, SeedArg, Span},
+    document,
     exec::stand_guard,
     output::{self, FLUSH_LIMIT, Writer},
-    pipeline::{self, Ended, Journal, Load, Pipeline, Rate, Runtime, Service, virtual_time},
+    pipeline::{self, Ended, Journal, Ledger, Load, Pipeline, Rate, Runtime, Service, virtual_time},
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
     web::{self, Runnable as _},
@@ -218,15 +219,26 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
     Ok(ending(&ended, None))
 }
 
+/// What a run came to.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = pipeline::Report)]
+pub(super) struct Report {
+    #[serde(flatten)]
+    ledger: Ledger,
+    /// Whether the terms balance.
+    balances: bool,
+    /// With `--jobs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jobs: Option<JobsReport>,
+}
+
+document!(Report as "lab/pipeline/1");
+
 /// Writes the balance as JSON, if that was asked for.
 fn report(results: Results, ended: &Ended, done: Option<&Done>) -> Results {
-    results.json(|| {
-        let mut report = serde_json::to_value(ended.ledger)?;
-        if let (Some(done), Some(terms)) = (done, report.as_object_mut()) {
-            terms.insert("jobs".to_owned(), done.json(ended));
-        }
-        Ok(report.to_string())
-    })
+    let ledger = ended.ledger;
+    let jobs = done.map(|done| done.report(ended));
+    results.json(&Report { ledger, balances: ledger.balances(), jobs })
 }
 
 /// What the pipeline shows of itself in one line.

@@ -6,6 +6,7 @@ use crate::app::{Ending, output::FormArgs};
 use crate::{
     bounded,
     config::{Allowed, Misfit, SeedArg},
+    document,
     pipeline::{
         self,
         simulate::{self, Trace},
@@ -48,6 +49,18 @@ impl Args {
     }
 }
 
+/// What a simulation came to.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::app) struct Simulation {
+    /// The command that runs the same again.
+    command: String,
+    /// How often each trace was run, with seeds that follow each other.
+    repetitions: u64,
+    traces: Vec<simulate::Outcome>,
+}
+
+document!(Simulation as "lab/pipeline-simulate/1");
+
 /// Runs every policy under every trace, and prints what came of it.
 ///
 /// # Errors
@@ -62,16 +75,17 @@ pub fn run(args: &Args) -> anyhow::Result<Ending> {
     let repetitions = args.repetitions.get();
     let first = args.seed.get();
     let seeds = first..first.saturating_add(repetitions);
-    let outcomes = traces
+    let traces = traces
         .iter()
         .map(|trace| simulate::simulate(trace, &settings, seeds.clone()))
         .collect::<Result<Vec<_>, _>>()
         .context("starting a runtime in virtual time")?;
+    let simulation = Simulation { command: command(args), repetitions, traces };
     let results = results
-        .json(|| Ok(serde_json::to_string_pretty(&outcomes)?))
-        .csv(|| simulate::csv(&outcomes))
-        .html(|| simulate::html(&outcomes, repetitions, &command(args)));
-    results.print(|| simulate::text(&outcomes, repetitions))?;
+        .json(&simulation)
+        .csv(|| simulate::csv(&simulation.traces))
+        .html(|| simulate::html(&simulation.traces, repetitions, &simulation.command));
+    results.print(|| simulate::text(&simulation.traces, repetitions))?;
     Ok(Ending::Done)
 }
 

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::{Allowed as _, ListenAddr, Misfit, SeedArg, Span},
-    output::{self, Document as _},
+    output,
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
     telemetry::{self, Instruments, Telemetry},
@@ -218,7 +218,7 @@ async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyh
 /// Prints what the run came to and judges it.
 fn end(streams: &Streams, printer: &Printer, results: Results) -> anyhow::Result<Ending> {
     let statistics = streams.statistics().context("there was no run")?;
-    let results = results.json(|| statistics.report().json().context("writing the statistics"));
+    let results = results.json(&statistics.report());
     let (text, written) = results.finish(|| format!("\n{}\nApplication exited.", statistics.text()));
     // Even under --quiet.
     printer.print_always(&text);

@@ -16,12 +16,13 @@ mod trace;
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     Journal, Load, Pipeline, Runtime, board::Scalings, config::Settings, scaling::PolicyName, virtual_time,
 };
 use crate::{
-    latency::{Histogram, Quantile},
+    latency::{Histogram, Percentiles},
     shutdown::Shutdown,
     telemetry::Instruments,
 };
@@ -34,26 +35,23 @@ pub use trace::Trace;
 const COST_MARGIN: f64 = 0.01;
 
 /// One policy under one trace, over all repetitions.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = simulate::Policy)]
 pub struct Arm {
     /// The policy.
     pub policy: PolicyName,
-    /// Jobs that ended, all repetitions together.
-    pub jobs: u64,
-    /// The time within which 95% of the jobs ended, seconds, from intended arrival; none with too few jobs.
-    pub p95_sojourn_s: Option<f64>,
-    /// The mean of that time, seconds.
-    pub mean_sojourn_s: Option<f64>,
+    /// From intended arrival to end, over all repetitions.
+    pub sojourn: Percentiles,
     /// Worker-seconds paid for, mean of the repetitions.
-    pub worker_s: f64,
+    pub worker_seconds: f64,
     /// The share of them spent working.
     pub utilisation: f64,
     /// Checks that changed the number of workers, mean.
     pub actions: f64,
     /// Changes in the other direction than the one before, mean.
     pub reversals: f64,
-    /// From the most that ever waited to nobody waiting, seconds, mean.
-    pub drain_s: f64,
+    /// From the most that ever waited to nobody waiting, milliseconds, mean.
+    pub drain_ms: f64,
     /// What happened in the first repetition.
     #[serde(skip)]
     samples: Vec<Sample>,
@@ -69,32 +67,34 @@ struct Sample {
 }
 
 /// All policies under one trace.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = simulate::Trace)]
 pub struct Outcome {
     /// The trace's name.
     pub trace: String,
     /// What it is.
     pub about: String,
-    /// Its length, seconds.
-    pub length_s: f64,
+    /// Its length, milliseconds.
+    pub length_ms: f64,
     /// The policies, the seed's first.
-    pub arms: Vec<Arm>,
+    pub policies: Vec<Arm>,
     #[serde(skip)]
     load: Vec<(f64, f64)>,
 }
 
 impl Outcome {
     fn arm(&self, policy: PolicyName) -> Option<&Arm> {
-        self.arms.iter().find(|arm| arm.policy == policy)
+        self.policies.iter().find(|arm| arm.policy == policy)
     }
 
     /// Whether `policy` is better than `threshold` here in p95, and no dearer.
     pub fn dominates(&self, policy: PolicyName) -> bool {
+        let p95 = |arm: &Arm| arm.sojourn.p95.value();
         match (self.arm(policy), self.arm(PolicyName::Threshold)) {
             (Some(arm), Some(seeds)) => {
                 policy != seeds.policy
-                    && arm.p95_sojourn_s.zip(seeds.p95_sojourn_s).is_some_and(|(own, seeds)| own < seeds)
-                    && arm.worker_s <= seeds.worker_s * (1.0 + COST_MARGIN)
+                    && p95(arm).zip(p95(seeds)).is_some_and(|(own, seeds)| own < seeds)
+                    && arm.worker_seconds <= seeds.worker_seconds * (1.0 + COST_MARGIN)
             }
             _ => false,
         }
@@ -111,8 +111,8 @@ pub fn simulate(trace: &Trace, settings: &Settings, seeds: std::ops::Range<u64>)
     Ok(Outcome {
         trace: trace.name.clone(),
         about: trace.about.clone(),
-        length_s: trace.length_s(),
-        arms: arms.collect::<Result<_, _>>()?,
+        length_ms: trace.length_s() * 1e3,
+        policies: arms.collect::<Result<_, _>>()?,
         load: trace.steps(),
     })
 }
@@ -135,17 +135,14 @@ fn arm(policy: PolicyName, settings: &Settings, loads: &[(u64, Arc<[Duration]>)]
         }
     }
     let runs = loads.len().max(1) as f64;
-    let seconds = |quantile: Quantile| quantile.value().map(|value| value.as_secs_f64());
     Ok(Arm {
         policy,
-        jobs: sojourn.offered(),
-        p95_sojourn_s: seconds(sojourn.percentile(0.95)),
-        mean_sojourn_s: sojourn.mean().map(|mean| mean.as_secs_f64()),
-        worker_s: paid.as_secs_f64() / runs,
+        sojourn: (&sojourn).into(),
+        worker_seconds: paid.as_secs_f64() / runs,
         utilisation: if paid.is_zero() { 0.0 } else { busy.as_secs_f64() / paid.as_secs_f64() },
         actions: actions as f64 / runs,
         reversals: reversals as f64 / runs,
-        drain_s: drain_s / runs,
+        drain_ms: drain_s * 1e3 / runs,
         samples,
     })
 }
@@ -220,10 +217,10 @@ mod tests {
         let trace = Trace::open("steps").expect("a trace");
         let outcome = simulate(&trace, &settings, 1..2).expect("a runtime");
         let offered = trace.arrivals(1).len() as u64;
-        for arm in &outcome.arms {
-            assert_eq!(arm.jobs, offered, "{}", arm.policy);
+        for arm in &outcome.policies {
+            assert_eq!(arm.sojourn.n, offered, "{}", arm.policy);
             // The same jobs are the same work, whoever is to do it: 3 s each, and one retry in ten.
-            let busy_s = arm.worker_s * arm.utilisation;
+            let busy_s = arm.worker_seconds * arm.utilisation;
             let expected_s = offered as f64 * 3.0 * (1.0 + 0.1 + 0.01 + 0.001);
             assert!((busy_s / expected_s - 1.0).abs() < 0.05, "{}: {busy_s}, not {expected_s}", arm.policy);
             assert!(arm.samples.iter().all(|sample| (2..=8).contains(&sample.workers)), "{}", arm.policy);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Arm, Outcome, Sample};
 use crate::{
+    latency::Quantile,
     pipeline::scaling::PolicyName,
     web::{
         chart::{Chart, Mark, Series, plain},
@@ -18,17 +19,19 @@ const COLUMNS: [&str; 8] =
 
 /// The cells of a row.
 fn cells(arm: &Arm) -> [String; 8] {
-    let time =
-        |seconds: Option<f64>| seconds.map_or("too few".to_owned(), |seconds| format!("{seconds:.1} s"));
+    let time = |quantile: Quantile| match quantile.value() {
+        Some(time) => format!("{:.1} s", time.as_secs_f64()),
+        None => quantile.to_string(),
+    };
     [
         arm.policy.to_string(),
-        time(arm.p95_sojourn_s),
-        time(arm.mean_sojourn_s),
-        format!("{:.0}", arm.worker_s),
+        time(arm.sojourn.p95),
+        time(arm.sojourn.mean),
+        format!("{:.0}", arm.worker_seconds),
         format!("{:.1}%", arm.utilisation * 100.0),
         format!("{:.1}", arm.actions),
         format!("{:.1}", arm.reversals),
-        format!("{:.0} s", arm.drain_s),
+        format!("{:.0} s", arm.drain_ms / 1e3),
     ]
 }
 
@@ -59,9 +62,11 @@ pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
         let _ = writeln!(
             text,
             "{}: {} ({} s, {repetitions} seeds)",
-            outcome.trace, outcome.about, outcome.length_s
+            outcome.trace,
+            outcome.about,
+            outcome.length_ms / 1e3
         );
-        let rows = std::iter::once(COLUMNS.map(str::to_owned)).chain(outcome.arms.iter().map(cells));
+        let rows = std::iter::once(COLUMNS.map(str::to_owned)).chain(outcome.policies.iter().map(cells));
         for row in rows {
             let [policy, rest @ ..] = row;
             let _ = write!(text, "{policy:<10}");
@@ -82,25 +87,27 @@ pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
 /// A row for each trace and policy; units in the names.
 pub fn csv(outcomes: &[Outcome]) -> String {
     let mut text =
-        "trace,policy,jobs,p95_sojourn_s,mean_sojourn_s,worker_s,utilisation,actions,reversals,drain_s,\
+        "trace,policy,jobs,p95_sojourn_s,mean_sojourn_s,worker_seconds,utilisation,actions,reversals,drain_s,\
                     dominates_threshold\n"
             .to_owned();
-    let optional = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.3}"));
+    let time = |quantile: Quantile| {
+        quantile.value().map_or(String::new(), |time| format!("{:.3}", time.as_secs_f64()))
+    };
     for outcome in outcomes {
-        for arm in &outcome.arms {
+        for arm in &outcome.policies {
             let _ = writeln!(
                 text,
                 "{},{},{},{},{},{:.1},{:.4},{:.2},{:.2},{:.1},{}",
                 outcome.trace.replace([',', '"', '\n'], "_"),
                 arm.policy,
-                arm.jobs,
-                optional(arm.p95_sojourn_s),
-                optional(arm.mean_sojourn_s),
-                arm.worker_s,
+                arm.sojourn.n,
+                time(arm.sojourn.p95),
+                time(arm.sojourn.mean),
+                arm.worker_seconds,
                 arm.utilisation,
                 arm.actions,
                 arm.reversals,
-                arm.drain_s,
+                arm.drain_ms / 1e3,
                 outcome.dominates(arm.policy)
             );
         }
@@ -133,7 +140,7 @@ pub fn html(outcomes: &[Outcome], repetitions: u64, command: &str) -> anyhow::Re
             })
         };
         let of_arms = |value: fn(&Sample) -> f64| -> Vec<Series> {
-            let series = outcome.arms.iter().map(|arm| Series {
+            let series = outcome.policies.iter().map(|arm| Series {
                 name: arm.policy.to_string(),
                 mark: Mark::Step,
                 points: points(&arm.samples, value),
@@ -144,7 +151,7 @@ pub fn html(outcomes: &[Outcome], repetitions: u64, command: &str) -> anyhow::Re
         let table = Table {
             caption: format!("Policies under {}", outcome.trace),
             head: COLUMNS.map(str::to_owned).to_vec(),
-            rows: outcome.arms.iter().map(|arm| cells(arm).to_vec()).collect(),
+            rows: outcome.policies.iter().map(|arm| cells(arm).to_vec()).collect(),
         };
         let blocks = vec![
             Block::Text(outcome.about.clone()),
