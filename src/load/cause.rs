@@ -27,7 +27,7 @@ labelled! {
         ClosedBeforeAnswer = "closed_before_answer",
         /// What came is no HTTP.
         NotHttp = "not_http",
-        /// The head of the answer is longer, or has more lines, than is read.
+        /// The head of the answer has more bytes or lines than are read.
         HeadTooLarge = "head_too_large",
         /// No answer had begun within the time limit.
         NoAnswerInTime = "no_answer_in_time",
@@ -86,7 +86,7 @@ impl Cause {
             Self::Handshake => "the protocol could not be begun",
             Self::ClosedBeforeAnswer => "the connection closed before an answer",
             Self::NotHttp => "what came is no HTTP",
-            Self::HeadTooLarge => "the head of the answer is too large",
+            Self::HeadTooLarge => "the head of the answer has more than 64 KiB or 100 lines",
             Self::NoAnswerInTime => "no answer within the time limit",
             Self::BodyCutShort => "the connection closed within the body",
             Self::BodyNotInTime => "the body did not end within the time limit",

@@ -8,6 +8,14 @@ use std::{
     },
 };
 
+use http_body_util::Full;
+use hyper::{
+    Response,
+    body::Bytes,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -187,6 +195,52 @@ async fn each_way_to_end_a_stream_has_its_own_count() {
         let outcome = if cause == "http2_refused_stream" { "refused" } else { "failed" };
         let outcomes = result["measured"]["recorder"]["by_outcome"].as_object().expect("outcomes");
         assert_eq!(outcomes.keys().collect::<Vec<_>>(), [outcome], "{cause}");
+    };
+    futures_util::future::join_all(cases.into_iter().map(check)).await;
+}
+
+/// A server of one protocol whose answers have a header of so many bytes and so many more.
+async fn talks_long(http2: bool, bytes: usize, lines: usize) -> SocketAddr {
+    server(move |tcp| async move {
+        let answer = service_fn(move |_| async move {
+            let mut answer = Response::builder().header("x-long", "x".repeat(bytes));
+            for line in 0..lines {
+                answer = answer.header("x-line", line);
+            }
+            answer.body(Full::new(Bytes::from_static(b"hello")))
+        });
+        let io = TokioIo::new(tcp);
+        // A client may come and go as it likes.
+        if http2 {
+            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(io, answer).await;
+        } else {
+            let _ = http1::Builder::new().serve_connection(io, answer).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn heads_have_one_limit_over_every_protocol() {
+    let mut cases = Vec::new();
+    for http2 in [false, true] {
+        // The long line, content-length and date are among the hundred.
+        for (bytes, lines, fits) in
+            [(20_000, 0, true), (60_000, 97, true), (1, 98, false), (70_000, 0, false), (100_000, 0, false)]
+        {
+            cases.push((http2, bytes, lines, fits));
+        }
+    }
+    let check = async |(http2, bytes, lines, fits)| {
+        let url = format!("http://{}/", talks_long(http2, bytes, lines).await);
+        let protocol = if http2 { "--http2" } else { "--http1" };
+        // One connection carries them all, one after another.
+        let arguments =
+            [&url, protocol, "--rate", "20", "--for", "250ms", "--connections", "1", "--slo-ms", "60s"];
+        let (code, result) = load(&arguments).await;
+        let causes = if fits { json!({}) } else { json!({ "head_too_large": 5 }) };
+        let measured = &result["measured"];
+        assert_eq!((code, &measured["causes"]), (i32::from(!fits), &causes), "{http2} {bytes} {lines}");
     };
     futures_util::future::join_all(cases.into_iter().map(check)).await;
 }

@@ -20,8 +20,12 @@ use super::failure;
 use crate::client::tls::{ALPN_HTTP2, ClientConfig};
 use crate::load::Cause;
 
-/// The longest head of an answer that is read.
-const HEAD_LIMIT_BYTES: usize = 64 * 1024;
+/// The longest head of an answer that is taken, over every protocol.
+pub(super) const HEAD_LIMIT_BYTES: usize = 64 * 1024;
+/// The most lines of it: hyper's own limit for HTTP/1.1, above which it parses more slowly.
+pub(super) const HEAD_LIMIT_LINES: usize = 100;
+/// What hyper buffers of an answer, and what HTTP/2 decodes of a head: enough to see that a head is too long.
+const BUFFER_LIMIT_BYTES: u32 = 256 * 1024;
 /// How long a name that had no address is not asked for again.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -113,7 +117,8 @@ impl Connector {
         let io = TokioIo::new(stream);
         let counters = Arc::clone(&self.counters);
         if speak_http2 {
-            let builder = http2::Builder::new(TokioExecutor::new());
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.max_header_list_size(BUFFER_LIMIT_BYTES);
             let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
             tokio::spawn(async move {
                 counters.ended(protocol.await.is_err_and(|error| !failure::is_go_away(&error)));
@@ -121,7 +126,7 @@ impl Connector {
             return Ok(Fresh::Http2(sender));
         }
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_LIMIT_BYTES);
+        builder.max_header_size(HEAD_LIMIT_BYTES);
         if self.copy_bodies {
             builder.writev(false);
         }

@@ -25,9 +25,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
+use hyper::Version;
+use hyper::header::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
+use self::connect::{HEAD_LIMIT_BYTES, HEAD_LIMIT_LINES};
 pub use self::counters::Connections;
 use self::failure::NotProcessed;
 pub use self::header::{Header, Misfit};
@@ -126,6 +129,9 @@ impl Transport for Http {
             };
             trace.stage = Stage::Answered;
             trace.first_byte = Some(Instant::now());
+            if response.version() == Version::HTTP_2 && is_too_large(response.headers()) {
+                return Err(Cause::HeadTooLarge);
+            }
             let mut body_bytes = 0;
             while let Some(frame) = response.body_mut().frame().await {
                 let frame = frame.map_err(|error| failure::of_body(&error))?;
@@ -144,4 +150,11 @@ async fn pause_after(refusals: u32) {
     if refusals > 1 {
         sleep(pause).await;
     }
+}
+
+/// Whether a head is above the limits that hyper keeps for HTTP/1.1 alone.
+fn is_too_large(headers: &HeaderMap) -> bool {
+    let lines = headers.iter();
+    let bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    headers.len() > HEAD_LIMIT_LINES || bytes > HEAD_LIMIT_BYTES
 }
