@@ -21,7 +21,8 @@
 //! cli/           one variant per command; layers of configuration; refusals in one line
 //! config/        one grammar each for times, rates, shares, sizes; bounded newtypes that say what they allow
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
-//! output/        logs, journals, terminals: a bounded queue and a thread each, losses counted; results
+//! output/        logs, journals, terminals: a bounded queue and a thread each, losses counted; results, documents
+//!                and their schemas
 //! telemetry/     providers, both ways out, the kit of instruments, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure

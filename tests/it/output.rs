@@ -93,8 +93,6 @@ struct Serving {
 #[derive(Debug, PartialEq)]
 enum Prints {
     Nothing,
-    /// Lines that can be missing.
-    Log,
     /// What was asked for: that it is missing is a failure, unless its reader has left.
     Result,
 }
@@ -122,7 +120,7 @@ const SERVING: [Serving; 6] = [
         arguments: &["pipeline"],
         change: ("PATCH /pipeline", r#"{"policy":"pid"}"#),
         seen: ("/pipeline", "/policy", "\"pid\""),
-        prints: Prints::Log,
+        prints: Prints::Result,
     },
     Serving {
         arguments: &["pipeline", "--json"],
