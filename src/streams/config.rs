@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     change::Overrides,
-    framing::Framing,
+    framing::{Framing, LongLines},
     overload::Overload,
     ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount},
     sink::SinkSpec,
@@ -92,9 +92,12 @@ pub struct Args {
     /// How chunks are told apart in real streams and in a file
     #[arg(long, env = "STREAMS_FRAMING", default_value = "lines", value_name = Framing::ALLOWED)]
     pub framing: Framing,
-    /// The longest frame; a longer one closes its connection
+    /// The longest frame; a longer one closes its connection, unless it is a line and --long-lines skips it
     #[arg(long, env = "STREAMS_FRAME_LIMIT_BYTES", default_value = "65536", value_name = FrameLimitBytes::ALLOWED)]
     pub frame_limit_bytes: FrameLimitBytes,
+    /// What becomes of a peer whose line is longer: it is closed, or the line is left out
+    #[arg(long, env = "STREAMS_LONG_LINES", default_value = "close", value_name = LongLines::ALLOWED)]
+    pub long_lines: LongLines,
     /// Peers taken at a time; one more is refused
     #[arg(long, env = "STREAMS_PEERS_LIMIT", default_value = "1000", value_name = PeersLimit::ALLOWED)]
     pub peers_limit: PeersLimit,
@@ -121,6 +124,7 @@ pub struct Config {
     pub(super) listen: Option<SocketAddr>,
     pub(super) framing: Framing,
     pub(super) frame_limit_bytes: usize,
+    pub(super) long_lines: LongLines,
     pub(super) peers_limit: usize,
     pub(super) peer_idle_ms: u64,
 }
@@ -156,6 +160,7 @@ impl Args {
             listen: self.listen.map(ListenAddr::get),
             framing: self.framing,
             frame_limit_bytes: usize::try_from(self.frame_limit_bytes.get()).unwrap_or(usize::MAX),
+            long_lines: self.long_lines,
             peers_limit: usize::try_from(self.peers_limit.get()).unwrap_or(usize::MAX),
             peer_idle_ms: self.peer_idle_ms.ms(),
         };
@@ -177,6 +182,13 @@ impl Config {
         if self.streams > 0 && self.framing == Framing::Lines && matches!(self.sink, SinkSpec::File(_)) {
             let allowed = "length, when generated streams (random bytes) go to a file";
             return Err(Misfit::new("STREAMS_FRAMING", self.framing, allowed));
+        }
+        if self.framing == Framing::Length && self.long_lines == LongLines::Skip {
+            return Err(Misfit::new(
+                "STREAMS_LONG_LINES",
+                self.long_lines,
+                "close, under the framing length",
+            ));
         }
         Ok(())
     }

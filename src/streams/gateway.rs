@@ -29,7 +29,6 @@ use tokio::{
 };
 use tokio_util::{
     bytes::BytesMut,
-    codec::Decoder as _,
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
@@ -38,7 +37,7 @@ use super::{
     Framing,
     buffer::{Buffer, Offered},
     chunk::{Chunk, Label, Stream},
-    framing::{Fault, Frames},
+    framing::{Fault, Frame, Frames, LongLines},
     metrics::{Refusal, StreamMetrics},
 };
 use crate::web;
@@ -56,6 +55,7 @@ pub(super) struct Intake {
     pub(super) metrics: Arc<StreamMetrics>,
     pub(super) framing: Framing,
     pub(super) frame_limit_bytes: usize,
+    pub(super) long_lines: LongLines,
     pub(super) idle: Duration,
     pub(super) stopping: CancellationToken,
     pub(super) cut: CancellationToken,
@@ -69,6 +69,8 @@ pub struct Received {
     pub accepted: u64,
     /// Chunks that the overload policy dropped at once.
     pub dropped: u64,
+    /// Lines above the limit that were left out.
+    pub skipped: u64,
 }
 
 crate::document!(Received as "lab/streams-received/1");
@@ -186,11 +188,17 @@ impl Gateway {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, _)) => {
+                Ok((socket, from)) => {
                     failing = false;
                     // Who is not let in is closed at once.
                     if let Ok(peer) = self.admit(None) {
-                        tokio::spawn(peer.receive(socket));
+                        tokio::spawn(async move {
+                            let stream = peer.stream.clone();
+                            if let (received, Ended::Fault(fault)) = peer.receive(socket).await {
+                                let (stream, accepted) = (&stream.label, received.accepted);
+                                tracing::info!(%from, %stream, accepted, "a stream was closed: {fault}");
+                            }
+                        });
                     }
                 }
                 Err(error) => {
@@ -223,21 +231,27 @@ impl Peer {
 
     async fn chunks(&self, bytes: &mut (impl AsyncRead + Unpin), received: &mut Received) -> Ended {
         let intake = &self.gateway.shared.intake;
-        let mut frames = Frames::new(intake.framing, intake.frame_limit_bytes);
+        let mut frames = Frames::new(intake.framing, intake.frame_limit_bytes, intake.long_lines);
         let mut unread = BytesMut::new();
-        let mut index = 0;
+        let (mut index, mut whole) = (0, false);
         // Counted from the last whole frame: bytes that come one by one do not keep a place for ever.
         let mut patience_ends = Instant::now() + intake.idle;
         loop {
             // Frames first, so that what came before a stop or a fault is not lost.
             loop {
-                let data = match frames.decode(&mut unread) {
-                    Ok(Some(data)) => data,
-                    Ok(None) => break,
+                match frames.next(&mut unread, whole) {
                     Err(fault) => return Ended::Fault(fault),
-                };
-                if self.offer(&mut index, data, received).await == Offered::Closed {
-                    return Ended::Stopped;
+                    Ok(None) if whole => return Ended::Whole,
+                    Ok(None) => break,
+                    Ok(Some(Frame::Skipped)) => {
+                        received.skipped += 1;
+                        intake.metrics.skipped.add(1);
+                    }
+                    Ok(Some(Frame::Whole(data))) => {
+                        if self.offer(&mut index, data, received).await == Offered::Closed {
+                            return Ended::Stopped;
+                        }
+                    }
                 }
                 patience_ends = Instant::now() + intake.idle;
             }
@@ -250,19 +264,7 @@ impl Peer {
             };
             match read {
                 Err(error) => return Ended::Fault(error.into()),
-                Ok(0) => break,
-                Ok(_) => {}
-            }
-        }
-        loop {
-            match frames.decode_eof(&mut unread) {
-                Ok(None) => return Ended::Whole,
-                Err(fault) => return Ended::Fault(fault),
-                Ok(Some(data)) => {
-                    if self.offer(&mut index, data, received).await == Offered::Closed {
-                        return Ended::Stopped;
-                    }
-                }
+                Ok(read) => whole = read == 0,
             }
         }
     }

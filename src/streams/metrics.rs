@@ -43,6 +43,8 @@ metrics! {
     PEERS_CONNECTED: "streams_peers_connected";
     /// Peers whose stream was ended for what they sent or did not send, by reason
     PEER_FAULTS: "streams_peer_faults_total" by "reason";
+    /// Lines above the limit that were left out
+    LINES_SKIPPED: "streams_lines_skipped_total";
     /// Peers that were refused before they could send, by reason
     PEERS_REFUSED: "streams_peers_refused_total" by "reason";
     /// 1 while the orchestrator takes chunks in, else 0
@@ -75,6 +77,8 @@ pub(super) struct StreamMetrics {
     pub(super) retried: Counter,
     /// Streams from outside.
     pub(super) peers: Counter,
+    /// Lines above the limit.
+    pub(super) skipped: Counter,
     faults: [Counter; Fault::ALL.len()],
     refusals: [Counter; Refusal::ALL.len()],
 }
@@ -107,6 +111,7 @@ impl StreamMetrics {
             bytes: instruments.counter(PROCESSED_BYTES).with([]),
             retried: instruments.counter(SINK_RETRIES).with([]),
             peers: instruments.counter(PEERS).with([]),
+            skipped: instruments.counter(LINES_SKIPPED).with([]),
             faults: Fault::ALL.map(|fault| faults.with([fault.label()])),
             refusals: Refusal::ALL.map(|refusal| refusals.with([refusal.label()])),
         }

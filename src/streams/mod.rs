@@ -46,7 +46,7 @@ pub use config::{
     Args, Config, FrameLimitBytes, NoisyFactor, PeerIdleMs, PeersLimit, SinkRetries, SinkTimeoutMs,
     StreamsSloMs,
 };
-pub use framing::Framing;
+pub use framing::{Framing, LongLines};
 pub use gateway::Received;
 pub use ledger::{Dropped, Ledger, Reason};
 pub use orchestrator::{Runtime, Streams};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Config, Framing, Overload, SinkSpec, Statistics,
+    Config, Framing, LongLines, Overload, SinkSpec, Statistics,
     buffer::{Buffer, Next},
     chunk::{Chunk, Label, Stream},
     draw,
@@ -79,6 +79,7 @@ impl Race {
             listen: None,
             framing: Framing::Lines,
             frame_limit_bytes: 1,
+            long_lines: LongLines::Close,
             peers_limit: 0,
             peer_idle_ms: 1,
         };

@@ -121,6 +121,7 @@ impl Run {
             metrics,
             framing: config.framing,
             frame_limit_bytes: config.frame_limit_bytes,
+            long_lines: config.long_lines,
             idle: Duration::from_millis(config.peer_idle_ms),
             stopping: stop.stopping().clone(),
             cut: cut.clone(),

@@ -143,6 +143,28 @@ async fn an_endless_line_is_cut_at_the_limit() {
 }
 
 #[tokio::test]
+async fn long_lines_are_skipped_where_that_is_wanted_and_who_is_closed_is_logged() {
+    let wire = format!("one\r\n{}\r\ntwo\r\n", "x".repeat(1_001));
+    let (server, addr) =
+        gateway(&["--frame-limit-bytes", "1000", "--long-lines", "skip", "--sink", "file:out"]);
+    stream(addr, wire.as_bytes()).await;
+    status(&server, |status| settled(status, 2)).await;
+    let posted = send(server.addr, "POST /streams/in/a", &wire).await.json();
+    assert_eq!((posted["accepted"].as_u64(), posted["skipped"].as_u64()), (Some(2), Some(1)), "{posted}");
+    status(&server, |status| settled(status, 4)).await;
+    assert_eq!(metric(&server, "streams_lines_skipped_total").await, 2);
+    let mut lines = std::fs::read_to_string(server.directory().join("out")).expect("a file");
+    lines = lines.replace("two", "one");
+    assert_eq!(lines, "one\n".repeat(4));
+
+    let (mut server, addr) = gateway(&["--frame-limit-bytes", "1000"]);
+    stream(addr, wire.as_bytes()).await;
+    let line = server.line_with("a stream was closed");
+    assert!(line.contains("a frame is longer than frame_limit_bytes"), "{line}");
+    assert!(line.contains("from=127.0.0.1:") && line.contains("stream=tcp-0 accepted=1"), "{line}");
+}
+
+#[tokio::test]
 async fn ten_thousand_connections_are_bounded_and_counted() {
     const PEERS: usize = 10_000;
     let (server, addr) = gateway(&["--peers-limit", "200"]);
@@ -199,7 +221,10 @@ async fn a_posted_body_is_a_stream_and_is_told_what_became_of_it() {
     let answer = send(server.addr, "POST /streams/in/sensor-1", "a\nb\nc").await;
     assert_eq!(
         (answer.status, answer.json()),
-        (200, serde_json::json!({"schema": "lab/streams-received/1", "accepted": 3, "dropped": 0}))
+        (
+            200,
+            serde_json::json!({"schema": "lab/streams-received/1", "accepted": 3, "dropped": 0, "skipped": 0})
+        )
     );
 
     let flood = "x\n".repeat(5_000);

@@ -46,7 +46,7 @@ async fn it_is_off_until_started_and_is_resized_and_drained_while_it_runs() {
     let (status, mine) = change(&server, "POST /streams/in/mine", "one\ntwo\n").await;
     assert_eq!(
         (status, mine),
-        (200, json!({"schema": "lab/streams-received/1", "accepted": 2, "dropped": 0}))
+        (200, json!({"schema": "lab/streams-received/1", "accepted": 2, "dropped": 0, "skipped": 0}))
     );
 
     let (status, stopped) = change(&server, "POST /streams/stop?wait_ms=60000", "").await;
