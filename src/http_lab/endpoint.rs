@@ -1,16 +1,16 @@
 //! One endpoint: a strategy with its own services, ledger and instruments, from arrival to answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::{Method, StatusCode},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use tokio::time::Instant;
 
 use super::{
-    answer::{Answer, Outcome},
+    answer::{Answer, Body, Outcome},
     backend::Backends,
     ledger::Requests,
     metrics::EndpointMetrics,
@@ -20,6 +20,9 @@ use super::{
 };
 use crate::web::Problem;
 
+/// More than most bodies have.
+const BODY_BYTES: usize = 192;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// When a client that was shed may try again.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -94,10 +97,11 @@ impl<'a> Visit<'a> {
         if outcome == Outcome::Shed {
             self.endpoint.metrics.shed_by_wait.add(1);
         }
-        let body = answer.body(self.endpoint.strategy.path(), called, self.arrival.at.elapsed());
-        self.end(outcome.status(), Some(outcome));
+        let total = self.arrival.at.elapsed();
+        let body = answer.body(self.endpoint.strategy.path(), called, total);
+        self.end(outcome.status(), Some((outcome, total)));
         let (kind, title, detail) = match outcome {
-            Outcome::Ok => return axum::Json(body).into_response(),
+            Outcome::Ok => return json(&body),
             Outcome::ServiceError => (
                 "/problems/service-failed",
                 "A service failed",
@@ -128,24 +132,27 @@ impl<'a> Visit<'a> {
     }
 
     fn shed_by_safety_stop(mut self) -> Response {
-        self.end(StatusCode::SERVICE_UNAVAILABLE, Some(Outcome::Shed));
+        let total = self.arrival.at.elapsed();
+        self.end(StatusCode::SERVICE_UNAVAILABLE, Some((Outcome::Shed, total)));
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/safety-stop", "Too much work in flight")
             .detail("the process holds as much work as it may (LAB_MAX_IN_FLIGHT)")
             .retry_after_s(RETRY_AFTER_S)
             .into_response()
     }
 
-    fn end(&mut self, status: StatusCode, outcome: Option<Outcome>) {
+    fn end(&mut self, status: StatusCode, worked: Option<(Outcome, Duration)>) {
         self.ended = true;
         self.endpoint.requests.complete();
-        self.count(status, outcome);
+        self.count(status, worked);
     }
 
-    fn count(&self, status: StatusCode, outcome: Option<Outcome>) {
+    /// Counts the end; `worked`: how the work ended, if any was done, and after how long.
+    fn count(&self, status: StatusCode, worked: Option<(Outcome, Duration)>) {
         self.endpoint.metrics.count(self.is_head, status);
-        if let Some(outcome) = outcome {
-            self.endpoint.metrics.record(outcome, self.arrival.at.elapsed());
+        if let Some((outcome, total)) = worked {
+            self.endpoint.metrics.record(outcome, total);
         }
+        let outcome = worked.map(|(outcome, _)| outcome);
         self.arrival.trace.answered(status.as_u16());
         if status.is_server_error() || outcome == Some(Outcome::Cancelled) {
             self.arrival.trace.failed(outcome.map_or("refused", Outcome::label));
@@ -157,7 +164,19 @@ impl Drop for Visit<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.endpoint.requests.cancel();
-            self.count(Outcome::Cancelled.status(), Some(Outcome::Cancelled));
+            let total = self.arrival.at.elapsed();
+            self.count(Outcome::Cancelled.status(), Some((Outcome::Cancelled, total)));
+        }
+    }
+}
+
+/// A body in one buffer of the right size: axum's own way grows it step by step.
+fn json(body: &Body) -> Response {
+    let mut text = Vec::with_capacity(BODY_BYTES);
+    match serde_json::to_writer(&mut text, body) {
+        Ok(()) => ([(header::CONTENT_TYPE, JSON)], text).into_response(),
+        Err(error) => {
+            Problem::of(StatusCode::INTERNAL_SERVER_ERROR).detail(error.to_string()).into_response()
         }
     }
 }
