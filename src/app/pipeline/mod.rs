@@ -154,6 +154,8 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     telemetry.stops_with(&shutdown);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
+    // It runs before anybody is answered.
+    service.start_with(load, recorded).await.context("starting the pipeline")?;
     let house = match listener {
         None => None,
         Some(listener) => {
@@ -171,7 +173,6 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
             shutdown.trigger();
         });
     }
-    service.start_with(load, recorded).await.context("starting the pipeline")?;
     let has_status_line = args.prints_text() && !args.quiet && !args.prints_lines();
     let status_line = has_status_line.then(|| StatusLine::start(status_line(service.clone())));
     let ended = service.ended().await.context("the run broke")?;

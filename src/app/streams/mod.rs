@@ -120,12 +120,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     let printer = Arc::new(Printer::threaded(args.quiet || args.json.is_on_stdout()));
     let streams = streams(&args, telemetry.instruments(), &shutdown, &printer)?;
 
-    let process =
-        Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
-    // Open while the streams drain, so that the drain can be watched.
-    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
-    let house = House::open(vec![streams::system(&streams)], process, door).await?;
-
+    // They run before anybody is answered.
     tokio::select! {
         biased;
         begun = begin(&args, &streams, &printer) => begun?,
@@ -134,6 +129,11 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
             return Ok(Ending::Aborted);
         }
     }
+    let process =
+        Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
+    // Open while the streams drain, so that the drain can be watched.
+    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
+    let house = House::open(vec![streams::system(&streams)], process, door).await?;
     if let Some(addr) = streams.listening() {
         output::to_stderr(format_args!("taking streams on tcp://{addr}"));
     }
