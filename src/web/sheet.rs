@@ -50,7 +50,8 @@ impl<T: ToSchema> PartialSchema for Balance<T> {
 
 impl<T: ToSchema> ToSchema for Balance<T> {
     fn name() -> Cow<'static, str> {
-        T::name()
+        // Not that of its terms, which other documents hold too.
+        format!("{}Sheet", T::name()).into()
     }
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         T::schemas(schemas);
