@@ -5,9 +5,9 @@
 //! | set | who sends it as a bearer token, or traded it for a session cookie at `POST /session` |
 //! | not set | a peer on loopback that addresses us by a loopback name, which defeats DNS rebinding, and through no proxy |
 //!
-//! Pages of another origin change nothing either way: see [`serve`](super::serve()). Wrong tokens are limited
-//! in rate, for everyone together: while the limit is reached right tokens are not looked at either
-//! (429), or guessing would go on unhindered. Sessions are not affected, their ids cannot be guessed.
+//! Pages of another origin change nothing either way: see [`serve`](super::serve()). Wrong tokens are limited in
+//! rate, for each peer: while its limit is reached its right tokens are not looked at either (429), or guessing
+//! would go on unhindered. Other peers are not affected, nor are sessions: their ids cannot be guessed.
 //! Behind a proxy on this machine every peer is loopback, and not every proxy says that it is one: set a token
 //! there.
 
@@ -38,7 +38,7 @@ struct Shared {
     state: Mutex<Mutable>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Mutable {
     sessions: Sessions,
     throttle: Throttle,
@@ -47,8 +47,7 @@ struct Mutable {
 impl Admin {
     /// The rule with `token`, or for loopback only.
     pub fn new(token: Option<Secret>) -> Self {
-        let state = Mutable { sessions: Sessions::default(), throttle: Throttle::new(Instant::now()) };
-        Self { shared: Arc::new(Shared { token, state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared { token, state: Mutex::default() }) }
     }
 
     /// Whether pages must ask for a token.
@@ -67,13 +66,18 @@ impl Admin {
         router.layer(from_fn_with_state(self.clone(), guard))
     }
 
-    pub(super) fn sign_in(&self, candidate: &str, now: Instant) -> Result<String, Problem> {
+    pub(super) fn sign_in(
+        &self,
+        peer: Option<SocketAddr>,
+        candidate: &str,
+        now: Instant,
+    ) -> Result<String, Problem> {
         let Some(token) = &self.shared.token else {
             return Err(Problem::of(StatusCode::NOT_FOUND)
                 .detail("LAB_ADMIN_TOKEN is not set: this machine needs no session"));
         };
         let mut state = self.shared.state.lock();
-        state.compare(token, candidate, now)?;
+        state.compare(token, peer, candidate, now)?;
         state.sessions.open(now).map_err(|error| {
             tracing::error!(%error, "no random bytes for a session");
             Problem::of(StatusCode::INTERNAL_SERVER_ERROR)
@@ -106,7 +110,7 @@ impl Admin {
         let mut state = self.shared.state.lock();
         match (session::id_in(headers), bearer(headers)) {
             (Some(id), _) if state.sessions.knows(id, now) => Ok(()),
-            (_, Some(candidate)) => state.compare(token, candidate, now),
+            (_, Some(candidate)) => state.compare(token, peer, candidate, now),
             _ => Err(Problem::of(StatusCode::UNAUTHORIZED)),
         }
     }
@@ -114,14 +118,20 @@ impl Admin {
 
 impl Mutable {
     /// Compares under the lock, so that no try slips past the throttle.
-    fn compare(&mut self, token: &Secret, candidate: &str, now: Instant) -> Result<(), Problem> {
-        if !self.throttle.is_open(now) {
+    fn compare(
+        &mut self,
+        token: &Secret,
+        peer: Option<SocketAddr>,
+        candidate: &str,
+        now: Instant,
+    ) -> Result<(), Problem> {
+        if !self.throttle.is_open(peer, now) {
             return Err(Problem::of(StatusCode::TOO_MANY_REQUESTS).detail("too many wrong tokens"));
         }
         if token.matches(candidate) {
             return Ok(());
         }
-        self.throttle.failed();
+        self.throttle.failed(peer, now);
         Err(Problem::of(StatusCode::UNAUTHORIZED).detail("the token is wrong"))
     }
 }

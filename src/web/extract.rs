@@ -1,19 +1,23 @@
 //! axum's extractors, with rejections that are problems and name the field at fault.
 
 use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
 
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use super::Problem;
 use crate::output::Document;
 
-/// A JSON body, in or out; what goes out is a [`Document`]. Refuses with 415 (not JSON by its content type) or 400 (not JSON by its
-/// syntax, or JSON that holds what is not allowed), with `field` where one is at fault.
+/// A JSON body, in or out; what goes out is a [`Document`], what comes in an object. Refuses with 415 (not JSON by its
+/// content type) or 400 (not JSON by its syntax, or JSON that holds what is not allowed), with `field` where one is
+/// at fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json<T>(pub T);
 
@@ -30,7 +34,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match axum::Json::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
+            Ok(axum::Json(Object(value))) => Ok(Self(value)),
             Err(rejection) => {
                 // axum tells bad syntax (400) from bad values (422); here both are a bad request.
                 let status = match rejection.status() {
@@ -40,6 +44,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 Err(refusal::<serde_json::Error>(status, &rejection))
             }
         }
+    }
+}
+
+/// A value that is read from an object only: of an array, serde's structs would take the values by position.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
     }
 }
 
@@ -129,6 +156,8 @@ mod tests {
 
         assert_eq!(document(&body("application/json", "{").await)["status"], 400);
         assert_eq!(document(&body("text/plain", "{}").await)["status"], 415);
+        let positional = document(&body("application/json", r#"[1,"fast"]"#).await);
+        assert!(positional["detail"].as_str().unwrap().contains("expected an object"), "{positional}");
         let missing = document(&body("application/json", "{}").await);
         assert_eq!(missing["detail"], "missing field `limit` at line 1 column 2");
         assert_eq!(missing.get("field"), None);

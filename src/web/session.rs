@@ -1,7 +1,8 @@
 //! Sessions of people who traded the admin token for a cookie.
 //!
 //! An id is 256 bits from the operating system; ids live in memory only, at most [`SESSIONS_MAX`] of
-//! them for [`SESSION_S`] each, and a full store forgets the one that would expire first. The cookie is
+//! them for [`SESSION_S`] each, and a full store forgets the one that would expire first. The cookie is named by the
+//! port that the request addresses: browsers keep cookies by host alone, and two labs may be on one. It is
 //! `HttpOnly`, `SameSite=Strict` and `Path=/`. It is not `Secure`, since the lab speaks plain HTTP on
 //! loopback and a browser would not send it back; put TLS in front before going further.
 
@@ -12,10 +13,15 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use tokio::time::Instant;
 
+use super::host::Host;
+
 const SESSIONS_MAX: usize = 1_024;
 pub(super) const SESSION_S: u64 = 12 * 60 * 60;
 const ID_BYTES: usize = 32;
-const COOKIE: &str = "lab_session";
+/// A cookie's name before its port.
+const COOKIE: &str = "lab_session_";
+/// The port of a `Host` that names none.
+const PORT_DEFAULT: u16 = 80;
 
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
@@ -51,20 +57,27 @@ impl Sessions {
     }
 }
 
+fn port(headers: &HeaderMap) -> u16 {
+    Host::of(headers).and_then(|host| host.port).unwrap_or(PORT_DEFAULT)
+}
+
 /// The session id a request carries.
 pub(super) fn id_in(headers: &HeaderMap) -> Option<&str> {
+    let port = port(headers);
+    let is_ours = |name: &str| name.strip_prefix(COOKIE).and_then(|port| port.parse().ok()) == Some(port);
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|cookies| cookies.to_str().ok())
         .flat_map(|cookies| cookies.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+        .find_map(|(name, value)| is_ours(name).then_some(value))
 }
 
-/// The cookie of a session.
-pub(super) fn cookie(id: &str, max_age_s: u64) -> [(header::HeaderName, String); 1] {
-    let cookie = format!("{COOKIE}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={max_age_s}");
+/// The cookie of a session that a request with `headers` begins or ends.
+pub(super) fn cookie(headers: &HeaderMap, id: &str, max_age_s: u64) -> [(header::HeaderName, String); 1] {
+    let port = port(headers);
+    let cookie = format!("{COOKIE}{port}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={max_age_s}");
     [(header::SET_COOKIE, cookie)]
 }
 
@@ -91,11 +104,18 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_found_among_others() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, "a=b; lab_session=ff; c=d".parse().unwrap());
-        assert_eq!(id_in(&headers), Some("ff"));
-        headers.insert(header::COOKIE, "xlab_session=ff".parse().unwrap());
-        assert_eq!(id_in(&headers), None);
+    fn the_cookie_of_the_addressed_port_is_found_among_others() {
+        for (host, cookies, expected) in [
+            ("localhost:8080", "a=b; lab_session_8080=ff; c=d", Some("ff")),
+            ("localhost:8080", "lab_session_8081=aa; lab_session_8080=ff", Some("ff")),
+            ("localhost:8081", "lab_session_8080=ff", None),
+            ("localhost", "lab_session_80=ff", Some("ff")),
+            ("localhost:80", "xlab_session_80=ff; lab_session=aa; lab_session_=bb", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            headers.insert(header::COOKIE, cookies.parse().unwrap());
+            assert_eq!(id_in(&headers), expected, "{host}: {cookies}");
+        }
     }
 }

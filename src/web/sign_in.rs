@@ -1,10 +1,12 @@
 //! `POST /session` and `DELETE /session`: a token is traded for a cookie, and the cookie given back.
 
-use axum::extract::State;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
-use axum::{Form, Router};
+use axum::{Extension, Form, Router};
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::{OpenApi, ToSchema};
@@ -44,11 +46,12 @@ struct SignIn {
         (status = 429, description = "Too many wrong tokens", body = Problem)))]
 async fn sign_in(
     State(admin): State<Admin>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     Form(form): Form<SignIn>,
 ) -> Result<Response, Problem> {
-    let id = admin.sign_in(&form.token, Instant::now())?;
-    let signed_in = cookie(&id, SESSION_S);
+    let id = admin.sign_in(peer.map(|Extension(ConnectInfo(peer))| peer), &form.token, Instant::now())?;
+    let signed_in = cookie(&headers, &id, SESSION_S);
     let wants_page = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
@@ -67,7 +70,7 @@ async fn sign_in(
     (status = 403, description = "Sent by a page of another origin", body = Problem)))]
 async fn sign_out(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     admin.sign_out(&headers);
-    (StatusCode::NO_CONTENT, cookie("", 0)).into_response()
+    (StatusCode::NO_CONTENT, cookie(&headers, "", 0)).into_response()
 }
 
 /// Whether a browser would stay on this server: `//host` and `/\host` would leave it, and browsers

@@ -222,6 +222,10 @@ async fn what_is_too_large_too_slow_or_not_http_is_refused() {
     assert!(bad.json()["detail"].as_str().expect("text").contains("a whole number from 1 to 10000"));
     let unknown = send(addr, "PATCH /settings\ncontent-type: application/json", r#"{"asink":1}"#).await;
     assert_eq!(unknown.status, 400);
+    for head in ["PATCH /settings", "PATCH /streams", "POST /streams/start"] {
+        let positional = send(addr, &format!("{head}\ncontent-type: application/json"), "[5]").await;
+        assert_eq!(positional.status, 400, "{head}");
+    }
     for (head, status) in [
         ("GET /nowhere", 404),
         ("POST /sync", 405),

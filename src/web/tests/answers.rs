@@ -1,5 +1,6 @@
 //! What comes back: every error as a problem, panics, departed clients, counts.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ fn app() -> Router {
     Router::new()
         .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()))
         .route("/panic", get(async || -> String { panic!("on purpose") }))
-        .route("/echo", post(async |Json(body): Json<Vec<u32>>| axum::Json(body)))
+        .route("/echo", post(async |Json(body): Json<BTreeMap<String, Vec<u32>>>| axum::Json(body)))
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
         .route("/items/{id}", get(async |axum::extract::Path(id): axum::extract::Path<u32>| id.to_string()))
 }
@@ -46,11 +47,11 @@ async fn every_error_is_a_problem() {
             body.len()
         )
     };
-    let good = server.ask(&echo("application/json", "[1,2]")).await;
-    assert_eq!((good.status, good.body.as_str()), (200, "[1,2]"));
-    let shape = server.ask(&echo("application/json", "[1,\"two\"]")).await;
+    let good = server.ask(&echo("application/json", "{\"a\":[1,2]}")).await;
+    assert_eq!((good.status, good.body.as_str()), (200, "{\"a\":[1,2]}"));
+    let shape = server.ask(&echo("application/json", "{\"a\":[1,\"two\"]}")).await;
     assert_eq!(shape.status, 400);
-    assert_eq!(shape.problem()["field"], "[1]");
+    assert_eq!(shape.problem()["field"], "a[1]");
     assert_eq!(server.ask(&echo("application/json", "[")).await.problem()["status"], 400);
     assert_eq!(server.ask(&echo("text/plain", "[]")).await.problem()["status"], 415);
 }
