@@ -19,13 +19,46 @@ pub(super) fn phrases(command: &Command) -> BTreeMap<String, String> {
     own.chain(command.get_subcommands().flat_map(phrases)).collect()
 }
 
-/// Moves the phrase of what is allowed from the value's name into the help.
+/// What `lab --help` lists of the options; the server's stand under `lab serve --help`.
+const FIRST: [&str; 3] = ["addr", "config", "log_format"];
+
+/// Moves the phrase of what is allowed from the value's name into the help, and keeps the first screen short.
 pub(super) fn dress(command: Command) -> Command {
-    each_argument(command, &|argument| {
+    let dressed = each_argument(command, &|argument| {
         let Some(phrase) = phrase(&argument) else {
             return argument;
         };
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        argument.help(format!("{help} [allowed: {phrase}]")).value_name("VALUE").hide_possible_values(true)
-    })
+        let word = word(&phrase);
+        argument.help(format!("{help} [allowed: {phrase}]")).value_name(word).hide_possible_values(true)
+    });
+    let first = |argument: Arg| match FIRST.contains(&argument.get_id().as_str()) {
+        true => argument.help_heading(None),
+        false => argument.hide(true),
+    };
+    dressed.mut_args(first)
+}
+
+/// The kind of value that a phrase describes, in a word.
+fn word(phrase: &str) -> &'static str {
+    const WORDS: [(&str, &str); 16] = [
+        ("a time", "TIME"),
+        ("constant:MS", "TIMES"),
+        ("NAME: VALUE", "HEADER"),
+        ("names", "NAMES"),
+        ("checks", "CHECKS"),
+        ("phases", "PHASES"),
+        ("true or", "BOOL"),
+        ("a whole number", "N"),
+        ("a share", "SHARE"),
+        ("a rate", "RATE"),
+        ("a size", "SIZE"),
+        ("IP:PORT", "ADDR"),
+        ("an http://", "URL"),
+        ("a JSON", "JSON"),
+        ("the path", "FILE"),
+        ("a command", "COMMAND"),
+    ];
+    let named = WORDS.iter().find(|(begins, _)| phrase.starts_with(begins));
+    named.map_or("VALUE", |(_, word)| word)
 }

@@ -31,7 +31,7 @@ pub use refusal::Stop;
 
 /// The lab's command line.
 #[derive(Debug, Parser)]
-#[command(name = "lab", version, about, long_about = LONG_ABOUT, args_conflicts_with_subcommands = true)]
+#[command(name = "lab", version, about = ABOUT, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// Read settings from this file: TOML, its keys the variables' names in lower case; or the pipeline's YAML
     #[arg(long, env = "LAB_CONFIG", global = true, value_name = "FILE")]
@@ -47,34 +47,46 @@ pub struct Cli {
     pub pipeline: app::pipeline::InLab,
 }
 
-const LONG_ABOUT: &str = "A concurrency lab: how should a service treat a slow dependency? Measured, not guessed.\n\n\
+const ABOUT: &str = "A concurrency lab: how should a service treat a slow dependency? Measured, not guessed.\n\n\
 Without a command it serves the lab on http://127.0.0.1:8080 with nothing else installed.";
+const AFTER_HELP: &str = "`lab` alone also takes what `lab serve --help` lists, and the pipeline's flags as --pipeline-NAME.\n\
+Pages: docs/ in the source, and /docs of a running lab.";
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Task {
-    /// Serve the HTTP lab
+    /// Serve the HTTP lab and the streams
     Serve(app::ServeArgs),
-    /// Run the stream orchestrator: many streams, one bounded buffer, a pool of workers
+    /// Run the stream orchestrator
+    ///
+    /// Many streams, one bounded buffer, a pool of workers.
     Streams(Box<app::StreamsArgs>),
     /// Serve a simulated service as a process of its own
     Service(app::ServiceArgs),
-    /// Run the auto-scaling pipeline
+    /// Run the auto-scaling pipeline, or jobs of your own
     Pipeline(app::pipeline::Args),
     /// Started by `lab pipeline --exec`: ends what its commands started, when it has ended
     #[command(hide = true)]
     PipelineGuard,
     /// Print the settings in force and where each came from
     Config(ConfigArgs),
-    /// Print a running system's balance sheet; exit 1 if it does not balance
+    /// Print a running system's balance sheet
+    ///
+    /// Exit code 1 if it does not balance, 3 if no server answers.
     Audit(app::audit::Args),
-    /// Ask a running server whether it is healthy; exit 1 if not (the container's health check)
+    /// Ask a running server whether it is healthy
+    ///
+    /// Exit code 1 if not, 3 if no server answers: the container's health check.
     Health(app::health::Args),
-    /// Put honest load on any HTTP server: open loop, latency from the intended start
+    /// Put honest load on any HTTP server
+    ///
+    /// An open loop, whose latency runs from the intended start.
     Load(Box<app::load::Args>),
     /// Measure what the lab itself costs
     Bench(app::bench::Args),
-    /// Print the JSON Schema of what the lab writes for programs, or the names of these documents
+    /// Print the JSON Schemas of what the lab writes for programs
+    ///
+    /// With NAME that document's, without the list of names.
     Schema(app::schema::Args),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
