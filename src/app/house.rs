@@ -219,7 +219,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         .merge(reference.route())
         .merge(web::openapi(&document).context("writing the OpenAPI document")?);
     let house = web::traced(process.telemetry.tracing(), house);
-    let uncounted = endpoints.merge(web::scrape(process.telemetry));
+    let uncounted = endpoints.merge(web::scrape(process.telemetry, metrics));
     Ok(metrics.count_requests(house).merge(metrics.count_wrong_methods(uncounted)))
 }
 

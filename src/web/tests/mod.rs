@@ -5,4 +5,4 @@ mod answers;
 mod events;
 mod limits;
 mod stop;
-mod support;
+pub(super) mod support;

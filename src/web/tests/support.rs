@@ -14,25 +14,25 @@ use crate::telemetry::Telemetry;
 use crate::web::{Drained, Limits, Metrics, listen, serve};
 
 /// A bound that only ends a test that hangs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+pub(in crate::web) const PATIENCE: Duration = Duration::from_secs(300);
 
-pub(super) struct Server {
-    pub(super) addr: SocketAddr,
-    pub(super) shutdown: Shutdown,
+pub(in crate::web) struct Server {
+    pub(in crate::web) addr: SocketAddr,
+    pub(in crate::web) shutdown: Shutdown,
     telemetry: Telemetry,
     running: JoinHandle<Drained>,
 }
 
 impl Server {
-    pub(super) fn start(app: Router) -> Self {
+    pub(in crate::web) fn start(app: Router) -> Self {
         Self::with(Limits::default(), Duration::ZERO, |_, _| app)
     }
 
-    pub(super) fn limited(limits: Limits, app: Router) -> Self {
+    pub(in crate::web) fn limited(limits: Limits, app: Router) -> Self {
         Self::with(limits, Duration::ZERO, |_, _| app)
     }
 
-    pub(super) fn with(
+    pub(in crate::web) fn with(
         limits: Limits,
         unready: Duration,
         app: impl FnOnce(&Shutdown, &Metrics) -> Router,
@@ -50,38 +50,38 @@ impl Server {
         Self { addr, shutdown, telemetry, running }
     }
 
-    pub(super) async fn connect(&self) -> Client {
+    pub(in crate::web) async fn connect(&self) -> Client {
         Client::connect(self.addr).await.unwrap()
     }
 
     /// One request on a connection of its own.
-    pub(super) async fn ask(&self, request: &str) -> Answer {
+    pub(in crate::web) async fn ask(&self, request: &str) -> Answer {
         let mut client = self.connect().await;
         client.send(request).await;
         client.answer().await.expect("an answer")
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(in crate::web) async fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await
     }
 
-    pub(super) async fn stop(self) -> Drained {
+    pub(in crate::web) async fn stop(self) -> Drained {
         self.shutdown.trigger();
         self.drained().await
     }
 
-    pub(super) async fn drained(self) -> Drained {
+    pub(in crate::web) async fn drained(self) -> Drained {
         let drained = tokio::time::timeout(PATIENCE, self.running).await;
         drained.expect("the server ends").unwrap()
     }
 
     /// The instruments as Prometheus sees them.
-    pub(super) fn scrape(&self) -> String {
+    pub(in crate::web) fn scrape(&self) -> String {
         self.telemetry.render().unwrap()
     }
 
     /// The value of the series `name` that has all of `labels`.
-    pub(super) fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
+    pub(in crate::web) fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<u64> {
         let scrape = self.scrape();
         let series = scrape.lines().find(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
@@ -91,26 +91,26 @@ impl Server {
     }
 }
 
-pub(super) struct Client {
+pub(in crate::web) struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
 }
 
 impl Client {
-    pub(super) async fn connect(addr: SocketAddr) -> std::io::Result<Self> {
+    pub(in crate::web) async fn connect(addr: SocketAddr) -> std::io::Result<Self> {
         Ok(Self { stream: TcpStream::connect(addr).await?, unread: Vec::new() })
     }
 
-    pub(super) async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(in crate::web) async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(bytes).await
     }
 
-    pub(super) async fn send(&mut self, request: &str) {
+    pub(in crate::web) async fn send(&mut self, request: &str) {
         self.try_send(request.as_bytes()).await.unwrap();
     }
 
     /// The next whole answer; `None` when the connection ends or breaks before one.
-    pub(super) async fn answer(&mut self) -> Option<Answer> {
+    pub(in crate::web) async fn answer(&mut self) -> Option<Answer> {
         let read = async {
             loop {
                 if let Some((answer, length)) = Answer::parse(&self.unread) {
@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Waits until `text` has come.
-    pub(super) async fn until(&mut self, text: &str) {
+    pub(in crate::web) async fn until(&mut self, text: &str) {
         let read = async {
             while !String::from_utf8_lossy(&self.unread).contains(text) {
                 assert!(self.read_more().await, "the connection ended before {text:?} came");
@@ -136,13 +136,13 @@ impl Client {
     }
 
     /// Waits until the server ends the connection.
-    pub(super) async fn ended(&mut self) {
+    pub(in crate::web) async fn ended(&mut self) {
         let end = async { while self.read_more().await {} };
         tokio::time::timeout(PATIENCE, end).await.expect("an end");
     }
 
     /// Waits until an answer begins, without taking any of it.
-    pub(super) async fn first_byte(&self) {
+    pub(in crate::web) async fn first_byte(&self) {
         self.stream.readable().await.unwrap();
     }
 
@@ -152,10 +152,10 @@ impl Client {
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
+pub(in crate::web) struct Answer {
+    pub(in crate::web) status: u16,
+    pub(in crate::web) head: String,
+    pub(in crate::web) body: String,
 }
 
 impl Answer {
@@ -174,7 +174,7 @@ impl Answer {
         Some((Self { status, head, body }, whole))
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::web) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -182,7 +182,7 @@ impl Answer {
     }
 
     /// The body of an error, which must be a problem document that repeats the status.
-    pub(super) fn problem(&self) -> Value {
+    pub(in crate::web) fn problem(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem: Value = serde_json::from_str(&self.body).unwrap();
         assert_eq!(problem["status"], self.status, "{self:?}");
