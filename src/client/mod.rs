@@ -15,6 +15,7 @@
 
 mod export;
 mod failure;
+mod listed;
 mod pooled;
 pub mod tls;
 

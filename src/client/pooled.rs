@@ -52,7 +52,7 @@ impl Client {
     /// When TLS is to be spoken and this machine trusts nobody.
     pub fn for_url(url: &HttpUrl) -> Result<Self, TrustError> {
         let trust = if url.is_encrypted() { Trust::System } else { Trust::Nobody };
-        let tls = tls::client_config(&trust, Offer::Http1)?;
+        let tls = tls::client_config(&trust, None, Offer::Http1)?;
         let resolver = MapErr::new(GaiResolver::new(), NotResolved as fn(io::Error) -> NotResolved);
         let mut connector = HttpConnector::new_with_resolver(resolver);
         connector.enforce_http(false);

@@ -4,15 +4,17 @@
 //! and no CMake, no system library). Trusted are the authorities that the machine trusts, so that a
 //! company's own are among them; `SSL_CERT_FILE` names others.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::listed::Listed;
 
 pub use tokio_rustls::rustls::ClientConfig;
 
@@ -25,7 +27,7 @@ const ALPN_HTTP1: &[u8] = b"http/1.1";
 pub enum Trust<'a> {
     /// The authorities of this machine.
     System,
-    /// Those in a PEM file, and no others.
+    /// Those in a PEM file, whatever they signed, and no others.
     File(&'a Path),
     /// Nobody: for a client that never speaks TLS.
     Nobody,
@@ -47,9 +49,21 @@ pub enum TrustError {
         /// What is wrong with it.
         why: String,
     },
+    /// A certificate of this client cannot be used.
+    #[error("{0}")]
+    Identity(String),
     /// The provider does not support its own defaults.
     #[error(transparent)]
     Provider(#[from] Error),
+}
+
+/// Who a client is, for servers that ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// A PEM file with its certificate, and those between it and an authority.
+    pub certificate: &'a Path,
+    /// A PEM file with its key.
+    pub key: &'a Path,
 }
 
 /// Which protocols are offered.
@@ -67,20 +81,29 @@ pub enum Offer {
 ///
 /// # Errors
 ///
-/// When there is nobody to trust.
-pub fn client_config(trust: &Trust<'_>, offer: Offer) -> Result<Arc<ClientConfig>, TrustError> {
+/// When there is nobody to trust, or the client's own certificate cannot be used.
+pub fn client_config(
+    trust: &Trust<'_>,
+    identity: Option<&Identity<'_>>,
+    offer: Offer,
+) -> Result<Arc<ClientConfig>, TrustError> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let mut config = match trust {
+    let builder = match trust {
         Trust::Nobody => builder.with_root_certificates(RootCertStore::empty()),
         Trust::System => builder.with_root_certificates(system_roots()?),
-        Trust::File(path) => builder.with_root_certificates(roots_in(path)?),
+        Trust::File(path) => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(listed_in(path, provider)?))
+        }
         Trust::Anyone => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         }
-    }
-    .with_no_client_auth();
+    };
+    let mut config = match identity {
+        Some(identity) => identity.show_in(builder)?,
+        None => builder.with_no_client_auth(),
+    };
     let offered: &[&[u8]] = match offer {
         Offer::Both => &[ALPN_HTTP2, ALPN_HTTP1],
         Offer::Http1 => &[ALPN_HTTP1],
@@ -88,6 +111,22 @@ pub fn client_config(trust: &Trust<'_>, offer: Offer) -> Result<Arc<ClientConfig
     };
     config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
+}
+
+impl Identity<'_> {
+    fn show_in(
+        &self,
+        builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    ) -> Result<ClientConfig, TrustError> {
+        let Self { certificate, key } = self;
+        let wrong = |path: &Path, why: String| TrustError::File { path: path.display().to_string(), why };
+        let chain = certificates_in(certificate)?;
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
+        let config = builder.with_client_auth_cert(chain, secret);
+        config.map_err(|error| {
+            TrustError::Identity(format!("{} with {}: {error}", certificate.display(), key.display()))
+        })
+    }
 }
 
 fn system_roots() -> Result<RootCertStore, TrustError> {
@@ -101,15 +140,22 @@ fn system_roots() -> Result<RootCertStore, TrustError> {
     Ok(roots)
 }
 
-fn roots_in(path: &Path) -> Result<RootCertStore, TrustError> {
+fn listed_in(path: &Path, provider: Arc<CryptoProvider>) -> Result<Listed, TrustError> {
     let wrong = |why: String| TrustError::File { path: path.display().to_string(), why };
-    let text = std::fs::read(path).map_err(|error: io::Error| wrong(error.to_string()))?;
+    let certificates = certificates_in(path)?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|error| wrong(error.to_string()))?;
     }
-    if roots.is_empty() { Err(wrong("it holds no certificate".to_owned())) } else { Ok(roots) }
+    let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    Ok(Listed { signed: signed.map_err(|error| wrong(error.to_string()))?, certificates })
+}
+
+fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let wrong = |why: String| TrustError::File { path: path.display().to_string(), why };
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates: Vec<_> = certificates.map_err(|error| wrong(error.to_string()))?;
+    if certificates.is_empty() { Err(wrong("it holds no certificate".to_owned())) } else { Ok(certificates) }
 }
 
 /// Takes every certificate, and still checks that the peer has its key.

@@ -82,7 +82,7 @@ impl Cause {
             Self::ConnectTimeout => "no connection within the time limit",
             Self::OutOfSockets => "this machine is out of descriptors or ports",
             Self::ConnectFailed => "no connection",
-            Self::Tls => "TLS failed: no agreement, or a certificate that is not trusted",
+            Self::Tls => "TLS failed",
             Self::Handshake => "the protocol could not be begun",
             Self::ClosedBeforeAnswer => "the connection closed before an answer",
             Self::NotHttp => "what came is no HTTP",

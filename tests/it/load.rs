@@ -14,9 +14,10 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig,
+        RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+        server::WebPkiClientVerifier,
     },
 };
 
@@ -139,8 +140,8 @@ async fn a_run_that_comes_to_nothing_says_so_first_and_fails() {
         });
         let (code, out, _) =
             tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("it runs");
-        let first = out.lines().next().unwrap_or_default();
-        assert!(code == 1 && first.starts_with("Nothing was good: ") && first.contains(reason), "{out}");
+        let first = out.lines().find(|line| !line.starts_with('$')).unwrap_or_default();
+        assert!(code == 1 && first.contains("Nothing was good: ") && first.contains(reason), "{out}");
     }
 }
 
@@ -425,6 +426,110 @@ async fn http2_and_tls_are_spoken_and_strangers_are_not_trusted() {
     std::fs::write(ca, other).expect("written");
     let (code, result) = load(&[&[secure.as_str(), "--ca", ca], &common[..]].concat()).await;
     assert_eq!((code, &result["measured"]["causes"]), (1, &serde_json::json!({ "tls": 50 })));
+    let reason = &result["reasons"]["tls"];
+    assert!(reason.to_string().contains("invalid peer certificate: "), "{reason}");
+    assert!(
+        result["notes"][0].to_string().contains("TLS failed (invalid peer certificate: "),
+        "{}",
+        result["notes"]
+    );
+}
+
+/// A certificate that calls itself an authority, as `openssl req -x509` makes them, until this year.
+fn authority(until_year: i32) -> (rcgen::CertificateParams, rcgen::KeyPair, rcgen::Certificate) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(until_year, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    (params, key, certificate)
+}
+
+/// Serves with this certificate, and lets in whom `clients` signed if it is given.
+fn acceptor(
+    key: &rcgen::KeyPair,
+    certificate: &rcgen::Certificate,
+    clients: Option<&rcgen::Certificate>,
+) -> TlsAcceptor {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.der().clone()).expect("an authority");
+            let provider = Arc::new(ring::default_provider());
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+        }
+    };
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = builder.with_single_cert(vec![certificate.der().clone()], key).expect("a key");
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_listed_certificate_is_trusted_as_it_stands_with_its_name_and_its_dates() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let (_, good_key, good) = authority(2500);
+    let (_, old_key, old) = authority(2001);
+    let ca = write("ca.pem", &(good.pem() + &old.pem()));
+    let good = modern_server(Some(acceptor(&good_key, &good, None))).await.port();
+    let old = modern_server(Some(acceptor(&old_key, &old, None))).await.port();
+    for (url, reason) in [
+        (format!("https://localhost:{good}/"), None),
+        (format!("https://127.0.0.1:{good}/"), Some("not valid for name")),
+        (format!("https://localhost:{old}/"), Some("expired")),
+    ] {
+        let (code, result) = load(&[&url, "--ca", &ca, "--schedule", "burst 2"]).await;
+        assert_eq!(code, i32::from(reason.is_some()), "{url}: {}", result["reasons"]);
+        assert!(
+            result["reasons"].to_string().contains(reason.unwrap_or("{}")),
+            "{url}: {}",
+            result["reasons"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_says_who_it_is_where_it_is_asked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let (params, key, certificate) = authority(2500);
+    let server = modern_server(Some(acceptor(&key, &certificate, Some(&certificate)))).await;
+    let url = format!("https://localhost:{}/", server.port());
+    let client_key = rcgen::KeyPair::generate().expect("a key");
+    let client = rcgen::CertificateParams::new(vec!["client".to_owned()]).expect("parameters");
+    let client = client.signed_by(&client_key, &rcgen::Issuer::new(params, key)).expect("a certificate");
+    let ca = write("ca.pem", &certificate.pem());
+    let (cert, key) = (write("cert.pem", &client.pem()), write("key.pem", &client_key.serialize_pem()));
+    let both = write("both.pem", &(client.pem() + &client_key.serialize_pem()));
+    for (identity, code) in
+        [(vec!["--cert", &cert, "--key", &key], 0), (vec!["--cert", &both], 0), (vec![], 1)]
+    {
+        let arguments = [&[&url, "--ca", &ca, "--schedule", "burst 2"], &identity[..]].concat();
+        let (got, result) = load(&arguments).await;
+        assert_eq!(got, code, "{}", result["reasons"]);
+        if code == 1 {
+            assert!(
+                result["reasons"]["tls"].to_string().contains("CertificateRequired"),
+                "{}",
+                result["reasons"]
+            );
+        }
+    }
+    let (code, _, err) = run(&["load", &url, "--ca", &ca, "--cert", &cert], &[]);
+    assert!(code == 2 && err.contains("cert.pem"), "{err}");
 }
 
 #[tokio::test]

@@ -49,9 +49,15 @@ pub(super) struct RequestArgs {
     /// for HTTP/2 one, if this is not given
     #[arg(long, value_name = ConnectionCount::ALLOWED)]
     pub(super) connections: Option<ConnectionCount>,
-    /// Trust the authorities in this PEM file instead of the machine's
+    /// Trust the certificates in this PEM file, and what they signed, instead of the machine's
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
+    /// The client's certificate, for servers that ask for one: a PEM file, with the key or without
+    #[arg(long, value_name = "FILE")]
+    pub(super) cert: Option<PathBuf>,
+    /// The key of --cert, where it is not in the same file
+    #[arg(long, requires = "cert", value_name = "FILE")]
+    pub(super) key: Option<PathBuf>,
     /// Trust any certificate
     #[arg(long, conflicts_with = "ca")]
     pub(super) insecure: bool,

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::lost::{self, Reasons};
 use crate::document;
 use crate::latency::Good;
 use crate::load::http::Connections;
@@ -25,6 +26,8 @@ pub(in crate::app) struct Document {
     #[serde(deserialize_with = "worked_out")]
     summary: Summary,
     pub(super) connections: Connections,
+    /// What a cause said when it was first met, such as TLS of a certificate.
+    pub(super) reasons: Reasons,
     /// What a check found.
     #[serde(deserialize_with = "worked_out")]
     pub(super) checks: Vec<Finding>,
@@ -69,6 +72,7 @@ impl Document {
         command: String,
         slo_ms: u64,
         connections: Connections,
+        reasons: Reasons,
         checks: Vec<Finding>,
         measured: Measured,
     ) -> Self {
@@ -78,6 +82,7 @@ impl Document {
             slo_ms,
             summary: Summary::default(),
             connections,
+            reasons,
             checks,
             notes: Vec::new(),
             measured,
@@ -113,21 +118,18 @@ impl Document {
             good: measured.recorder.good(measured.series.slo()).into(),
             fell_behind: measured.fell_behind().is_some(),
         };
-        self.notes = notes(measured, self.connections);
+        self.notes = notes(measured, self.connections, &self.reasons);
     }
 }
 
 /// What a reader must know before trusting the figures.
-fn notes(measured: &Measured, connections: Connections) -> Vec<String> {
-    let mut notes = Vec::new();
+fn notes(measured: &Measured, connections: Connections, reasons: &Reasons) -> Vec<String> {
+    let mut notes: Vec<String> = lost::nothing_good(measured, reasons).into_iter().collect();
     let mut note = |text: String| notes.push(text);
-    if measured.interrupted {
+    if measured.interrupted && measured.is_without_connection() {
+        note("It was ended before its schedule, as no connection could be made.".to_owned());
+    } else if measured.interrupted {
         note("It was stopped before its schedule ended.".to_owned());
-    }
-    if measured.offered() == 0 {
-        note("Nothing was offered.".to_owned());
-    } else if measured.answered() == 0 {
-        note("Nothing was answered.".to_owned());
     }
     if let Some(lag) = measured.fell_behind() {
         note(format!(

@@ -1,12 +1,14 @@
 //! `lab load --find-max`: steps the rate until the interval is narrow enough.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::args::RunArgs;
+use super::lost;
 use super::page;
 use crate::app::Ending;
 use crate::app::generator::Generator;
@@ -22,6 +24,9 @@ use crate::web::report::{Block, Report, Section};
 
 /// Below a request in a hundred seconds nothing is looked for.
 const LOWEST_RATE: f64 = 0.01;
+
+/// After so many steps in a row without an answer nothing more is looked for.
+const SILENT_STEPS_LIMIT: u32 = 3;
 
 /// A step as it is shown.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,6 +85,9 @@ pub(in crate::app) struct Outcome {
     found: Interval,
     /// Whether it was ended before the interval was narrow enough.
     interrupted: bool,
+    /// Why it was given up, where no rate would have changed what was met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gave_up: Option<String>,
     steps: Vec<Step>,
 }
 
@@ -99,6 +107,7 @@ pub(super) async fn find(
     let lowest = Rate::try_from(LOWEST_RATE).unwrap_or(first);
     let mut search = Search::new(first, lowest, find.max_rate, find.precision.get());
     let mut steps = Vec::new();
+    let (mut gave_up, mut silent_steps) = (None, 0);
     while let Some(rate) = search.next() {
         let length = step_length(checks, rate, slo, find.precision.get(), args.arrivals.length.get());
         let plan = Plan {
@@ -112,12 +121,17 @@ pub(super) async fn find(
         // Connections of its own: what an overloaded step leaves behind does not meet the next.
         let transport = args.request.transport(&targets, args.request.max_in_flight())?;
         let what = format!("step {}, {} /s ", steps.len() + 1, rate_text(rate.get()));
-        let measured = generator.run(plan, transport, &what).await?;
-        if measured.interrupted {
+        let measured = generator.run(plan, Arc::clone(&transport), &what).await?;
+        if shutdown.is_stopping() {
             break;
         }
         let verdict = checks.verdict(&measured);
         steps.push(step(rate, length, verdict, &measured));
+        silent_steps = if measured.answered() == 0 { silent_steps + 1 } else { 0 };
+        if verdict != Verdict::Holds && (lost::is_hopeless(&measured) || silent_steps == SILENT_STEPS_LIMIT) {
+            gave_up = lost::nothing_good(&measured, &transport.reasons());
+            break;
+        }
         search.took(verdict);
     }
     let interrupted = shutdown.is_stopping();
@@ -134,11 +148,12 @@ pub(super) async fn find(
         find_max: checks.to_string(),
         found: search.found().into(),
         interrupted,
+        gave_up,
         steps,
     };
     let results = results.json(&outcome).csv(|| csv(&outcome)).html(|| html(&outcome));
     let printed = results.print_until_stopped(|| text(&outcome), shutdown).await;
-    let failed = interrupted || outcome.found.holds_per_second.is_none();
+    let failed = interrupted || outcome.gave_up.is_some() || outcome.found.holds_per_second.is_none();
     if failed { Ending::Failed } else { Ending::Done }.once_printed(printed, shutdown)
 }
 
@@ -160,6 +175,9 @@ fn rate_text(rate: f64) -> String {
 
 /// The answer in a sentence.
 fn answer(outcome: &Outcome) -> String {
+    if let Some(reason) = &outcome.gave_up {
+        return format!("No rate was found. {reason}");
+    }
     let checks = &outcome.find_max;
     let end = if outcome.interrupted { " It was stopped before the interval was narrow enough." } else { "" };
     let sentence = match (outcome.found.holds_per_second, outcome.found.fails_per_second) {

@@ -10,7 +10,7 @@ struct Line {
     args: Args,
 }
 
-const FLAGS: [&str; 17] = [
+const FLAGS: [&str; 19] = [
     "--closed=2",
     "--paced",
     "--find-max=good>90%",
@@ -27,11 +27,14 @@ const FLAGS: [&str; 17] = [
     "--http2",
     "--insecure",
     "--ca=a.pem",
+    "--cert=a.pem",
+    "--key=a.pem",
     "--timeout=5s",
 ];
 
 /// What means nothing without another flag.
-const NEEDS: [(&str, &str); 3] = [
+const NEEDS: [(&str, &str); 4] = [
+    ("--key=a.pem", "--cert=a.pem"),
     ("--paced", "--closed=2"),
     ("--precision=5%", "--find-max=good>90%"),
     ("--max-rate=5", "--find-max=good>90%"),

@@ -24,7 +24,10 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
                 let mut measured = sum.measured;
                 measured.merge(&document.measured);
                 let connections = sum.connections.plus(document.connections);
-                Document::new(sum.command, sum.slo_ms, connections, Vec::new(), measured)
+                // What was said first stands.
+                let mut reasons = document.reasons;
+                reasons.extend(sum.reasons);
+                Document::new(sum.command, sum.slo_ms, connections, reasons, Vec::new(), measured)
             }
         });
     }
@@ -32,7 +35,7 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
     let files: Vec<String> = args.files.iter().map(|path| path.display().to_string()).collect();
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&sum.measured)).unwrap_or_default();
     let command = format!("lab load merge {}", files.join(" "));
-    let document = Document::new(command, sum.slo_ms, sum.connections, checks, sum.measured);
+    let document = Document::new(command, sum.slo_ms, sum.connections, sum.reasons, checks, sum.measured);
     let results =
         results.json(&document).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
     results.print(|| table::text(&document))?;

@@ -17,8 +17,8 @@ mod document;
 mod finding;
 #[cfg(test)]
 mod flag_tests;
+mod lost;
 mod merging;
-mod nothing_good;
 mod page;
 mod run;
 mod table;
@@ -28,7 +28,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use self::args::{CompareArgs, RunArgs, at_least_one};
-use self::nothing_good::nothing_good;
 use super::Ending;
 use super::generator::Generator;
 use crate::load::{Control, LoadMetrics, Pace, Plan};
@@ -169,7 +168,8 @@ async fn single(
     let (urls, asked, slo) = (urls.join(" "), args.request.words(), args.objective_words());
     let command = format!("lab load {urls} {pace}{asked}{slo}{check}");
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
-    let document = Document::new(command, slo_ms, transport.connections(), checks, measured);
+    let document =
+        Document::new(command, slo_ms, transport.connections(), transport.reasons(), checks, measured);
     let results =
         results.json(&document).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
     let printed = results.print_until_stopped(|| table::text(&document), shutdown).await;
@@ -179,5 +179,9 @@ async fn single(
 /// What a result makes of the process's end: nothing good is a failure, like a check that did not hold.
 fn verdict(document: &Document) -> Ending {
     let held = document.checks.iter().all(|finding| finding.held);
-    if nothing_good(&document.measured).is_none() && held { Ending::Done } else { Ending::Failed }
+    if lost::nothing_good(&document.measured, &document.reasons).is_none() && held {
+        Ending::Done
+    } else {
+        Ending::Failed
+    }
 }

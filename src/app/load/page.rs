@@ -1,7 +1,7 @@
 //! A run as a report in one HTML file.
 
 use super::document::Document;
-use super::nothing_good::nothing_good;
+use super::lost;
 use super::table::{self, Row};
 use crate::latency::{DurationText, Histogram, Quantile};
 use crate::load::{Measured, Second};
@@ -11,8 +11,7 @@ use crate::web::report::{Block, Card, Mood, Report, Section, Table};
 /// The report of one run.
 pub(super) fn html(document: &Document) -> anyhow::Result<String> {
     let measured = &document.measured;
-    let first = nothing_good(measured).map(|nothing| nothing + " ").unwrap_or_default();
-    let mut report = Report::new("Load", first + &table::offered(measured));
+    let mut report = Report::new("Load", table::offered(measured));
     report.cards = cards(document);
     let mut summary = vec![Block::Code(document.command.clone())];
     summary.extend(document.notes.iter().map(|note| Block::Text(note.clone())));
@@ -162,7 +161,7 @@ fn outcomes(document: &Document) -> Vec<Block> {
     let statuses =
         measured.statuses.iter().map(|(status, count)| vec![status.to_string(), count.to_string()]);
     let mut blocks = vec![table("Answers by status", &["status", "answers"], statuses.collect())];
-    let causes = table::cause_rows(measured);
+    let causes = lost::rows(measured, &document.reasons);
     if !causes.is_empty() {
         let rows = causes.into_iter().map(|(meaning, count)| vec![meaning.to_owned(), count.to_string()]);
         blocks.push(table("Without a whole answer", &["cause", "requests"], rows.collect()));

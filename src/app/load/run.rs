@@ -128,6 +128,13 @@ impl RequestArgs {
         urls.iter().map(asked).collect()
     }
 
+    /// A flag that means something over TLS only.
+    fn tls_flag(&self) -> Option<&'static str> {
+        let given =
+            [("--ca", self.ca.is_some()), ("--insecure", self.insecure), ("--cert", self.cert.is_some())];
+        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
     const fn protocol(&self) -> Protocol {
         match (self.http1, self.http2) {
             (true, _) => Protocol::Http1,
@@ -155,9 +162,16 @@ impl RequestArgs {
                 Protocol::Http1 => tls::Offer::Http1,
                 Protocol::Http2 => tls::Offer::Http2,
             };
-            Some(tls::client_config(&trust, offer).map_err(|error| usage(format!("--ca: {error}")))?)
-        } else if self.insecure || self.ca.is_some() {
-            let flag = if self.insecure { "--insecure" } else { "--ca" };
+            let certificate = self.cert.as_deref();
+            let identity = certificate.map(|certificate| tls::Identity {
+                certificate,
+                key: self.key.as_deref().unwrap_or(certificate),
+            });
+            Some(
+                tls::client_config(&trust, identity.as_ref(), offer)
+                    .map_err(|error| usage(format!("TLS: {error}")))?,
+            )
+        } else if let Some(flag) = self.tls_flag() {
             return Err(usage(format!("{flag}: no URL is https://, so that no certificate is looked at")));
         } else {
             None

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::document::Document;
-use super::nothing_good::nothing_good;
+use super::lost;
 use crate::latency::{DurationText, Histogram, Outcome, Quantile};
-use crate::load::{Cause, Measured};
+use crate::load::Measured;
 
 /// The percentiles of a row.
 const COLUMNS: [(f64, &str); 6] =
@@ -62,12 +62,6 @@ pub(super) fn way_rows(measured: &Measured) -> Vec<Row> {
     .collect()
 }
 
-/// Causes that were met, with what they mean.
-pub(super) fn cause_rows(measured: &Measured) -> Vec<(&'static str, u64)> {
-    let met = |cause: Cause| Some((cause.meaning(), measured.caused(cause))).filter(|(_, count)| *count > 0);
-    Cause::ALL.into_iter().filter_map(met).collect()
-}
-
 /// The sentence above everything.
 pub(super) fn offered(measured: &Measured) -> String {
     format!(
@@ -90,8 +84,9 @@ pub(super) fn text(document: &Document) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     };
-    if let Some(nothing) = nothing_good(measured) {
-        line(&nothing);
+    let nothing_good = lost::nothing_good(measured, &document.reasons);
+    if let Some(nothing) = &nothing_good {
+        line(nothing);
     }
     line(&format!("$ {}", document.command));
     line(&offered(measured));
@@ -117,10 +112,10 @@ pub(super) fn text(document: &Document) -> String {
     }
     let kib = measured.body_bytes as f64 / 1024.0;
     line(&format!("        {kib:.1} KiB of bodies over {} connections", document.connections.opened));
-    for (meaning, count) in cause_rows(measured) {
+    for (meaning, count) in lost::rows(measured, &document.reasons) {
         line(&format!("lost    {count}: {meaning}"));
     }
-    for note in &document.notes {
+    for note in document.notes.iter().filter(|note| Some(*note) != nothing_good.as_ref()) {
         line(&format!("note    {note}"));
     }
     for finding in &document.checks {

@@ -1,5 +1,6 @@
 //! From an address to a connection that speaks HTTP.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::counters::{Connections, Counters};
 use super::failure;
+use super::reasons::Reasons;
 use crate::client::tls::{ALPN_HTTP2, ClientConfig};
 use crate::load::Cause;
 
@@ -63,11 +65,17 @@ pub(super) struct Connector {
     copy_bodies: bool,
     resolved: Resolved,
     counters: Arc<Counters>,
+    reasons: Arc<Reasons>,
 }
 
 impl Connector {
-    pub(super) fn new(address: Address, tls: Option<Arc<ClientConfig>>, copy_bodies: bool) -> Self {
-        Self { address, tls, copy_bodies, resolved: Resolved::default(), counters: Arc::default() }
+    pub(super) fn new(
+        address: Address,
+        tls: Option<Arc<ClientConfig>>,
+        copy_bodies: bool,
+        reasons: Arc<Reasons>,
+    ) -> Self {
+        Self { address, tls, copy_bodies, resolved: Resolved::default(), counters: Arc::default(), reasons }
     }
 
     pub(super) const fn address(&self) -> &Address {
@@ -81,27 +89,33 @@ impl Connector {
     /// Connects to the first of the server's addresses that takes it.
     pub(super) async fn open(&self, wanted: Wanted) -> Result<Fresh, Cause> {
         let mut last = Cause::NotResolved;
-        for socket in &*self.resolved.get(&self.address).await? {
+        for socket in &*self.resolved.get(&self.address, &self.reasons).await? {
             match TcpStream::connect(socket).await {
                 Ok(stream) => {
-                    stream.set_nodelay(true).map_err(|error| failure::of_connect(&error))?;
+                    stream.set_nodelay(true).map_err(|error| self.of_connect(&error))?;
                     let fresh = self.begin(stream, wanted).await?;
                     self.counters.opened();
                     return Ok(fresh);
                 }
-                Err(error) => last = failure::of_connect(&error),
+                Err(error) => last = self.of_connect(&error),
             }
         }
         Err(last)
+    }
+
+    fn of_connect(&self, error: &io::Error) -> Cause {
+        self.reasons.note(failure::of_connect(error), error)
     }
 
     async fn begin(&self, stream: TcpStream, wanted: Wanted) -> Result<Fresh, Cause> {
         let Some(tls) = self.tls.as_ref().filter(|_| self.address.encrypted) else {
             return self.handshake(stream, wanted == Wanted::Http2).await;
         };
-        let name = ServerName::try_from(self.address.host.clone()).map_err(|_| Cause::Tls)?;
+        let name = ServerName::try_from(self.address.host.clone())
+            .map_err(|error| self.reasons.note(Cause::Tls, &error))?;
         let connector = TlsConnector::from(Arc::clone(tls));
-        let stream = connector.connect(name, stream).await.map_err(|error| failure::of_tls(&error))?;
+        let stream = connector.connect(name, stream).await;
+        let stream = stream.map_err(|error| self.reasons.note(failure::of_tls(&error), &error))?;
         let negotiated = stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
         match wanted {
             // A server that does not speak it would answer with something else entirely.
@@ -119,7 +133,8 @@ impl Connector {
         if speak_http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.max_header_list_size(BUFFER_LIMIT_BYTES);
-            let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
+            let (sender, protocol) =
+                builder.handshake(io).await.map_err(|error| self.reasons.note(Cause::Handshake, &error))?;
             tokio::spawn(async move {
                 counters.ended(protocol.await.is_err_and(|error| !failure::is_go_away(&error)));
             });
@@ -130,7 +145,8 @@ impl Connector {
         if self.copy_bodies {
             builder.writev(false);
         }
-        let (sender, protocol) = builder.handshake(io).await.map_err(|_| Cause::Handshake)?;
+        let (sender, protocol) =
+            builder.handshake(io).await.map_err(|error| self.reasons.note(Cause::Handshake, &error))?;
         // What breaks an exchange is told to the exchange; an error here had none to tell it to.
         tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
         Ok(Fresh::Http1(sender))
@@ -151,7 +167,7 @@ enum Lookup {
 }
 
 impl Resolved {
-    async fn get(&self, address: &Address) -> Result<Arc<[SocketAddr]>, Cause> {
+    async fn get(&self, address: &Address, reasons: &Reasons) -> Result<Arc<[SocketAddr]>, Cause> {
         if let Some(known) = self.known() {
             return known;
         }
@@ -161,7 +177,10 @@ impl Resolved {
         }
         let found: Vec<SocketAddr> = match lookup_host((address.host.as_str(), address.port)).await {
             Ok(found) => found.collect(),
-            Err(_) => Vec::new(),
+            Err(error) => {
+                reasons.note(Cause::NotResolved, &error);
+                Vec::new()
+            }
         };
         let (lookup, result) = if found.is_empty() {
             (Lookup::NotFound(Instant::now()), Err(Cause::NotResolved))

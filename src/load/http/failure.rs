@@ -126,16 +126,13 @@ fn is_gone(kind: io::ErrorKind) -> bool {
 
 /// The error of this type within `error`.
 fn inside<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // An I/O error does not show what it holds as its source.
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
+    std::iter::successors(error.source(), |error| inner(*error)).find_map(|error| error.downcast_ref())
+}
+
+/// What `error` holds; an I/O error does not show it as its source.
+pub(super) fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
     }
-    None
 }

@@ -16,11 +16,13 @@ mod counters;
 mod failure;
 mod header;
 mod origin;
+mod reasons;
 mod settings;
 mod target;
 mod timer;
 mod url;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ pub use self::counters::Connections;
 use self::failure::NotProcessed;
 pub use self::header::{Header, Misfit};
 use self::origin::Origin;
+use self::reasons::Reasons;
 pub use self::settings::{Protocol, Settings};
 pub use self::target::{Target, Template};
 use self::timer::Timer;
@@ -60,6 +63,7 @@ pub struct Http {
     turns: Vec<Turn>,
     origins: Vec<Arc<Origin>>,
     timer: Timer,
+    reasons: Arc<Reasons>,
 }
 
 /// What a request asks for when its turn comes, and where.
@@ -75,6 +79,7 @@ impl Http {
     pub fn new(targets: &[Target], settings: &Settings) -> Self {
         let connecting = Arc::new(Semaphore::new(CONNECTING_LIMIT));
         let copy_bodies = targets.iter().all(|target| target.template().body_bytes() <= COPIED_BODY_BYTES);
+        let reasons = Arc::default();
         let mut origins: Vec<Arc<Origin>> = Vec::new();
         let turns = target::rotation(targets)
             .into_iter()
@@ -82,20 +87,26 @@ impl Http {
                 let address = target.address();
                 let known = origins.iter().find(|origin| *origin.address() == address).cloned();
                 let origin = known.unwrap_or_else(|| {
-                    let origin = Arc::new(Origin::new(address, settings, copy_bodies, &connecting));
+                    let origin = Arc::new(Origin::new(address, settings, copy_bodies, &connecting, &reasons));
                     origins.push(Arc::clone(&origin));
                     origin
                 });
                 Turn { origin, template: target.template().clone() }
             })
             .collect();
-        Self { turns, origins, timer: Timer::default() }
+        Self { turns, origins, timer: Timer::default(), reasons }
     }
 
     /// Connections so far.
     #[must_use]
     pub fn connections(&self) -> Connections {
         self.origins.iter().map(|origin| origin.connections()).fold(Connections::default(), Connections::plus)
+    }
+
+    /// What the causes said, each when it was first met, by their labels.
+    #[must_use]
+    pub fn reasons(&self) -> BTreeMap<String, String> {
+        self.reasons.read()
     }
 }
 
@@ -122,7 +133,10 @@ impl Transport for Http {
                     match again {
                         Some(NotProcessed::StreamRefused) => pause_after(sends).await,
                         Some(NotProcessed::NotSent | NotProcessed::GoAway) => {}
-                        None => return Err(failure::of_answer(error.error())),
+                        None => {
+                            let error = error.error();
+                            return Err(self.reasons.note(failure::of_answer(error), error));
+                        }
                     }
                     continue;
                 }
@@ -134,7 +148,7 @@ impl Transport for Http {
             }
             let mut body_bytes = 0;
             while let Some(frame) = response.body_mut().frame().await {
-                let frame = frame.map_err(|error| failure::of_body(&error))?;
+                let frame = frame.map_err(|error| self.reasons.note(failure::of_body(&error), &error))?;
                 body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
             trace.finished = Some(Instant::now());

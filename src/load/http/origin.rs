@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::connect::{Address, Connector, Fresh, Wanted};
 use super::counters::Connections;
 use super::failure::{self, NotProcessed};
+use super::reasons::Reasons;
 use super::settings::{Protocol, Settings};
 use super::target::Template;
 use crate::load::transport::Stage;
@@ -50,6 +51,7 @@ impl Origin {
         settings: &Settings,
         copy_bodies: bool,
         connecting: &Arc<Semaphore>,
+        reasons: &Arc<Reasons>,
     ) -> Self {
         let connections = settings.connections.get() as usize;
         let protocol = match settings.protocol {
@@ -61,7 +63,7 @@ impl Origin {
             Protocol::Auto | Protocol::Http2 => settings.shared_connections.get(),
         };
         Self {
-            connector: Connector::new(address, settings.tls.clone(), copy_bodies),
+            connector: Connector::new(address, settings.tls.clone(), copy_bodies, Arc::clone(reasons)),
             protocol,
             connecting: Arc::clone(connecting),
             free: Arc::new(Semaphore::new(connections)),
