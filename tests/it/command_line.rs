@@ -167,10 +167,14 @@ fn the_first_help_fits_one_screen_and_the_servers_flags_are_listed_with_serve() 
     assert!(code == 0 && first.lines().count() <= 40, "{first}");
     let commands = first.lines().skip_while(|line| *line != "Commands:").skip(1);
     for line in commands.take_while(|line| !line.is_empty()) {
-        assert!(line.len() <= 80 && line.starts_with("  ") && !line.starts_with("   "), "a line each: {line:?}");
+        assert!(
+            line.len() <= 80 && line.starts_with("  ") && !line.starts_with("   "),
+            "a line each: {line:?}"
+        );
     }
     let (_, serve, _) = run(&["serve", "--help"], &[]);
-    for flag in ["--async-limit <N>", "--service-b-error-rate <SHARE>", "--drain-ms <TIME>", "--addr <ADDR>"] {
+    for flag in ["--async-limit <N>", "--service-b-error-rate <SHARE>", "--drain-ms <TIME>", "--addr <ADDR>"]
+    {
         assert!(serve.contains(flag), "{flag}: {serve}");
     }
     assert!(!first.contains("--async-limit"), "{first}");

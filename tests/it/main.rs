@@ -14,6 +14,7 @@ mod load_virtual;
 mod output;
 mod pipeline;
 mod process;
+mod proxy;
 mod results;
 mod services;
 mod stack;
