@@ -26,6 +26,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::live::Pending;
+use super::part::Part;
 use super::schedule::Arrivals;
 use crate::latency::Outcome;
 
@@ -102,6 +103,7 @@ impl Plan {
     /// awaited on; a current-thread one is the cheapest, and works in virtual time. Dropping the future
     /// gives all requests up.
     pub async fn run<T: Transport>(&self, transport: Arc<T>, control: &Control, live: &Live) -> Measured {
+        live.measured().parts = transport.targets().into_iter().map(Part::of).collect();
         let run = Run { transport, live: live.clone(), timeout: self.timeout, start: Instant::now() };
         let mut tasks = JoinSet::new();
         let offered_and_ended = async {
@@ -183,7 +185,7 @@ impl<T: Transport> Run<T> {
             in_batch += 1;
             while tasks.try_join_next().is_some() {}
             self.live.measured().own_lag.record(now.saturating_duration_since(intended));
-            let mut pending = self.live.begin(self.start, intended);
+            let mut pending = self.live.begin(self.start, intended, self.transport.target_of(request));
             if self.live.in_flight() > u64::from(max_in_flight.get()) {
                 pending.end(Err(Cause::NotSent));
                 continue;
@@ -240,7 +242,7 @@ impl<T: Transport> Run<T> {
                 now = Instant::now();
             }
             time_limit.as_mut().reset(now + self.timeout);
-            let pending = self.live.begin(self.start, intended);
+            let pending = self.live.begin(self.start, intended, self.transport.target_of(request));
             if !self.exchange(request, pending, time_limit.as_mut()).await {
                 broken_in_a_row = 0;
                 continue;

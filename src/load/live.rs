@@ -45,13 +45,19 @@ impl Live {
         self.0.measured.lock()
     }
 
-    /// Counts a request of a run that began at `start` as in flight.
-    pub(super) fn begin(&self, start: Instant, intended: Instant) -> Pending {
+    /// Counts a request to this target, of a run that began at `start`, as in flight.
+    pub(super) fn begin(&self, start: Instant, intended: Instant, target: usize) -> Pending {
         self.0.in_flight.fetch_add(1, Relaxed);
         if let Some(metrics) = &self.0.metrics {
             metrics.begins();
         }
-        Pending { live: self.clone(), start, intended, trace: Trace::default(), over: false }
+        Pending {
+            live: self.clone(),
+            start,
+            intended,
+            trace: Trace { target, ..Trace::default() },
+            over: false,
+        }
     }
 }
 

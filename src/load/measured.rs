@@ -8,12 +8,10 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::cause::outcome_of_status;
+use super::part::{self, Part};
 use super::series::Series;
 use super::{Answer, Cause, Trace};
 use crate::latency::{Histogram, Outcome, Percentile, Rate, Recorder, Sample};
-
-/// The most different statuses that are told apart: all that HTTP has.
-const STATUSES_LIMIT: usize = 900;
 
 /// Above this the generator itself was late: its figures are not the server's alone.
 pub const LAG_LIMIT: Duration = Duration::from_millis(2);
@@ -27,6 +25,8 @@ pub struct Measured {
     pub statuses: BTreeMap<u16, u64>,
     /// Requests without a whole answer, by cause; those that are 0 are left out.
     pub causes: BTreeMap<String, u64>,
+    /// The same by target, in their order; empty where there is one.
+    pub parts: Vec<Part>,
     /// How late the generator handed requests over: its own lag, without any wait for a connection.
     pub own_lag: Histogram,
     /// How long connections took to make.
@@ -69,22 +69,18 @@ impl Measured {
         let Ended { start, intended, finished, trace, result } = *ended;
         let outcome = match result {
             Some(Ok(answer)) => {
-                if self.statuses.len() < STATUSES_LIMIT || self.statuses.contains_key(&answer.status) {
-                    *self.statuses.entry(answer.status).or_insert(0) += 1;
-                }
                 self.body_bytes += answer.body_bytes;
                 outcome_of_status(answer.status)
             }
-            Some(Err(cause)) => {
-                match self.causes.get_mut(cause.label()) {
-                    Some(count) => *count += 1,
-                    None => drop(self.causes.insert(cause.label().to_owned(), 1)),
-                }
-                cause.outcome()
-            }
+            Some(Err(cause)) => cause.outcome(),
             None => Outcome::Unfinished,
         };
-        self.recorder.record(Sample { intended, sent: trace.sent, finished, outcome });
+        part::tally(&mut self.statuses, &mut self.causes, result);
+        let sample = Sample { intended, sent: trace.sent, finished, outcome };
+        if let Some(part) = self.parts.get_mut(trace.target) {
+            part.record(sample, result);
+        }
+        self.recorder.record(sample);
         if let Some(took) = trace.connect {
             self.connect.record(took);
         }
@@ -104,11 +100,13 @@ impl Measured {
     /// Adds what another host measured at the same time: counts add up, the times are the longer ones.
     pub fn merge(&mut self, other: &Self) {
         self.recorder.merge(&other.recorder);
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_insert(0) += count;
-        }
-        for (cause, count) in &other.causes {
-            *self.causes.entry(cause.clone()).or_insert(0) += count;
+        part::add(&mut self.statuses, &other.statuses);
+        part::add(&mut self.causes, &other.causes);
+        for part in &other.parts {
+            match self.parts.iter_mut().find(|mine| mine.target == part.target) {
+                Some(mine) => mine.merge(part),
+                None => self.parts.push(part.clone()),
+            }
         }
         self.own_lag.merge(&other.own_lag);
         self.connect.merge(&other.connect);

@@ -17,6 +17,16 @@ pub trait Transport: Send + Sync + 'static {
     fn exchange(&self, request: u64, trace: &mut Trace)
     -> impl Future<Output = Result<Answer, Cause>> + Send;
 
+    /// What the requests ask for, where that is told apart: several targets. None where there is one.
+    fn targets(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Which of the [targets](Self::targets) request number `request` asks.
+    fn target_of(&self, _request: u64) -> usize {
+        0
+    }
+
     /// Waits for a moment of its own clock: Tokio's, whose timers are 1 ms coarse and round up, unless it
     /// has a finer one.
     fn wait_until(&self, at: Instant) -> impl Future<Output = ()> + Send {
@@ -62,6 +72,8 @@ impl Stage {
 /// What a request met on its way.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace {
+    /// Which of the targets it asks.
+    pub target: usize,
     /// How far it has come.
     pub stage: Stage,
     /// How long its connection took to make, if it was made for this request.

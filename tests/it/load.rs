@@ -577,13 +577,60 @@ async fn schedules_come_from_files_and_urls_have_weights() {
     for (schedule, offered) in [(format!("file:{phases}"), 30), (format!("arrivals:{recorded}"), 4)] {
         let (code, result) = load(&[&url, &missing, "--schedule", &schedule]).await;
         let statuses = &result["measured"]["statuses"];
+        let parts = result["measured"]["parts"].as_array().expect("parts");
         let first = offered / 4 + u64::from(offered % 4 > 1);
+        let told: Vec<Value> =
+            parts.iter().map(|part| serde_json::json!([part["target"], part["statuses"]])).collect();
+        assert_eq!(
+            told,
+            [
+                serde_json::json!([url, { "200": first }]),
+                serde_json::json!([missing, { "404": offered - first }])
+            ]
+        );
         assert_eq!(
             (code, statuses),
             (0, &serde_json::json!({ "200": first, "404": offered - first })),
             "{schedule}"
         );
     }
+}
+
+#[tokio::test]
+async fn several_urls_have_a_row_each_in_every_form() {
+    let server =
+        Server::start(&["service", "b", "--service-b-latency=constant:1", "--service-b-error-rate=0"], &[]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let (url, missing) = (server.url("/"), server.url("/missing"));
+    let arguments = [
+        "load", &url, &missing, "--rate", "40", "--for", "500ms", "--slo-ms", "60s", "--csv=c", "--html=h",
+        "--json=j",
+    ];
+    let output = program(directory.path(), &arguments, &[]).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).expect("text");
+    let row = |url: &str| {
+        let line = table
+            .lines()
+            .find(|line| line.starts_with(&format!("{url} ")))
+            .unwrap_or_else(|| panic!("{table}"));
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row(&url)[1..6], ["10", "100.00", "%", "100.00", "%"]);
+    assert_eq!(row(&missing)[1..6], ["10", "0.00", "%", "0.00", "%"]);
+    assert!(row(&missing).ends_with(&["404:".to_owned(), "10".to_owned()]), "{table}");
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("a file");
+    let csv = read("c");
+    let part = |counts: &str, url: &str| {
+        csv.lines().any(|line| line.starts_with(counts) && line.ends_with(&format!(",\"{url}\"")))
+    };
+    assert!(part(",10,10,10,0,", &url) && part(",10,0,0,10,", &missing), "{csv}");
+    assert!(csv.lines().all(|line| line.split(',').count() == 13), "{csv}");
+    assert!(read("h").contains("By URL") && read("h").contains(&missing));
+    let merged =
+        program(directory.path(), &["load", "merge", "j", "j", "--json"], &[]).output().expect("it runs");
+    let merged: Value = serde_json::from_slice(&merged.stdout).expect("JSON");
+    assert_eq!(merged["measured"]["parts"][1]["statuses"], serde_json::json!({ "404": 20 }));
 }
 
 #[tokio::test]

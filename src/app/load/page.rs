@@ -161,6 +161,10 @@ fn outcomes(document: &Document) -> Vec<Block> {
     let statuses =
         measured.statuses.iter().map(|(status, count)| vec![status.to_string(), count.to_string()]);
     let mut blocks = vec![table("Answers by status", &["status", "answers"], statuses.collect())];
+    let targets = table::target_rows(measured);
+    if !targets.is_empty() {
+        blocks.push(table("By URL", &table::TARGET_HEAD, targets));
+    }
     let causes = lost::rows(measured, &document.reasons);
     if !causes.is_empty() {
         let rows = causes.into_iter().map(|(meaning, count)| vec![meaning.to_owned(), count.to_string()]);

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::document::Document;
 use super::lost;
-use crate::latency::{DurationText, Histogram, Outcome, Quantile};
-use crate::load::Measured;
+use crate::latency::{DurationText, Histogram, Outcome, Quantile, Rate};
+use crate::load::{Measured, Part};
 
 /// The percentiles of a row.
 const COLUMNS: [(f64, &str); 6] =
@@ -19,18 +19,24 @@ pub(super) fn head() -> Vec<String> {
     COLUMNS.iter().map(|(_, name)| (*name).to_owned()).chain(["max".to_owned(), "n".to_owned()]).collect()
 }
 
-fn row(name: &str, histogram: &Histogram) -> Row {
-    let quantile = |(q, _): &(f64, &str)| match histogram.percentile(*q) {
+fn quantile(histogram: &Histogram, q: f64) -> String {
+    match histogram.percentile(q) {
         Quantile::TooFew { .. } => "too few".to_owned(),
         other => other.to_string(),
-    };
-    let max = match histogram.max() {
+    }
+}
+
+fn max(histogram: &Histogram) -> String {
+    match histogram.max() {
         Some(max) if histogram.answered() == histogram.offered() => DurationText(max).to_string(),
         Some(_) => "not reached".to_owned(),
         None => "none".to_owned(),
-    };
-    let cells = COLUMNS.iter().map(quantile).chain([max, histogram.offered().to_string()]);
-    (name.to_owned(), cells.collect())
+    }
+}
+
+fn row(name: &str, histogram: &Histogram) -> Row {
+    let quantiles = COLUMNS.iter().map(|(q, _)| quantile(histogram, *q));
+    (name.to_owned(), quantiles.chain([max(histogram), histogram.offered().to_string()]).collect())
 }
 
 /// Every view of latency: over all offered, from the send, and by outcome.
@@ -60,6 +66,41 @@ pub(super) fn way_rows(measured: &Measured) -> Vec<Row> {
     .filter(|(_, histogram)| histogram.offered() > 0)
     .map(|(name, histogram)| row(name, histogram))
     .collect()
+}
+
+/// The columns of the table of several targets.
+pub(super) const TARGET_HEAD: [&str; 9] =
+    ["by URL", "offered", "good", "ok", "p50", "p95", "p99", "max", "status, lost"];
+
+/// A row for each of several targets; none for one.
+pub(super) fn target_rows(measured: &Measured) -> Vec<Vec<String>> {
+    let slo = measured.series.slo();
+    let share =
+        |rate: Rate| rate.fraction().map_or("none".to_owned(), |share| format!("{:.2} %", share * 100.0));
+    let row = |part: &Part| {
+        let latency = part.recorder.headline();
+        let ok = Rate {
+            part: part.recorder.of(Outcome::Ok).map_or(0, Histogram::offered),
+            whole: latency.offered(),
+        };
+        let lost: u64 = part.causes.values().sum();
+        let statuses = part.statuses.iter().map(|(status, count)| format!("{status}: {count}"));
+        let ends: Vec<String> = statuses.chain((lost > 0).then(|| format!("lost: {lost}"))).collect();
+        let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|q| quantile(latency, q));
+        let (good, ok) = (share(part.recorder.good(slo)), share(ok));
+        vec![
+            part.target.clone(),
+            latency.offered().to_string(),
+            good,
+            ok,
+            p50,
+            p95,
+            p99,
+            max(latency),
+            ends.join(", "),
+        ]
+    };
+    measured.parts.iter().map(row).collect()
 }
 
 /// The sentence above everything.
@@ -98,13 +139,23 @@ pub(super) fn text(document: &Document) -> String {
     let ways = way_rows(measured);
     let latency_count = rows.len();
     rows.extend(ways);
-    for (n, row) in aligned("latency", &rows).into_iter().enumerate() {
+    for (n, row) in aligned("latency", head(), &rows).into_iter().enumerate() {
         if n == latency_count + 1 {
             line("");
         }
         line(&row);
     }
     line("");
+    let targets = target_rows(measured);
+    if !targets.is_empty() {
+        let [title, columns @ ..] = TARGET_HEAD;
+        let split = |mut cells: Vec<String>| (cells.remove(0), cells);
+        let rows: Vec<Row> = targets.into_iter().map(split).collect();
+        for row in aligned(title, columns.map(str::to_owned).to_vec(), &rows) {
+            line(&row);
+        }
+        line("");
+    }
     let statuses: Vec<String> =
         measured.statuses.iter().map(|(status, count)| format!("{status}: {count}")).collect();
     if !statuses.is_empty() {
@@ -126,8 +177,8 @@ pub(super) fn text(document: &Document) -> String {
 }
 
 /// Rows under their head, in columns.
-fn aligned(title: &str, rows: &[Row]) -> Vec<String> {
-    let first = (title.to_owned(), head());
+fn aligned(title: &str, head: Vec<String>, rows: &[Row]) -> Vec<String> {
+    let first = (title.to_owned(), head);
     let all: Vec<&Row> = std::iter::once(&first).chain(rows).collect();
     let wide = |cell: &str| cell.chars().count();
     let name_width = all.iter().map(|(name, _)| wide(name)).max().unwrap_or(0);

@@ -64,11 +64,15 @@ pub struct Http {
     origins: Vec<Arc<Origin>>,
     timer: Timer,
     reasons: Arc<Reasons>,
+    /// What is told apart: several targets, or nothing.
+    names: Vec<String>,
 }
 
 /// What a request asks for when its turn comes, and where.
 #[derive(Debug)]
 struct Turn {
+    /// Its target's place among all.
+    target: usize,
     origin: Arc<Origin>,
     template: Template,
 }
@@ -80,10 +84,12 @@ impl Http {
         let connecting = Arc::new(Semaphore::new(CONNECTING_LIMIT));
         let copy_bodies = targets.iter().all(|target| target.template().body_bytes() <= COPIED_BODY_BYTES);
         let reasons = Arc::default();
+        let names = targets.iter().filter(|_| targets.len() > 1).map(ToString::to_string).collect();
         let mut origins: Vec<Arc<Origin>> = Vec::new();
         let turns = target::rotation(targets)
             .into_iter()
-            .map(|target| {
+            .map(|place| {
+                let target = &targets[place];
                 let address = target.address();
                 let known = origins.iter().find(|origin| *origin.address() == address).cloned();
                 let origin = known.unwrap_or_else(|| {
@@ -91,16 +97,21 @@ impl Http {
                     origins.push(Arc::clone(&origin));
                     origin
                 });
-                Turn { origin, template: target.template().clone() }
+                Turn { target: place, origin, template: target.template().clone() }
             })
             .collect();
-        Self { turns, origins, timer: Timer::default(), reasons }
+        Self { turns, origins, timer: Timer::default(), reasons, names }
     }
 
     /// Connections so far.
     #[must_use]
     pub fn connections(&self) -> Connections {
         self.origins.iter().map(|origin| origin.connections()).fold(Connections::default(), Connections::plus)
+    }
+
+    fn turn(&self, request: u64) -> &Turn {
+        // A remainder is below the length, which is a `usize`.
+        &self.turns[usize::try_from(request % self.turns.len() as u64).unwrap_or_default()]
     }
 
     /// What the causes said, each when it was first met, by their labels.
@@ -115,10 +126,16 @@ impl Transport for Http {
         self.timer.wait_until(at).await;
     }
 
+    fn targets(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    fn target_of(&self, request: u64) -> usize {
+        if self.names.is_empty() { 0 } else { self.turn(request).target }
+    }
+
     async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
-        // A remainder is below the length, which is a `usize`.
-        let turn = usize::try_from(request % self.turns.len() as u64).unwrap_or_default();
-        let Turn { origin, template } = &self.turns[turn];
+        let Turn { origin, template, .. } = self.turn(request);
         let mut sends = 0;
         loop {
             sends += 1;

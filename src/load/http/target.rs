@@ -177,9 +177,9 @@ impl Template {
     }
 }
 
-/// The targets in the order of their turns: each as often as its weight, spread evenly (smooth weighted
+/// The targets' places in the order of their turns: each as often as its weight, spread evenly (smooth weighted
 /// round robin, as in nginx: all gain their weight, the highest has its turn and pays the sum).
-pub(super) fn rotation(targets: &[Target]) -> Vec<&Target> {
+pub(super) fn rotation(targets: &[Target]) -> Vec<usize> {
     let weights: Vec<i64> = targets.iter().map(|target| i64::from(target.weight)).collect();
     let sum: i64 = weights.iter().sum();
     let mut credits = vec![0_i64; targets.len()];
@@ -192,7 +192,7 @@ pub(super) fn rotation(targets: &[Target]) -> Vec<&Target> {
         let next = (0..targets.len()).rev().max_by_key(|place| credits[*place]);
         if let Some(next) = next {
             credits[next] -= sum;
-            turns.push(&targets[next]);
+            turns.push(next);
         }
     }
     turns
@@ -240,7 +240,8 @@ mod tests {
     fn turns_follow_weights_and_are_spread() {
         let targets: Vec<Target> =
             ["3*http://a/", "http://b/", "http://c/"].map(|url| url.parse().unwrap()).into();
-        let turns: String = rotation(&targets).iter().map(|target| target.address.host.clone()).collect();
+        let turns: String =
+            rotation(&targets).iter().map(|place| targets[*place].address.host.as_str()).collect();
         assert_eq!(turns, "abaca");
     }
 }
