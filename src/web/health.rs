@@ -106,7 +106,8 @@ async fn healthz() -> Response {
 /// The server takes work: it is not stopping, and its dependencies answer.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "Ready; each check by name", body = NamedReady),
-    (status = 503, description = "Stopping, or a check failed", body = Problem)))]
+    (status = 503, description = "Stopping, or a check failed", body = Problem,
+     content_type = "application/problem+json")))]
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
     if health.shutdown.is_stopping() {
         let stopping = Problem::of(StatusCode::SERVICE_UNAVAILABLE).detail("stopping");

@@ -86,7 +86,7 @@ pub use limits::{BodyLimit, Limits, RouteLimit};
 pub use listen::{CannotListen, announce, listen, raise_descriptor_limit};
 pub use live::{Figure, LivePage, run_chart};
 pub use metrics::Metrics;
-pub use openapi::{RouteDoc, openapi};
+pub use openapi::{RouteDoc, complete, openapi};
 pub use page::{Frame, NavItem, Page};
 pub use problem::Problem;
 pub use runnable::{Runnable, runnable};

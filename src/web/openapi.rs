@@ -4,15 +4,18 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::get;
-use utoipa::ToSchema;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     Components, HttpMethod, Object, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required,
     Schema, Type,
 };
+use utoipa::{PartialSchema as _, ToSchema};
 
 use super::Problem;
 use crate::output::{Document, Named};
@@ -26,6 +29,60 @@ pub fn openapi(document: &OpenApi) -> Result<Router, serde_json::Error> {
     let json = Bytes::from(serde_json::to_vec(document)?);
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     Ok(Router::new().route("/openapi.json", get(async move || (content_type, json.clone()))))
+}
+
+/// Adds what holds for every route of a server: the answers of its edge, and how an administrator is known.
+pub fn complete(document: &mut OpenApi) {
+    const MISUNDERSTOOD: (u16, &str) = (400, "The request is not understood");
+    const FOREIGN: (u16, &str) = (403, "Sent by a page of another origin");
+    const MISDIRECTED: (u16, &str) = (421, "The host is none of this server's names");
+    const BODY: [(u16, &str); 3] = [
+        (408, "The body took too long to arrive"),
+        (413, "The body is too large"),
+        (415, "The body's media type or encoding is not supported"),
+    ];
+    const GUESSED: (u16, &str) = (429, "Too many wrong tokens from there");
+    for item in document.paths.paths.values_mut() {
+        let reads = [&mut item.get, &mut item.head].map(|operation| (false, operation));
+        let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for (writes, operation) in reads.into_iter().chain(writes.map(|operation| (true, operation))) {
+            let Some(operation) = operation else { continue };
+            let mut answers = vec![MISUNDERSTOOD, MISDIRECTED];
+            answers.extend(writes.then_some(FOREIGN));
+            if operation.request_body.is_some() {
+                answers.extend(BODY);
+            }
+            if operation.responses.responses.contains_key("401") {
+                answers.push(GUESSED);
+                if operation.security.is_none() {
+                    let either = [BEARER, SESSION].map(|name| SecurityRequirement::new(name, NO_SCOPES));
+                    operation.security = Some(either.to_vec());
+                }
+            }
+            for (status, about) in answers {
+                let answer = || RefOr::T(problem(about));
+                operation.responses.responses.entry(status.to_string()).or_insert_with(answer);
+            }
+        }
+    }
+    let components = document.components.get_or_insert_default();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("LAB_ADMIN_TOKEN"));
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
+    let cookie =
+        ApiKeyValue::with_description("lab_session_PORT", "Set by POST /session; PORT is the server's");
+    components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    components.schemas.entry(Problem::name().into_owned()).or_insert_with(Problem::schema);
+}
+
+/// The names of the two ways to be known.
+const BEARER: &str = "bearer";
+const SESSION: &str = "session";
+const NO_SCOPES: [&str; 0] = [];
+
+fn problem(about: &str) -> utoipa::openapi::Response {
+    let schema = Ref::from_schema_name(Problem::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(about).content("application/problem+json", content).build()
 }
 
 /// One route in the document, for routes that are made from a list or for a type.

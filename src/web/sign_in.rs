@@ -35,15 +35,21 @@ struct SignIn {
 }
 
 /// Trades the admin token for a session cookie.
-#[utoipa::path(post, path = "/session", tag = "session",
+#[utoipa::path(post, path = "/session", tag = "session", security(()),
     request_body(content = SignIn, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 204, description = "Signed in; the cookie is set"),
         (status = 303, description = "Signed in, for a browser"),
-        (status = 401, description = "Wrong token", body = Problem),
-        (status = 403, description = "Sent by a page of another origin", body = Problem),
-        (status = 404, description = "No token is set, so none is needed", body = Problem),
-        (status = 429, description = "Too many wrong tokens", body = Problem)))]
+        (status = 401, description = "Wrong token", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 403, description = "Sent by a page of another origin", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 404, description = "No token is set, so none is needed", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 422, description = "No token in the form", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 429, description = "Too many wrong tokens", body = Problem,
+         content_type = "application/problem+json")))]
 async fn sign_in(
     State(admin): State<Admin>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
@@ -67,7 +73,8 @@ async fn sign_in(
 /// Ends the session.
 #[utoipa::path(delete, path = "/session", tag = "session", responses(
     (status = 204, description = "Signed out"),
-    (status = 403, description = "Sent by a page of another origin", body = Problem)))]
+    (status = 403, description = "Sent by a page of another origin", body = Problem,
+         content_type = "application/problem+json")))]
 async fn sign_out(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     admin.sign_out(&headers);
     (StatusCode::NO_CONTENT, cookie(&headers, "", 0)).into_response()
