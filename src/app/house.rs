@@ -206,7 +206,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
     for route in audit_documents(&sheets) {
         document.merge(route.into_document());
     }
-    web::complete(&mut document);
+    web::complete(&mut document, admin.token_required());
     links.extend(LINKS);
     house = match systems {
         [system] if system.path == "/" => house,

@@ -31,8 +31,9 @@ pub fn openapi(document: &OpenApi) -> Result<Router, serde_json::Error> {
     Ok(Router::new().route("/openapi.json", get(async move || (content_type, json.clone()))))
 }
 
-/// Adds what holds for every route of a server: the answers of its edge, and how an administrator is known.
-pub fn complete(document: &mut OpenApi) {
+/// Adds what holds for every route of a server: the answers of its edge, and with `token` how an administrator is
+/// known.
+pub fn complete(document: &mut OpenApi, token: bool) {
     const MISUNDERSTOOD: (u16, &str) = (400, "The request is not understood");
     const FOREIGN: (u16, &str) = (403, "Sent by a page of another origin");
     const MISDIRECTED: (u16, &str) = (421, "The host is none of this server's names");
@@ -54,7 +55,7 @@ pub fn complete(document: &mut OpenApi) {
             }
             if operation.responses.responses.contains_key("401") {
                 answers.push(GUESSED);
-                if operation.security.is_none() {
+                if token && operation.security.is_none() {
                     let either = [BEARER, SESSION].map(|name| SecurityRequirement::new(name, NO_SCOPES));
                     operation.security = Some(either.to_vec());
                 }
@@ -66,12 +67,15 @@ pub fn complete(document: &mut OpenApi) {
         }
     }
     let components = document.components.get_or_insert_default();
+    components.schemas.entry(Problem::name().into_owned()).or_insert_with(Problem::schema);
+    if !token {
+        return;
+    }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("LAB_ADMIN_TOKEN"));
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     let cookie =
         ApiKeyValue::with_description("lab_session_PORT", "Set by POST /session; PORT is the server's");
     components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
-    components.schemas.entry(Problem::name().into_owned()).or_insert_with(Problem::schema);
 }
 
 /// The names of the two ways to be known.
