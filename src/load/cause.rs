@@ -140,18 +140,6 @@ impl Cause {
     }
 }
 
-/// How an answer with this status counts: success is any 2xx, what a server refuses to protect itself
-/// is shed, redirects are not followed.
-#[must_use]
-pub const fn outcome_of_status(status: u16) -> Outcome {
-    match status {
-        200..=299 => Outcome::Ok,
-        429 | 503 => Outcome::Shed,
-        504 => Outcome::Deadline,
-        _ => Outcome::ServiceError,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ fn measured(latencies_ms: impl IntoIterator<Item = u64>, lost: u64) -> Measured 
         });
     };
     for ms in latencies_ms {
-        record(ms, Ok(Answer { status: 200, body_bytes: 1 }));
+        record(ms, Ok(Answer { status: 200, success: true, body_bytes: 1 }));
     }
     for _ in 0..lost {
         record(1, Err(Cause::ConnectionRefused));

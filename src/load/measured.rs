@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::cause::outcome_of_status;
 use super::part::{self, Part};
 use super::series::Series;
 use super::{Answer, Cause, Trace};
@@ -70,7 +69,7 @@ impl Measured {
         let outcome = match result {
             Some(Ok(answer)) => {
                 self.body_bytes += answer.body_bytes;
-                outcome_of_status(answer.status)
+                answer.outcome()
             }
             Some(Err(cause)) => cause.outcome(),
             None => Outcome::Unfinished,

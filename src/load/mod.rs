@@ -32,9 +32,10 @@ mod part;
 pub mod schedule;
 mod series;
 pub mod stats;
+mod success;
 mod transport;
 
-pub use cause::{Cause, outcome_of_status};
+pub use cause::Cause;
 pub use check::{Checks, Finding, Verdict};
 pub use driver::{Control, Pace, Plan};
 pub use live::Live;
@@ -43,4 +44,5 @@ pub use metrics::LoadMetrics;
 pub use part::Part;
 pub use schedule::{Phases, Recorded, Schedule, Spacing};
 pub use series::{Second, Series};
+pub use success::Success;
 pub use transport::{Answer, Stage, Trace, Transport};

@@ -39,6 +39,8 @@ pub trait Transport: Send + Sync + 'static {
 pub struct Answer {
     /// Its status.
     pub status: u16,
+    /// Whether its status is a success.
+    pub success: bool,
     /// The length of its body.
     pub body_bytes: u64,
 }

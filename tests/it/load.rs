@@ -249,6 +249,7 @@ fn what_is_no_argument_is_refused_in_one_line() {
         (vec!["http://x/", "--method", "a b"], "a method such as GET"),
         (vec!["http://x/", "-H", "x"], "NAME: VALUE"),
         (vec!["http://x/", "-d", "@absent"], "absent"),
+        (vec!["http://x/", "--success", "2xx,often"], "statuses such as 2xx,304"),
         (vec!["http://x/", "--closed", "0"], "a whole number from 1 to 100000"),
         (vec!["http://x/", "--paced"], "--closed"),
         (vec!["http://x/", "-d", "four", "-H", "Content-Length: 5"], "the body has 4 bytes"),
@@ -269,24 +270,64 @@ fn what_is_no_argument_is_refused_in_one_line() {
     }
 }
 
-#[tokio::test]
-async fn a_url_is_taken_as_people_write_it_and_its_password_is_not_shown() {
-    let (came, mut heads) = tokio::sync::mpsc::channel(1);
+/// A server that hands on what it reads and answers 304.
+async fn listens() -> (SocketAddr, tokio::sync::mpsc::Receiver<String>) {
+    let (came, requests) = tokio::sync::mpsc::channel(1);
     let addr = server(move |mut stream| {
         let came = came.clone();
         async move {
-            let mut head = vec![0; 1024];
-            let length = stream.read(&mut head).await.expect("a head");
-            head.truncate(length);
-            came.send(String::from_utf8(head).expect("text")).await.expect("the test is there");
-            stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\n\r\n").await.expect("it reads");
+            let mut request = vec![0; 1024];
+            let length = stream.read(&mut request).await.expect("a request");
+            request.truncate(length);
+            came.send(String::from_utf8(request).expect("text")).await.expect("the test is there");
+            stream.write_all(b"HTTP/1.1 304 X\r\ncontent-length: 0\r\n\r\n").await.expect("it reads");
         }
     })
     .await;
+    (addr, requests)
+}
+
+#[tokio::test]
+async fn a_body_is_posted_as_curl_does() {
+    const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";
+    let agent = format!("user-agent: lab/{}\r\n", env!("CARGO_PKG_VERSION"));
+    let (addr, mut requests) = listens().await;
+    let url = format!("http://{addr}/");
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&[], &["GET / ", &agent]),
+        (&["-d", "a=b"], &["POST / ", FORM, "content-length: 3\r\n", "\r\n\r\na=b"]),
+        (&["-d", "@-"], &["POST / ", FORM, "\r\n\r\nfrom stdin"]),
+        (
+            &["-d", "{}", "-X", "PUT", "-H", "content-type: application/json"],
+            &["PUT / ", "content-type: application/json\r\n"],
+        ),
+        (&["-H", "User-Agent: me"], &["user-agent: me\r\n"]),
+    ];
+    for (arguments, parts) in cases {
+        let directory = tempfile::tempdir().expect("a directory");
+        let arguments =
+            [&["load", &url, "--schedule", "burst 1", "--success", "2xx,304"], arguments].concat();
+        let mut command = program(directory.path(), &arguments, &[]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("it starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("stdin"), b"from stdin").expect("it reads");
+        let request =
+            tokio::time::timeout(PATIENCE, requests.recv()).await.expect("in time").expect("a request");
+        for part in parts {
+            assert!(request.contains(part), "{part}: {request}");
+        }
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends");
+        let output = ended.expect("its output");
+        assert!(output.status.success(), "304 is a success here: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_is_taken_as_people_write_it_and_its_password_is_not_shown() {
+    let (addr, mut requests) = listens().await;
     let url = format!("http://user:secret@{addr}?q=ü b#part");
-    let (code, result) = load(&[&url, "--schedule", "burst 1"]).await;
+    let (code, result) = load(&[&url, "--schedule", "burst 1", "--success", "3xx"]).await;
     assert_eq!(code, 0, "{result}");
-    let head = heads.recv().await.expect("a request");
+    let head = requests.recv().await.expect("a request");
     assert!(head.starts_with("GET /?q=%C3%BC%20b HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("authorization: Basic dXNlcjpzZWNyZXQ=\r\n"), "{head}");
     assert!(head.contains(&format!("host: {addr}\r\n")), "{head}");

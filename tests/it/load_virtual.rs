@@ -35,7 +35,7 @@ impl Transport for Stalling {
             sleep_until(self.start + Self::UNTIL).await;
         }
         sleep(Duration::from_millis(1)).await;
-        Ok(Answer { status: 200, body_bytes: 1 })
+        Ok(Answer { status: 200, success: true, body_bytes: 1 })
     }
 }
 
@@ -62,8 +62,8 @@ impl Transport for Simulated {
         trace.sent = Some(Instant::now());
         let key = Key { seed: self.seed, request, service: 'B', attempt: 0 };
         match self.service.call(key, None).await {
-            Ok(()) => Ok(Answer { status: 200, body_bytes: 0 }),
-            Err(_) => Ok(Answer { status: 503, body_bytes: 0 }),
+            Ok(()) => Ok(Answer { status: 200, success: true, body_bytes: 0 }),
+            Err(_) => Ok(Answer { status: 503, success: false, body_bytes: 0 }),
         }
     }
 }
@@ -192,7 +192,7 @@ impl Transport for Moody {
         match kind {
             1 => Err(Cause::ClosedBeforeAnswer),
             2 => std::future::pending().await,
-            _ => Ok(Answer { status: 200, body_bytes: 3 }),
+            _ => Ok(Answer { status: 200, success: true, body_bytes: 3 }),
         }
     }
 }

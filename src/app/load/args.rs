@@ -7,9 +7,9 @@ use hyper::Method;
 
 use crate::app::output::FormArgs;
 use crate::config::{Allowed, Invalid, Rate, SeedArg, Span};
-use crate::load::Checks;
 use crate::load::compare::Figure;
 use crate::load::http::{Header, Target};
+use crate::load::{Checks, Success};
 use crate::{bounded, choice, share, telemetry};
 
 bounded!(
@@ -30,15 +30,18 @@ bounded!(
 #[group(skip)]
 #[command(next_help_heading = "Requests")]
 pub(super) struct RequestArgs {
-    /// The method
-    #[arg(long, short = 'X', default_value = "GET", value_parser = method, value_name = "a method such as GET or POST")]
-    pub(super) method: Method,
+    /// The method [default: GET, or POST with --body]
+    #[arg(long, short = 'X', value_parser = method, value_name = "a method such as GET or POST")]
+    pub(super) method: Option<Method>,
     /// A header; may be given again
     #[arg(long = "header", short = 'H', value_name = Header::ALLOWED)]
     pub(super) headers: Vec<Header>,
-    /// The body: a text, or @FILE
-    #[arg(long, short = 'd', default_value = "", value_name = "TEXT")]
-    pub(super) body: String,
+    /// The body: a text, or @FILE, or @- for stdin; a form by its Content-Type, unless a header says otherwise
+    #[arg(long, short = 'd', value_name = "TEXT")]
+    pub(super) body: Option<String>,
+    /// The statuses that are a success
+    #[arg(long, default_value = "2xx", value_name = Success::ALLOWED)]
+    pub(super) success: Success,
     /// Speak HTTP/1.1 only
     #[arg(long, conflicts_with = "http2")]
     pub(super) http1: bool,

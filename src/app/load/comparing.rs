@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -63,6 +64,7 @@ pub(super) async fn run_comparison(
         return Err(usage("WEIGHT*URL: two targets in turn have no weights"));
     }
     let mut pairs_ms = Vec::new();
+    let body = args.request.body()?;
     'pairs: for pair in 0..args.pairs.get() as usize {
         let mut figures = [0.0; 2];
         let order = if a_first(pair) { [0, 1] } else { [1, 0] };
@@ -70,7 +72,7 @@ pub(super) async fn run_comparison(
             let target = [&args.a, &args.b][place];
             let name = ["A", "B"][place];
             let what = format!("pair {} of {}, {name} ", pair + 1, args.pairs);
-            let Some(ms) = block(args, target, pair, slo, &what, generator).await? else {
+            let Some(ms) = block(args, (target, &body), pair, slo, &what, generator).await? else {
                 break 'pairs;
             };
             figures[place] = ms.map_err(|error| {
@@ -115,7 +117,7 @@ pub(super) async fn run_comparison(
 /// arrivals, those of pairs differ.
 async fn block(
     args: &CompareArgs,
-    target: &Target,
+    (target, body): (&Target, &Bytes),
     pair: usize,
     slo: Duration,
     what: &str,
@@ -123,7 +125,7 @@ async fn block(
 ) -> anyhow::Result<Option<Result<f64, NoFigure>>> {
     let mut arrivals = args.arrivals.clone();
     arrivals.seed = arrivals.seed.plus(pair as u64);
-    let targets = args.request.targets(std::slice::from_ref(target))?;
+    let targets = args.request.targets(std::slice::from_ref(target), body)?;
     let transport = args.request.transport(&targets, args.request.max_in_flight())?;
     let plan = Plan {
         pace: Pace::Open { schedule: arrivals.schedule()?, max_in_flight: args.request.max_in_flight() },

@@ -102,7 +102,7 @@ pub(super) async fn find(
 ) -> anyhow::Result<Ending> {
     let results = args.output.open()?;
     let find = &args.find;
-    let targets = args.request.targets(&args.urls)?;
+    let targets = args.request.targets(&args.urls, &args.request.body()?)?;
     let first = args.arrivals.rate();
     let lowest = Rate::try_from(LOWEST_RATE).unwrap_or(first);
     let mut search = Search::new(first, lowest, find.max_rate, find.precision.get());

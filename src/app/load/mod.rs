@@ -146,7 +146,7 @@ async fn single(
 ) -> anyhow::Result<Ending> {
     let results = args.output.open()?;
     let schedule = args.arrivals.schedule()?;
-    let targets = args.request.targets(&args.urls)?;
+    let targets = args.request.targets(&args.urls, &args.request.body()?)?;
     let users = args.closed.map(|users| at_least_one(users.get()));
     let max_in_flight = args.request.max_in_flight();
     let transport = args.request.transport(&targets, users.unwrap_or(max_in_flight))?;

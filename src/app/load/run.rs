@@ -1,18 +1,26 @@
 //! From arguments to what a run needs: arrivals, targets, a transport.
 
+use std::io::Read as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+
+use hyper::Method;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 
 use super::args::{ArrivalArgs, MaxInFlight, RequestArgs, RunArgs, SpacingName, at_least_one};
 use crate::app::Usage;
 use crate::client::tls;
 use crate::config::Rate;
-use crate::load::http::{Http, Protocol, Settings, Target};
-use crate::load::{Phases, Recorded, Schedule, Spacing};
+use crate::load::http::{Header, Http, Protocol, Settings, Target};
+use crate::load::{Phases, Recorded, Schedule, Spacing, Success};
 
 /// Requests in flight at a time, if nothing else is asked for.
 const MAX_IN_FLIGHT: u32 = 10_000;
+/// What a request says of who asks, and of its body, unless a header says otherwise.
+const AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
+const FORM: &str = "application/x-www-form-urlencoded";
 /// The longest body, and the longest file of phases.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
 
@@ -28,6 +36,16 @@ fn read_file(flag: &str, path: &str) -> anyhow::Result<Vec<u8>> {
         return Err(wrong("a file of at most 64 MiB is allowed".to_owned()));
     }
     std::fs::read(path).map_err(|error| wrong(error.to_string()))
+}
+
+fn read_stdin() -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| usage(format!("--body: stdin: {error}")))?;
+    if bytes.len() as u64 > FILE_LIMIT_BYTES {
+        return Err(usage("--body: stdin: at most 64 MiB are allowed"));
+    }
+    Ok(bytes)
 }
 
 impl ArrivalArgs {
@@ -114,15 +132,32 @@ impl RunArgs {
 }
 
 impl RequestArgs {
+    /// The body of every request; stdin is read once.
+    pub(super) fn body(&self) -> anyhow::Result<Bytes> {
+        Ok(match self.body.as_deref().map(|body| (body, body.strip_prefix('@'))) {
+            None => Bytes::new(),
+            Some((_, Some("-"))) => read_stdin()?.into(),
+            Some((_, Some(path))) => read_file("--body", path)?.into(),
+            Some((text, None)) => Bytes::copy_from_slice(text.as_bytes()),
+        })
+    }
+
     /// The targets, asked as the arguments say.
-    pub(super) fn targets(&self, urls: &[Target]) -> anyhow::Result<Vec<Target>> {
-        let body = match self.body.strip_prefix('@') {
-            Some(path) => read_file("--body", path)?,
-            None => self.body.clone().into_bytes(),
+    pub(super) fn targets(&self, urls: &[Target], body: &Bytes) -> anyhow::Result<Vec<Target>> {
+        let method = match &self.method {
+            Some(method) => method.clone(),
+            None if self.body.is_some() => Method::POST,
+            None => Method::GET,
         };
-        let body = hyper::body::Bytes::from(body);
+        let mut headers = self.headers.clone();
+        let defaults = [(USER_AGENT, AGENT, true), (CONTENT_TYPE, FORM, self.body.is_some())];
+        for (name, value, _) in defaults.into_iter().filter(|(.., wanted)| *wanted) {
+            if !headers.iter().any(|header| *header.name() == name) {
+                headers.push(Header::new(name, HeaderValue::from_static(value)));
+            }
+        }
         let asked = |url: &Target| {
-            let asked = url.clone().asking(self.method.clone(), &self.headers, body.clone(), self.protocol());
+            let asked = url.clone().asking(method.clone(), &headers, body.clone(), self.protocol());
             asked.map_err(|misfit| usage(format!("--header: {misfit}")))
         };
         urls.iter().map(asked).collect()
@@ -182,6 +217,7 @@ impl RequestArgs {
             shared_connections: given.unwrap_or(NonZeroU32::MIN),
             protocol,
             tls,
+            success: self.success.clone(),
         };
         Ok(Arc::new(Http::new(targets, &settings)))
     }
@@ -189,8 +225,11 @@ impl RequestArgs {
     /// As flags that say the same, without what may be secret.
     pub(super) fn words(&self) -> String {
         let mut words = String::new();
-        if self.method != hyper::Method::GET {
-            words += &format!(" --method {}", self.method);
+        if let Some(method) = &self.method {
+            words += &format!(" --method {method}");
+        }
+        if self.success != Success::default() {
+            words += &format!(" --success {}", self.success);
         }
         for (given, flag) in [(self.http1, "--http1"), (self.http2, "--http2"), (self.insecure, "--insecure")]
         {

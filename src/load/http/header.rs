@@ -41,6 +41,18 @@ impl FromStr for Header {
 }
 
 impl Header {
+    /// A header.
+    #[must_use]
+    pub const fn new(name: HeaderName, value: HeaderValue) -> Self {
+        Self(name, value)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &HeaderName {
+        &self.0
+    }
+
     pub(super) fn misfit(&self, why: impl Into<String>) -> Misfit {
         Misfit { name: self.0.clone(), why: why.into() }
     }

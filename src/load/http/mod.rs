@@ -42,7 +42,7 @@ pub use self::settings::{Protocol, Settings};
 pub use self::target::{Target, Template};
 use self::timer::Timer;
 use super::transport::Stage;
-use super::{Answer, Cause, Trace, Transport};
+use super::{Answer, Cause, Success, Trace, Transport};
 
 /// How many connections are being made at a time: well below a listener's usual backlog, as what
 /// overflows it comes back only after a second.
@@ -66,6 +66,7 @@ pub struct Http {
     reasons: Arc<Reasons>,
     /// What is told apart: several targets, or nothing.
     names: Vec<String>,
+    success: Success,
 }
 
 /// What a request asks for when its turn comes, and where.
@@ -100,7 +101,7 @@ impl Http {
                 Turn { target: place, origin, template: target.template().clone() }
             })
             .collect();
-        Self { turns, origins, timer: Timer::default(), reasons, names }
+        Self { turns, origins, timer: Timer::default(), reasons, names, success: settings.success.clone() }
     }
 
     /// Connections so far.
@@ -170,7 +171,8 @@ impl Transport for Http {
             }
             trace.finished = Some(Instant::now());
             connection.give_back(&mut response).await;
-            return Ok(Answer { status: response.status().as_u16(), body_bytes });
+            let status = response.status().as_u16();
+            return Ok(Answer { status, success: self.success.contains(status), body_bytes });
         }
     }
 }

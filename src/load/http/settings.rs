@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::client::tls::ClientConfig;
+use crate::load::Success;
 
 /// Which HTTP is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +28,20 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Whom to trust; none where no target needs it.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Which statuses are a success.
+    pub success: Success,
 }
 
 impl Settings {
     /// HTTP/1.1 without TLS, over at most so many connections to each origin.
     #[must_use]
-    pub const fn plain(connections: NonZeroU32) -> Self {
-        Self { connections, shared_connections: NonZeroU32::MIN, protocol: Protocol::Http1, tls: None }
+    pub fn plain(connections: NonZeroU32) -> Self {
+        Self {
+            connections,
+            shared_connections: NonZeroU32::MIN,
+            protocol: Protocol::Http1,
+            tls: None,
+            success: Success::default(),
+        }
     }
 }
