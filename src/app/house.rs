@@ -17,7 +17,13 @@ use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle};
 use utoipa::{OpenApi as _, openapi::HttpMethod};
 
-use super::{args::ServerArgs, ending::Ending, landing, reference::Reference};
+use super::{
+    args::ServerArgs,
+    ending::Ending,
+    landing,
+    problems::{self, ProblemsApi},
+    reference::Reference,
+};
 use crate::{
     output,
     shutdown::Shutdown,
@@ -181,14 +187,17 @@ struct HouseApi;
 /// Everything the server answers. Takes routes, checks and sheets out of `systems`.
 fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> anyhow::Result<Router> {
     let admin = Admin::new(process.server.admin_token.clone());
-    let mut document = HouseApi::openapi().merge_from(HealthApi::openapi()).merge_from(SessionApi::openapi());
+    let mut document = HouseApi::openapi()
+        .merge_from(ProblemsApi::openapi())
+        .merge_from(HealthApi::openapi())
+        .merge_from(SessionApi::openapi());
     let mut links = Vec::new();
     let mut sheets = Vec::new();
     let nav = nav(systems);
     let mut endpoints = Router::new();
     let mut house = Router::new()
         .merge(admin.session_routes())
-        .merge(web::assets(&[web::LAB_CSS, web::LIVE_JS]))
+        .merge(web::assets(&[web::FAVICON, web::LAB_CSS, web::LIVE_JS]))
         .fallback(async || StatusCode::NOT_FOUND);
     let mut health = Health::new(process.shutdown.clone());
     for system in systems.iter_mut() {
@@ -213,11 +222,13 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         [system] => house.merge(redirect(system.path)),
         _ => house.merge(landing::routes(links, nav, admin)),
     };
-    let reference = Reference::new(systems, &process.telemetry.house().described(), &document);
+    let kinds = problems::of(systems);
+    let reference = Reference::new(systems, &process.telemetry.house().described(), &kinds, &document);
     house = house
         .merge(health.routes())
         .merge(audit(&sheets))
         .merge(reference.route())
+        .merge(problems::routes(kinds))
         .merge(web::openapi(&document).context("writing the OpenAPI document")?);
     let house = web::traced(process.telemetry.tracing(), house);
     let uncounted = endpoints.merge(web::scrape(process.telemetry, metrics));

@@ -21,6 +21,7 @@ mod landing;
 pub mod load;
 mod output;
 pub mod pipeline;
+mod problems;
 mod reference;
 pub mod schema;
 mod serve;

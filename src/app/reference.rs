@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, path::Operation};
 
 use crate::{
     telemetry::Described,
-    web::{System, Variable},
+    web::{Kind, System, Variable},
 };
 
 /// A part of the reference.
@@ -24,7 +24,7 @@ enum Part {
 pub(super) struct Reference(Vec<Part>);
 
 impl Reference {
-    pub(super) fn new(systems: &[System], process: &[Described], document: &OpenApi) -> Self {
+    pub(super) fn new(systems: &[System], process: &[Described], kinds: &[Kind], document: &OpenApi) -> Self {
         let mut parts = vec![Part::Text("# Reference\n".to_owned())];
         for system in systems {
             let title = format!("\n## {}\n\n{}.\n", system.title, capitalised(system.about));
@@ -32,7 +32,8 @@ impl Reference {
             parts.push(Part::Variables(system.variables.clone()));
             parts.push(Part::Text(metrics(&system.metrics)));
         }
-        parts.push(Part::Text(format!("\n## The server itself\n{}", metrics(process)) + &routes(document)));
+        let server = format!("\n## The server itself\n{}", metrics(process));
+        parts.push(Part::Text(server + &routes(document) + &problems(kinds)));
         Self(parts)
     }
 
@@ -86,6 +87,15 @@ fn routes(document: &OpenApi) -> String {
                     writeln!(text, "| `{method} {path}` | {} |", summary.lines().next().unwrap_or_default());
             }
         }
+    }
+    text
+}
+
+/// A table of the kinds of problem.
+fn problems(kinds: &[Kind]) -> String {
+    let mut text = String::from("\n## Problems\n\n| type | status | title | meaning |\n|---|---|---|---|\n");
+    for Kind { path, status, title, about } in kinds {
+        let _ = writeln!(text, "| `{path}` | {} | {title} | {about} |", status.as_u16());
     }
     text
 }

@@ -18,13 +18,42 @@ use super::{
     settings::Overrides,
     strategies::Strategy,
 };
-use crate::web::Problem;
+use crate::web::{Kind, Problem};
 
 /// More than most bodies have.
 const BODY_BYTES: usize = 192;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// When a client that was shed may try again.
-const RETRY_AFTER_S: u32 = 1;
+
+static SERVICE_FAILED: Kind = Kind::new(
+    "/problems/service-failed",
+    StatusCode::BAD_GATEWAY,
+    "A service failed",
+    "Service A or B answered with a failure: `a` and `b` say which, and after how long. Retry if the work may be done \
+     twice.",
+);
+static SHED: Kind = Kind::new(
+    "/problems/shed",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Too busy",
+    "As many requests used service B as may, and none of their places became free within the wait \
+     (ASYNC_LIMIT_MAX_WAIT_MS, `limit_wait_ms`). Ask again after the seconds in `Retry-After`, or raise ASYNC_LIMIT.",
+);
+static DEADLINE: Kind = Kind::new(
+    "/problems/deadline",
+    StatusCode::GATEWAY_TIMEOUT,
+    "Too late",
+    "The services had not answered by the deadline (ASYNC_TIMEOUT_MS, `deadline_ms`), and were given up. Retry, or allow \
+     more time.",
+);
+static SAFETY_STOP: Kind = Kind::new(
+    "/problems/safety-stop",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Too much work in flight",
+    "All endpoints together hold LAB_MAX_IN_FLIGHT requests, so that memory is bounded. Ask again after the seconds in \
+     `Retry-After`.",
+);
+/// What the endpoints answer with beside what every server does.
+pub(super) static PROBLEMS: [&Kind; 4] = [&SERVICE_FAILED, &SHED, &DEADLINE, &SAFETY_STOP];
 
 /// One strategy's endpoint.
 #[derive(Debug)]
@@ -100,28 +129,19 @@ impl<'a> Visit<'a> {
         let total = self.arrival.at.elapsed();
         let body = answer.body(self.endpoint.strategy.path(), called, total);
         self.end(outcome.status(), Some((outcome, total)));
-        let (kind, title, detail) = match outcome {
+        let (kind, detail) = match outcome {
             Outcome::Ok => return json(&body),
-            Outcome::ServiceError => (
-                "/problems/service-failed",
-                "A service failed",
-                "one of the services answered with a failure",
-            ),
-            Outcome::Shed => {
-                ("/problems/shed", "Too busy", "the wait for service B was longer than it may be")
-            }
+            Outcome::ServiceError => (&SERVICE_FAILED, "one of the services answered with a failure"),
+            Outcome::Shed => (&SHED, "the wait for service B was longer than it may be"),
             Outcome::Deadline | Outcome::Cancelled => {
-                ("/problems/deadline", "Too late", "the services did not answer before the deadline")
+                (&DEADLINE, "the services did not answer before the deadline")
             }
         };
-        let mut problem = Problem::new(outcome.status(), kind, title).detail(detail);
+        let mut problem = Problem::new(kind).detail(detail);
         if let Ok(serde_json::Value::Object(members)) = serde_json::to_value(&body) {
             for (name, value) in members {
                 problem = problem.with(&name, value);
             }
-        }
-        if outcome == Outcome::Shed {
-            problem = problem.retry_after_s(RETRY_AFTER_S);
         }
         problem.into_response()
     }
@@ -134,9 +154,8 @@ impl<'a> Visit<'a> {
     fn shed_by_safety_stop(mut self) -> Response {
         let total = self.arrival.at.elapsed();
         self.end(StatusCode::SERVICE_UNAVAILABLE, Some((Outcome::Shed, total)));
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/safety-stop", "Too much work in flight")
+        Problem::new(&SAFETY_STOP)
             .detail("the process holds as much work as it may (LAB_MAX_IN_FLIGHT)")
-            .retry_after_s(RETRY_AFTER_S)
             .into_response()
     }
 

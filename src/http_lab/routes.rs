@@ -38,6 +38,7 @@ pub fn system(lab: &HttpLab) -> System {
         .controls(Router::new().route("/settings", patch(change_settings)).with_state(lab.clone()))
         .variables::<Config>()
         .metrics(&lab.instruments)
+        .problems(endpoint::PROBLEMS)
         .sheet(Sheet::new("http", REQUESTS, move || -> HttpAudit { requests.requests() }))
         .sheet(Sheet::new("service", CALLS, move || -> ServiceAudit { calls.calls() }))
         .stragglers(move || {

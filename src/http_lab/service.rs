@@ -32,7 +32,7 @@ use super::{
 use crate::{
     sim::{Contention, Failure, Key, OnCallerGone, Service, Spec},
     telemetry::{Instruments, Tracing},
-    web::{Problem, Sheet, System, traced},
+    web::{Kind, Problem, Sheet, System, traced},
 };
 
 /// Which service, and what it is like.
@@ -117,6 +117,7 @@ impl ServiceServer {
                 Router::new().route("/", any(call)).with_state(self.clone()),
             ))
             .metrics(&self.inner.instruments)
+            .problems([&SIMULATED_FAILURE, &QUEUE_FULL, &STOPPED])
             .sheet(Sheet::new("service", CALLS, move || audited.audit()))
             .stragglers(move || match left.audit().sum.in_flight {
                 0 => Vec::new(),
@@ -143,6 +144,25 @@ impl ServiceServer {
     }
 }
 
+static SIMULATED_FAILURE: Kind = Kind::new(
+    "/problems/simulated-failure",
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "The simulated service failed",
+    "It was drawn to fail: --error-rate says how many calls are. `ms` is how long it took to fail.",
+);
+static QUEUE_FULL: Kind = Kind::new(
+    "/problems/queue-full",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The service's queue is full",
+    "As many calls wait as the contention pool:SERVERS,QUEUE lets. Call less often, or give it a longer queue.",
+);
+static STOPPED: Kind = Kind::new(
+    "/problems/stopped",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The service was stopped",
+    "It ended while it had the call. Call it again once it is there.",
+);
+
 #[derive(Debug, serde::Serialize)]
 struct Done {
     service: &'static str,
@@ -155,7 +175,7 @@ async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Respon
         Seen { metrics: &server.inner.metrics, since: Instant::now(), outcome: CallOutcome::Cancelled };
     let result = server.inner.service.call(key, None).await;
     let ms = millis(seen.since.elapsed());
-    let refused = |status, kind, title| Problem::new(status, kind, title).with("ms", ms).into_response();
+    let refused = |kind| Problem::new(kind).with("ms", ms).into_response();
     match result {
         Ok(()) => {
             seen.outcome = CallOutcome::Ok;
@@ -164,19 +184,9 @@ async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Respon
         Err(failure) => {
             seen.outcome = CallOutcome::Error;
             match failure {
-                Failure::Failed => refused(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "/problems/simulated-failure",
-                    "The simulated service failed",
-                ),
-                Failure::Refused => refused(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "/problems/queue-full",
-                    "The service's queue is full",
-                ),
-                Failure::Stopped => {
-                    refused(StatusCode::SERVICE_UNAVAILABLE, "/problems/stopped", "The service was stopped")
-                }
+                Failure::Failed => refused(&SIMULATED_FAILURE),
+                Failure::Refused => refused(&QUEUE_FULL),
+                Failure::Stopped => refused(&STOPPED),
             }
         }
     }

@@ -29,8 +29,8 @@ use crate::{
     config::Misfit,
     output::Named,
     web::{
-        BodyLimit, Event, Frame, Json, Lifecycle, Problem, RouteLimit, RunState, Runnable, Sheet, StartError,
-        System, assets, runnable,
+        BodyLimit, Event, Frame, Json, Kind, Lifecycle, Problem, RouteLimit, RunState, Runnable, Sheet,
+        StartError, System, assets, runnable,
     },
 };
 
@@ -38,6 +38,20 @@ use crate::{
 const UPLOADS_UNDER: &str = "/streams/in/";
 /// The longest name of a stream, characters.
 const NAME_LIMIT_CHARS: usize = 64;
+
+static NOT_STARTED: Kind = Kind::new(
+    "/problems/streams-not-started",
+    StatusCode::CONFLICT,
+    "The streams cannot be started",
+    "The sink or the gateway could not be opened: `detail` says why. Correct STREAMS_SINK or STREAMS_LISTEN.",
+);
+static NO_SLOT: Kind = Kind::new(
+    "/problems/no-slot",
+    StatusCode::CONFLICT,
+    "The buffer has too few places for so many streams",
+    "Under the overload policy fair each stream has a place in the buffer. Ask for fewer streams, or start with a larger \
+     buffer.",
+);
 
 /// The orchestrator as a system of a server.
 pub fn system(streams: &Streams) -> System {
@@ -53,6 +67,7 @@ pub fn system(streams: &Streams) -> System {
     .link("Systems", "/streams", "the stream orchestrator: start it, watch it, resize it")
     .variables::<Args>()
     .metrics(streams.instruments())
+    .problems([&NOT_STARTED, &NO_SLOT])
     .limit(RouteLimit { under: UPLOADS_UNDER, body: BodyLimit::Streamed })
     .sheet(Sheet::new("streams", "generated = processed + dropped + queued + in_progress", move || {
         audited.audit()
@@ -105,12 +120,7 @@ impl Runnable for Streams {
         started.map_err(|error| {
             error.map(|error| match error {
                 CannotStart::Misfit(misfit) => misfitting(&misfit),
-                CannotStart::Failed(_) => Problem::new(
-                    StatusCode::CONFLICT,
-                    "/problems/streams-not-started",
-                    "The streams cannot be started",
-                )
-                .detail(error.to_string()),
+                CannotStart::Failed(_) => Problem::new(&NOT_STARTED).detail(error.to_string()),
             })
         })
     }
@@ -119,13 +129,9 @@ impl Runnable for Streams {
         self.resize(resize).await.map_err(|error| match error {
             ResizeError::Misfit(misfit) => misfitting(&misfit),
             ResizeError::NotRunning => Self::lifecycle(self).not_running(),
-            ResizeError::NoSlots { capacity } => Problem::new(
-                StatusCode::CONFLICT,
-                "/problems/no-slot",
-                "The buffer has too few places for so many streams",
-            )
-            .detail(error.to_string())
-            .with("buffer_size", capacity),
+            ResizeError::NoSlots { capacity } => {
+                Problem::new(&NO_SLOT).detail(error.to_string()).with("buffer_size", capacity)
+            }
         })
     }
 }

@@ -17,6 +17,9 @@ pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
 pub const LAB_CSS: Asset =
     Asset::new("/assets/lab.css", "text/css; charset=utf-8", include_str!("assets/lab.css"));
 
+/// The mark of the lab in a browser's tabs, where browsers look for it without being told.
+pub const FAVICON: Asset = Asset::new("/favicon.ico", "image/svg+xml", include_str!("assets/favicon.svg"));
+
 /// What every live page's own script stands on: figures, forms, events.
 pub const LIVE_JS: Asset =
     Asset::new("/assets/live.js", "text/javascript; charset=utf-8", include_str!("assets/live.js"));

@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::Problem;
+use super::{Kind, Problem};
 use crate::{choice, shutdown::Shutdown};
 
 choice! {
@@ -65,6 +65,8 @@ pub struct Lifecycle {
 #[derive(Debug)]
 struct Shared {
     system: &'static str,
+    /// What is answered where there is a run already, and where there is none.
+    kinds: [Kind; 2],
     process: Shutdown,
     current: Mutex<Option<Current>>,
     /// Starts happen one at a time.
@@ -80,14 +82,33 @@ struct Current {
 impl Lifecycle {
     /// Nothing runs yet. `system` names it in problem types and in the log; runs end with `process`.
     pub fn new(system: &'static str, process: Shutdown) -> Self {
-        let shared =
-            Shared { system, process, current: Mutex::default(), turn: tokio::sync::Mutex::default() };
+        let conflict = |kind, title: &str, about| Kind {
+            path: format!("/problems/{system}-{kind}").into(),
+            status: StatusCode::CONFLICT,
+            title: format!("{system} {title}").into(),
+            about,
+        };
+        let kinds = [
+            conflict(
+                "running",
+                "is running already",
+                "One run at a time: stop it, or wait until it has drained.",
+            ),
+            conflict("not-running", "is not running", "Only a run can be stopped or changed: start one."),
+        ];
+        let (current, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+        let shared = Shared { system, kinds, process, current, turn };
         Self { shared: Arc::new(shared) }
     }
 
     /// The system's name.
     pub fn system(&self) -> &'static str {
         self.shared.system
+    }
+
+    /// The kinds of problem that its refusals are.
+    pub(super) fn kinds(&self) -> &[Kind] {
+        &self.shared.kinds
     }
 
     /// The process's stop.
@@ -165,22 +186,17 @@ impl Lifecycle {
 
     /// A start that was refused, as a problem.
     pub(super) fn refuse_start(&self, error: &StartError<Problem>) -> Problem {
-        let system = self.shared.system;
+        let [running, _] = &self.shared.kinds;
         match error {
             StartError::Failed(problem) => problem.clone(),
-            StartError::Busy(state) => {
-                self.conflict("running", format!("{system} is running already")).with("state", state.label())
-            }
+            StartError::Busy(state) => Problem::new(running).with("state", state.label()),
         }
     }
 
     /// What is answered where a run is needed and there is none.
     pub fn not_running(&self) -> Problem {
-        self.conflict("not-running", format!("{} is not running", self.shared.system))
-    }
-
-    fn conflict(&self, kind: &str, title: String) -> Problem {
-        Problem::new(StatusCode::CONFLICT, format!("/problems/{}-{kind}", self.shared.system), title)
+        let [_, not_running] = &self.shared.kinds;
+        Problem::new(not_running)
     }
 }
 

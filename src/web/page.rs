@@ -11,7 +11,7 @@ use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::{LAB_CSS, Problem, asset::NOSNIFF};
+use super::{FAVICON, LAB_CSS, Problem, asset::NOSNIFF};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
      script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -50,6 +50,11 @@ impl Frame {
     /// Where the shared styles are.
     pub fn stylesheet(&self) -> String {
         LAB_CSS.href()
+    }
+
+    /// Where the mark is.
+    pub fn icon(&self) -> String {
+        FAVICON.href()
     }
 
     /// Whether `item` leads to this page.

@@ -11,6 +11,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::kind::{GENERAL, Kind};
+
 /// The media type of every error.
 pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -21,7 +23,7 @@ const RETRY_AFTER_DEFAULT_S: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[must_use]
 pub struct Problem {
-    /// Stable name of the kind, such as `/problems/not-found`.
+    /// Stable name of the kind, such as `/problems/not-found`: a path that explains it.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     kind: Cow<'static, str>,
@@ -48,52 +50,25 @@ fn status_as_number<S: Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, 
 }
 
 impl Problem {
-    /// A kind of one's own; `kind` is a path under `/problems/` that never changes meaning.
-    pub fn new(
-        status: StatusCode,
-        kind: impl Into<Cow<'static, str>>,
-        title: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self {
-            kind: kind.into(),
-            title: title.into(),
-            status,
-            detail: None,
-            members: Box::default(),
-            retry_after_s: None,
+    /// A problem of `kind`.
+    pub fn new(kind: &Kind) -> Self {
+        Self::titled(kind.path.clone(), kind.status, kind.title.clone())
+    }
+
+    /// The general kind that goes with a bare status; one that has none says no more than the status
+    /// (RFC 9457, 4.2.1).
+    pub fn of(status: StatusCode) -> Self {
+        match GENERAL.iter().find(|kind| kind.status == status) {
+            Some(kind) => Self::new(kind),
+            None => {
+                let title = status.canonical_reason().unwrap_or("Error");
+                Self::titled("about:blank".into(), status, title.into())
+            }
         }
     }
 
-    /// The kind that goes with a bare status.
-    pub fn of(status: StatusCode) -> Self {
-        let (kind, title) = match status {
-            StatusCode::BAD_REQUEST => ("/problems/bad-request", "The request is not understood"),
-            StatusCode::UNAUTHORIZED => ("/problems/unauthorized", "A valid token is needed"),
-            StatusCode::FORBIDDEN => ("/problems/forbidden", "Not allowed from here"),
-            StatusCode::NOT_FOUND => ("/problems/not-found", "Nothing is here"),
-            StatusCode::METHOD_NOT_ALLOWED => {
-                ("/problems/method-not-allowed", "The method is not allowed here")
-            }
-            StatusCode::REQUEST_TIMEOUT => {
-                ("/problems/request-timeout", "The request took too long to arrive")
-            }
-            StatusCode::PAYLOAD_TOO_LARGE => ("/problems/body-too-large", "The body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                ("/problems/unsupported-media-type", "The media type is not supported")
-            }
-            StatusCode::MISDIRECTED_REQUEST => {
-                ("/problems/misdirected", "This server does not answer to that name")
-            }
-            StatusCode::UNPROCESSABLE_ENTITY => ("/problems/invalid-value", "A value is not allowed"),
-            StatusCode::TOO_MANY_REQUESTS => ("/problems/too-many-requests", "Too many requests"),
-            StatusCode::INTERNAL_SERVER_ERROR => ("/problems/internal-error", "Something broke on our side"),
-            StatusCode::SERVICE_UNAVAILABLE => ("/problems/unavailable", "Not available now"),
-            other => {
-                let title = other.canonical_reason().unwrap_or("Error");
-                return Self::new(other, format!("/problems/status-{}", other.as_u16()), title);
-            }
-        };
-        Self::new(status, kind, title)
+    fn titled(kind: Cow<'static, str>, status: StatusCode, title: Cow<'static, str>) -> Self {
+        Self { kind, title, status, detail: None, members: Box::default(), retry_after_s: None }
     }
 
     /// Says what happened this time. Never put a secret or a path of this machine here.

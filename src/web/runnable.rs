@@ -76,7 +76,8 @@ pub fn runnable<R: Runnable>(system: System, runnable: &R) -> System {
         .route(path, patch(change::<R>))
         .with_state(runnable.clone());
     let shown = runnable.clone();
-    system.openapi(document).controls(controls).views(move |frame| {
+    let kinds = runnable.lifecycle().kinds();
+    system.openapi(document).problems(kinds).controls(controls).views(move |frame| {
         let view = View { runnable: shown, events, frame };
         Router::new().route(path, get(show::<R>)).with_state(view)
     })

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::sheet::Sheet;
-use super::{Check, Frame, RouteLimit};
+use super::{Check, Frame, Kind, RouteLimit};
 use crate::telemetry::{Described, Instruments};
 
 type Views = Box<dyn FnOnce(Frame) -> Router + Send>;
@@ -43,6 +43,8 @@ pub struct System {
     pub variables: Vec<fn() -> Vec<Variable>>,
     /// What it measures.
     pub metrics: Vec<Described>,
+    /// The kinds of problem that it answers with beside the general ones.
+    pub problems: Vec<Kind>,
     /// What must answer before the server calls itself ready.
     pub checks: Vec<Check>,
     /// Runs once the address is taken and before it is announced; of several systems the last of the list first.
@@ -72,6 +74,7 @@ impl System {
             links: Vec::new(),
             variables: Vec::new(),
             metrics: Vec::new(),
+            problems: Vec::new(),
             checks: Vec::new(),
             start: None,
             stop: None,
@@ -136,6 +139,13 @@ impl System {
     #[must_use]
     pub fn metrics(mut self, instruments: &Instruments) -> Self {
         self.metrics.extend(instruments.described());
+        self
+    }
+
+    /// Adds kinds of problem that it answers with.
+    #[must_use]
+    pub fn problems<'a>(mut self, kinds: impl IntoIterator<Item = &'a Kind>) -> Self {
+        self.problems.extend(kinds.into_iter().cloned());
         self
     }
 

@@ -45,7 +45,8 @@ async fn the_command_without_arguments_serves_the_lab() {
     let document = get(server.addr, "/openapi.json").await.json();
     let paths = document["paths"].as_object().expect("paths");
     for (path, _) in paths.iter().filter(|(_, item)| item.get("get").is_some()) {
-        assert_eq!(get(server.addr, path).await.status, 200, "{path}");
+        let path = path.replace("{name}", "not-found");
+        assert_eq!(get(server.addr, &path).await.status, 200, "{path}");
     }
     server.signal(Signal::TERM);
     let (status, rest) = server.wait();
@@ -203,6 +204,14 @@ async fn a_drain_names_its_stragglers_and_a_second_signal_ends_it() {
         assert_eq!(status.code(), Some(code), "{rest}");
         assert!(rest.contains("left behind: 1 on /sync, "), "{rest}");
     }
+}
+
+#[tokio::test]
+async fn a_browser_finds_the_mark_where_it_looks_for_it() {
+    let server = Server::start(&["service", "a"], &[]);
+    let mark = get(server.addr, "/favicon.ico").await;
+    assert_eq!((mark.status, mark.headers["content-type"].as_str()), (200, "image/svg+xml"));
+    assert!(mark.headers.contains_key("etag"), "{:?}", mark.headers);
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ async fn a_service_that_carries_on_counts_its_orphans() {
     let mut callers = Vec::new();
     for _ in 0..10 {
         let mut stream = TcpStream::connect(b.addr).await.expect("connected");
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: b\r\n\r\n").await.expect("sent");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
         callers.push(stream);
     }
     crate::support::until(b.addr, "/audit", |answer| {
