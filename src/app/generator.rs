@@ -124,7 +124,7 @@ mod tests {
     async fn a_run_that_nobody_waits_for_ends() {
         let (tell, mut told) = mpsc::channel(1);
         let hour = Duration::from_secs(3_600);
-        let pace = Pace::Closed { users: NonZeroU32::MIN, length: hour, schedule: None };
+        let pace = Pace::Closed { requests: None, users: NonZeroU32::MIN, length: hour, schedule: None };
         let plan = Plan { pace, timeout: hour, slo: hour };
         let generator = Generator::default();
         tokio::select! {

@@ -136,6 +136,12 @@ impl Histogram {
         self.unless_empty(|buckets| Duration::from_secs_f64(buckets.mean() / 1e6))
     }
 
+    /// The shortest of the answered ones, to three digits as the [longest](Self::max): of one they are the same.
+    #[must_use]
+    pub fn min(&self) -> Option<Duration> {
+        self.unless_empty(|buckets| Duration::from_micros(buckets.highest_equivalent(buckets.min())))
+    }
+
     /// The longest of the answered ones, to three digits.
     #[must_use]
     pub fn max(&self) -> Option<Duration> {

@@ -56,6 +56,8 @@ pub enum Pace {
         users: NonZeroU32,
         /// How long they ask.
         length: Duration,
+        /// How many requests they make together, if that ends them before.
+        requests: Option<u64>,
         /// When they would have asked; without it as soon as they can.
         schedule: Option<Schedule>,
     },
@@ -111,8 +113,13 @@ impl Plan {
                 Pace::Open { schedule, max_in_flight } => {
                     run.open(schedule, *max_in_flight, &mut tasks, control).await;
                 }
-                Pace::Closed { users, length, schedule } => {
-                    run.closed(*users, *length, schedule.as_ref(), &mut tasks, control);
+                Pace::Closed { users, length, requests, schedule } => {
+                    let turns = Turns {
+                        arrivals: schedule.as_ref().map(Schedule::arrivals),
+                        request: 0,
+                        limit: *requests,
+                    };
+                    run.closed(*users, *length, turns, &mut tasks, control);
                 }
             }
             while tasks.join_next().await.is_some() {}
@@ -129,7 +136,9 @@ impl Plan {
         measured.series.close_all();
         measured.interrupted = gave_up || control.stopping.is_cancelled();
         let scheduled = self.length();
-        let length = if measured.interrupted { scheduled.min(run.start.elapsed()) } else { scheduled };
+        let is_counted = matches!(self.pace, Pace::Closed { requests: Some(_), .. });
+        let length =
+            if measured.interrupted || is_counted { scheduled.min(run.start.elapsed()) } else { scheduled };
         measured.scheduled_ms = length.as_secs_f64() * 1e3;
         measured
     }
@@ -208,11 +217,11 @@ impl<T: Transport> Run<T> {
         &self,
         users: NonZeroU32,
         length: Duration,
-        schedule: Option<&Schedule>,
+        turns: Turns,
         tasks: &mut JoinSet<()>,
         control: &Control,
     ) {
-        let turns = Arc::new(Mutex::new(Turns { arrivals: schedule.map(Schedule::arrivals), request: 0 }));
+        let turns = Arc::new(Mutex::new(turns));
         let end = self.start + length;
         for _ in 0..users.get() {
             let (run, turns, stopping) = (self.clone(), Arc::clone(&turns), control.stopping.clone());
@@ -297,6 +306,8 @@ fn pause_after(broken_in_a_row: u32) -> Option<Duration> {
 struct Turns {
     arrivals: Option<Arrivals>,
     request: u64,
+    /// No request from this one on.
+    limit: Option<u64>,
 }
 
 /// A request that a user of a closed loop is to make.
@@ -309,6 +320,9 @@ struct Turn {
 
 impl Turns {
     fn next(&mut self) -> Option<Turn> {
+        if self.limit == Some(self.request) {
+            return None;
+        }
         let at = match &mut self.arrivals {
             Some(arrivals) => Some(arrivals.next()?),
             None => None,

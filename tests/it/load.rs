@@ -638,6 +638,32 @@ async fn schedules_come_from_files_and_urls_have_weights() {
 }
 
 #[tokio::test]
+async fn a_run_may_be_so_many_requests_and_few_have_a_range() {
+    let server =
+        Server::start(&["service", "b", "--service-b-latency=constant:5", "--service-b-error-rate=0"], &[]);
+    let url = server.url("/");
+    for more in [
+        vec!["--rate", "500"],
+        vec!["--rate", "500", "--arrivals", "poisson"],
+        vec!["--closed", "3"],
+        vec!["--closed", "3", "--paced", "--rate", "500", "--arrivals", "poisson"],
+    ] {
+        let (code, result) =
+            load(&[&[url.as_str(), "-n", "100", "--slo-ms", "60s"], &more[..]].concat()).await;
+        assert_eq!((code, &result["summary"]["offered"]), (0, &100.into()), "{more:?}");
+        assert!(result["measured"]["scheduled_ms"].as_f64() < Some(60_000.0), "{more:?}");
+        assert_eq!(result["measured"]["interrupted"], false, "{more:?}");
+    }
+    let (_, out, _) = run(&["load", &url, "-n", "1", "--slo-ms", "60s"], &[]);
+    let line = out.lines().find(|line| line.starts_with("few ")).unwrap_or_else(|| panic!("{out}"));
+    let [min, mean, max] = ["min ", "mean ", "max "].map(|name| {
+        let rest = line.split_once(name).expect("it is there").1;
+        rest.split([',', 'o']).next().unwrap_or_default().trim()
+    });
+    assert!(min == max && mean == max && line.ends_with(" of 1 answered"), "{line}");
+}
+
+#[tokio::test]
 async fn several_urls_have_a_row_each_in_every_form() {
     let server =
         Server::start(&["service", "b", "--service-b-latency=constant:1", "--service-b-error-rate=0"], &[]);

@@ -31,7 +31,7 @@ fn count(number: u32) -> NonZeroU32 {
 
 fn closed(users: u32) -> Plan {
     Plan {
-        pace: Pace::Closed { users: count(users), length: HOUR, schedule: None },
+        pace: Pace::Closed { requests: None, users: count(users), length: HOUR, schedule: None },
         timeout: HOUR,
         slo: HOUR,
     }

@@ -101,10 +101,11 @@ async fn an_open_loop_sees_a_stall_that_a_closed_one_hides() {
     let honest = p99(open.recorder.headline());
     assert!((1.35..1.45).contains(&honest), "{honest}");
 
-    let closed = measure(Pace::Closed { users, length, schedule: None }, server()).await;
+    let closed = measure(Pace::Closed { requests: None, users, length, schedule: None }, server()).await;
     assert!(p99(closed.recorder.headline()) < 0.010);
 
-    let paced = measure(Pace::Closed { users, length, schedule: Some(schedule()) }, server()).await;
+    let paced =
+        measure(Pace::Closed { requests: None, users, length, schedule: Some(schedule()) }, server()).await;
     assert!(p99(paced.recorder.since_sent()) < 0.010);
     let from_intended = p99(paced.recorder.headline());
     assert!((from_intended / honest - 1.0).abs() < 0.10, "{from_intended} {honest}");
@@ -204,8 +205,8 @@ async fn whatever_becomes_of_requests_they_are_counted_once() {
     for pace in [
         open(hold(100.0, 10, Spacing::Constant), 10_000),
         open(hold(100.0, 10, Spacing::Constant), 20),
-        Pace::Closed { users, length, schedule: None },
-        Pace::Closed { users, length, schedule: Some(hold(100.0, 10, Spacing::Constant)) },
+        Pace::Closed { requests: None, users, length, schedule: None },
+        Pace::Closed { requests: None, users, length, schedule: Some(hold(100.0, 10, Spacing::Constant)) },
     ] {
         for abort in [false, true] {
             let plan = Plan { pace: pace.clone(), timeout: Duration::from_millis(700), slo: SLO };
@@ -241,7 +242,7 @@ async fn whatever_becomes_of_requests_they_are_counted_once() {
 #[tokio::test(start_paused = true)]
 async fn the_seconds_of_a_long_closed_loop_are_closed_as_it_goes() {
     let users = NonZeroU32::new(1).expect("not 0");
-    let pace = Pace::Closed { users, length: Duration::from_secs(3_600), schedule: None };
+    let pace = Pace::Closed { requests: None, users, length: Duration::from_secs(3_600), schedule: None };
     let plan = Plan { pace, timeout: Duration::from_secs(5), slo: SLO };
     let (control, live) = (Control::default(), Live::new(SLO, None));
     let server = Simulated::new("constant:20", "off", 1);
@@ -348,7 +349,7 @@ async fn nobody_goes_on_asking_a_server_that_is_away() {
     for (pace, most) in [
         (open(hold(10.0, 3_600, Spacing::Constant), 10_000), 51),
         // Each asks twice at once, then after 1, 2, 4 ms and so on.
-        (Pace::Closed { users, length, schedule: None }, 16 * u64::from(USERS)),
+        (Pace::Closed { requests: None, users, length, schedule: None }, 16 * u64::from(USERS)),
     ] {
         let plan = Plan { pace, timeout: length, slo: SLO };
         let started = Instant::now();

@@ -33,7 +33,7 @@ impl Arm<'_> {
     /// Drives the server for `length`, shown under the name `what`, and checks that every answer was a 200.
     pub(super) async fn window(self, length: Duration, what: &str) -> anyhow::Result<Window> {
         let users = self.connections;
-        let pace = Pace::Closed { users, length, schedule: None };
+        let pace = Pace::Closed { requests: None, users, length, schedule: None };
         let plan = Plan { pace, timeout: TIME_LIMIT, slo: TIME_LIMIT };
         let http = Http::new(&[self.server.target(self.path)?], &Settings::plain(self.connections));
 

@@ -17,6 +17,10 @@ bounded!(
     pub(super) MaxInFlight: u32 = 1 to 1000000
 );
 bounded!(
+    /// Requests of a run.
+    pub(super) RequestCount: u64 = 1 to 1000000000
+);
+bounded!(
     /// Users of a closed loop.
     pub(super) Users: u32 = 1 to 100000
 );
@@ -104,6 +108,10 @@ pub(super) struct RunArgs {
     pub(super) urls: Vec<Target>,
     #[command(flatten)]
     pub(super) arrivals: ArrivalArgs,
+    /// How many requests, instead of --for
+    #[arg(long, short = 'n', help_heading = "Arrivals", conflicts_with_all = ["length", "schedule", "find_max"],
+          value_name = RequestCount::ALLOWED)]
+    pub(super) requests: Option<RequestCount>,
     /// A closed loop of so many users instead, for comparison: each waits for its answer before it asks
     /// again, for as long as --for says
     #[arg(long, help_heading = "Arrivals", value_name = Users::ALLOWED)]

@@ -10,7 +10,7 @@ struct Line {
     args: Args,
 }
 
-const FLAGS: [&str; 19] = [
+const FLAGS: [&str; 20] = [
     "--closed=2",
     "--paced",
     "--find-max=good>90%",
@@ -20,6 +20,7 @@ const FLAGS: [&str; 19] = [
     "--schedule=5 for 1s",
     "--rate=5",
     "--for=1s",
+    "-n5",
     "--arrivals=poisson",
     "--max-in-flight=5",
     "--connections=5",
@@ -41,7 +42,10 @@ const NEEDS: [(&str, &str); 4] = [
 ];
 
 /// Of each pair one would be ignored.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 14] = [
+    ("-n5", "--for=1s"),
+    ("-n5", "--schedule=5 for 1s"),
+    ("-n5", "--find-max=good>90%"),
     ("--closed=2", "--find-max=good>90%"),
     ("--closed=2", "--max-in-flight=5"),
     ("--find-max=good>90%", "--check=good>90%"),

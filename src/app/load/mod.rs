@@ -30,7 +30,7 @@ use anyhow::Context as _;
 use self::args::{CompareArgs, RunArgs, at_least_one};
 use super::Ending;
 use super::generator::Generator;
-use crate::load::{Control, LoadMetrics, Pace, Plan};
+use crate::load::{Control, LoadMetrics, Plan};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
@@ -145,27 +145,17 @@ async fn single(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
     let results = args.output.open()?;
-    let schedule = args.arrivals.schedule()?;
     let targets = args.request.targets(&args.urls, &args.request.body()?)?;
     let users = args.closed.map(|users| at_least_one(users.get()));
     let max_in_flight = args.request.max_in_flight();
     let transport = args.request.transport(&targets, users.unwrap_or(max_in_flight))?;
-    let pace = match users {
-        None => Pace::Open { schedule, max_in_flight },
-        Some(users) => {
-            Pace::Closed { users, length: schedule.length(), schedule: args.paced.then_some(schedule) }
-        }
-    };
+    let pace = args.pace()?;
     let plan = Plan { pace, timeout: args.request.timeout.get(), slo: Duration::from_millis(slo_ms) };
     let measured = generator.run(plan, transport.clone(), "").await?;
     let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();
-    let pace = match args.closed {
-        None => args.arrivals.words(),
-        Some(users) if args.paced => format!("{} --closed {users} --paced", args.arrivals.words()),
-        Some(users) => format!("--closed {users} --for {}", args.arrivals.length),
-    };
     let check = args.check.as_ref().map(|checks| format!(" --check '{checks}'")).unwrap_or_default();
     let (urls, asked, slo) = (urls.join(" "), args.request.words(), args.objective_words());
+    let pace = args.pace_words();
     let command = format!("lab load {urls} {pace}{asked}{slo}{check}");
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document =

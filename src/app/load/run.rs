@@ -9,15 +9,17 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 
-use super::args::{ArrivalArgs, MaxInFlight, RequestArgs, RunArgs, SpacingName, at_least_one};
+use super::args::{ArrivalArgs, MaxInFlight, RequestArgs, RequestCount, RunArgs, SpacingName, at_least_one};
 use crate::app::Usage;
 use crate::client::tls;
 use crate::config::Rate;
 use crate::load::http::{Header, Http, Protocol, Settings, Target};
-use crate::load::{Phases, Recorded, Schedule, Spacing, Success};
+use crate::load::{Pace, Phases, Recorded, Schedule, Spacing, Success};
 
 /// Requests in flight at a time, if nothing else is asked for.
 const MAX_IN_FLIGHT: u32 = 10_000;
+/// How long a closed loop takes for its number of requests at the most.
+const COUNTED_LIMIT: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// What a request says of who asks, and of its body, unless a header says otherwise.
 const AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -90,9 +92,13 @@ impl ArrivalArgs {
 
     /// As flags that say the same.
     pub(super) fn words(&self) -> String {
+        self.words_for(&format!("--for {}", self.length))
+    }
+
+    fn words_for(&self, length: &str) -> String {
         let rate = match &self.schedule {
             Some(schedule) => format!("--schedule '{schedule}'"),
-            None => format!("--rate {} --for {}", self.rate(), self.length),
+            None => format!("--rate {} {length}", self.rate()),
         };
         match self.spacing() {
             Spacing::Constant => rate,
@@ -121,6 +127,41 @@ impl RunArgs {
                 "--max-in-flight: a closed loop has as many requests in flight as --closed has users",
             )),
             None => Ok(()),
+        }
+    }
+
+    /// Who asks, and when.
+    pub(super) fn pace(&self) -> anyhow::Result<Pace> {
+        let requests = self.requests.map(RequestCount::get);
+        let schedule = match requests {
+            None => self.arrivals.schedule()?,
+            Some(count) => {
+                Schedule::Counted { rate: self.arrivals.rate(), count, spacing: self.arrivals.spacing() }
+            }
+        };
+        Ok(match self.closed {
+            None => Pace::Open { schedule, max_in_flight: self.request.max_in_flight() },
+            Some(users) => Pace::Closed {
+                users: at_least_one(users.get()),
+                length: if requests.is_some() { COUNTED_LIMIT } else { schedule.length() },
+                requests,
+                schedule: self.paced.then_some(schedule),
+            },
+        })
+    }
+
+    /// The same as flags.
+    pub(super) fn pace_words(&self) -> String {
+        let length = match self.requests {
+            Some(count) => format!("--requests {count}"),
+            None => format!("--for {}", self.arrivals.length),
+        };
+        match self.closed {
+            None => self.arrivals.words_for(&length),
+            Some(users) if self.paced => {
+                format!("{} --closed {users} --paced", self.arrivals.words_for(&length))
+            }
+            Some(users) => format!("--closed {users} {length}"),
         }
     }
 

@@ -39,6 +39,15 @@ fn row(name: &str, histogram: &Histogram) -> Row {
     (name.to_owned(), quantiles.chain([max(histogram), histogram.offered().to_string()]).collect())
 }
 
+/// What there is to say of so few answers that not even a median can be shown.
+fn few(latency: &Histogram) -> Option<String> {
+    let is_few = matches!(latency.percentile(0.5), Quantile::TooFew { .. });
+    let (min, max) = (latency.min().filter(|_| is_few)?, latency.max()?);
+    let mean = latency.mean()?.clamp(min, max);
+    let [min, mean, max] = [min, mean, max].map(DurationText);
+    Some(format!("few     min {min}, mean {mean}, max {max} of {} answered", latency.answered()))
+}
+
 /// Every view of latency: over all offered, from the send, and by outcome.
 pub(super) fn latency_rows(measured: &Measured) -> Vec<Row> {
     let recorder = &measured.recorder;
@@ -144,6 +153,9 @@ pub(super) fn text(document: &Document) -> String {
             line("");
         }
         line(&row);
+    }
+    if let Some(few) = few(measured.recorder.headline()) {
+        line(&few);
     }
     line("");
     let targets = target_rows(measured);

@@ -51,6 +51,15 @@ pub enum Schedule {
     },
     /// Times that were recorded.
     Recorded(Recorded),
+    /// So many, for as long as they take.
+    Counted {
+        /// Arrivals a second.
+        rate: Rate,
+        /// How many.
+        count: u64,
+        /// How they are spaced.
+        spacing: Spacing,
+    },
 }
 
 impl Schedule {
@@ -79,15 +88,22 @@ impl Schedule {
                 Arrivals(Source::Phases(Box::new(state)))
             }
             Self::Recorded(recorded) => Arrivals(Source::Recorded { times: recorded.times(), next: 0 }),
+            Self::Counted { rate, count, spacing } => {
+                let mut marks = Marks::new(*spacing);
+                let mark = marks.first();
+                Arrivals(Source::Counted { rate: rate.get(), left: *count, mark, marks })
+            }
         }
     }
 
-    /// How long it lasts: to the end of the last phase, or to the last recorded time.
+    /// How long it lasts: to the end of the last phase, to the last recorded time, or as so many arrivals take on
+    /// average.
     #[must_use]
     pub fn length(&self) -> Duration {
         match self {
             Self::Phases { phases, .. } => phases.length(),
             Self::Recorded(recorded) => recorded.length(),
+            Self::Counted { rate, count, .. } => Duration::from_secs_f64(*count as f64 / rate.get()),
         }
     }
 }
@@ -100,6 +116,7 @@ pub struct Arrivals(Source);
 enum Source {
     Phases(Box<InPhases>),
     Recorded { times: Arc<[u64]>, next: usize },
+    Counted { rate: f64, left: u64, mark: f64, marks: Marks },
 }
 
 impl Iterator for Arrivals {
@@ -112,6 +129,12 @@ impl Iterator for Arrivals {
                 let time = times.get(*next)?;
                 *next += 1;
                 Some(Duration::from_nanos(*time))
+            }
+            Source::Counted { rate, left, mark, marks } => {
+                *left = left.checked_sub(1)?;
+                let time = *mark / *rate;
+                *mark += marks.gap();
+                Some(Duration::from_secs_f64(time))
             }
         }
     }
@@ -194,6 +217,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn counted_arrivals_are_so_many_at_their_rate() {
+        let rate = Rate::TEN_PER_SECOND;
+        let of = |spacing| Schedule::Counted { rate, count: 1_000, spacing };
+        let even: Vec<Duration> = of(Spacing::Constant).arrivals().collect();
+        assert_eq!((even.len(), even[0], even[999]), (1_000, Duration::ZERO, Duration::from_millis(99_900)));
+        let drawn = of(Spacing::Poisson { seed: 1 });
+        assert_eq!((drawn.arrivals().count(), drawn.length().as_secs()), (1_000, 100));
+        let last = drawn.arrivals().last().unwrap().as_secs_f64();
+        assert!((last - 100.0).abs() < 20.0, "{last}");
+    }
 
     fn schedule(text: &str, spacing: Spacing) -> Schedule {
         Schedule::Phases { phases: text.parse().expect(text), spacing }
