@@ -199,8 +199,8 @@ mod tests {
         let scrape = numbered(&silent(), |number| format!("renderings {number}\n"));
         let none = HeaderMap::new();
         let begins = scrape.turn.lock().await;
-        let ten = join_all((0..10).map(|_| scrape.answer(&none)));
-        let (answers, ()) = tokio::join!(ten, async move { drop(begins) });
+        let all = join_all((0..PLACES).map(|_| scrape.answer(&none)));
+        let (answers, ()) = tokio::join!(all, async move { drop(begins) });
         for answer in answers {
             assert_eq!(text(answer).await, "renderings 1\n");
         }
