@@ -726,7 +726,8 @@ async fn the_weekly_questions_are_answered() {
             .await;
     assert_eq!(code, 0, "{same}");
     assert_eq!(same["pairs"].as_array().map(Vec::len), Some(3));
-    assert_eq!(same["comparison"]["answer"], "within_margin");
+    // A slowdown within the margin, or none: chance has the last word on three pairs.
+    assert_ne!(same["comparison"]["answer"], "regression");
 
     let arguments = ["load", "compare", &url, &slow.url("/"), "--rate", "30", "--for", "1s", "--pairs", "4"];
     let (code, out, _) = run(&arguments, &[]);
