@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -192,6 +192,7 @@ pub struct Intake {
     skipped: AtomicU64,
     duplicates: AtomicU64,
     tried_again: AtomicU64,
+    at_end: AtomicBool,
     broken: Mutex<Option<String>>,
 }
 
@@ -211,12 +212,17 @@ impl Intake {
         self.tried_again.load(Ordering::Relaxed)
     }
 
+    /// Whether the last line was read.
+    pub fn at_end(&self) -> bool {
+        self.at_end.load(Ordering::Acquire)
+    }
+
     /// Why the rest could not be read, if it could not.
     pub fn broken(&self) -> Option<String> {
         self.broken.lock().clone()
     }
 
-    /// Lines whose job came in an earlier line.
+    /// Lines that had the id of an earlier line.
     pub fn duplicates(&self) -> u64 {
         self.duplicates.load(Ordering::Relaxed)
     }
@@ -261,6 +267,7 @@ fn read_all(
         bytes.clear();
         let limit = LINE_LIMIT_BYTES as u64 + 1;
         if (&mut reader).take(limit).read_until(b'\n', &mut bytes)? == 0 {
+            intake.at_end.store(true, Ordering::Release);
             break;
         }
         let whole = bytes.last() == Some(&b'\n') || bytes.len() <= LINE_LIMIT_BYTES;
@@ -356,6 +363,16 @@ mod tests {
         rules.retry_failed = true;
         let (lines, intake) = read(&bytes, &rules);
         assert_eq!((lines.len(), intake.skipped(), intake.tried_again()), (9, 0, 1));
+        assert!(intake.at_end());
+    }
+
+    #[test]
+    fn a_list_whose_jobs_nobody_takes_is_not_read_to_its_end() {
+        let (sender, receiver) = mpsc::channel(1);
+        drop(receiver);
+        let intake = Intake::default();
+        read_all(io::Cursor::new("1\n2\n3\n"), &Rules::default(), &sender, &intake).expect("read");
+        assert_eq!((intake.read(), intake.at_end()), (1, false));
     }
 
     #[test]

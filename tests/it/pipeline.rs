@@ -396,7 +396,7 @@ async fn killed_in_the_middle_and_resumed_each_job_has_its_result_and_none_recor
     let mut run = Run::start(directory.path(), &resumed, &[]);
     assert_eq!(run.ended().await.code(), Some(0), "{}", run.read("err"));
     assert!(
-        run.read("err").contains(&format!("{} were recorded before", recorded.len())),
+        run.read("err").contains(&format!("{} jobs were recorded before", recorded.len())),
         "{}",
         run.read("err")
     );
@@ -488,7 +488,7 @@ async fn two_jobs_never_become_one_and_results_tell_when_each_ran() {
     let old = r#"{"job":7,"line":1,"outcome":"succeeded","attempts":1,"exit_code":0,"sojourn_ms":1.5,"stdout":"","stdout_bytes":0,"stderr":"","stderr_bytes":0}"#;
     fs::write(directory.path().join("results.jsonl"), format!("{old}\n")).expect("written");
     let (code, _, err) = run_jobs(directory.path(), "{\"id\":7}\n", &["--exec", "false", "--resume"]).await;
-    assert!(code == Some(0) && err.contains("1 were recorded before"), "{err}");
+    assert!(code == Some(0) && err.contains("; 1 job was recorded before"), "{err}");
 }
 
 #[tokio::test]
@@ -573,6 +573,8 @@ async fn failed_jobs_are_tried_again_on_request_and_the_first_can_be_the_last() 
     let stopping = [&exec[..], &["--stop-on-failure"]].concat();
     let (code, _, err) = run_jobs(directory.path(), &jobs, &stopping).await;
     assert!(code == Some(1) && err.contains("failed for good (--stop-on-failure)"), "{err}");
+    let left = number(&err, "failed for good (--stop-on-failure); ");
+    assert_eq!(left, number(&err, "jobs: ") - records(directory.path()).len(), "{err}");
     let ran = || fs::read_to_string(directory.path().join("ran")).expect("text").lines().count();
     assert!((6..20).contains(&ran()), "those in progress were the last: {}", ran());
 
@@ -584,12 +586,63 @@ async fn failed_jobs_are_tried_again_on_request_and_the_first_can_be_the_last() 
     for tried_again in [true, false] {
         let (code, _, err) = run_jobs(directory.path(), &jobs, &again).await;
         assert_eq!(
-            (code, err.contains("1 had failed before and were tried again")),
+            (code, err.contains("; 1 job had failed before and was tried again")),
             (Some(0), tried_again),
             "{err}"
         );
         assert_eq!(ran(), 201);
     }
+}
+
+/// The number that stands after `before`.
+fn number(text: &str, before: &str) -> usize {
+    let rest = text.split_once(before).unwrap_or_else(|| panic!("{before}: {text}")).1;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse().unwrap_or_else(|_| panic!("{before}: {text}"))
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_before_the_end_of_its_list_says_what_is_left_and_fails() {
+    let jobs: String = (0..1_000).map(|number| format!("{number}\n")).collect();
+    for duration in [None, Some("--duration=300ms")] {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("jobs"), &jobs).expect("written");
+        let fixed =
+            ["pipeline", "--jobs", "jobs", "--exec", "sleep 0.05", "--log-file", "off", "--json=report.json"];
+        let arguments: Vec<&str> = fixed.into_iter().chain(duration).collect();
+        let mut run = Run::start(directory.path(), &arguments, &[]);
+        if duration.is_none() {
+            run.until("it is in the middle", |run| run.read("results.jsonl").lines().count() > 4).await;
+            run.signal(Signal::TERM);
+        }
+        assert_eq!(run.ended().await.code(), Some(1), "{}", run.read("err"));
+        let err = run.read("err");
+        let left = number(&err, "lab: stopped before the end of --jobs: ");
+        assert!(
+            err.contains(" jobs that were read were not done, and the rest was not read; --resume goes on")
+        );
+        let recorded = records(directory.path()).len();
+        assert_eq!(number(&err, "jobs: "), recorded + left, "{err}");
+        let report: serde_json::Value = serde_json::from_str(&run.read("report.json")).expect("JSON");
+        let of = &report["jobs"];
+        assert_eq!((&of["interrupted"], &of["not_done"]), (&true.into(), &left.into()), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_with_the_id_of_an_earlier_line_is_not_run_and_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut jobs = "{\"id\":1,\"x\":1}\n{\"id\":1,\"x\":2}\n".to_owned();
+    let (code, _, err) =
+        run_jobs(directory.path(), &jobs, &["--exec", "echo {x}", "--json=report.json"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("; 1 line had the id of an earlier line and was not run"), "{err}");
+    let report = fs::read_to_string(directory.path().join("report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((&report["jobs"]["interrupted"], &report["jobs"]["duplicates"]), (&false.into(), &1.into()));
+    jobs.push_str("{\"id\":1}\n");
+    let (_, _, err) = run_jobs(directory.path(), &jobs, &["--exec", "echo", "--results", "others"]).await;
+    assert!(err.contains("; 2 lines had the id of an earlier line and were not run"), "{err}");
 }
 
 #[tokio::test]
@@ -615,7 +668,11 @@ async fn on_a_full_disk_no_more_jobs_are_begun() {
     let recorded = records(directory.path()).len();
     assert!(ran < 200 && recorded > 0, "{ran} ran, {recorded} recorded");
     let lost = ran - recorded;
-    assert!(err.contains(&format!("{lost} could not be recorded")), "{lost}: {err}");
+    assert!(err.contains(&format!("; {lost} result")), "{lost}: {err}");
+    let jobs_read = number(&err, "jobs: ");
+    let left = number(&err, "File too large (os error 27); ");
+    assert_eq!(left, jobs_read - ran, "what was read and did not run: {err}");
+    assert!(err.contains("not done, and the rest was not read; --resume goes on"), "{err}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Jobs of your own: what they are read from, run by and recorded in, and what came of them.
 
-use std::{io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 
@@ -31,6 +31,7 @@ pub(super) struct Done {
     source: String,
     failed_before: u64,
     intake: Arc<Intake>,
+    can_be_resumed: bool,
     _clean_up: CleanUp,
 }
 
@@ -86,7 +87,8 @@ impl JobArgs {
         };
         let lines = Lines::read(reader, rules).context("reading the jobs")?;
         let (source, intake) = (source.to_string(), lines.intake.clone());
-        let done = Done { source, failed_before, intake, _clean_up: clean_up };
+        let can_be_resumed = !self.results_on_stdout();
+        let done = Done { source, failed_before, intake, can_be_resumed, _clean_up: clean_up };
         Ok(Some(Jobs { exec, lines, results, done }))
     }
 }
@@ -96,48 +98,28 @@ fn refused(flag: &str, value: impl std::fmt::Display, error: &io::Error) -> anyh
 }
 
 impl Done {
-    /// Jobs that failed for good, in earlier runs too.
-    fn failed(&self, ledger: &Ledger) -> u64 {
-        (self.failed_before + ledger.permanently_failed).saturating_sub(self.intake.tried_again())
-    }
-
-    /// Whether every job was read, succeeded and was recorded.
-    pub(super) fn all_is_well(&self, ended: &Ended) -> bool {
-        self.failed(&ended.ledger) == 0 && ended.collected.unrecorded == 0 && self.intake.broken().is_none()
-    }
-
-    /// What is to be told on stderr.
-    pub(super) fn text(&self, ended: &Ended) -> String {
-        let Ledger { succeeded, permanently_failed, .. } = ended.ledger;
-        let mut text = format!(
-            "jobs: {} read, {succeeded} succeeded, {permanently_failed} failed for good",
-            self.intake.read()
-        );
-        let rest = [
-            (self.intake.skipped(), "were recorded before"),
-            (self.intake.tried_again(), "had failed before and were tried again"),
-            (self.failed_before.saturating_sub(self.intake.tried_again()), "of those recorded had failed"),
-            (self.intake.duplicates(), "were read twice"),
-            (ended.collected.unrecorded, "could not be recorded"),
-        ];
-        for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
-            text += &format!("; {count} {what}");
-        }
-        if let Some(why) = self.intake.broken() {
-            text += &format!("\n--jobs={}: the rest could not be read: {why}", self.source);
-        }
-        text
-    }
-
-    /// What `--json` writes of it.
+    /// What came of the jobs once the run has ended.
     pub(super) fn report(&self, ended: &Ended) -> JobsReport {
+        let Ledger { succeeded, permanently_failed, .. } = ended.ledger;
+        let at_end = self.intake.at_end();
+        let broken = self.intake.broken();
+        let [read, skipped, duplicates, tried_again] =
+            [self.intake.read(), self.intake.skipped(), self.intake.duplicates(), self.intake.tried_again()];
+        let not_done = read.saturating_sub(skipped + duplicates + succeeded + permanently_failed);
         JobsReport {
-            read: self.intake.read(),
-            skipped: self.intake.skipped(),
-            tried_again: self.intake.tried_again(),
-            duplicates: self.intake.duplicates(),
-            permanently_failed: self.failed(&ended.ledger),
+            interrupted: not_done > 0 || !at_end && broken.is_none(),
+            read,
+            skipped,
+            tried_again,
+            duplicates,
+            not_done,
+            permanently_failed: (self.failed_before + permanently_failed).saturating_sub(tried_again),
             unrecorded: ended.collected.unrecorded,
+            ended: [succeeded, permanently_failed],
+            failed_before: self.failed_before.saturating_sub(tried_again),
+            at_end,
+            broken: broken.map(|why| format!("--jobs={}: the rest could not be read: {why}", self.source)),
+            can_be_resumed: self.can_be_resumed,
         }
     }
 }
@@ -145,16 +127,80 @@ impl Done {
 /// What came of jobs of one's own, over all runs into the same results file.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct JobsReport {
+    /// Whether the run was stopped before all jobs of the list were done.
+    interrupted: bool,
     /// Jobs that were read.
     read: u64,
     /// Those that were recorded before.
     skipped: u64,
     /// Those that had failed before and were tried again.
     tried_again: u64,
-    /// Those that were read twice.
+    /// Lines that had the id of an earlier line and were not run.
     duplicates: u64,
+    /// Jobs that were read and not done, because the run was stopped.
+    not_done: u64,
     /// Those that failed for good, in earlier runs too.
     permanently_failed: u64,
     /// Those whose result could not be recorded.
     unrecorded: u64,
+    /// Those of this run that succeeded, and that failed for good.
+    #[serde(skip)]
+    ended: [u64; 2],
+    /// Those that failed for good in earlier runs and were not tried again.
+    #[serde(skip)]
+    failed_before: u64,
+    /// Whether the list was read to its end, ...
+    #[serde(skip)]
+    at_end: bool,
+    /// ... and why it could not be.
+    #[serde(skip)]
+    broken: Option<String>,
+    #[serde(skip)]
+    can_be_resumed: bool,
+}
+
+impl JobsReport {
+    /// Whether every job was read, succeeded and was recorded.
+    pub(super) fn all_is_well(&self) -> bool {
+        !self.interrupted && self.permanently_failed == 0 && self.unrecorded == 0 && self.broken.is_none()
+    }
+
+    /// What is left to do, if the run was stopped before the end.
+    pub(super) fn left(&self) -> Option<String> {
+        let rest = if self.at_end || self.broken.is_some() { "" } else { ", and the rest was not read" };
+        let resume = if self.can_be_resumed { "; --resume goes on" } else { "" };
+        let left = counted(self.not_done, "job that was read was", "jobs that were read were");
+        self.interrupted.then(|| format!("{left} not done{rest}{resume}"))
+    }
+}
+
+impl fmt::Display for JobsReport {
+    /// The counts, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [succeeded, failed] = self.ended;
+        write!(f, "jobs: {} read, {succeeded} succeeded, {failed} failed for good", self.read)?;
+        let rest = [
+            (self.skipped, "job was recorded before", "jobs were recorded before"),
+            (
+                self.tried_again,
+                "job had failed before and was tried again",
+                "jobs had failed before and were tried again",
+            ),
+            (self.failed_before, "of those recorded had failed", "of those recorded had failed"),
+            (
+                self.duplicates,
+                "line had the id of an earlier line and was not run",
+                "lines had the id of an earlier line and were not run",
+            ),
+            (self.unrecorded, "result could not be recorded", "results could not be recorded"),
+        ];
+        for (count, one, several) in rest.into_iter().filter(|(count, ..)| *count > 0) {
+            write!(f, "; {}", counted(count, one, several))?;
+        }
+        self.broken.iter().try_for_each(|broken| write!(f, "\n{broken}"))
+    }
+}
+
+fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }

@@ -16,7 +16,7 @@ use super::{
     args::{DrainMs, ServerArgs},
     ending::Ending,
     house::{House, Process},
-    output::{JsonArg, Results},
+    output::JsonArg,
     status_line::StatusLine,
 };
 use crate::{
@@ -188,10 +188,11 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     });
     flushing.await.context("writing the log")?;
     drop(status_line);
-    let results = report(results, &ended, done.as_ref());
+    let report = Report::of(&ended, done.as_ref());
+    let results = results.json(&report);
     let text = || if args.prints_text() { ended.to_string() } else { String::new() };
     let printed = results.print_until_stopped(text, &shutdown).await;
-    let ending = match ending(&ended, done.as_ref()) {
+    let ending = match report.ending(&ended) {
         Ending::Done => closed,
         ending => ending,
     };
@@ -216,8 +217,9 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
         Writer::direct("stdout", std::io::BufWriter::new(std::io::stdout()))
     };
     let ended = run.run(log).context("running in virtual time")?;
-    report(results, &ended, None).print(|| ended.to_string())?;
-    Ok(ending(&ended, None))
+    let report = Report::of(&ended, None);
+    results.json(&report).print(|| ended.to_string())?;
+    Ok(report.ending(&ended))
 }
 
 /// What a run came to.
@@ -235,11 +237,28 @@ pub(super) struct Report {
 
 document!(Report as "lab/pipeline/1");
 
-/// Writes the balance as JSON, if that was asked for.
-fn report(results: Results, ended: &Ended, done: Option<&Done>) -> Results {
-    let ledger = ended.ledger;
-    let jobs = done.map(|done| done.report(ended));
-    results.json(&Report { ledger, balances: ledger.balances(), jobs })
+impl Report {
+    fn of(ended: &Ended, done: Option<&Done>) -> Self {
+        let ledger = ended.ledger;
+        Self { ledger, balances: ledger.balances(), jobs: done.map(|done| done.report(ended)) }
+    }
+
+    /// Says on stderr what came of a run, and what that makes of the process's end.
+    fn ending(&self, ended: &Ended) -> Ending {
+        if let Some(jobs) = &self.jobs {
+            output::to_stderr(jobs);
+        }
+        match (&ended.halted, self.jobs.as_ref().and_then(JobsReport::left)) {
+            (Some(why), Some(left)) => output::to_stderr(format_args!("lab: stopped: {why}; {left}")),
+            (Some(why), None) => output::to_stderr(format_args!("lab: stopped: {why}")),
+            (None, Some(left)) => {
+                output::to_stderr(format_args!("lab: stopped before the end of --jobs: {left}"));
+            }
+            (None, None) => {}
+        }
+        let all_is_well = ended.drained && self.jobs.as_ref().is_none_or(JobsReport::all_is_well);
+        if all_is_well { Ending::Done } else { Ending::Failed }
+    }
 }
 
 /// What the pipeline shows of itself in one line.
@@ -262,18 +281,6 @@ fn status_line(service: Service) -> impl FnMut() -> Option<String> {
             now.ledger.permanently_failed,
         ))
     }
-}
-
-/// Says on stderr what came of a run, and what that makes of the process's end.
-fn ending(ended: &Ended, done: Option<&Done>) -> Ending {
-    if let Some(done) = done {
-        output::to_stderr(done.text(ended));
-    }
-    if let Some(why) = &ended.halted {
-        output::to_stderr(format_args!("lab: stopped: {why}; {} jobs were not done", ended.ledger.backlog));
-    }
-    let all_is_well = ended.drained && done.is_none_or(|done| done.all_is_well(ended));
-    if all_is_well { Ending::Done } else { Ending::Failed }
 }
 
 /// Kills what commands started, once `lab pipeline` has ended however; it listens to no signal meanwhile.
