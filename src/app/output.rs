@@ -104,6 +104,13 @@ impl Results {
         Ok(Self { places, on_stdout: None, failed: None })
     }
 
+    /// Leaves the files as they are.
+    #[must_use]
+    pub(super) fn without_files(mut self) -> Self {
+        self.places.retain(|(_, file)| file.is_none());
+        self
+    }
+
     /// Writes the result as JSON, if that was asked for.
     #[must_use]
     pub fn json(self, document: &(impl Document + Sync)) -> Self {

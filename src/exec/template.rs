@@ -36,6 +36,12 @@ impl FromStr for Template {
             return Err(refused());
         }
         let program = words.remove(0);
+        if pieces(&program).iter().any(|piece| !matches!(piece, Piece::Text(_))) {
+            return Err(Invalid::new(
+                text,
+                "a command whose places stand in its arguments, not in its program",
+            ));
+        }
         Ok(Self { program, arguments: words.iter().map(|word| pieces(word)).collect() })
     }
 }
@@ -123,7 +129,7 @@ mod tests {
         let words = filled("grep -e '{}' --label=\"<{}>\" 'a b'", "x y; rm -rf \"$HOME\"");
         let expected = ["-e", "x y; rm -rf \"$HOME\"", "--label=<x y; rm -rf \"$HOME\">", "a b"];
         assert_eq!(words, expected, "no shell takes the input apart");
-        for bad in ["", "  ", "'unclosed", "'' x"] {
+        for bad in ["", "  ", "'unclosed", "'' x", "{} x", "./{name} x"] {
             assert!(bad.parse::<Template>().is_err(), "{bad:?}");
         }
     }

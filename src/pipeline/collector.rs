@@ -43,6 +43,10 @@ pub(super) async fn run(
         if let Some(open) = results.take() {
             match append(open, batch.iter().flat_map(line).collect()).await {
                 Ok(open) => results = Some(open),
+                // Only a pipe has a reader, and no file of results is one.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    board.halt("the reader of standard output has gone".to_owned());
+                }
                 Err(error) => board.halt(format!("results cannot be kept: {error}")),
             }
         }

@@ -2,8 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::{board::Board, collector::Collected, queue::Ledger};
-use crate::latency::DurationText;
+use crate::latency::{DurationText, Percentiles};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -13,45 +16,65 @@ pub struct Ended {
     pub drained: bool,
     /// Why no more jobs were begun, if not because there were none or a stop was asked for.
     pub halted: Option<String>,
-    /// The balance.
-    pub ledger: Ledger,
-    /// Jobs that were left out because one already waited for room.
-    pub held_back: u64,
-    /// Failed attempts that were followed by another.
-    pub retries: u64,
-    /// How often the number of workers was changed.
-    pub worker_changes: u64,
-    /// Seconds that workers were there: what is paid for.
-    pub worker_seconds: f64,
-    /// How long it took, the drain included.
-    pub elapsed: Duration,
+    /// What it came to.
+    pub statistics: Statistics,
     /// What the collector saw, if it was waited for.
     pub collected: Collected,
+}
+
+/// What a run came to, for people and for programs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = pipeline::Statistics)]
+pub struct Statistics {
+    /// The balance.
+    #[serde(flatten)]
+    pub ledger: Ledger,
+    /// Whether its terms balance.
+    pub balances: bool,
+    /// How long it took, the drain included, milliseconds.
+    pub elapsed_ms: f64,
+    /// From intended arrival to end, retries included; without any if the drain was cut short.
+    pub sojourn: Percentiles,
+    /// Failed attempts that were followed by another.
+    pub retries: u64,
+    /// Jobs that were left out because one already waited for room.
+    pub held_back: u64,
+    /// Seconds that workers were there: what is paid for.
+    pub worker_seconds: f64,
+    /// How often the number of workers was changed.
+    pub worker_changes: u64,
 }
 
 impl Ended {
     pub(super) fn of(board: &Board, elapsed: Duration, collected: Collected) -> Self {
         let (ledger, counts) = (board.ledger(), board.counts());
-        Self {
-            drained: ledger.backlog == 0,
-            halted: board.why_halted(),
+        let statistics = Statistics {
             ledger,
-            held_back: counts.held_back,
+            balances: ledger.balances(),
+            elapsed_ms: elapsed.as_secs_f64() * 1e3,
+            sojourn: (&collected.sojourn).into(),
             retries: counts.retried,
-            worker_changes: board.scalings().changes,
+            held_back: counts.held_back,
             worker_seconds: board.reading().paid.as_secs_f64(),
-            elapsed,
-            collected,
-        }
+            worker_changes: board.scalings().changes,
+        };
+        Self { drained: ledger.backlog == 0, halted: board.why_halted(), statistics, collected }
+    }
+
+    /// Whether nothing was done, because nothing can be.
+    #[must_use]
+    pub fn did_nothing(&self) -> bool {
+        let Statistics { ledger, retries, .. } = &self.statistics;
+        self.halted.is_some() && ledger.succeeded + ledger.permanently_failed + retries == 0
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for Statistics {
     /// The statistics, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ledger { created, succeeded, permanently_failed, backlog, .. } = self.ledger;
-        let seconds = self.elapsed.as_secs_f64();
-        let sojourn = [0.5, 0.95, 0.99].map(|q| self.collected.sojourn.percentile(q));
+        let seconds = self.elapsed_ms / 1e3;
+        let Percentiles { n, p50, p95, p99, .. } = self.sojourn;
         writeln!(f, "=== Final Statistics ===")?;
         writeln!(
             f,
@@ -59,20 +82,13 @@ impl fmt::Display for Ended {
             self.retries
         )?;
         writeln!(f, "Left out, since one already waited for room: {}", self.held_back)?;
-        writeln!(f, "Elapsed: {}", DurationText(self.elapsed))?;
+        writeln!(f, "Elapsed: {}", DurationText(Duration::from_secs_f64(seconds)))?;
         writeln!(
             f,
             "Throughput: {:.2} jobs/sec",
             (succeeded + permanently_failed) as f64 / seconds.max(f64::EPSILON)
         )?;
-        writeln!(
-            f,
-            "From arrival to end, retries included: p50 {}, p95 {}, p99 {} (n {})",
-            sojourn[0],
-            sojourn[1],
-            sojourn[2],
-            self.collected.sojourn.offered()
-        )?;
+        writeln!(f, "From arrival to end, retries included: p50 {p50}, p95 {p95}, p99 {p99} (n {n})")?;
         writeln!(
             f,
             "Workers: {:.0} worker-seconds, {:.1} on average, {} changes",
@@ -80,7 +96,7 @@ impl fmt::Display for Ended {
             self.worker_seconds / seconds.max(f64::EPSILON),
             self.worker_changes
         )?;
-        let holds = if self.ledger.balances() { "" } else { " DOES NOT HOLD" };
+        let holds = if self.balances { "" } else { " DOES NOT HOLD" };
         write!(
             f,
             "Balance: created {created} = succeeded {succeeded} + permanently failed {permanently_failed} \

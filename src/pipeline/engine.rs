@@ -55,8 +55,13 @@ pub struct Runtime {
 pub enum Load {
     /// The producer, at the rate of the controls; until it is told to stop.
     Producer,
-    /// A trace: times since the start, in order.
-    Trace(Arc<[Duration]>),
+    /// A trace: times since the start, in order, ...
+    Trace {
+        /// ... the arrivals' ...
+        at: Arc<[Duration]>,
+        /// ... and the end's.
+        length: Duration,
+    },
     /// Lines, each a job.
     Lines(Lines),
 }
@@ -217,7 +222,10 @@ impl Pipeline {
                 })
             }
             Load::Lines(lines) => spawn(producer::run_lines(board.clone(), lines.lines, intake_over.clone())),
-            Load::Trace(at) => spawn(producer::run(board.clone(), Arrivals::trace(at), intake_over.clone())),
+            Load::Trace { at, length } => {
+                let arrivals = Arrivals::trace(at, length);
+                spawn(producer::run(board.clone(), arrivals, intake_over.clone()))
+            }
         };
         tokio::select! {
             biased;

@@ -49,7 +49,7 @@ mod tests;
 
 pub use collector::Collected;
 pub use config::{Config, Settings};
-pub use ended::Ended;
+pub use ended::{Ended, Statistics};
 pub use engine::{Load, Pipeline, Runtime};
 pub use generator::{Controls, Rate};
 pub use journal::Journal;

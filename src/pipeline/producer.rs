@@ -32,6 +32,8 @@ pub(super) enum Arrivals {
         at: Arc<[Duration]>,
         /// The start.
         begun: Instant,
+        /// When it ends, whether or not anything arrives until then.
+        length: Duration,
         /// Which is next.
         next: usize,
     },
@@ -43,12 +45,12 @@ impl Arrivals {
         Self::Paced { interval, last: Instant::now() }
     }
 
-    /// Arrivals `at` these times from now on.
-    pub(super) fn trace(at: Arc<[Duration]>) -> Self {
-        Self::Trace { at, begun: Instant::now(), next: 0 }
+    /// Arrivals `at` these times from now on, over `length`.
+    pub(super) fn trace(at: Arc<[Duration]>, length: Duration) -> Self {
+        Self::Trace { at, begun: Instant::now(), length, next: 0 }
     }
 
-    /// Waits for the next arrival and says when it was meant to be; `None` after the last. Cancel safe.
+    /// Waits for the next arrival and says when it was meant to be; `None` at the end. Cancel safe.
     async fn next(&mut self) -> Option<Instant> {
         match self {
             Self::Paced { interval, last } => loop {
@@ -65,8 +67,11 @@ impl Arrivals {
                     }
                 }
             },
-            Self::Trace { at, begun, next } => {
-                let due = *begun + *at.get(*next)?;
+            Self::Trace { at, begun, length, next } => {
+                let Some(due) = at.get(*next).map(|at| *begun + *at) else {
+                    tokio::time::sleep_until(*begun + *length).await;
+                    return None;
+                };
                 tokio::time::sleep_until(due).await;
                 *next += 1;
                 Some(due)

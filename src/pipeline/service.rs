@@ -71,7 +71,7 @@ impl Service {
                 let end = pipeline.run(load, results, &stop).await;
                 tracing::info!(
                     drained = end.drained,
-                    backlog = end.ledger.backlog,
+                    backlog = end.statistics.ledger.backlog,
                     "the pipeline has stopped"
                 );
                 *ended.lock() = Some(end);

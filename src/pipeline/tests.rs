@@ -68,8 +68,8 @@ fn the_default_run_grows_to_eight_and_shrinks_to_two_in_every_cycle() {
         assert_eq!(cycle.iter().min(), Some(&2), "{cycles:?}");
     }
     assert!(totals(&log).iter().all(|total| (2..=8).contains(total)));
-    assert!(ended.drained && ended.ledger.balances());
-    assert_eq!(ended.ledger.backlog, 0);
+    assert!(ended.drained && ended.statistics.ledger.balances());
+    assert_eq!(ended.statistics.ledger.backlog, 0);
 }
 
 fn every(interval: &str) -> Rate {
@@ -103,7 +103,7 @@ fn a_third_failing_four_times_is_one_in_eighty_one() {
     config.retry_backoff = "0s".parse().expect("in range");
     config.min_workers = config.max_workers;
     let (_, ended) = run_at(config, 3, 201, every("1ms"));
-    let ledger = ended.ledger;
+    let ledger = ended.statistics.ledger;
     assert!(ledger.created >= 200_000 && ended.drained && ledger.balances(), "{ledger:?}");
     let (jobs, p) = (ledger.created as f64, 1.0 / 81.0);
     let share = ledger.permanently_failed as f64 / jobs;
@@ -121,9 +121,13 @@ fn workers_that_all_fail_at_a_full_queue_get_out_of_it() {
         config.retry_backoff = backoff.parse().expect("in range");
         // A deadlock would let this run for ever in virtual time: the drain would never end.
         let (log, ended) = run_at(config, 1, 120, every("10ms"));
-        assert!(ended.drained && ended.ledger.balances(), "{:?}", ended.ledger);
-        assert!(ended.ledger.permanently_failed > 20 && ended.ledger.succeeded == 0, "{:?}", ended.ledger);
-        assert_eq!(ended.ledger.created, ended.ledger.permanently_failed);
+        assert!(ended.drained && ended.statistics.ledger.balances(), "{:?}", ended.statistics.ledger);
+        assert!(
+            ended.statistics.ledger.permanently_failed > 20 && ended.statistics.ledger.succeeded == 0,
+            "{:?}",
+            ended.statistics.ledger
+        );
+        assert_eq!(ended.statistics.ledger.created, ended.statistics.ledger.permanently_failed);
         for line in
             ["failed, retrying (1/3)", "failed, retrying (3/3)", "permanently failed", "ERROR: simulated"]
         {
@@ -135,7 +139,11 @@ fn workers_that_all_fail_at_a_full_queue_get_out_of_it() {
 #[test]
 fn a_drain_under_load_ends_at_zero_in_the_seeds_order() {
     let (log, ended) = run(Config::embedded(), 1, 8);
-    assert!(ended.drained && ended.ledger.balances() && ended.ledger.backlog == 0, "{:?}", ended.ledger);
+    assert!(
+        ended.drained && ended.statistics.ledger.balances() && ended.statistics.ledger.backlog == 0,
+        "{:?}",
+        ended.statistics.ledger
+    );
     let text: Vec<&str> = log.lines().map(|line| &line[27..]).collect();
     let at = |wanted: &str| {
         text.iter().position(|line| *line == wanted).unwrap_or_else(|| panic!("{wanted}: {log}"))
@@ -151,7 +159,7 @@ fn a_drain_under_load_ends_at_zero_in_the_seeds_order() {
     assert!(draining.len() > 20 && draining.is_sorted_by(|a, b| a >= b) && draining[0] > 50, "{draining:?}");
     // A stop without a drain deadline took the time it took: longer than a server's 30 s would allow.
     let ends = text.iter().filter(|line| line.contains("handled by worker")).count() as u64;
-    assert_eq!(ends, ended.ledger.created);
+    assert_eq!(ends, ended.statistics.ledger.created);
 }
 
 #[test]

@@ -247,6 +247,14 @@ fn virtual_time_writes_the_same_bytes_for_the_same_seed() {
     let term = |name: &str| ledger[name].as_u64().unwrap_or_else(|| panic!("{name}: {out}"));
     assert_eq!((code, term("backlog")), (0, 0));
     assert_eq!(term("created"), term("succeeded") + term("permanently_failed"));
+    // What the text says stands in the JSON too.
+    assert_eq!(ledger["sojourn"]["n"], ledger["created"]);
+    assert!(ledger["sojourn"]["p50_ms"].as_f64() > Some(1_000.0), "{out}");
+    assert!(ledger["elapsed_ms"].as_f64() >= Some(30_000.0), "{out}");
+    assert!(ledger["worker_seconds"].as_f64() >= Some(60.0), "{out}");
+    for count in ["retries", "held_back", "worker_changes"] {
+        term(count);
+    }
 }
 
 /// A command for jobs that succeed, fail, hang with a child in the background, or print five megabytes.
@@ -431,7 +439,7 @@ async fn what_cannot_be_read_or_written_is_refused_before_the_first_job() {
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("folder")).expect("a folder");
     assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("it runs").success());
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["--jobs", "folder", "--exec", "touch ran"], "--jobs=folder: is a directory"),
         (&["--jobs", "none", "--exec", "touch ran"], "--jobs=none: No such file or directory"),
         (
@@ -444,6 +452,7 @@ async fn what_cannot_be_read_or_written_is_refused_before_the_first_job() {
         ),
         (&["--jobs", "jobs", "--exec", "touch ran", "--results", "folder"], "--results=folder: it is no"),
         (&["--jobs", "jobs", "--exec", "touch {x}", "--lines"], "--exec: \"{x}\" is not allowed"),
+        (&["--jobs", "jobs", "--exec", "{} x"], "whose places stand in its arguments, not in its program"),
         (
             &["--jobs", "jobs", "--exec", "touch ran", "--results", "-", "--resume"],
             "--results: \"-\" is not allowed",
@@ -495,9 +504,13 @@ async fn two_jobs_never_become_one_and_results_tell_when_each_ran() {
 async fn a_command_that_cannot_be_started_stops_the_run_at_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let jobs: String = (0..1_000).map(|number| format!("{number}\n")).collect();
+    fs::write(directory.path().join("old.json"), "an old result").expect("written");
     for program in ["./missing", "./jobs", "no-such-program"] {
         let exec = format!("{program} {{}}");
-        let (code, _, err) = run_jobs(directory.path(), &jobs, &["--exec", &exec]).await;
+        let arguments = ["--exec", &exec, "--json=old.json"];
+        let (code, _, err) = run_jobs(directory.path(), &jobs, &arguments).await;
+        let old = fs::read_to_string(directory.path().join("old.json")).expect("text");
+        assert_eq!(old, "an old result", "a run that did nothing has no result");
         assert!(
             code == Some(1) && err.contains(&format!("lab: stopped: {program} cannot be started: ")),
             "{err}"
@@ -675,6 +688,30 @@ async fn on_a_full_disk_no_more_jobs_are_begun() {
     assert!(err.contains("not done, and the rest was not read; --resume goes on"), "{err}");
 }
 
+#[test]
+fn a_reader_of_results_that_goes_stops_the_run_in_plain_words() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let jobs: String = (0..2_000).map(|number| format!("{number}\n")).collect();
+    fs::write(directory.path().join("jobs"), jobs).expect("written");
+    let lab = env!("CARGO_BIN_EXE_lab");
+    let command = format!(
+        "{lab} pipeline --jobs jobs --exec 'echo {{}}' --results - --log-file off --addr 127.0.0.1:0"
+    );
+    let output = Command::new("/bin/bash")
+        .args(["-c", &format!("set -o pipefail; {command} | head -1")])
+        .current_dir(directory.path())
+        .output()
+        .expect("it runs");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        (output.status.code(), output.stdout.split(|byte| *byte == b'\n').count()),
+        (Some(1), 2),
+        "{err}"
+    );
+    assert!(err.contains("lab: stopped: the reader of standard output has gone; "), "{err}");
+    assert!(err.contains(" not done, and the rest was not read\n") && !err.contains("Broken pipe"), "{err}");
+}
+
 #[tokio::test]
 async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
     let mut environment = FAST.to_vec();
@@ -754,11 +791,17 @@ fn a_simulation_compares_the_policies_on_a_load_of_ones_own() {
         String::from_utf8(output.stdout).expect("text")
     };
     let csv = ask("--csv");
+    let head = csv.lines().next().expect("names");
     assert_eq!(csv.lines().count(), 6, "{csv}");
     assert!(csv.lines().skip(1).all(|line| line.split(',').nth(2) == Some("360")), "2 x 180 jobs: {csv}");
     assert_eq!(csv, ask("--csv"), "the same seeds, the same figures");
     let json: serde_json::Value = serde_json::from_str(&ask("--json")).expect("JSON");
     assert_eq!(json["traces"][0]["policies"].as_array().map(Vec::len), Some(5));
+    for name in head.split(',').filter(|name| !["trace", "dominates_threshold"].contains(name)) {
+        let policy = &json["traces"][0]["policies"][0];
+        let inner = name.strip_prefix("sojourn_").map(|inner| &policy["sojourn"][inner]);
+        assert!(!inner.unwrap_or(&policy[name]).is_null(), "{name} is the JSON's: {policy}");
+    }
     let text = ask("--html=report.html");
     assert!(text.contains("p95 sojourn") && text.contains("pid dominates threshold on:"), "{text}");
     let html = fs::read_to_string(directory.path().join("report.html")).expect("a report");

@@ -100,7 +100,7 @@ fn refused(flag: &str, value: impl std::fmt::Display, error: &io::Error) -> anyh
 impl Done {
     /// What came of the jobs once the run has ended.
     pub(super) fn report(&self, ended: &Ended) -> JobsReport {
-        let Ledger { succeeded, permanently_failed, .. } = ended.ledger;
+        let Ledger { succeeded, permanently_failed, .. } = ended.statistics.ledger;
         let at_end = self.intake.at_end();
         let broken = self.intake.broken();
         let [read, skipped, duplicates, tried_again] =

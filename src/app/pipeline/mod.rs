@@ -24,7 +24,7 @@ use crate::{
     document,
     exec::stand_guard,
     output::{self, FLUSH_LIMIT, Writer},
-    pipeline::{self, Ended, Journal, Ledger, Load, Pipeline, Rate, Runtime, Service, virtual_time},
+    pipeline::{self, Ended, Journal, Load, Pipeline, Rate, Runtime, Service, Statistics, virtual_time},
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
     web::{self, Runnable as _},
@@ -189,8 +189,8 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     flushing.await.context("writing the log")?;
     drop(status_line);
     let report = Report::of(&ended, done.as_ref());
-    let results = results.json(&report);
-    let text = || if args.prints_text() { ended.to_string() } else { String::new() };
+    let results = if ended.did_nothing() { results.without_files() } else { results }.json(&report);
+    let text = || if args.prints_text() { ended.statistics.to_string() } else { String::new() };
     let printed = results.print_until_stopped(text, &shutdown).await;
     let ending = match report.ending(&ended) {
         Ending::Done => closed,
@@ -218,7 +218,7 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
     };
     let ended = run.run(log).context("running in virtual time")?;
     let report = Report::of(&ended, None);
-    results.json(&report).print(|| ended.to_string())?;
+    results.json(&report).print(|| ended.statistics.to_string())?;
     Ok(report.ending(&ended))
 }
 
@@ -227,9 +227,7 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
 #[schema(as = pipeline::Report)]
 pub(super) struct Report {
     #[serde(flatten)]
-    ledger: Ledger,
-    /// Whether the terms balance.
-    balances: bool,
+    statistics: Statistics,
     /// With `--jobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     jobs: Option<JobsReport>,
@@ -239,8 +237,7 @@ document!(Report as "lab/pipeline/1");
 
 impl Report {
     fn of(ended: &Ended, done: Option<&Done>) -> Self {
-        let ledger = ended.ledger;
-        Self { ledger, balances: ledger.balances(), jobs: done.map(|done| done.report(ended)) }
+        Self { statistics: ended.statistics.clone(), jobs: done.map(|done| done.report(ended)) }
     }
 
     /// Says on stderr what came of a run, and what that makes of the process's end.

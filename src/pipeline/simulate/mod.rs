@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Arrivals do not wait for the pipeline: a job that finds the queue full waits outside, and its sojourn
-//! counts from its arrival all the same. Repetitions differ in the seed only; their sojourns are counted in
+//! counts from its arrival all the same. A run lasts at least as long as its trace: workers that wait for
+//! nothing are paid for too. Repetitions differ in the seed only; their sojourns are counted in
 //! one histogram, the other figures are means over them.
 
 mod report;
@@ -107,7 +108,8 @@ impl Outcome {
 /// When there can be no runtime.
 pub fn simulate(trace: &Trace, settings: &Settings, seeds: std::ops::Range<u64>) -> std::io::Result<Outcome> {
     let loads: Vec<(u64, Arc<[Duration]>)> = seeds.map(|seed| (seed, trace.arrivals(seed))).collect();
-    let arms = PolicyName::ALL.into_iter().map(|policy| arm(policy, settings, &loads));
+    let length = Duration::from_secs_f64(trace.length_s());
+    let arms = PolicyName::ALL.into_iter().map(|policy| arm(policy, settings, &loads, length));
     Ok(Outcome {
         trace: trace.name.clone(),
         about: trace.about.clone(),
@@ -117,13 +119,18 @@ pub fn simulate(trace: &Trace, settings: &Settings, seeds: std::ops::Range<u64>)
     })
 }
 
-fn arm(policy: PolicyName, settings: &Settings, loads: &[(u64, Arc<[Duration]>)]) -> std::io::Result<Arm> {
+fn arm(
+    policy: PolicyName,
+    settings: &Settings,
+    loads: &[(u64, Arc<[Duration]>)],
+    length: Duration,
+) -> std::io::Result<Arm> {
     let mut sojourn = Histogram::new();
     let (mut paid, mut busy) = (Duration::ZERO, Duration::ZERO);
     let (mut actions, mut reversals, mut drain_s) = (0, 0, 0.0);
     let mut samples = Vec::new();
     for (seed, arrivals) in loads {
-        let run = run(policy, settings, *seed, arrivals.clone())?;
+        let run = run(policy, settings, *seed, Load::Trace { at: arrivals.clone(), length })?;
         sojourn.merge(&run.sojourn);
         paid += run.paid;
         busy += run.busy;
@@ -157,18 +164,13 @@ struct Run {
 }
 
 /// One repetition of one policy.
-fn run(
-    policy: PolicyName,
-    settings: &Settings,
-    seed: u64,
-    arrivals: Arc<[Duration]>,
-) -> std::io::Result<Run> {
+fn run(policy: PolicyName, settings: &Settings, seed: u64, load: Load) -> std::io::Result<Run> {
     Ok(virtual_time::runtime()?.block_on(async {
         let runtime = Runtime { instruments: Instruments::silent(), journal: Journal::silent(), seed };
         let pipeline = Pipeline::new(settings.clone(), runtime);
         pipeline.set_policy(policy);
         let shutdown = Shutdown::new(None, Duration::ZERO);
-        let ended = pipeline.run(Load::Trace(arrivals), None, &shutdown);
+        let ended = pipeline.run(load, None, &shutdown);
         tokio::pin!(ended);
         let mut samples = Vec::new();
         // Between the supervisor's checks.
@@ -224,6 +226,18 @@ mod tests {
             let expected_s = offered as f64 * 3.0 * (1.0 + 0.1 + 0.01 + 0.001);
             assert!((busy_s / expected_s - 1.0).abs() < 0.05, "{}: {busy_s}, not {expected_s}", arm.policy);
             assert!(arm.samples.iter().all(|sample| (2..=8).contains(&sample.workers)), "{}", arm.policy);
+        }
+    }
+
+    #[test]
+    fn idle_workers_are_paid_for_to_the_end_of_the_trace() {
+        let settings = Config::embedded().settings().expect("settings");
+        for text in ["600,0\n", "1,1\n600,0\n"] {
+            let trace = Trace::parse("idle", text).expect("a trace");
+            for arm in simulate(&trace, &settings, 1..2).expect("a runtime").policies {
+                let least = 2.0 * trace.length_s();
+                assert!(arm.worker_seconds >= least, "{text:?}, {}: {}", arm.policy, arm.worker_seconds);
+            }
         }
     }
 

@@ -84,30 +84,28 @@ pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
     text
 }
 
-/// A row for each trace and policy; units in the names.
+/// A row for each trace and policy; names and units are those of the JSON.
 pub fn csv(outcomes: &[Outcome]) -> String {
     let mut text =
-        "trace,policy,jobs,p95_sojourn_s,mean_sojourn_s,worker_seconds,utilisation,actions,reversals,drain_s,\
-                    dominates_threshold\n"
+        "trace,policy,sojourn_n,sojourn_p95_ms,sojourn_mean_ms,worker_seconds,utilisation,actions,\
+                    reversals,drain_ms,dominates_threshold\n"
             .to_owned();
-    let time = |quantile: Quantile| {
-        quantile.value().map_or(String::new(), |time| format!("{:.3}", time.as_secs_f64()))
-    };
+    let ms = |quantile: Quantile| quantile.ms().map_or(String::new(), |ms| format!("{ms:.0}"));
     for outcome in outcomes {
         for arm in &outcome.policies {
             let _ = writeln!(
                 text,
-                "{},{},{},{},{},{:.1},{:.4},{:.2},{:.2},{:.1},{}",
+                "{},{},{},{},{},{:.1},{:.4},{:.2},{:.2},{:.0},{}",
                 outcome.trace.replace([',', '"', '\n'], "_"),
                 arm.policy,
                 arm.sojourn.n,
-                time(arm.sojourn.p95),
-                time(arm.sojourn.mean),
+                ms(arm.sojourn.p95),
+                ms(arm.sojourn.mean),
                 arm.worker_seconds,
                 arm.utilisation,
                 arm.actions,
                 arm.reversals,
-                arm.drain_ms / 1e3,
+                arm.drain_ms,
                 outcome.dominates(arm.policy)
             );
         }

@@ -70,7 +70,7 @@ impl Trace {
         Self::parse(&stem, &text).with_context(|| name.to_owned())
     }
 
-    fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
+    pub(super) fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
         let mut about = String::new();
         let mut rows = Vec::new();
         let mut counted = None;
