@@ -12,6 +12,9 @@ use utoipa::{
     openapi::{AllOfBuilder, ObjectBuilder, RefOr, Schema, Type},
 };
 
+/// The names of a map's members whose keys are whole numbers.
+const WHOLE_NUMBER: &str = "^[0-9]+$";
+
 /// What a command prints for programs, or a route answers.
 pub trait Document: Serialize + ToSchema {
     /// Its name, with the number of its form: another one when its meaning changes.
@@ -125,6 +128,12 @@ impl Closing {
             && kinds.iter().any(|kind| kind == "integer" || kind == "number")
         {
             kinds.retain(|kind| kind != "string");
+        }
+        // A member's name is a string, whatever the map's keys are in the program.
+        if let Some(names) = members.get_mut("propertyNames")
+            && names["type"] == "integer"
+        {
+            *names = json!({ "type": "string", "pattern": WHOLE_NUMBER });
         }
         if members.contains_key("properties") && !members.contains_key("additionalProperties") {
             members.insert("additionalProperties".to_owned(), false.into());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Server, get, run, send};
 
 /// Members of a schema that describe and do not decide.
-const NOTES: [&str; 6] = ["$schema", "$defs", "title", "description", "format", "propertyNames"];
+const NOTES: [&str; 5] = ["$schema", "$defs", "title", "description", "format"];
 
 /// What is wrong with `value` by `schema`, whose references lead into `defs`. Knows what our schemas use, and
 /// nothing else.
@@ -54,6 +54,19 @@ fn faults(schema: &Value, defs: &Value, value: &Value, at: &str) -> Vec<String> 
             known
                 .flat_map(|(name, property, member)| faults(property, defs, member, &format!("{at}/{name}")))
                 .collect()
+        }
+        ("propertyNames", names) => {
+            let name = |name: &String| faults(&names, defs, &json!(name), &format!("{at}: the name {name}"));
+            members.keys().flat_map(name).collect()
+        }
+        ("pattern", pattern) => {
+            assert_eq!(pattern, "^[0-9]+$", "{at}: a pattern that this test does not know");
+            let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            if value.as_str().is_none_or(digits) {
+                Vec::new()
+            } else {
+                wrong(format!("is not like {pattern}"))
+            }
         }
         ("additionalProperties", more) => {
             let others = members.iter().filter(|(name, _)| !properties.contains_key(*name));
@@ -246,6 +259,15 @@ fn every_document_is_in_the_list() {
 #[test]
 fn what_differs_from_its_schema_is_found() {
     let checked = Checked { schemas: schemas(), seen: BTreeSet::new() };
+    let counts = json!({ "type": "object", "propertyNames": { "type": "string", "pattern": "^[0-9]+$" } });
+    for (names, are_fine) in [(json!({ "200": 1 }), true), (json!({ "often": 1 }), false)] {
+        assert_eq!(faults(&counts, &json!({}), &names, "counts").is_empty(), are_fine, "{names}");
+    }
+    let numbered = json!({ "propertyNames": { "type": "integer" } });
+    assert!(
+        !faults(&numbered, &json!({}), &json!({ "200": 1 }), "numbered").is_empty(),
+        "a name is a string"
+    );
     let (_, out, _) = run(&["streams", "--virtual", "--duration", "30s", "--json"], &[]);
     let good: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(checked.faults(&good), Vec::<String>::new());
