@@ -11,6 +11,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -83,22 +84,25 @@ pub struct Results {
 impl Results {
     fn open<const N: usize>(chosen: [(&'static str, &Option<PathBuf>); N]) -> anyhow::Result<Self> {
         let mut places = Vec::new();
-        let mut taken: Vec<&Path> = Vec::new();
+        let mut taken = Vec::new();
         for (flag, path) in chosen {
             let Some(path) = path.as_deref() else { continue };
-            if taken.contains(&path) {
-                let what = if path == Path::new(STDOUT) { "stdout" } else { "the same file" };
+            let (file, place) = if path == Path::new(STDOUT) {
+                (None, Some(Place::Stdout))
+            } else {
+                let opened = ResultFile::open(path).and_then(|file| Ok((file.place()?, file)));
+                let (place, file) = opened.map_err(|error| {
+                    Usage(format!("{flag}={}: the file cannot be written: {error}", path.display()))
+                })?;
+                (Some(file), place)
+            };
+            if place.is_some_and(|place| taken.contains(&place)) {
+                let what = if file.is_none() { "stdout" } else { "the same file" };
                 return Err(
                     Usage(format!("{flag}: another form goes to {what}: give it a FILE of its own")).into()
                 );
             }
-            taken.push(path);
-            let file = match path {
-                path if path == Path::new(STDOUT) => None,
-                path => Some(ResultFile::open(path).map_err(|error| {
-                    Usage(format!("{flag}={}: the file cannot be written: {error}", path.display()))
-                })?),
-            };
+            taken.extend(place);
             places.push((flag, file));
         }
         Ok(Self { places, on_stdout: None, failed: None })
@@ -187,6 +191,17 @@ impl Results {
     }
 }
 
+/// What takes one result and no other, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Stdout,
+    /// A regular file.
+    File {
+        device: u64,
+        inode: u64,
+    },
+}
+
 /// A file for a result.
 #[derive(Debug)]
 struct ResultFile {
@@ -201,6 +216,12 @@ impl ResultFile {
         let clean_up = CleanUp::of(path);
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         Ok(Self { path: path.to_owned(), file, _clean_up: clean_up })
+    }
+
+    /// None of a pipe or a device, which takes one result after the other.
+    fn place(&self) -> io::Result<Option<Place>> {
+        let found = self.file.metadata()?;
+        Ok(found.is_file().then(|| Place::File { device: found.dev(), inode: found.ino() }))
     }
 
     fn write(mut self, text: &str) -> anyhow::Result<()> {
@@ -251,12 +272,26 @@ mod tests {
     fn one_place_takes_one_form_and_a_form_that_fails_does_not_hide_the_text() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("result");
-        for path in [PathBuf::from(STDOUT), path.clone()] {
-            let args = FormArgs { json: to(path.clone()), csv: Some(path), html: None };
+        let (link, held) = (folder.path().join("link"), folder.path().join("held"));
+        std::os::unix::fs::symlink(&path, &link).expect("a symbolic link");
+        let same = [
+            (PathBuf::from(STDOUT), PathBuf::from(STDOUT)),
+            (path.clone(), path.clone()),
+            (path.clone(), folder.path().join("./result")),
+            (path.clone(), link),
+        ];
+        std::fs::write(&held, "an older result").expect("written");
+        let hard = folder.path().join("hard");
+        std::fs::hard_link(&held, &hard).expect("a hard link");
+        for (json, csv) in same.into_iter().chain([(held.clone(), hard)]) {
+            let args = FormArgs { json: to(json), csv: Some(csv), html: None };
             let error = args.open().expect_err("two forms in one place");
             assert!(error.is::<Usage>() && error.to_string().starts_with("--csv: another form"), "{error}");
         }
         assert!(!path.exists());
+        assert_eq!(std::fs::read_to_string(&held).expect("text"), "an older result");
+        let null = || PathBuf::from("/dev/null");
+        FormArgs { json: to(null()), csv: Some(null()), html: None }.open().expect("a device takes both");
         let error = to(folder.path().join("no/such/place")).open().expect_err("no folder");
         assert!(error.is::<Usage>() && error.to_string().starts_with("--json="), "{error}");
         let results = to(path.clone()).open().expect("opened").write("--json", || anyhow::bail!("no number"));
