@@ -11,20 +11,19 @@
 //!   rate                 requests sent a second; a rate such as 100 or 6000/m
 //! ```
 //!
-//! What cannot be told, as a percentile of too few requests, does not hold, and the finding says why. A
-//! percentile that is not reached is slower than any limit.
+//! What cannot be told, as a percentile of too few requests, is undecided, which is no success, and the finding says
+//! why. A percentile that is not reached is slower than any limit.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::Measured;
+use super::finding::{Finding, Verdict};
 use super::stats::Share;
 use crate::config::{Allowed, Invalid, ShareText, Span, TimeText, read_rate, read_share};
-use crate::latency::{DurationText, Outcome, Quantile, Rate};
-use crate::{choice, labelled};
+use crate::labelled;
+use crate::latency::{Outcome, Percentiles, Quantile, Rate};
 
 /// The most checks at once.
 const CHECKS_LIMIT: usize = 32;
@@ -70,29 +69,6 @@ enum Limit {
     Number(f64),
 }
 
-/// Whether a check held.
-#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct Finding {
-    /// The check, as text.
-    pub check: String,
-    /// Whether it held.
-    pub held: bool,
-    /// What was found, or why it cannot be told.
-    pub found: String,
-}
-
-choice! {
-    /// Whether a check holds for the server, not just for the sample.
-    pub enum Verdict {
-        /// It holds, beyond chance.
-        Holds = "holds",
-        /// It does not, beyond chance.
-        Fails = "fails",
-        /// The sample is too small to tell.
-        Undecided = "undecided",
-    }
-}
-
 impl Op {
     fn holds(self, found: f64, limit: f64) -> bool {
         match self {
@@ -121,10 +97,10 @@ impl Checks {
     #[must_use]
     pub fn verdict(&self, measured: &Measured) -> Verdict {
         let verdicts = || self.0.iter().map(|check| check.verdict(measured));
-        if verdicts().any(|verdict| verdict == Verdict::Fails) {
-            Verdict::Fails
-        } else if verdicts().all(|verdict| verdict == Verdict::Holds) {
-            Verdict::Holds
+        if verdicts().any(|verdict| verdict == Verdict::Failed) {
+            Verdict::Failed
+        } else if verdicts().all(|verdict| verdict == Verdict::Held) {
+            Verdict::Held
         } else {
             Verdict::Undecided
         }
@@ -169,39 +145,49 @@ impl Checks {
 impl Check {
     fn evaluate(&self, measured: &Measured) -> Finding {
         let headline = measured.recorder.headline();
-        let (held, found) = match (self.what, self.limit) {
-            (What::Percentile(percent), Limit::Time(limit)) => match headline.percentile(percent / 100.0) {
-                Quantile::Value(found) => {
-                    (self.op.holds(found.as_secs_f64(), limit.as_secs_f64()), DurationText(found).to_string())
-                }
-                Quantile::NotReached => (!self.op.wants_little(), "not reached".to_owned()),
-                Quantile::TooFew { n } => {
-                    let needed = (10.0 / (1.0 - percent / 100.0)).ceil();
-                    (false, format!("cannot be told of {n} requests, {needed} are needed"))
-                }
-            },
-            (What::Max, Limit::Time(limit)) => match headline.max() {
-                Some(found) if headline.answered() == headline.offered() => {
-                    (self.op.holds(found.as_secs_f64(), limit.as_secs_f64()), DurationText(found).to_string())
-                }
-                Some(_) => (!self.op.wants_little(), "not all were answered".to_owned()),
-                None => (false, "nothing was answered".to_owned()),
-            },
-            (What::Rate, Limit::Number(limit)) => {
+        let finding = |held, found| Finding::new(self.to_string(), held, found);
+        match (self.what, self.limit) {
+            (What::Percentile(percent), Limit::Time(limit)) => {
+                let found = headline.percentile(percent / 100.0);
+                let text = match found {
+                    Quantile::TooFew { n } => {
+                        let needed = (10.0 / (1.0 - percent / 100.0)).ceil();
+                        format!("cannot be told of {n} requests, {needed} are needed")
+                    }
+                    told => told.to_string(),
+                };
+                finding(self.holds_for(found, limit), text).time(found)
+            }
+            (What::Max, Limit::Time(limit)) => {
+                let found = Percentiles::from(headline).max;
+                let text = match found {
+                    Quantile::Value(_) => found.to_string(),
+                    Quantile::NotReached if headline.answered() > 0 => "not all were answered".to_owned(),
+                    Quantile::NotReached | Quantile::TooFew { .. } => "nothing was answered".to_owned(),
+                };
+                finding(self.holds_for(found, limit), text).time(found)
+            }
+            (_, Limit::Number(limit)) => {
                 let found = measured.sent_per_second();
-                (self.op.holds(found, limit), format!("{found:.1} /s"))
+                finding(Some(self.op.holds(found, limit)), format!("{found:.1} /s")).per_second(found)
             }
             (what, Limit::Share(limit)) => {
-                let rate = share_of(what, measured);
-                match rate.fraction() {
-                    Some(found) => (self.op.holds(found, limit), rate.to_string()),
-                    None => (false, rate.to_string()),
-                }
+                let found = share_of(what, measured);
+                let held = found.fraction().map(|found| self.op.holds(found, limit));
+                finding(held, found.to_string()).share(found)
             }
             // Not built by the parser.
-            _ => (false, "cannot be told".to_owned()),
-        };
-        Finding { check: self.to_string(), held, found }
+            (_, Limit::Time(_)) => finding(None, "cannot be told".to_owned()),
+        }
+    }
+
+    /// Whether it holds for a time; none where that cannot be told. What is not reached is slower than any limit.
+    fn holds_for(&self, found: Quantile, limit: Duration) -> Option<bool> {
+        match found {
+            Quantile::Value(found) => Some(self.op.holds(found.as_secs_f64(), limit.as_secs_f64())),
+            Quantile::NotReached => Some(!self.op.wants_little()),
+            Quantile::TooFew { .. } => None,
+        }
     }
 
     fn verdict(&self, measured: &Measured) -> Verdict {
@@ -212,15 +198,14 @@ impl Check {
                 (headline.within(time), percent / 100.0, self.op.wants_little())
             }
             (What::Max | What::Rate, _) | (_, Limit::Time(_) | Limit::Number(_)) => {
-                let held = self.evaluate(measured).held;
-                return if held { Verdict::Holds } else { Verdict::Fails };
+                return self.evaluate(measured).verdict;
             }
             (what, Limit::Share(limit)) => (share_of(what, measured), limit, !self.op.wants_little()),
         };
         match Share::of(rate).beside(limit) {
             None => Verdict::Undecided,
-            Some(above) if above == wants_much => Verdict::Holds,
-            Some(_) => Verdict::Fails,
+            Some(above) if above == wants_much => Verdict::Held,
+            Some(_) => Verdict::Failed,
         }
     }
 }

@@ -1,3 +1,4 @@
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
@@ -26,7 +27,11 @@ fn measured(latencies_ms: impl IntoIterator<Item = u64>, lost: u64) -> Measured 
 }
 
 fn held(text: &str, measured: &Measured) -> bool {
-    text.parse::<Checks>().expect(text).evaluate(measured).iter().all(|finding| finding.held)
+    text.parse::<Checks>()
+        .expect(text)
+        .evaluate(measured)
+        .iter()
+        .all(|finding| finding.verdict == Verdict::Held)
 }
 
 #[test]
@@ -86,8 +91,47 @@ fn checks_hold_over_all_that_was_offered() {
 fn what_cannot_be_told_does_not_hold_and_says_why() {
     let few = measured(0..50, 0);
     let findings = "p99<1h".parse::<Checks>().unwrap().evaluate(&few);
-    assert!(!findings[0].held && findings[0].found == "cannot be told of 50 requests, 1000 are needed");
+    assert_eq!(findings[0].verdict, Verdict::Undecided);
+    assert_eq!(findings[0].found, "cannot be told of 50 requests, 1000 are needed");
     assert!(!held("good>0%", &Measured::default()) && !held("max<1s", &Measured::default()));
+}
+
+#[test]
+fn a_finding_for_programs_is_a_number_in_its_unit_or_null_with_the_reason() {
+    let found = |text: &str, measured| {
+        let finding = text.parse::<Checks>().unwrap().evaluate(measured).remove(0);
+        let mut json = serde_json::to_value(finding).unwrap();
+        assert_eq!(json.as_object_mut().unwrap().remove("check"), Some(text.into()));
+        json
+    };
+    let lossy = measured((0..1_000).map(|_| 1), 20);
+    let nothing = Measured::default();
+    for (text, of, json) in [
+        ("p50<10ms", &lossy, json!({ "verdict": "held", "found": "1.00 ms", "found_ms": 1.0 })),
+        (
+            "p99<10ms",
+            &lossy,
+            json!({ "verdict": "failed", "found": "not reached", "found_ms": null, "found_why": "not_reached" }),
+        ),
+        (
+            "max<1s",
+            &nothing,
+            json!({ "verdict": "undecided", "found": "nothing was answered", "found_ms": null, "found_why": "too_few" }),
+        ),
+        (
+            "good>50%",
+            &nothing,
+            json!({ "verdict": "undecided", "found": "none offered", "found_rate": null, "found_why": "none_offered" }),
+        ),
+        (
+            "failed<=50%",
+            &measured([1, 1], 2),
+            json!({ "verdict": "held", "found": "50.00 % (2 of 4)", "found_rate": 0.5 }),
+        ),
+        ("rate>1", &nothing, json!({ "verdict": "failed", "found": "0.0 /s", "found_per_second": 0.0 })),
+    ] {
+        assert_eq!(found(text, of), json, "{text}");
+    }
 }
 
 #[test]
@@ -97,10 +141,10 @@ fn a_verdict_is_one_beyond_chance() {
     let small = measured((0..400).map(|n| if n < 398 { 10 } else { 900 }), 0);
     let large = measured((0..40_000).map(|n| if n < 39_800 { 10 } else { 900 }), 0);
     assert_eq!(verdict("good>99%", &small), Verdict::Undecided);
-    assert_eq!(verdict("good>99%", &large), Verdict::Holds);
-    assert_eq!(verdict("p99<500ms,good>99%", &large), Verdict::Holds);
-    assert_eq!(verdict("p99.9<500ms,good>99%", &large), Verdict::Fails);
-    assert_eq!(verdict("failed<1%", &large), Verdict::Holds);
-    assert_eq!(verdict("p99>500ms", &large), Verdict::Fails);
+    assert_eq!(verdict("good>99%", &large), Verdict::Held);
+    assert_eq!(verdict("p99<500ms,good>99%", &large), Verdict::Held);
+    assert_eq!(verdict("p99.9<500ms,good>99%", &large), Verdict::Failed);
+    assert_eq!(verdict("failed<1%", &large), Verdict::Held);
+    assert_eq!(verdict("p99>500ms", &large), Verdict::Failed);
     assert_eq!(verdict("good>99%", &Measured::default()), Verdict::Undecided);
 }

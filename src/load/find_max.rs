@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::Checks;
-use super::check::Verdict;
+use super::Verdict;
 use crate::config::Rate;
 
 /// The most steps of a search.
@@ -72,10 +72,9 @@ impl Search {
     pub fn found(&self) -> Found {
         let of =
             |verdict| self.steps.iter().filter(move |step| step.verdict == verdict).map(|step| step.rate);
-        let fails = of(Verdict::Fails).reduce(f64::min);
+        let fails = of(Verdict::Failed).reduce(f64::min);
         // A rate that held above one that failed is luck: what counts lies below.
-        let holds =
-            of(Verdict::Holds).filter(|rate| fails.is_none_or(|fails| *rate < fails)).reduce(f64::max);
+        let holds = of(Verdict::Held).filter(|rate| fails.is_none_or(|fails| *rate < fails)).reduce(f64::max);
         Found { holds, fails }
     }
 
@@ -140,9 +139,9 @@ mod tests {
         while let Some(next) = search.next() {
             let away = next.get() / capacity;
             search.took(if away < 1.0 - margin {
-                Verdict::Holds
+                Verdict::Held
             } else if away > 1.0 + margin {
-                Verdict::Fails
+                Verdict::Failed
             } else {
                 Verdict::Undecided
             });
@@ -168,8 +167,8 @@ mod tests {
             }
             (search.found(), search.steps.len())
         };
-        assert_eq!(all(Verdict::Holds), (Found { holds: Some(100.0), fails: None }, 5));
-        assert_eq!(all(Verdict::Fails), (Found { holds: None, fails: Some(1.0) }, 5));
+        assert_eq!(all(Verdict::Held), (Found { holds: Some(100.0), fails: None }, 5));
+        assert_eq!(all(Verdict::Failed), (Found { holds: None, fails: Some(1.0) }, 5));
         assert_eq!(all(Verdict::Undecided), (Found { holds: None, fails: None }, 5));
     }
 

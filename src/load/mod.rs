@@ -24,6 +24,7 @@ pub mod check;
 pub mod compare;
 pub mod driver;
 pub mod find_max;
+mod finding;
 pub mod http;
 mod live;
 mod measured;
@@ -36,8 +37,9 @@ mod success;
 mod transport;
 
 pub use cause::Cause;
-pub use check::{Checks, Finding, Verdict};
+pub use check::Checks;
 pub use driver::{Control, Pace, Plan};
+pub use finding::{Finding, Verdict};
 pub use live::Live;
 pub use measured::{LAG_LIMIT, Measured};
 pub use metrics::LoadMetrics;

@@ -7,8 +7,7 @@ use lab::{
     latency::{Outcome, Quantile},
     load::{
         Answer, Cause, Checks, Control, Live, Measured, Pace, Plan, Schedule, Spacing, Stage, Trace,
-        Transport,
-        check::Verdict,
+        Transport, Verdict,
         compare::{self, Figure, Question},
         find_max::{Search, step_length},
     },
@@ -289,7 +288,7 @@ async fn a_sample_that_cannot_decide_is_undecided() {
     let measured = measure(open(hold(20.0, 10, Spacing::Constant), 1_000), server).await;
     let verdict = |text: &str| text.parse::<Checks>().expect("checks").verdict(&measured);
     assert_eq!(verdict("good>50%"), Verdict::Undecided);
-    assert_eq!((verdict("good>20%"), verdict("good>80%")), (Verdict::Holds, Verdict::Fails));
+    assert_eq!((verdict("good>20%"), verdict("good>80%")), (Verdict::Held, Verdict::Failed));
 }
 
 /// Compares two simulated servers, in blocks of 60 requests.

@@ -15,7 +15,7 @@ use crate::app::generator::Generator;
 use crate::config::Rate;
 use crate::document;
 use crate::latency::{Good, Percentiles, Quantile};
-use crate::load::check::Verdict;
+use crate::load::Verdict;
 use crate::load::find_max::{Found, Search, step_length};
 use crate::load::{Checks, Measured, Pace, Plan, Schedule};
 use crate::shutdown::Shutdown;
@@ -128,7 +128,7 @@ pub(super) async fn find(
         let verdict = checks.verdict(&measured);
         steps.push(step(rate, length, verdict, &measured));
         silent_steps = if measured.answered() == 0 { silent_steps + 1 } else { 0 };
-        if verdict != Verdict::Holds && (lost::is_hopeless(&measured) || silent_steps == SILENT_STEPS_LIMIT) {
+        if verdict != Verdict::Held && (lost::is_hopeless(&measured) || silent_steps == SILENT_STEPS_LIMIT) {
             gave_up = lost::nothing_good(&measured, &transport.reasons());
             break;
         }

@@ -30,7 +30,7 @@ use anyhow::Context as _;
 use self::args::{CompareArgs, RunArgs, at_least_one};
 use super::Ending;
 use super::generator::Generator;
-use crate::load::{Control, LoadMetrics, Plan};
+use crate::load::{Control, LoadMetrics, Plan, Verdict};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
@@ -168,7 +168,7 @@ async fn single(
 
 /// What a result makes of the process's end: nothing good is a failure, like a check that did not hold.
 fn verdict(document: &Document) -> Ending {
-    let held = document.checks.iter().all(|finding| finding.held);
+    let held = document.checks.iter().all(|finding| finding.verdict == Verdict::Held);
     if lost::nothing_good(&document.measured, &document.reasons).is_none() && held {
         Ending::Done
     } else {

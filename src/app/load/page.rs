@@ -4,7 +4,7 @@ use super::document::Document;
 use super::lost;
 use super::table::{self, Row};
 use crate::latency::{DurationText, Histogram, Quantile};
-use crate::load::{Measured, Second};
+use crate::load::{Measured, Second, Verdict};
 use crate::web::chart::{Chart, Mark, Series, Threshold, plain};
 use crate::web::report::{Block, Card, Mood, Report, Section, Table};
 
@@ -17,8 +17,7 @@ pub(super) fn html(document: &Document) -> anyhow::Result<String> {
     summary.extend(document.notes.iter().map(|note| Block::Text(note.clone())));
     if !document.checks.is_empty() {
         let row = |finding: &crate::load::Finding| {
-            let held = if finding.held { "held" } else { "not held" };
-            vec![finding.check.clone(), held.to_owned(), finding.found.clone()]
+            vec![finding.check.clone(), finding.verdict.to_string(), finding.found.clone()]
         };
         summary.push(table(
             "Checks",
@@ -50,7 +49,7 @@ fn cards(document: &Document) -> Vec<Card> {
         good.map_or("none offered".to_owned(), |good| format!("{:.2} %", (good * 1e4).floor() / 1e2));
     let mood = match document.checks.is_empty() {
         true => Mood::Plain,
-        false if document.checks.iter().all(|finding| finding.held) => Mood::Good,
+        false if document.checks.iter().all(|finding| finding.verdict == Verdict::Held) => Mood::Good,
         false => Mood::Bad,
     };
     let headline = measured.recorder.headline();

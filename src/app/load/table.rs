@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::document::Document;
 use super::lost;
 use crate::latency::{DurationText, Histogram, Outcome, Quantile, Rate};
-use crate::load::{Measured, Part};
+use crate::load::{Measured, Part, Verdict};
 
 /// The percentiles of a row.
 const COLUMNS: [(f64, &str); 6] =
@@ -182,7 +182,7 @@ pub(super) fn text(document: &Document) -> String {
         line(&format!("note    {note}"));
     }
     for finding in &document.checks {
-        let held = if finding.held { "held" } else { "NOT held" };
+        let held = if finding.verdict == Verdict::Held { "held" } else { "NOT held" };
         line(&format!("check   {}: {held} ({})", finding.check, finding.found));
     }
     text
