@@ -46,6 +46,13 @@ impl Ending {
         }
     }
 
+    /// The ending of a command that was stopped before anything was measured: it has no result, so that the files
+    /// for one keep what they hold.
+    pub(super) fn without_result(shutdown: &Shutdown) -> anyhow::Result<Self> {
+        let told = anyhow::anyhow!("it was stopped before anything was measured: no result is written");
+        Self::Failed.once_printed(Err(told), shutdown)
+    }
+
     /// The ending of a command that has printed its result, or could not. A second signal goes before that
     /// error, which is still told.
     pub(super) fn once_printed(

@@ -382,6 +382,42 @@ async fn a_signal_prints_what_was_measured_and_a_second_one_ends_it_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_before_anything_was_measured_leaves_the_old_result() {
+    let (heard, mut requests) = tokio::sync::mpsc::channel(1);
+    let addr = server(move |mut stream| {
+        let heard = heard.clone();
+        async move {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = heard.send(()).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let url = format!("http://{addr}/");
+    for arguments in
+        [&["load", "compare", &url, &url][..], &["load", &url, "--find-max", "p99<1h", "--max-rate", "20"]]
+    {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("old"), "an older result").expect("written");
+        let arguments = [arguments, &["--for=1h", "--timeout=1s", "--json=old", "--csv=new"]].concat();
+        let mut program = program(directory.path(), &arguments, &[]);
+        let child = program.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let child = child.spawn().expect("it starts");
+        requests.recv().await.expect("a request");
+        kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+        let ended = tokio::task::block_in_place(|| child.wait_with_output()).expect("it ends");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), ended.stdout.len()), (Some(1), 0), "{arguments:?}: {err}");
+        assert!(err.contains("before anything was measured"), "{err}");
+        let old = std::fs::read_to_string(directory.path().join("old")).expect("it is there");
+        assert_eq!(old, "an older result");
+        assert!(!directory.path().join("new").exists());
+        while requests.try_recv().is_ok() {}
+    }
+}
+
 /// A server of both protocols over TLS, or of HTTP/2 without it, that answers with what was spoken.
 async fn modern_server(tls: Option<TlsAcceptor>) -> SocketAddr {
     async fn answer(request: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {

@@ -81,6 +81,9 @@ pub(super) async fn run_comparison(
         }
         pairs_ms.push((figures[0], figures[1]));
     }
+    if pairs_ms.is_empty() {
+        return Ending::without_result(shutdown);
+    }
     let question =
         Question { margin: args.margin.get(), detect: args.detect.get(), confidence: args.confidence.get() };
     let outcome = Outcome {

@@ -135,6 +135,9 @@ pub(super) async fn find(
         search.took(verdict);
     }
     let interrupted = shutdown.is_stopping();
+    if interrupted && steps.is_empty() {
+        return Ending::without_result(shutdown);
+    }
     let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();
     let outcome = Outcome {
         command: format!(

@@ -152,6 +152,9 @@ async fn single(
     let pace = args.pace()?;
     let plan = Plan { pace, timeout: args.request.timeout.get(), slo: Duration::from_millis(slo_ms) };
     let measured = generator.run(plan, transport.clone(), "").await?;
+    if shutdown.is_stopping() && measured.offered() == 0 {
+        return Ending::without_result(shutdown);
+    }
     let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();
     let check = args.check.as_ref().map(|checks| format!(" --check '{checks}'")).unwrap_or_default();
     let (urls, asked, slo) = (urls.join(" "), args.request.words(), args.objective_words());
