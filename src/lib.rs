@@ -23,6 +23,7 @@
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
 //! output/        logs, journals, terminals: a bounded queue and a thread each, losses counted; results, documents
 //!                and their schemas
+//! input.rs       files that are read whole, up to a bound
 //! telemetry/     providers, both ways out, the kit of instruments, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! sim/           seeded services: latency distribution, capacity, contention, failure
@@ -39,7 +40,7 @@
 //! # Invariants
 //!
 //! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`) ->
-//!   `load`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`, `output`. A
+//!   `load`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`, `output`, `input`. A
 //!   system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
@@ -63,6 +64,7 @@ pub mod client;
 pub mod config;
 pub mod exec;
 pub mod http_lab;
+pub mod input;
 pub mod latency;
 pub mod load;
 pub mod output;

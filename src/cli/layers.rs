@@ -3,30 +3,51 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    io,
     path::Path,
 };
 
 use clap::{Arg, Command};
 
-use crate::{config::Invalid, pipeline};
+use crate::{config::Invalid, input, pipeline};
+
+/// Longer files of settings are refused.
+const FILE_LIMIT_MIB: u64 = 1;
 
 /// Loads `.env` where a variable is not set yet, and returns the names that came from it.
 pub(super) fn load_dotenv(path: &Path) -> Result<Vec<String>, String> {
-    let entries = match dotenvy::from_path_iter(path) {
-        Ok(entries) => entries,
-        Err(error) if error.not_found() => return Ok(Vec::new()),
+    let text = match input::read_text(path, FILE_LIMIT_MIB) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(format!(".env: {error}")),
     };
+    let text = text.trim_start_matches('\u{feff}');
     let mut names = Vec::new();
-    for entry in entries {
-        // The error would quote the line, which may hold a secret.
-        let (name, _) = entry.map_err(|_| ".env: a line is not NAME=VALUE".to_owned())?;
+    for entry in dotenvy::from_read_iter(text.as_bytes()) {
+        let (name, _) = entry.map_err(|error| not_an_entry(text, &error))?;
         if std::env::var_os(&name).is_none() {
             names.push(name);
         }
     }
-    dotenvy::from_path(path).map_err(|_| ".env: a line is not NAME=VALUE".to_owned())?;
+    dotenvy::from_read(text.as_bytes()).map_err(|error| not_an_entry(text, &error))?;
     Ok(names)
+}
+
+/// Says which line is wrong, without quoting it: it may hold a secret.
+fn not_an_entry(text: &str, error: &dotenvy::Error) -> String {
+    let at = match error {
+        dotenvy::Error::LineParse(line, _) => text.find(line.as_str()),
+        _ => None,
+    };
+    match at {
+        Some(at) => format!(".env: line {} is not NAME=VALUE", line_at(text, at)),
+        None => ".env: a line is not NAME=VALUE".to_owned(),
+    }
+}
+
+/// The number of the line, from 1, that byte `at` is in.
+fn line_at(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 /// An empty variable counts as unset, as it is what `${NAME:-}` in a compose file gives.
@@ -58,15 +79,17 @@ pub(super) fn config_path(command: &Command, arguments: &[OsString]) -> Option<O
 /// Reads the file's flat table; a key is a variable's name in lower case.
 pub(super) fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>, String> {
     let name = path.display();
-    let text = std::fs::read_to_string(path)
+    let text = input::read_text(path, FILE_LIMIT_MIB)
         .map_err(|error| format!("LAB_CONFIG: {name:?} cannot be read: {error}", name = name.to_string()))?;
     let known = variables(command);
     if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
         return read_yaml(&name.to_string(), &text, &known);
     }
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| format!("LAB_CONFIG: {name} is not TOML: {}", error.message()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line =
+            error.span().map_or(String::new(), |span| format!(": line {}", line_at(&text, span.start)));
+        format!("LAB_CONFIG: {name}{line} is not TOML: {}", error.message().replace('\n', ", "))
+    })?;
     let mut values = BTreeMap::new();
     for (key, value) in table {
         let variable = key.to_uppercase();

@@ -92,7 +92,7 @@ pub enum Task {
     Completions(CompletionArgs),
 }
 
-/// What `lab config` takes: the server's flags, and how to print.
+/// What `lab config` takes: what `lab` takes, and how to print.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct ConfigArgs {
@@ -102,6 +102,9 @@ pub struct ConfigArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub serve: app::ServeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pipeline: Box<app::pipeline::InLab>,
 }
 
 /// What `lab completions` takes.
@@ -157,14 +160,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
 impl Cli {
     /// Checks values that must go together, of the command that is run.
     fn check(&self) -> Result<(), Misfit> {
+        let lab = |serve: &app::ServeArgs, pipeline: &app::pipeline::InLab| {
+            serve.streams.config()?;
+            pipeline.0.clone().settings().map(drop)
+        };
         match &self.command {
-            None => {
-                self.serve.streams.config()?;
-                self.pipeline.0.clone().settings().map(drop)
-            }
+            None => lab(&self.serve, &self.pipeline),
             Some(Task::Pipeline(args)) => args.check(),
             Some(Task::Serve(args)) => args.streams.config().map(drop),
-            Some(Task::Config(args)) => args.serve.streams.config().map(drop),
+            Some(Task::Config(args)) => lab(&args.serve, &args.pipeline),
             Some(Task::Streams(args)) => args.check(),
             Some(_) => Ok(()),
         }

@@ -15,12 +15,16 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName,
 use tokio_rustls::rustls::{ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::listed::Listed;
+use crate::input;
 
 pub use tokio_rustls::rustls::ClientConfig;
 
 /// The name of HTTP/2 when protocols are negotiated (RFC 9113).
 pub const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// Longer files of certificates and keys are refused.
+const FILE_LIMIT_MIB: u64 = 4;
 
 /// Whom to trust.
 #[derive(Clone, Debug)]
@@ -121,7 +125,8 @@ impl Identity<'_> {
         let Self { certificate, key } = self;
         let wrong = |path: &Path, why: String| TrustError::File { path: path.display().to_string(), why };
         let chain = certificates_in(certificate)?;
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
+        let text = input::read(key, FILE_LIMIT_MIB).map_err(|error| wrong(key, error.to_string()))?;
+        let secret = PrivateKeyDer::from_pem_slice(&text).map_err(|error| wrong(key, error.to_string()))?;
         let config = builder.with_client_auth_cert(chain, secret);
         config.map_err(|error| {
             TrustError::Identity(format!("{} with {}: {error}", certificate.display(), key.display()))
@@ -153,8 +158,9 @@ fn listed_in(path: &Path, provider: Arc<CryptoProvider>) -> Result<Listed, Trust
 
 fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let wrong = |why: String| TrustError::File { path: path.display().to_string(), why };
-    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let certificates: Vec<_> = certificates.map_err(|error| wrong(error.to_string()))?;
+    let text = input::read(path, FILE_LIMIT_MIB).map_err(|error| wrong(error.to_string()))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
     if certificates.is_empty() { Err(wrong("it holds no certificate".to_owned())) } else { Ok(certificates) }
 }
 

@@ -223,9 +223,12 @@ pub fn read_yaml(text: &str) -> Result<BTreeMap<String, String>, String> {
         return Err(format!("a file of at most {FILE_LIMIT_BYTES} bytes is allowed"));
     }
     let file: File = serde_saphyr::from_str(text).map_err(|error| {
-        let error = error.to_string();
-        let line = error.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        format!("a mapping pipeline: with keys and plain values is allowed ({})", line.trim())
+        let line = error.location().map_or(String::new(), |at| format!("line {}: ", at.line()));
+        let allowed = match error.without_snippet() {
+            serde_saphyr::Error::DuplicateMappingKey { .. } => "each key is allowed once",
+            _ => "a mapping pipeline: with keys and plain values is allowed",
+        };
+        format!("{line}{allowed}")
     })?;
     let values = file.pipeline.unwrap_or_default().into_iter().map(|(key, value)| {
         let value = match value {

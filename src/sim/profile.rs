@@ -5,7 +5,10 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp, LogNormal, Uniform};
 
-use crate::config::{Allowed, Fraction, Invalid, read_time};
+use crate::{
+    config::{Allowed, Fraction, Invalid, read_time},
+    input,
+};
 
 /// Draws are cut off here: ten minutes.
 const WORK_LIMIT_MS: f64 = 600_000.0;
@@ -16,7 +19,7 @@ const BIMODAL_SIGMA: f64 = 0.1;
 /// An `empirical` file holds at most this many samples ...
 const SAMPLE_LIMIT: usize = 1_000_000;
 /// ... in at most this many bytes.
-const SAMPLE_FILE_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
+const SAMPLE_FILE_LIMIT_MIB: u64 = 16;
 
 /// A distribution of service time, in milliseconds. No draw exceeds 600,000 ms.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,14 +114,7 @@ impl Profile {
     /// Reads the samples of an `empirical` profile: one number of milliseconds a line, `#` comments.
     fn load(name: &str) -> Result<Self, Invalid> {
         let refuse = |why: String| Invalid::new(format!("empirical:{name}"), why);
-        let path = Path::new(name);
-        let size = std::fs::metadata(path)
-            .map_err(|error| refuse(format!("a readable file of milliseconds, one a line ({error})")))?
-            .len();
-        if size > SAMPLE_FILE_LIMIT_BYTES {
-            return Err(refuse(format!("a file of at most {SAMPLE_FILE_LIMIT_BYTES} bytes")));
-        }
-        let text = std::fs::read_to_string(path)
+        let text = input::read_text(Path::new(name), SAMPLE_FILE_LIMIT_MIB)
             .map_err(|error| refuse(format!("a readable file of milliseconds, one a line ({error})")))?;
         let mut samples = Vec::new();
         for (index, line) in text.lines().enumerate() {

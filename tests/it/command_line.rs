@@ -179,3 +179,32 @@ fn the_first_help_fits_one_screen_and_the_servers_flags_are_listed_with_serve() 
     }
     assert!(!first.contains("--async-limit"), "{first}");
 }
+
+#[test]
+fn a_file_of_settings_is_refused_with_its_line_and_read_up_to_a_bound() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ask = |arguments: &[&str]| {
+        let output = program(directory.path(), arguments, &[]).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    for (text, expected) in [
+        ("sync_pool = 1\n\nasync_limit 5\n", "bad.toml: line 3 is not TOML: "),
+        ("log_format = \n", "bad.toml: line 1 is not TOML: "),
+        ("lab_seed = 1\nlab_seed = 2\n", "bad.toml: line 2 is not TOML: "),
+    ] {
+        std::fs::write(directory.path().join("bad.toml"), text).expect("written");
+        let err = ask(&["config", "--config", "bad.toml"]);
+        assert!(err.contains(expected) && err.lines().count() == 1, "{expected}: {err}");
+    }
+    for endless in
+        [&["config", "--config", "/dev/zero"][..], &["config", "--pipeline-work", "empirical:/dev/zero"]]
+    {
+        let err = ask(endless);
+        assert!(err.contains(" MiB are allowed"), "{endless:?}: {err}");
+    }
+    for (text, line) in [("A=1\n# B\nsecret word\n", 3), ("A='x\ny'\n\nB C=1\n", 4), ("A='x\n", 1)] {
+        std::fs::write(directory.path().join(".env"), text).expect("written");
+        assert!(ask(&["config"]).ends_with(&format!(".env: line {line} is not NAME=VALUE\n")), "{text:?}");
+    }
+}

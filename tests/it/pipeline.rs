@@ -183,8 +183,19 @@ fn a_bad_configuration_names_the_key_the_value_and_what_is_allowed() {
     check(&["simulate", "--min-workers", "9"], &[], "PIPELINE_MIN_WORKERS");
     check(&["--virtual"], &[], "--duration");
     check(&["--jobs", "-"], &[], "--exec");
-    let (code, _, err) = run(&[], &[("PIPELINE_MAX_WORKERS", "1")]);
-    assert!(code == 2 && err.contains("PIPELINE_MIN_WORKERS"), "lab has the pipeline too: {err}");
+    // `lab` has the pipeline too, and `lab config` refuses what it refuses.
+    for arguments in [&[][..], &["config"]] {
+        for (variable, value) in
+            [("PIPELINE_MIN_WORKERS", "9"), ("PIPELINE_GROW_THRESHOLD", "5"), ("PIPELINE_WORK", "often")]
+        {
+            let (code, out, err) = run(arguments, &[(variable, value)]);
+            assert_eq!(
+                (code, out.as_str(), err.lines().count()),
+                (2, "", 1),
+                "{arguments:?} {variable}: {err}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -218,7 +229,9 @@ fn the_seeds_file_is_read_below_the_environment_and_flags() {
     }
     for (text, expect) in [
         ("pipeline:\n  min_wrkers: 3\n", "\"min_wrkers: 3\" is not allowed: keys are seed, addr,"),
-        ("pipeline: [1, 2]\n", "a mapping pipeline: with keys and plain values is allowed"),
+        ("pipeline: [1, 2]\n", "line 1: a mapping pipeline: with keys and plain values is allowed"),
+        ("pipeline:\n  seed: 1\n  work: [1]\n", "a mapping pipeline: with keys and plain values is allowed"),
+        ("pipeline:\n  seed: 1\n  seed: 2\n", "config.yml: line 3: each key is allowed once"),
         ("pipeline:\n  min_workers: 0\n", "PIPELINE_MIN_WORKERS"),
     ] {
         write(text);

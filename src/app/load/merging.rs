@@ -5,6 +5,10 @@ use anyhow::Context as _;
 use super::args::MergeArgs;
 use super::document::Document;
 use super::{csv, page, table};
+use crate::input;
+
+/// A longer result is refused.
+const FILE_LIMIT_MIB: u64 = 64;
 
 /// Reads the results and adds them.
 pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
@@ -12,7 +16,7 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
     let mut merged: Option<Document> = None;
     for path in &args.files {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading {name}"))?;
+        let text = input::read_text(path, FILE_LIMIT_MIB).with_context(|| format!("reading {name}"))?;
         let document = Document::read(&text).with_context(|| format!("{name} is not what --json writes"))?;
         merged = Some(match merged {
             None => document,

@@ -1,7 +1,7 @@
 //! From arguments to what a run needs: arrivals, targets, a transport.
 
-use std::io::Read as _;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::args::{ArrivalArgs, MaxInFlight, RequestArgs, RequestCount, RunArgs, 
 use crate::app::Usage;
 use crate::client::tls;
 use crate::config::Rate;
+use crate::input;
 use crate::load::http::{Header, Http, Protocol, Settings, Target};
 use crate::load::{Pace, Phases, Recorded, Schedule, Spacing, Success};
 
@@ -24,7 +25,7 @@ const COUNTED_LIMIT: Duration = Duration::from_secs(7 * 24 * 3_600);
 const AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
 const FORM: &str = "application/x-www-form-urlencoded";
 /// The longest body, and the longest file of phases.
-const FILE_LIMIT_BYTES: u64 = 64 << 20;
+const FILE_LIMIT_MIB: u64 = 64;
 
 /// An error that ends with exit code 2.
 pub(super) fn usage(text: impl Into<String>) -> anyhow::Error {
@@ -33,21 +34,12 @@ pub(super) fn usage(text: impl Into<String>) -> anyhow::Error {
 
 fn read_file(flag: &str, path: &str) -> anyhow::Result<Vec<u8>> {
     let wrong = |why: String| usage(format!("{flag}: {path:?}: {why}"));
-    let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
-    if length > FILE_LIMIT_BYTES {
-        return Err(wrong("a file of at most 64 MiB is allowed".to_owned()));
-    }
-    std::fs::read(path).map_err(|error| wrong(error.to_string()))
+    input::read(Path::new(path), FILE_LIMIT_MIB).map_err(|error| wrong(error.to_string()))
 }
 
 fn read_stdin() -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| usage(format!("--body: stdin: {error}")))?;
-    if bytes.len() as u64 > FILE_LIMIT_BYTES {
-        return Err(usage("--body: stdin: at most 64 MiB are allowed"));
-    }
-    Ok(bytes)
+    input::read_from(std::io::stdin().lock(), FILE_LIMIT_MIB)
+        .map_err(|error| usage(format!("--body: stdin: {error}")))
 }
 
 impl ArrivalArgs {

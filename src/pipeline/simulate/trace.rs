@@ -10,9 +10,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail, ensure};
 use rand::RngExt as _;
 
-use crate::sim::{Key, Purpose};
+use crate::{
+    input,
+    sim::{Key, Purpose},
+};
 
-const FILE_LIMIT_BYTES: u64 = 4 << 20;
+const FILE_LIMIT_MIB: u64 = 4;
 const LENGTH_LIMIT_S: f64 = 7.0 * 86_400.0;
 const ARRIVALS_LIMIT: f64 = 2_000_000.0;
 /// The name of traces in the keys of draws.
@@ -59,13 +62,9 @@ impl Trace {
             return Self::parse(name, text);
         }
         let names: Vec<&str> = SHIPPED.into_iter().map(|(name, _)| name).collect();
-        let file = std::fs::metadata(name)
-            .with_context(|| format!("{name} is neither a trace ({}) nor a file", names.join(", ")))?;
-        ensure!(
-            file.len() <= FILE_LIMIT_BYTES,
-            "{name}: a file of at most {FILE_LIMIT_BYTES} bytes is allowed"
-        );
-        let text = std::fs::read_to_string(name).with_context(|| format!("reading {name}"))?;
+        let text = input::read_text(Path::new(name), FILE_LIMIT_MIB).with_context(|| {
+            format!("{name} is no trace ({}), and no file that can be read", names.join(", "))
+        })?;
         let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self::parse(&stem, &text).with_context(|| name.to_owned())
     }

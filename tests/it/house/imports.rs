@@ -35,7 +35,7 @@ const LAYERS: [&[&str]; 8] = [
     &["load", "theory", "sim", "storage", "web"],
     &["client", "exec"],
     &["telemetry", "latency"],
-    &["config", "shutdown", "output"],
+    &["config", "shutdown", "output", "input"],
 ];
 
 fn layer(room: &str) -> Option<usize> {
