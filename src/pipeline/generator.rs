@@ -10,40 +10,49 @@ use super::{
     scaling::PolicyName,
 };
 use crate::{
-    config::{self, Allowed, Invalid},
+    config::{self, Allowed, Invalid, read_rate},
     documented,
 };
 
 /// What the producer is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
     /// Bursts and idle phases in turn.
     Generator,
     /// A job each interval.
     Every(Interval),
+    /// So many jobs a second; the time between two is an [`Interval`].
+    Of(config::Rate),
+}
+
+impl Rate {
+    /// The time between two jobs, where it is always the same.
+    fn interval(self) -> Option<Duration> {
+        match self {
+            Self::Generator => None,
+            Self::Every(interval) => Some(interval.get()),
+            Self::Of(rate) => Some(Duration::from_secs_f64(1.0 / rate.get())),
+        }
+    }
 }
 
 impl Allowed for Rate {
-    const ALLOWED: &'static str =
-        "generator, a time from 1ms to 1h between two jobs, such as 250ms, or a rate from 1/h to 1000/s";
+    const ALLOWED: &'static str = "generator, a rate from 1/h to 1000/s (a bare number is per second), or a time from 1ms to 1h \
+         between two jobs, such as 250ms";
 }
 
 impl FromStr for Rate {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = || Invalid::new(text, Self::ALLOWED);
-        if text.trim() == "generator" {
-            return Ok(Self::Generator);
-        }
-        if text.contains('/') {
-            let rate: config::Rate = text.parse().map_err(|_| refuse())?;
-            let interval = Interval::try_from(Duration::from_secs_f64(1.0 / rate.get()));
-            return interval.map(Self::Every).map_err(|_| refuse());
-        }
-        text.parse().map(Self::Every).map_err(|_| match text.trim().parse::<f64>() {
-            Ok(_) => Invalid::new(text, format!("a rate needs a unit: did you mean {}/s?", text.trim())),
-            Err(_) => refuse(),
-        })
+        let read = match read_rate(text) {
+            _ if text.trim() == "generator" => Some(Self::Generator),
+            Some(rate) => config::Rate::try_from(rate).ok().map(Self::Of),
+            None => text.parse().ok().map(Self::Every),
+        };
+        let is_slow_enough = |rate: &Self| {
+            rate.interval().is_none_or(|interval| Interval::try_from(interval).is_ok())
+        };
+        read.filter(is_slow_enough).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
     }
 }
 
@@ -52,11 +61,22 @@ impl fmt::Display for Rate {
         match self {
             Self::Generator => f.write_str("generator"),
             Self::Every(interval) => interval.fmt(f),
+            Self::Of(rate) => {
+                let text = rate.to_string();
+                let unit = if text.contains('/') { "" } else { "/s" };
+                write!(f, "{text}{unit}")
+            }
         }
     }
 }
 
-documented!(Rate as String);
+impl serde::Serialize for Rate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+documented!(@read Rate, Number, &[]);
 
 /// What can be changed while the pipeline runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,10 +89,10 @@ pub struct Controls {
 
 /// The interval that a run begins with.
 pub(super) fn first_interval(config: &Config, rate: Rate) -> Duration {
-    match rate {
-        Rate::Every(interval) => interval.get(),
-        Rate::Generator if config.burst_length.get().is_zero() => config.idle_interval.get(),
-        Rate::Generator => config.burst_interval.get(),
+    match rate.interval() {
+        Some(interval) => interval,
+        None if config.burst_length.get().is_zero() => config.idle_interval.get(),
+        None => config.burst_interval.get(),
     }
 }
 
@@ -93,12 +113,12 @@ pub(super) async fn run(
     let mut phase = 0;
     loop {
         let rate = controls.borrow_and_update().rate;
-        let length = match rate {
-            Rate::Every(wanted) => {
-                set(wanted.get());
+        let length = match rate.interval() {
+            Some(wanted) => {
+                set(wanted);
                 None
             }
-            Rate::Generator => {
+            None => {
                 let (wanted, length) = phases[phase];
                 if !length.is_zero() {
                     set(wanted);

@@ -1,6 +1,6 @@
 //! What `GET /pipeline` shows, and what `PATCH /pipeline` changes.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{generator::Rate, queue::Ledger, scaling::PolicyName};
 use crate::{document, web::RunState};
@@ -13,7 +13,7 @@ pub struct Status {
     pub state: RunState,
     /// How the number of workers is chosen.
     pub policy: PolicyName,
-    /// `generator`, or the interval between two jobs.
+    /// `generator`, jobs a second such as `4/s`, or the time between two jobs such as `250ms`: as it was given.
     #[schema(value_type = String)]
     pub rate: Rate,
     /// Workers that are to be there.
@@ -42,14 +42,19 @@ pub struct Status {
 document!(Status as "lab/pipeline-status/1");
 
 /// A change: what is left out stays.
-#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = PipelinePatch)]
 pub struct Patch {
-    /// `generator`, or the interval between two jobs.
-    #[schema(value_type = Option<String>)]
+    /// What `GET /pipeline` calls itself: may be sent back, and is not read.
+    #[serde(skip_serializing)]
+    #[schema(ignore)]
+    pub schema: IgnoredAny,
+    /// The load.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// How the number of workers is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyName>,
 }
 

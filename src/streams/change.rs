@@ -1,6 +1,6 @@
 //! What can be changed for a run and while it runs, and why it may be refused.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 
 use super::{
@@ -10,13 +10,19 @@ use super::{
 use crate::config::Misfit;
 
 /// Another size, while it runs. What is left out stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
 #[schema(as = streams::Resize)]
 pub struct Resize {
+    /// What `GET /streams` calls itself: may be sent back, and is not read.
+    #[serde(skip_serializing)]
+    #[schema(ignore)]
+    pub schema: IgnoredAny,
     /// Workers in the pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub workers_count: Option<WorkersCount>,
     /// Generated streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub streams_count: Option<StreamsCount>,
 }
 

@@ -164,12 +164,12 @@ impl Streams {
         let config = run.as_ref().map_or(&self.shared.config, |run| run.config());
         Status {
             state: self.shared.lifecycle.state(),
-            workers,
-            streams,
+            workers_count: workers,
+            streams_count: streams,
             peers,
             buffer_size: config.buffer_size,
-            stream_interval_ms: config.interval_ms,
-            chunk_size_bytes: config.chunk_size_bytes,
+            stream_interval: config.interval_ms,
+            chunk_size: config.chunk_size_bytes,
             overload: config.overload,
             sink: config.sink.to_string(),
             listening: self.listening(),

@@ -68,14 +68,14 @@ fn figures(status: &Status) -> Vec<Figure> {
             run.map_or("0.0".to_owned(), |run| format!("{:.1}", run.processed_per_second)),
         ),
         Figure::new("queued", "in the buffer", format!("{} of {}", ledger.queued, status.buffer_size)),
-        Figure::new("busy", "workers busy", format!("{} of {}", ledger.in_progress, status.workers)),
+        Figure::new("busy", "workers busy", format!("{} of {}", ledger.in_progress, status.workers_count)),
         Figure::new("p50", "p50 over all generated", percentile(|offered| offered.p50)),
         Figure::new("p95", "p95 over all generated", percentile(|offered| offered.p95)),
         Figure::new("p99", "p99 over all generated", percentile(|offered| offered.p99)),
         Figure::new("dropped", "dropped", ledger.dropped),
         Figure::new("processed", "processed", ledger.processed),
         Figure::new("generated", "generated", ledger.generated),
-        Figure::new("streams", "generated streams", status.streams),
+        Figure::new("streams", "generated streams", status.streams_count),
         Figure::new("peers", "streams from outside", status.peers),
     ]
 }

@@ -15,22 +15,22 @@ pub struct Status {
     /// Where it is in its life.
     pub state: RunState,
     /// Workers wanted in the pool.
-    pub workers: usize,
+    pub workers_count: usize,
     /// Generated streams.
-    pub streams: usize,
+    pub streams_count: usize,
     /// Streams from outside that are connected.
     pub peers: usize,
     /// Places in the buffer.
     pub buffer_size: usize,
     /// The longest pause of a generated stream, milliseconds.
-    pub stream_interval_ms: u64,
+    pub stream_interval: u64,
     /// The longest generated chunk, bytes.
-    pub chunk_size_bytes: usize,
+    pub chunk_size: usize,
     /// What happens when the buffer is full.
     pub overload: Overload,
     /// What processing is.
     pub sink: String,
-    /// Where TCP streams are taken.
+    /// Where TCP streams are taken; `null` where none are.
     #[schema(value_type = Option<String>, required)]
     pub listening: Option<SocketAddr>,
     /// What was measured in this run, or in the last one; `null` before the first.

@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 use utoipa::openapi::{HttpMethod, OpenApi};
 
@@ -38,7 +38,7 @@ pub trait Runnable: Clone + Send + Sync + 'static {
     /// What a start may change of the settings for its run.
     type Start: DeserializeOwned + Default + ToSchema + Send + 'static;
     /// What can be changed while it runs.
-    type Change: DeserializeOwned + std::fmt::Debug + ToSchema + Send + 'static;
+    type Change: DeserializeOwned + Serialize + ToSchema + Send + 'static;
 
     /// Its runs.
     fn lifecycle(&self) -> &Lifecycle;
@@ -186,7 +186,7 @@ async fn change<R: Runnable>(
     State(runnable): State<R>,
     Json(change): Json<R::Change>,
 ) -> Result<Json<R::Status>, Problem> {
-    let told = format!("{change:?}");
+    let told = serde_json::to_string(&change).unwrap_or_default();
     let changed = tokio::spawn({
         let runnable = runnable.clone();
         async move { runnable.change(change).await }

@@ -21,7 +21,7 @@ pub(super) fn look(streams: Streams) -> impl FnMut() -> Option<String> {
             now.ledger.queued,
             status.buffer_size,
             now.ledger.in_progress,
-            status.workers,
+            status.workers_count,
             now.ledger.dropped,
             now.offered.p50,
             now.offered.p95,

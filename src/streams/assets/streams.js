@@ -10,7 +10,7 @@ function percentile(of, name) {
 
 live.watch((status) => {
   const { set } = live;
-  set("streams", status.streams);
+  set("streams", status.streams_count);
   set("peers", status.peers);
   const run = status.run;
   if (!run) return;
@@ -24,7 +24,7 @@ live.watch((status) => {
   last = run;
   if (run.good_rate !== null) set("good", `${(Math.floor(run.good_rate * 1e4) / 1e2).toFixed(2)} %`);
   set("queued", `${run.queued} of ${status.buffer_size}`);
-  set("busy", `${run.in_progress} of ${status.workers}`);
+  set("busy", `${run.in_progress} of ${status.workers_count}`);
   set("p50", percentile(run.latency.offered, "p50"));
   set("p95", percentile(run.latency.offered, "p95"));
   set("p99", percentile(run.latency.offered, "p99"));

@@ -57,7 +57,7 @@ fn settled(status: &Value, generated: u64) -> bool {
 #[tokio::test]
 async fn each_connection_is_a_stream_of_lines() {
     let (server, addr) = gateway(&["--sink", "file:out", "--framing", "lines"]);
-    assert_eq!(status(&server, |_| true).await["streams"], 0, "no generated streams beside real ones");
+    assert_eq!(status(&server, |_| true).await["streams_count"], 0, "no generated streams beside real ones");
     let (first, second) = tokio::join!(stream(addr, b"one\ntwo\nthree"), stream(addr, b"four\n\nsix\n"));
     let ((), ()) = (first, second);
     status(&server, |status| settled(status, 6)).await;

@@ -143,7 +143,7 @@ async fn the_pool_and_the_streams_change_their_number_under_load_without_losing_
         sleep(Duration::from_millis(337)).await;
         streams.resize(size(workers, count)).await.expect("it resizes");
         let status = streams.status();
-        assert_eq!((status.workers, status.streams), (workers, count));
+        assert_eq!((status.workers_count, status.streams_count), (workers, count));
         let ledger = streams.audit();
         assert!(ledger.balances() && ledger.in_progress <= workers as u64, "{ledger:?}");
     }
@@ -193,7 +193,7 @@ async fn fair_has_a_place_for_each_stream_or_refuses() {
     let (streams, _shutdown) = streams(&["--overload", "fair", "--buffer-size", "100"], None);
     streams.start().await.expect("as many streams as places");
     assert_eq!(streams.resize(size(50, 101)).await, Err(ResizeError::NoSlots { capacity: 100 }));
-    assert_eq!(streams.status().streams, 100, "nothing was changed");
+    assert_eq!(streams.status().streams_count, 100, "nothing was changed");
     streams.stop().await.expect("it ran");
     let (code, _, err) =
         run(&["streams", "--overload", "fair", "--buffer-size", "100", "--streams-count", "101"], &[]);
