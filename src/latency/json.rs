@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Histogram {
         let bytes = STANDARD.decode(&form.hdr_v2).map_err(D::Error::custom)?;
         let read = HdrReader::new()
             .deserialize::<u64, _>(&mut bytes.as_slice())
-            .map_err(|error| D::Error::custom(format!("hdr_v2: {error:?}")))?;
+            .map_err(|_| D::Error::custom("hdr_v2 is cut off, or not in HdrHistogram's V2 form"))?;
         let histogram =
             Self::from_parts(&read, form.infinitely_slow, form.censored).map_err(D::Error::custom)?;
         if histogram.answered() != form.answered {
@@ -161,6 +161,10 @@ mod tests {
     #[test]
     fn what_is_no_histogram_is_an_error() {
         let good = serde_json::to_value(filled()).unwrap();
+        let mut cut = good.clone();
+        cut["hdr_v2"] = good["hdr_v2"].as_str().unwrap()[..64].into();
+        let error = serde_json::from_value::<Histogram>(cut).unwrap_err().to_string();
+        assert_eq!(error, "hdr_v2 is cut off, or not in HdrHistogram's V2 form");
         for (key, value) in [
             ("hdr_unit", "ns".into()),
             ("hdr_v2", "####".into()),

@@ -25,7 +25,7 @@ pub struct Json<T>(pub T);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OptionalJson<T>(pub T);
 
-/// A query string. Refuses with 400 and, where one is at fault, `field`.
+/// A query string. Refuses with 400 and, where one is at fault, `parameter`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query<T>(pub T);
 
@@ -41,7 +41,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                     StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
                     other => other,
                 };
-                Err(refusal::<serde_json::Error>(status, &rejection))
+                Err(refusal::<serde_json::Error>(status, &rejection, "field"))
             }
         }
     }
@@ -93,23 +93,46 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(refusal::<serde::de::value::Error>(rejection.status(), &rejection)),
+            Err(rejection) => Err(refusal::<serde::de::value::Error>(rejection.status(), &rejection, "parameter")),
         }
     }
 }
 
-/// Finds in `rejection` what the deserializer `E` said, and where.
-fn refusal<E: Error + 'static>(status: StatusCode, rejection: &(dyn Error + 'static)) -> Problem {
+/// Finds in `rejection` what the deserializer `E` said, and where: in the member `place` of the problem.
+fn refusal<E: Error + 'static>(
+    status: StatusCode,
+    rejection: &(dyn Error + 'static),
+    place: &str,
+) -> Problem {
     let mut causes = std::iter::successors(Some(rejection), |&error| error.source());
     match causes.find_map(|error| error.downcast_ref::<serde_path_to_error::Error<E>>()) {
         Some(located) => {
-            let problem = Problem::of(status).detail(located.inner().to_string());
-            match located.path().to_string().as_str() {
-                "." => problem,
-                field => problem.with("field", field),
+            let said = located.inner().to_string();
+            let path = located.path().to_string();
+            // An unknown name is not yet part of the path.
+            let unknown = said.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+            let field = match (path.strip_suffix('?'), unknown) {
+                (Some(outer), Some(name)) => format!("{outer}{name}"),
+                (None, Some(name)) if path == "." => name.to_owned(),
+                _ => path,
+            };
+            let problem = |detail: &str| Problem::of(status).detail(detail.replace("type: sequence", "type: array"));
+            match field.as_str() {
+                "." | "?" => problem(&said),
+                // Where in the text it stands is of no use to whoever knows the field.
+                field => problem(without_position(&said)).with(place, field),
             }
         }
         None => Problem::of(status).detail(rejection.to_string()),
+    }
+}
+
+/// What serde_json said, without ` at line 1 column 16`.
+fn without_position(said: &str) -> &str {
+    let is_position = |text: &str| text.chars().all(|c| c.is_ascii_digit() || " column".contains(c));
+    match said.rsplit_once(" at line ") {
+        Some((said, position)) if is_position(position) => said,
+        _ => said,
     }
 }
 
@@ -130,6 +153,7 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
     #[allow(dead_code, reason = "only the way in is tested")]
     struct Settings {
         limit: u32,
@@ -151,13 +175,18 @@ mod tests {
         let problem = document(&body("application/json", r#"{"limit":1,"mode":"warp"}"#).await);
         assert_eq!(problem["status"], 400);
         assert_eq!(problem["field"], "mode");
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains("expected `fast` or `slow`"), "{detail}");
+        assert_eq!(problem["detail"], "unknown variant `warp`, expected `fast` or `slow`");
+        let problem = document(&body("application/json", r#"{"limit":1,"mood":"warp"}"#).await);
+        assert_eq!(problem["field"], "mood");
+        assert_eq!(problem["detail"], "unknown field `mood`, expected `limit` or `mode`");
 
         assert_eq!(document(&body("application/json", "{").await)["status"], 400);
         assert_eq!(document(&body("text/plain", "{}").await)["status"], 415);
         let positional = document(&body("application/json", r#"[1,"fast"]"#).await);
-        assert!(positional["detail"].as_str().unwrap().contains("expected an object"), "{positional}");
+        assert!(
+            positional["detail"].as_str().unwrap().contains("type: array, expected an object"),
+            "{positional}"
+        );
         let missing = document(&body("application/json", "{}").await);
         assert_eq!(missing["detail"], "missing field `limit` at line 1 column 2");
         assert_eq!(missing.get("field"), None);
@@ -170,6 +199,6 @@ mod tests {
         let problem = Query::<Settings>::from_request_parts(&mut parts, &()).await.unwrap_err();
         let problem = document(&problem);
         assert_eq!(problem["status"], json!(400));
-        assert_eq!(problem["field"], "limit");
+        assert_eq!(problem["parameter"], "limit");
     }
 }
