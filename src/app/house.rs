@@ -201,12 +201,13 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         .fallback(async || StatusCode::NOT_FOUND);
     let mut health = Health::new(process.shutdown.clone());
     for system in systems.iter_mut() {
+        let controls = std::mem::take(&mut system.controls);
+        house = house.merge(admin.guard(web::documented_parameters(controls, &system.openapi)));
         document.merge(system.openapi.clone());
         links.append(&mut system.links);
         sheets.append(&mut system.sheets);
         health = health.with(std::mem::take(&mut system.checks));
         endpoints = endpoints.merge(std::mem::take(&mut system.endpoints));
-        house = house.merge(admin.guard(std::mem::take(&mut system.controls)));
         for views in std::mem::take(&mut system.views) {
             house = house.merge(views(Frame::new(system.title, nav.clone(), system.path)));
         }

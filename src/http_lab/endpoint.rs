@@ -18,7 +18,7 @@ use super::{
     settings::Overrides,
     strategies::Strategy,
 };
-use crate::web::{Kind, Problem};
+use crate::web::{Kind, Problem, refused_parameter};
 
 /// More than most bodies have.
 const BODY_BYTES: usize = 192;
@@ -90,16 +90,11 @@ pub(super) async fn handle(
 
 impl Endpoint {
     fn overrides(&self, query: Option<&str>) -> Result<Overrides, Problem> {
-        let refuse = |name: String, detail: String| {
-            Problem::of(StatusCode::BAD_REQUEST).detail(detail).with("parameter", name)
-        };
-        let overrides = Overrides::parse(query).map_err(|(name, invalid)| {
-            let detail = format!("{name}: {invalid}");
-            refuse(name, detail).with("allowed", invalid.allowed)
-        })?;
+        let overrides = Overrides::parse(query, self.strategy.parameters())
+            .map_err(|(name, invalid)| refused_parameter(&name, &invalid))?;
         if overrides.b.is_some() && self.backends.b.is_remote() {
             let detail = "b: service B is a real one (SERVICE_B_URL); its time cannot be chosen";
-            return Err(refuse("b".to_owned(), detail.to_owned()));
+            return Err(Problem::of(StatusCode::BAD_REQUEST).detail(detail).with("parameter", "b"));
         }
         Ok(overrides)
     }

@@ -16,7 +16,7 @@ use super::{
     request::Shared,
     settings::{Patch, Settings},
     slots::Slots,
-    strategies,
+    strategies::{self, Strategy},
 };
 use crate::{
     client::tls::TrustError,
@@ -105,9 +105,9 @@ impl HttpLab {
         &self.endpoints
     }
 
-    /// The endpoints, each with what it does.
-    pub fn strategies(&self) -> Vec<(&'static str, &'static str)> {
-        self.endpoints.iter().map(|endpoint| (endpoint.strategy.path(), endpoint.strategy.about())).collect()
+    /// The strategies, each behind an endpoint.
+    pub(super) fn strategies(&self) -> impl Iterator<Item = &dyn Strategy> {
+        self.endpoints.iter().map(|endpoint| &*endpoint.strategy)
     }
 
     /// The settings in force.

@@ -14,6 +14,7 @@ use super::{
     handle::HttpLab,
     ledger::{HttpAudit, ServiceAudit},
     settings::{Overrides, Patch, Settings},
+    strategies::Strategy,
 };
 use crate::output::Named;
 use crate::web::{Json, RouteDoc, Sheet, System};
@@ -44,8 +45,9 @@ pub fn system(lab: &HttpLab) -> System {
         .stragglers(move || {
             left.in_flight().iter().map(|(endpoint, requests)| format!("{requests} on {endpoint}")).collect()
         });
-    let system = lab.strategies().into_iter().fold(system, |system, (path, about)| {
-        system.link("Endpoints", path, about).openapi(document(path, about).into_document())
+    let system = lab.strategies().fold(system, |system, strategy| {
+        let link = system.link("Endpoints", strategy.path(), strategy.about());
+        link.openapi(document(strategy).into_document())
     });
     system.link("Look inside", "/settings", "what is in force; PATCH changes it")
 }
@@ -55,10 +57,14 @@ pub fn system(lab: &HttpLab) -> System {
 struct LabApi;
 
 /// One strategy's endpoint in the document.
-fn document(path: &str, about: &str) -> RouteDoc {
-    let route = RouteDoc::new(HttpMethod::Get, path, "strategies", about).id(path.trim_start_matches('/'));
+fn document(strategy: &dyn Strategy) -> RouteDoc {
+    let path = strategy.path();
+    let route = RouteDoc::new(HttpMethod::Get, path, "strategies", strategy.about());
+    let route = route.id(path.trim_start_matches('/'));
+    let is_taken = |(name, _): &&(&str, &str)| strategy.parameters().contains(name);
     Overrides::ALLOWED
         .iter()
+        .filter(is_taken)
         .fold(route, |route, (name, allowed)| route.parameter(name, allowed))
         .foreign::<Body>(200, "Both services answered")
         .problem(400, "A parameter is not allowed")

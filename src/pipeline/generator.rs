@@ -49,9 +49,8 @@ impl FromStr for Rate {
             Some(rate) => config::Rate::try_from(rate).ok().map(Self::Of),
             None => text.parse().ok().map(Self::Every),
         };
-        let is_slow_enough = |rate: &Self| {
-            rate.interval().is_none_or(|interval| Interval::try_from(interval).is_ok())
-        };
+        let is_slow_enough =
+            |rate: &Self| rate.interval().is_none_or(|interval| Interval::try_from(interval).is_ok());
         read.filter(is_slow_enough).ok_or_else(|| Invalid::new(text, Self::ALLOWED))
     }
 }

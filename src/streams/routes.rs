@@ -30,7 +30,7 @@ use crate::{
     output::Named,
     web::{
         BodyLimit, Event, Frame, Json, Kind, Lifecycle, Problem, RouteLimit, RunState, Runnable, Sheet,
-        StartError, System, assets, runnable,
+        StartError, System, assets, documented_parameters, runnable,
     },
 };
 
@@ -82,9 +82,8 @@ pub fn system(streams: &Streams) -> System {
     .views({
         let streams = streams.clone();
         move |_| {
-            Router::new()
-                .route("/streams/in/{name}", post(take_in).with_state(streams))
-                .merge(assets(&[page::STREAMS_JS]))
+            let uploads = Router::new().route("/streams/in/{name}", post(take_in).with_state(streams));
+            documented_parameters(uploads, &StreamsApi::openapi()).merge(assets(&[page::STREAMS_JS]))
         }
     });
     runnable(system, streams)

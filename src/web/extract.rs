@@ -93,7 +93,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(refusal::<serde::de::value::Error>(rejection.status(), &rejection, "parameter")),
+            Err(rejection) => {
+                Err(refusal::<serde::de::value::Error>(rejection.status(), &rejection, "parameter"))
+            }
         }
     }
 }
@@ -116,7 +118,8 @@ fn refusal<E: Error + 'static>(
                 (None, Some(name)) if path == "." => name.to_owned(),
                 _ => path,
             };
-            let problem = |detail: &str| Problem::of(status).detail(detail.replace("type: sequence", "type: array"));
+            let problem =
+                |detail: &str| Problem::of(status).detail(detail.replace("type: sequence", "type: array"));
             match field.as_str() {
                 "." | "?" => problem(&said),
                 // Where in the text it stands is of no use to whoever knows the field.

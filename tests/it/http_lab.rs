@@ -69,6 +69,16 @@ async fn each_ending_has_its_status() {
 #[tokio::test(start_paused = true)]
 async fn a_bad_query_is_refused_with_what_is_allowed_and_does_no_work() {
     let lab = Lab::start(&[]);
+    for (path, query) in [
+        ("/sync", "deadline_ms=5"),
+        ("/async", "limit_wait_ms=5"),
+        ("/async-limited", "deadline_ms=5"),
+        ("/async-timeout", "limit_wait_ms=5"),
+    ] {
+        let (status, body) = lab.json(&format!("{path}?{query}")).await;
+        assert_eq!((status, &body["parameter"]), (400, &query.split('=').next().into()), "{path}");
+        assert!(body["allowed"].as_str().is_some_and(|allowed| allowed.starts_with("only b, ")), "{body}");
+    }
     for (query, parameter) in [
         ("b=constant:60001", "b"),
         ("b=empirical:/etc/passwd", "b"),
@@ -97,7 +107,8 @@ async fn the_same_seed_meets_the_same_services_under_every_strategy() {
     let lab = Lab::start(&[]);
     let mut seen = Vec::new();
     for path in ENDPOINTS {
-        let (_, body) = lab.json(&format!("{path}?seed=17&deadline_ms=60000")).await;
+        let deadline = if path == "/async-timeout" { "&deadline_ms=60000" } else { "" };
+        let (_, body) = lab.json(&format!("{path}?seed=17{deadline}")).await;
         seen.push((body["a"]["ms"].clone(), body["b"]["ms"].clone()));
     }
     // The waiting differs; A and B do not, beyond the millisecond of a timer.

@@ -25,6 +25,10 @@ impl Strategy for Limited {
         "A and B in parallel, B behind a semaphore; shed after a bounded wait"
     }
 
+    fn parameters(&self) -> &'static [&'static str] {
+        &["b", "limit_wait_ms", "seed"]
+    }
+
     fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a> {
         Box::pin(async move {
             let mut a = None;

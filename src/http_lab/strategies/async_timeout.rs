@@ -20,6 +20,10 @@ impl Strategy for Deadline {
         "A and B in parallel under one deadline; both are cancelled when it expires"
     }
 
+    fn parameters(&self) -> &'static [&'static str] {
+        &["b", "deadline_ms", "seed"]
+    }
+
     fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a> {
         Box::pin(async move {
             let (mut a, mut b) = (None, None);

@@ -21,6 +21,11 @@ pub(super) trait Strategy: Send + Sync + std::fmt::Debug {
     /// What it does, in one phrase.
     fn about(&self) -> &'static str;
 
+    /// What a request may ask for itself: names of [`Overrides::ALLOWED`](super::settings::Overrides::ALLOWED).
+    fn parameters(&self) -> &'static [&'static str] {
+        &["b", "seed"]
+    }
+
     /// Serves one request. Dropped when the client leaves.
     fn run<'a>(&'a self, request: &'a Request<'_>) -> Running<'a>;
 

@@ -19,6 +19,17 @@ async fn it_is_off_until_started_and_is_resized_and_drained_while_it_runs() {
     let server = Server::start(&["serve"], &[]);
     let idle = get(server.addr, "/streams").await.json();
     assert_eq!((&idle["state"], &idle["run"]), (&json!("idle"), &Value::Null));
+    for (head, parameter, allowed) in [
+        ("POST /streams/start?wait=5", "wait", "no parameter"),
+        ("POST /streams/stop?wait=5", "wait", "only wait_ms"),
+        ("PATCH /streams?zz=1", "zz", "no parameter"),
+        ("PATCH /settings?zz=1", "zz", "no parameter"),
+        ("POST /streams/in/x?zz=1", "zz", "no parameter"),
+    ] {
+        let (status, problem) = change(&server, head, "{}").await;
+        assert_eq!((status, &problem["parameter"]), (400, &json!(parameter)), "{head}");
+        assert_eq!(problem["allowed"], json!(allowed), "{head}");
+    }
     for (head, body) in [("POST /streams/stop", ""), ("PATCH /streams", "{}")] {
         let (status, problem) = change(&server, head, body).await;
         assert_eq!((status, &problem["type"]), (409, &json!("/problems/streams-not-running")), "{head}");
@@ -37,8 +48,12 @@ async fn it_is_off_until_started_and_is_resized_and_drained_while_it_runs() {
     let (status, resized) =
         change(&server, "PATCH /streams", r#"{"workers_count":20,"streams_count":50}"#).await;
     let size = |of: &Value| ["schema", "workers_count", "streams_count"].map(|key| (key, of[key].clone()));
-    assert_eq!((status, size(&resized)[1].1.clone(), size(&resized)[2].1.clone()), (200, json!(20), json!(50)));
-    let sent_back = Value::from(serde_json::Map::from_iter(size(&resized).map(|(key, value)| (key.to_owned(), value))));
+    assert_eq!(
+        (status, size(&resized)[1].1.clone(), size(&resized)[2].1.clone()),
+        (200, json!(20), json!(50))
+    );
+    let sent_back =
+        Value::from(serde_json::Map::from_iter(size(&resized).map(|(key, value)| (key.to_owned(), value))));
     assert_eq!(change(&server, "PATCH /streams", &sent_back.to_string()).await.0, 200, "{sent_back}");
     let (status, problem) = change(&server, "PATCH /streams", r#"{"streams_count":501}"#).await;
     assert_eq!((status, &problem["field"]), (400, &json!("streams_count")));
