@@ -19,6 +19,7 @@ use utoipa::{OpenApi as _, openapi::HttpMethod};
 
 use super::{
     args::ServerArgs,
+    docs,
     ending::Ending,
     landing,
     problems::{self, ProblemsApi},
@@ -230,6 +231,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         .merge(audit(&sheets))
         .merge(reference.route())
         .merge(problems::routes(kinds))
+        .merge(docs::routes())
         .merge(web::openapi(&document).context("writing the OpenAPI document")?);
     let house = web::traced(process.telemetry.tracing(), house);
     let uncounted = endpoints.merge(web::scrape(process.telemetry, metrics));
@@ -243,9 +245,10 @@ fn nav(systems: &[System]) -> Arc<[NavItem]> {
 }
 
 /// What every server has.
-const LINKS: [Link; 7] = [
+const LINKS: [Link; 8] = [
     Link { group: "Look inside", path: "/audit", about: "the balance sheets of all systems" },
     Link { group: "Look inside", path: "/metrics", about: "all metrics, for Prometheus" },
+    Link { group: "Look inside", path: "/docs", about: "what all this is, page by page" },
     Link {
         group: "Look inside",
         path: "/docs/reference",

@@ -12,6 +12,7 @@ mod args;
 mod ask;
 pub mod audit;
 pub mod bench;
+mod docs;
 mod ending;
 mod generator;
 pub mod health;

@@ -48,7 +48,7 @@ impl Reference {
 
     /// `GET /docs/reference`.
     pub(super) fn route(self) -> Router {
-        let content_type = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
+        let content_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
         let text = Arc::new(LazyLock::new(move || Bytes::from(self.markdown())));
         Router::new().route("/docs/reference", get(async move || (content_type, Bytes::clone(&text))))
     }

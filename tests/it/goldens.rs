@@ -52,7 +52,7 @@ pub(crate) struct Metric {
     pub(crate) commands: Vec<String>,
 }
 
-/// Every metric: the one list that the README, the dashboards and the rules are held against.
+/// Every metric: the one list that the reference, the dashboards and the rules are held against.
 pub(crate) fn metrics() -> &'static [Metric] {
     static METRICS: LazyLock<Vec<Metric>> = LazyLock::new(|| {
         let list = |text: &str| text.split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();

@@ -337,7 +337,7 @@ fn a_script_that_cannot_be_run_is_found() {
     assert_eq!(unfit("scripts/a", "# set -e\n", true), ["scripts/a:1: no `#!` line"]);
 }
 
-/// The first cells of a README table's rows, code marks taken off: (first, second).
+/// The first cells of a table's rows, code marks taken off: (first, second).
 fn rows(readme: &str, header: &str) -> Vec<(String, String)> {
     let cell = |text: Option<&str>| text.unwrap_or_default().trim().trim_matches('`').to_owned();
     readme
@@ -353,7 +353,28 @@ fn rows(readme: &str, header: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_readme_lists_every_variable_with_its_default() {
+fn the_readme_is_short_and_every_page_is_served_and_listed() {
+    let readme = read(Path::new("README.md"));
+    assert!(readme.len() <= 7 * 1024, "{} bytes", readme.len());
+    let server = crate::support::Server::start(&["serve"], &[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let ask = |path: &str| runtime.block_on(crate::support::get(server.addr, path));
+    let list = ask("/docs").body;
+    for path in files() {
+        let Some(name) = path.strip_prefix("docs/").and_then(|name| name.strip_suffix(".md")) else {
+            continue;
+        };
+        assert!(readme.contains(&format!("(docs/{name}.md)")), "README links {name}");
+        assert!(list.contains(&format!("- /docs/{name}: ")), "/docs lists {name}: {list}");
+        let answer = ask(&format!("/docs/{name}"));
+        assert_eq!(answer.status, 200, "/docs/{name}");
+        // A server's reference is its own.
+        assert!(name == "reference" || answer.body == read(Path::new(&path)), "/docs/{name}");
+    }
+}
+
+#[test]
+fn the_reference_lists_every_variable_with_its_default() {
     let (_, printed, _) = crate::support::run(&["config", "--json"], &[]);
     let settings = crate::support::settings(printed.as_bytes());
     let in_force: Vec<(String, String)> = settings
@@ -364,13 +385,13 @@ fn the_readme_lists_every_variable_with_its_default() {
             (text("name"), text("value"))
         })
         .collect();
-    assert_eq!(rows(&read(Path::new("README.md")), "| variable | default |"), in_force);
+    assert_eq!(rows(&read(Path::new("docs/reference.md")), "| variable | default |"), in_force);
 }
 
 #[test]
-fn the_readme_lists_every_metric_with_its_labels() {
+fn the_reference_lists_every_metric_with_its_labels() {
     let listed: BTreeSet<(String, BTreeSet<String>)> =
-        rows(&read(Path::new("README.md")), "| metric | labels |")
+        rows(&read(Path::new("docs/reference.md")), "| metric | labels |")
             .into_iter()
             .map(|(name, labels)| {
                 let labels =
@@ -384,12 +405,12 @@ fn the_readme_lists_every_metric_with_its_labels() {
 }
 
 #[test]
-fn the_readme_shows_every_endpoint() {
-    let readme = read(Path::new("README.md"));
+fn the_page_of_the_lab_shows_every_endpoint() {
+    let page = read(Path::new("docs/http-lab.md"));
     let shown: Vec<String> =
-        rows(&readme, "| endpoint | what it does |").into_iter().map(|(endpoint, _)| endpoint).collect();
+        rows(&page, "| endpoint | what it does |").into_iter().map(|(endpoint, _)| endpoint).collect();
     assert_eq!(shown, ["/sync", "/async", "/async-limited", "/async-timeout"]);
     for endpoint in shown {
-        assert!(readme.contains(&format!("$ curl -s localhost:8080{endpoint}\n{{")), "{endpoint}");
+        assert!(page.contains(&format!("$ curl -s localhost:8080{endpoint}\n{{")), "{endpoint}");
     }
 }

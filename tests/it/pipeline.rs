@@ -580,7 +580,7 @@ async fn a_place_gets_a_text_a_field_or_a_line_and_the_environment_names_the_job
 #[tokio::test]
 async fn a_shell_gets_the_line_as_an_argument_that_it_does_not_execute() {
     let directory = tempfile::tempdir().expect("a directory");
-    // As README writes it, after a shell has read it.
+    // As docs/pipeline.md writes it, after a shell has read it.
     let exec = r#"sh -c 'printf %s "$1"' - {}"#;
     let (code, _, err) =
         run_jobs(directory.path(), "x; touch ran $(touch ran)\n", &["--lines", "--exec", exec]).await;
