@@ -214,7 +214,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         }
     }
     let sheets: Arc<[Sheet]> = sheets.into();
-    for route in audit_documents(&sheets) {
+    for route in audit_documents(&sheets).into_iter().chain(own_documents()) {
         document.merge(route.into_document());
     }
     web::complete(&mut document, admin.token_required());
@@ -273,6 +273,20 @@ fn audit(sheets: &Arc<[Sheet]>) -> Router {
         let sheets = sheets.clone();
         router.route(&path, get(async move || axum::Json(sheets[at].document())))
     })
+}
+
+/// What is served beside the systems' routes and is no document of ours.
+fn own_documents() -> [RouteDoc; 3] {
+    let route =
+        |path: &str, id: &str, about: &str| RouteDoc::new(HttpMethod::Get, path, "server", about).id(id);
+    [
+        route("/metrics", "metrics", "All metrics, for Prometheus")
+            .media("The metrics now", "text/plain")
+            .problem(503, "Too many scrapes at a time"),
+        route("/docs/reference", "reference", "Routes, metrics and variables of this server")
+            .media("The reference", "text/markdown"),
+        route("/openapi.json", "openapi", "This document").media("OpenAPI 3.1", "application/json"),
+    ]
 }
 
 fn audit_documents(sheets: &[Sheet]) -> Vec<RouteDoc> {

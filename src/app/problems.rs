@@ -9,7 +9,7 @@ use axum::{
     routing::get,
 };
 
-use crate::web::{GENERAL, Kind, Problem, System};
+use crate::web::{GENERAL, Kind, System};
 
 /// Every kind that a server of `systems` answers with.
 pub(super) fn of(systems: &[System]) -> Arc<[Kind]> {
@@ -31,7 +31,7 @@ pub(super) struct ProblemsApi;
     params(("name" = String, Path, description = "The last part of the type, such as not-found")),
     responses(
         (status = 200, description = "The kind in words", body = String),
-        (status = 404, description = "This server has no such kind", body = Problem)))]
+        (status = 404, description = "This server has no such kind")))]
 async fn explain(State(kinds): State<Arc<[Kind]>>, Path(name): Path<String>) -> Result<String, StatusCode> {
     let kind = kinds.iter().find(|kind| kind.path.rsplit('/').next() == Some(name.as_str()));
     let Kind { path, status, title, about } = kind.ok_or(StatusCode::NOT_FOUND)?;

@@ -64,6 +64,15 @@ pub fn complete(document: &mut OpenApi, token: bool) {
                 let answer = || RefOr::T(problem(about));
                 operation.responses.responses.entry(status.to_string()).or_insert_with(answer);
             }
+            for (status, answer) in &mut operation.responses.responses {
+                // Every error is a problem, whether its route says so or not.
+                if let RefOr::T(answer) = answer
+                    && status.starts_with(['4', '5'])
+                    && answer.content.is_empty()
+                {
+                    *answer = problem(&answer.description);
+                }
+            }
         }
     }
     let components = document.components.get_or_insert_default();
@@ -140,6 +149,15 @@ impl RouteDoc {
     #[must_use]
     pub fn answer<T: Document>(self, status: u16, about: &str) -> Self {
         self.answers::<Named<T>>(status, about, "application/json")
+    }
+
+    /// An answer in a media type that says its form.
+    #[must_use]
+    pub fn media(mut self, about: &str, media_type: &str) -> Self {
+        let content = ContentBuilder::new().build();
+        let answer = ResponseBuilder::new().description(about).content(media_type, content);
+        self.operation = self.operation.response("200", answer);
+        self
     }
 
     /// An answer that is a problem.

@@ -43,6 +43,17 @@ async fn the_command_without_arguments_serves_the_lab() {
     }
     // So does every GET of the OpenAPI document.
     let document = get(server.addr, "/openapi.json").await.json();
+    for path in ["/metrics", "/docs/reference", "/openapi.json"] {
+        assert!(document["paths"][path]["get"]["responses"]["200"]["content"].is_object(), "{path}");
+    }
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            for (status, answer) in operation["responses"].as_object().expect("answers") {
+                let is_problem = answer["content"]["application/problem+json"].is_object();
+                assert!(is_problem || !status.starts_with(['4', '5']), "{method} {path}: {status}: {answer}");
+            }
+        }
+    }
     let paths = document["paths"].as_object().expect("paths");
     for (path, _) in paths.iter().filter(|(_, item)| item.get("get").is_some()) {
         let path = path.replace("{name}", "not-found");
