@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::labelled;
+use crate::{labelled, latency::milliseconds};
 
 /// The status under which a request is counted whose client left before the answer (nginx's number).
 pub(super) const CLIENT_GONE: u16 = 499;
@@ -108,15 +108,10 @@ impl Answer {
             strategy: path.trim_start_matches('/'),
             a: ServiceBody::of(self.a, called[0]),
             b: ServiceBody::of(self.b, called[1]),
-            semaphore_wait_ms: self.semaphore_wait.map(millis),
-            total_ms: millis(total),
+            semaphore_wait_ms: self.semaphore_wait.map(milliseconds),
+            total_ms: milliseconds(total),
         }
     }
-}
-
-/// Milliseconds with three decimals.
-pub(super) fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// What a strategy's endpoint answers; under an error these are members of the problem.
@@ -153,7 +148,7 @@ impl ServiceBody {
         match report {
             Some(report) => Self {
                 outcome: if report.error.is_some() { "error" } else { "ok" },
-                ms: Some(millis(report.took)),
+                ms: Some(milliseconds(report.took)),
                 error: report.error,
             },
             None => Self { outcome: if called { "cancelled" } else { "not_called" }, ms: None, error: None },

@@ -22,7 +22,6 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{
-    answer::millis,
     config::{ServiceA, ServiceB},
     ledger::ServiceAudit,
     metrics::{self, CallOutcome, ServiceMetrics},
@@ -30,6 +29,7 @@ use super::{
     routes::CALLS,
 };
 use crate::{
+    latency::milliseconds,
     sim::{Contention, Failure, Key, OnCallerGone, Service, Spec},
     telemetry::{Instruments, Tracing},
     web::{Kind, Problem, Sheet, System, traced},
@@ -174,7 +174,7 @@ async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Respon
     let mut seen =
         Seen { metrics: &server.inner.metrics, since: Instant::now(), outcome: CallOutcome::Cancelled };
     let result = server.inner.service.call(key, None).await;
-    let ms = millis(seen.since.elapsed());
+    let ms = milliseconds(seen.since.elapsed());
     let refused = |kind| Problem::new(kind).with("ms", ms).into_response();
     match result {
         Ok(()) => {

@@ -33,4 +33,4 @@ pub use percentiles::{Percentiles, Why};
 pub use quantile::{Good, Percentile, Quantile, Rate};
 pub use recorder::Recorder;
 pub use sample::{Fate, Outcome, Sample};
-pub use text::DurationText;
+pub use text::{DurationText, milliseconds};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Histogram, Quantile, form::shown_as};
+use super::{Histogram, Quantile, form::shown_as, milliseconds};
 use crate::choice;
 
 choice! {
@@ -129,7 +129,7 @@ impl Quantile {
     /// Milliseconds, to the microsecond.
     #[must_use]
     pub fn ms(self) -> Option<f64> {
-        self.value().map(|value| (value.as_secs_f64() * 1e6).round() / 1e3)
+        self.value().map(milliseconds)
     }
 
     /// Why there is no time.

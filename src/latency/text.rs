@@ -1,4 +1,4 @@
-//! Durations for people: three significant digits and a unit that fits.
+//! Durations for people, three significant digits and a unit that fits, and for programs: milliseconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,9 +30,22 @@ impl fmt::Display for DurationText {
     }
 }
 
+/// Milliseconds with three decimals, as every document shows them.
+#[must_use]
+pub fn milliseconds(length: Duration) -> f64 {
+    (length.as_secs_f64() * 1e6).round() / 1e3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milliseconds_have_three_decimals() {
+        let shown =
+            [9_894_965, 9_894_499, 400, 0].map(|nanos| milliseconds(Duration::from_nanos(nanos)).to_string());
+        assert_eq!(shown, ["9.895", "9.894", "0", "0"]);
+    }
 
     #[test]
     fn three_digits_and_a_fitting_unit() {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::Measured;
 use super::stats::Mean;
 use crate::choice;
-use crate::latency::Quantile;
+use crate::latency::{Quantile, milliseconds};
 
 /// How surely a slowdown is found by as many pairs as are asked for.
 const POWER: f64 = 0.9;
@@ -42,14 +42,14 @@ impl Figure {
         let q = match self {
             Self::Mean if headline.answered() < headline.offered() => return Err(NoFigure::NotReached),
             Self::Mean => {
-                return headline.mean().map(|mean| mean.as_secs_f64() * 1e3).ok_or(NoFigure::TooFew);
+                return headline.mean().map(milliseconds).ok_or(NoFigure::TooFew);
             }
             Self::P50 => 0.5,
             Self::P95 => 0.95,
             Self::P99 => 0.99,
         };
         match headline.percentile(q) {
-            Quantile::Value(value) => Ok(value.as_secs_f64() * 1e3),
+            Quantile::Value(value) => Ok(milliseconds(value)),
             Quantile::NotReached => Err(NoFigure::NotReached),
             Quantile::TooFew { .. } => Err(NoFigure::TooFew),
         }

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::live::Pending;
 use super::part::Part;
 use super::schedule::Arrivals;
-use crate::latency::Outcome;
+use crate::latency::{Outcome, milliseconds};
 
 use super::{Cause, Live, Measured, Schedule, Transport};
 
@@ -139,7 +139,7 @@ impl Plan {
         let is_counted = matches!(self.pace, Pace::Closed { requests: Some(_), .. });
         let length =
             if measured.interrupted || is_counted { scheduled.min(run.start.elapsed()) } else { scheduled };
-        measured.scheduled_ms = length.as_secs_f64() * 1e3;
+        measured.scheduled_ms = milliseconds(length);
         measured
     }
 }

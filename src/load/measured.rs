@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::part::{self, Part};
 use super::series::Series;
 use super::{Answer, Cause, Trace};
-use crate::latency::{Histogram, Outcome, Percentile, Rate, Recorder, Sample};
+use crate::latency::{Histogram, Outcome, Percentile, Rate, Recorder, Sample, milliseconds};
 
 /// Above this the generator itself was late: its figures are not the server's alone.
 pub const LAG_LIMIT: Duration = Duration::from_millis(2);
@@ -86,7 +86,7 @@ impl Measured {
         if let (Some(sent), Some(first_byte)) = (trace.sent, trace.first_byte) {
             self.first_byte.record(first_byte.saturating_duration_since(sent));
         }
-        let since_start = |at: Instant| at.saturating_duration_since(start).as_secs_f64() * 1e3;
+        let since_start = |at: Instant| milliseconds(at.saturating_duration_since(start));
         if let Some(sent) = trace.sent {
             self.sending_ms = self.sending_ms.max(since_start(sent));
         }

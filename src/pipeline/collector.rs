@@ -11,7 +11,10 @@ use super::{
     metrics::Metrics,
     results::{Record, RecordedOutcome, Results},
 };
-use crate::{exec::Captured, latency::Histogram};
+use crate::{
+    exec::Captured,
+    latency::{Histogram, milliseconds},
+};
 
 /// Jobs that are recorded with one wait for the disk.
 const BATCH_LIMIT_JOBS: usize = 64;
@@ -94,8 +97,8 @@ fn line(finished: &Finished) -> Vec<u8> {
         error: outcome.as_ref().err().map(ToString::to_string),
         exit_code: output.exit_code,
         started_at: *started_at,
-        run_ms: started_at.map(|_| took.as_secs_f64() * 1e3),
-        sojourn_ms: finished.at.saturating_duration_since(finished.job.offered_at).as_secs_f64() * 1e3,
+        run_ms: started_at.map(|_| milliseconds(*took)),
+        sojourn_ms: milliseconds(finished.at.saturating_duration_since(finished.job.offered_at)),
         stdout: text(&output.stdout),
         stdout_bytes: output.stdout.bytes,
         stderr: text(&output.stderr),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{board::Board, collector::Collected, queue::Ledger};
-use crate::latency::{DurationText, Percentiles};
+use crate::latency::{DurationText, Percentiles, milliseconds};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Ended {
         let statistics = Statistics {
             ledger,
             balances: ledger.balances(),
-            elapsed_ms: elapsed.as_secs_f64() * 1e3,
+            elapsed_ms: milliseconds(elapsed),
             sojourn: (&collected.sojourn).into(),
             retries: counts.retried,
             held_back: counts.held_back,

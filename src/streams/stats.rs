@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     document,
-    latency::{DurationText, Good, Histogram, Percentiles, Quantile, Rate},
+    latency::{DurationText, Good, Histogram, Percentiles, Quantile, Rate, milliseconds},
 };
 
 /// Recorders; a worker uses the one its number falls to, so that workers seldom meet.
@@ -223,9 +223,9 @@ impl Statistics {
         Report {
             ledger: self.ledger,
             balances: self.ledger.balances(),
-            elapsed_ms: millis(self.elapsed),
+            elapsed_ms: milliseconds(self.elapsed),
             processed_per_second: self.throughput(),
-            slo_ms: millis(self.slo),
+            slo_ms: milliseconds(self.slo),
             good: self.good.into(),
             latency: LatencyReport { processed: self.processed, offered: self.offered },
             queue_wait: self.queue_wait,
@@ -286,11 +286,6 @@ pub struct LatencyReport {
     pub processed: Percentiles,
     /// Over all generated, a drop counting as infinitely slow.
     pub offered: Percentiles,
-}
-
-/// Milliseconds, to the microsecond.
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn millis_text(duration: Duration) -> String {

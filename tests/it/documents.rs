@@ -123,6 +123,7 @@ impl Checked {
     fn check(&mut self, from: &str, document: &Value) {
         let faults = self.faults(document);
         assert!(faults.is_empty(), "{from}: {faults:#?}");
+        assert_eq!(noisy(document, ""), Vec::<String>::new(), "{from}: milliseconds have three decimals");
         assert_eq!(
             document.as_object().and_then(|members| members.keys().next()).map(String::as_str),
             Some("schema")
@@ -155,6 +156,20 @@ impl Checked {
         assert_eq!(answer.status, 200, "{from}: {}", answer.body);
         self.check(from, &answer.json());
     }
+}
+
+/// The members that end in `_ms` and have more than three decimals.
+fn noisy(value: &Value, at: &str) -> Vec<String> {
+    let members = value.as_object().into_iter().flatten();
+    let is_noisy = |name: &str, member: &Value| {
+        let fits = |ms: f64| (ms * 1e3).round() / 1e3 == ms;
+        name.ends_with("_ms") && !member.as_f64().is_none_or(fits)
+    };
+    let here = members.clone().filter(|(name, member)| is_noisy(name, member));
+    let here = here.map(|(name, member)| format!("{at}/{name}: {member}"));
+    let items = value.as_array().into_iter().flatten().map(|item| noisy(item, at));
+    let below = members.map(|(name, member)| noisy(member, &format!("{at}/{name}")));
+    here.chain(items.chain(below).flatten()).collect()
 }
 
 /// Bodies that are no documents of ours: those that the strategies' contract fixes, and OpenAPI's.

@@ -26,6 +26,7 @@ use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
 use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
+use crate::latency::milliseconds;
 
 /// A constant, and every endpoint on three servers.
 const ARMS: usize = 1 + 3 * ENDPOINTS.len();
@@ -124,7 +125,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
         ),
         setting: Setting {
             rounds: args.rounds.get(),
-            length_ms: args.length.get().as_secs_f64() * 1e3,
+            length_ms: milliseconds(args.length.get()),
             connections: args.connections.get(),
             answer_bytes,
             cores: std::thread::available_parallelism()?.get(),

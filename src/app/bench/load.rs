@@ -25,6 +25,7 @@ use super::stopping::unless_stopped;
 use super::usage::ended_children;
 use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
+use crate::latency::milliseconds;
 
 /// The length of the answers.
 const ANSWER_BYTES: &str = "200";
@@ -158,7 +159,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
         ),
         setting: Setting {
             rounds: args.rounds.get(),
-            length_ms: args.length.get().as_secs_f64() * 1e3,
+            length_ms: milliseconds(args.length.get()),
             connections: args.connections.get(),
             cores: std::thread::available_parallelism()?.get(),
             absent,

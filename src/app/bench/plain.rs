@@ -10,6 +10,8 @@ use axum::{Json, Router, http::StatusCode, routing::get};
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::Instant};
 
+use crate::latency::milliseconds;
+
 /// Permits of the semaphore: as `ASYNC_LIMIT` in the lab's arm, never in the way.
 const PERMITS: usize = 10_000;
 /// The deadline: the default of the lab.
@@ -38,7 +40,7 @@ async fn call() -> Call {
 }
 
 fn ms_since(begun: Instant) -> f64 {
-    (begun.elapsed().as_secs_f64() * 1e6).round() / 1e3
+    milliseconds(begun.elapsed())
 }
 
 fn answer(strategy: &'static str, begun: Instant, a: Call, b: Call) -> Json<Answer> {

@@ -14,6 +14,7 @@ use super::server::Server;
 use super::stopping::unless_stopped;
 use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
+use crate::latency::milliseconds;
 
 /// How long a server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -62,13 +63,13 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     start_once(&program, stop).await?;
     for _ in 0..args.starts.get() {
         let started = start_once(&program, stop).await?;
-        listening_ms.push(started.listening.as_secs_f64() * 1e3);
+        listening_ms.push(milliseconds(started.listening));
         resident_bytes.push(started.resident_bytes as f64);
     }
     let figures = [Figure::of("serve", LISTENING, listening_ms), Figure::of("serve", IDLE, resident_bytes)];
     Ok(Report {
         command: format!("lab bench start --starts {}", args.starts),
-        setting: Setting { starts: args.starts.get(), settle_ms: SETTLE.as_secs_f64() * 1e3 },
+        setting: Setting { starts: args.starts.get(), settle_ms: milliseconds(SETTLE) },
         figures: figures.into_iter().flatten().collect(),
     })
 }

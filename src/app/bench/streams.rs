@@ -21,7 +21,6 @@ use crate::{
     app::output::JsonArg,
     bounded,
     config::Allowed as _,
-    latency::Quantile,
     streams::{Overload, Race},
     telemetry::{Instruments, Telemetry},
 };
@@ -189,11 +188,10 @@ async fn crowd(args: &Args, instruments: &Instruments) -> anyhow::Result<[Option
     let span = args.length.get() + Duration::from_millis(500);
     let statistics = race.orchestrator(span, instruments).await?;
     let resident = during.await??.resident_bytes.saturating_sub(before);
-    let ms = |quantile: Quantile| quantile.value().map(|value| value.as_secs_f64() * 1e3);
     Ok([
         Figure::of("crowd", RESIDENT, [resident as f64 / f64::from(args.crowd.get())]),
         Figure::of("crowd", CROWD_RATE, [statistics.throughput()]),
-        Figure::of("crowd", LAG_P50, ms(statistics.emission_lag.p50)),
-        Figure::of("crowd", LAG_P99, ms(statistics.emission_lag.p99)),
+        Figure::of("crowd", LAG_P50, statistics.emission_lag.p50.ms()),
+        Figure::of("crowd", LAG_P99, statistics.emission_lag.p99.ms()),
     ])
 }

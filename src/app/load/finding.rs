@@ -14,7 +14,7 @@ use crate::app::Ending;
 use crate::app::generator::Generator;
 use crate::config::Rate;
 use crate::document;
-use crate::latency::{Good, Percentiles, Quantile};
+use crate::latency::{Good, Percentiles, Quantile, milliseconds};
 use crate::load::Verdict;
 use crate::load::find_max::{Found, Search, step_length};
 use crate::load::{Checks, Measured, Pace, Plan, Schedule};
@@ -163,7 +163,7 @@ pub(super) async fn find(
 fn step(rate: Rate, length: Duration, verdict: Verdict, measured: &Measured) -> Step {
     Step {
         rate_per_second: rate.get(),
-        length_ms: length.as_secs_f64() * 1e3,
+        length_ms: milliseconds(length),
         verdict,
         offered: measured.offered(),
         good: measured.recorder.good(measured.series.slo()).into(),

@@ -23,7 +23,7 @@ use super::{
     Journal, Load, Pipeline, Runtime, board::Scalings, config::Settings, scaling::PolicyName, virtual_time,
 };
 use crate::{
-    latency::{Histogram, Percentiles},
+    latency::{Histogram, Percentiles, milliseconds},
     shutdown::Shutdown,
     telemetry::Instruments,
 };
@@ -113,7 +113,7 @@ pub fn simulate(trace: &Trace, settings: &Settings, seeds: std::ops::Range<u64>)
     Ok(Outcome {
         trace: trace.name.clone(),
         about: trace.about.clone(),
-        length_ms: trace.length_s() * 1e3,
+        length_ms: milliseconds(Duration::from_secs_f64(trace.length_s())),
         policies: arms.collect::<Result<_, _>>()?,
         load: trace.steps(),
     })
@@ -149,7 +149,7 @@ fn arm(
         utilisation: if paid.is_zero() { 0.0 } else { busy.as_secs_f64() / paid.as_secs_f64() },
         actions: actions as f64 / runs,
         reversals: reversals as f64 / runs,
-        drain_ms: drain_s * 1e3 / runs,
+        drain_ms: milliseconds(Duration::from_secs_f64(drain_s / runs)),
         samples,
     })
 }
