@@ -316,6 +316,31 @@ fn objects(schema: &Value, at: &str, found: &mut Vec<(String, BTreeMap<String, V
 }
 
 #[test]
+fn what_may_be_null_and_is_no_number_says_when() {
+    for (name, schema) in schemas() {
+        let mut found = Vec::new();
+        objects(&schema, &name, &mut found);
+        for (at, properties) in found {
+            let required = schema.pointer(&at[name.len()..]).map(|object| &object["required"]);
+            let required = required.and_then(Value::as_array).cloned().unwrap_or_default();
+            for (key, property) in &properties {
+                let kinds = [&property["type"], &property["oneOf"]].map(|of| of.as_array().cloned());
+                let kinds: Vec<Value> = kinds.into_iter().flatten().flatten().collect();
+                let is_null = |kind: &Value| *kind == "null" || kind["type"] == "null";
+                let is_number = |kind: &Value| *kind == "number" || *kind == "integer";
+                let must_say = required.contains(&json!(key))
+                    && kinds.iter().any(is_null)
+                    && !kinds.iter().any(is_number);
+                let told =
+                    |of: &Value| of["description"].as_str().is_some_and(|text| text.contains("`null`"));
+                let says = told(property) || kinds.iter().any(told);
+                assert!(!must_say || says, "{at}/{key}: when is it null?");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_number_that_may_be_missing_has_its_reason_beside_it_and_times_are_in_milliseconds() {
     for (name, schema) in schemas() {
         let mut found = Vec::new();

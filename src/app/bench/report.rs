@@ -34,6 +34,7 @@ pub(super) struct Quantity {
     pub(super) text: &'static str,
     /// Of `median`, `min`, `max` and the aim.
     pub(super) unit: Unit,
+    /// What the median should be; `null` where nothing is aimed at.
     #[schema(required)]
     pub(super) aim: Option<Aim>,
 }
