@@ -7,6 +7,9 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     routing::get,
 };
+use utoipa::openapi::HttpMethod;
+
+use crate::web::RouteDoc;
 
 /// As browsers show it; Markdown is readable as it is.
 const TEXT: [(HeaderName, HeaderValue); 1] =
@@ -35,6 +38,18 @@ const PAGES: [(&str, &str, &str); 8] = [
         include_str!("../../docs/architecture.md"),
     ),
 ];
+
+/// The pages' part of the OpenAPI document.
+pub(super) fn documents() -> impl Iterator<Item = RouteDoc> {
+    let page = |path: String, id: String, about: &str| {
+        RouteDoc::new(HttpMethod::Get, path, "docs", about).id(&id).media("The page", "text/plain")
+    };
+    let list = page("/docs".to_owned(), "docs".to_owned(), "A list of the pages");
+    let pages = PAGES
+        .iter()
+        .map(move |(name, about, _)| page(format!("/docs/{name}"), format!("docs-{name}"), about));
+    std::iter::once(list).chain(pages)
+}
 
 /// `GET /docs`, a list, and `GET /docs/NAME`.
 pub(super) fn routes() -> Router {

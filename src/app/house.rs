@@ -214,7 +214,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         }
     }
     let sheets: Arc<[Sheet]> = sheets.into();
-    for route in audit_documents(&sheets).into_iter().chain(own_documents()) {
+    for route in audit_documents(&sheets).into_iter().chain(own_documents()).chain(docs::documents()) {
         document.merge(route.into_document());
     }
     web::complete(&mut document, admin.token_required());
@@ -284,7 +284,7 @@ fn own_documents() -> [RouteDoc; 3] {
             .media("The metrics now", "text/plain")
             .problem(503, "Too many scrapes at a time"),
         route("/docs/reference", "reference", "Routes, metrics and variables of this server")
-            .media("The reference", "text/markdown"),
+            .media("The reference", "text/plain"),
         route("/openapi.json", "openapi", "This document").media("OpenAPI 3.1", "application/json"),
     ]
 }

@@ -113,7 +113,7 @@ const SERVING: [Serving; 6] = [
     Serving {
         arguments: &["streams"],
         change: ("PATCH /streams", r#"{"workers_count":60}"#),
-        seen: ("/streams", "/workers", "60"),
+        seen: ("/streams", "/workers_count", "60"),
         prints: Prints::Result,
     },
     Serving {
