@@ -34,7 +34,10 @@ pub fn unknown_parameter(value: &str, names: &[&str]) -> Invalid {
 }
 
 async fn check(State(document): State<Arc<OpenApi>>, request: Request, next: Next) -> Response {
-    let names = names(&document, &request);
+    let Some(names) = names(&document, &request) else {
+        // Not one of the route's methods, which its router says.
+        return next.run(request).await;
+    };
     let query = request.uri().query().unwrap_or_default();
     let unknown = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !names.contains(&&**name));
     match unknown {
@@ -43,21 +46,21 @@ async fn check(State(document): State<Arc<OpenApi>>, request: Request, next: Nex
     }
 }
 
-/// The parameters that the route of `request` has in `document`.
-fn names<'a>(document: &'a OpenApi, request: &Request) -> Vec<&'a str> {
-    let path =
-        request.extensions().get::<MatchedPath>().and_then(|path| document.paths.paths.get(path.as_str()));
-    let operation: Option<&Operation> = path.and_then(|path| match *request.method() {
+/// The parameters that the route of `request` has in `document`; none where it has not that method.
+fn names<'a>(document: &'a OpenApi, request: &Request) -> Option<Vec<&'a str>> {
+    let path = document.paths.paths.get(request.extensions().get::<MatchedPath>()?.as_str())?;
+    let operation: &Operation = match *request.method() {
         Method::POST => path.post.as_ref(),
         Method::PATCH => path.patch.as_ref(),
         Method::PUT => path.put.as_ref(),
         Method::DELETE => path.delete.as_ref(),
-        _ => path.get.as_ref(),
-    });
-    let parameters = operation.and_then(|operation| operation.parameters.as_ref()).into_iter().flatten();
+        Method::GET | Method::HEAD => path.get.as_ref(),
+        _ => None,
+    }?;
+    let parameters = operation.parameters.iter().flatten();
     let name = |parameter: &'a RefOr<Parameter>| match parameter {
         RefOr::T(Parameter { name, parameter_in: ParameterIn::Query, .. }) => Some(name.as_str()),
         RefOr::T(_) | RefOr::Ref(_) => None,
     };
-    parameters.filter_map(name).collect()
+    Some(parameters.filter_map(name).collect())
 }

@@ -143,6 +143,8 @@ async fn it_can_be_watched_as_events_and_as_a_page() {
     assert!(!landing.contains("/pipeline"), "what this server does not have is not linked");
     assert!(landing.contains("<a href=\"/streams\">Streams</a>"), "{landing}");
 
+    let wrong = send(server.addr, "TRACE /streams/stop?wait=", "").await;
+    assert_eq!(wrong.status, 405, "of a method that it has not, a route does not look at the parameters");
     server.signal(Signal::TERM);
     let (status, rest) = server.wait();
     assert!(status.success(), "a viewer does not hold the stop up: {rest}");
