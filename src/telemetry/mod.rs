@@ -12,7 +12,7 @@
 //! both translators add; no instrument has a unit, which both would append: the kit sees to it
 //! ([`Instruments`]). Without an endpoint there is no push reader, no tracer and no thread. Pushes go through an
 //! HTTP client that the caller hands in. Start telemetry before the Tokio runtime and end it after the runtime,
-//! as the last thing: [`Telemetry::shutdown`].
+//! as the last thing: [`Telemetry::flush`].
 
 mod alloc;
 mod buckets;
