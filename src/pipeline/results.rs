@@ -1,8 +1,8 @@
 //! The results: one JSON object a line, appended, and on disk before it is told of.
 //!
 //! A run killed at any moment can be resumed: what the file holds is not run again, a torn last line is cut
-//! off, and what had run without being recorded runs again. So a job's *result* is there exactly once, and its
-//! command runs at least once.
+//! off, and what had run without being recorded runs again. So a job has one *result*, and one more each time that
+//! it failed for good and was tried again on request, of which the last counts; its command runs at least once.
 
 use std::{
     collections::HashMap,

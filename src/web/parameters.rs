@@ -1,5 +1,6 @@
 //! Query parameters that a route does not know: refused, as whoever sends one means something by it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,7 +16,7 @@ use crate::config::Invalid;
 
 /// Lets the routes of `router` take the query parameters that `document` says they have, and no others.
 pub fn documented_parameters(router: Router, document: &OpenApi) -> Router {
-    router.layer(from_fn_with_state(Arc::new(document.clone()), check))
+    router.layer(from_fn_with_state(Arc::new(names(document)), check))
 }
 
 /// The problem of a parameter that is not allowed, with what is.
@@ -33,34 +34,50 @@ pub fn unknown_parameter(value: &str, names: &[&str]) -> Invalid {
     Invalid::new(value, allowed)
 }
 
-async fn check(State(document): State<Arc<OpenApi>>, request: Request, next: Next) -> Response {
-    let Some(names) = names(&document, &request) else {
+/// The names of parameters by path and method.
+type Names = HashMap<(String, Method), Vec<String>>;
+
+async fn check(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let names = path.and_then(|path| names.get(&(path, request.method().clone())));
+    let Some(names) = names else {
         // Not one of the route's methods, which its router says.
         return next.run(request).await;
     };
     let query = request.uri().query().unwrap_or_default();
-    let unknown = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !names.contains(&&**name));
+    let unknown =
+        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !names.iter().any(|known| known == name));
     match unknown {
-        Some((name, value)) => refused_parameter(&name, &unknown_parameter(&value, &names)).into_response(),
+        Some((name, value)) => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            refused_parameter(&name, &unknown_parameter(&value, &names)).into_response()
+        }
         None => next.run(request).await,
     }
 }
 
-/// The parameters that the route of `request` has in `document`; none where it has not that method.
-fn names<'a>(document: &'a OpenApi, request: &Request) -> Option<Vec<&'a str>> {
-    let path = document.paths.paths.get(request.extensions().get::<MatchedPath>()?.as_str())?;
-    let operation: &Operation = match *request.method() {
-        Method::POST => path.post.as_ref(),
-        Method::PATCH => path.patch.as_ref(),
-        Method::PUT => path.put.as_ref(),
-        Method::DELETE => path.delete.as_ref(),
-        Method::GET | Method::HEAD => path.get.as_ref(),
-        _ => None,
-    }?;
-    let parameters = operation.parameters.iter().flatten();
-    let name = |parameter: &'a RefOr<Parameter>| match parameter {
-        RefOr::T(Parameter { name, parameter_in: ParameterIn::Query, .. }) => Some(name.as_str()),
-        RefOr::T(_) | RefOr::Ref(_) => None,
+/// The query parameters of each route of `document`.
+fn names(document: &OpenApi) -> Names {
+    let of = |operation: &Operation| {
+        let parameters = operation.parameters.iter().flatten();
+        let name = |parameter: &RefOr<Parameter>| match parameter {
+            RefOr::T(Parameter { name, parameter_in: ParameterIn::Query, .. }) => Some(name.clone()),
+            RefOr::T(_) | RefOr::Ref(_) => None,
+        };
+        parameters.filter_map(name).collect()
     };
-    Some(parameters.filter_map(name).collect())
+    let routes = document.paths.paths.iter().flat_map(|(path, item)| {
+        let operations = [
+            (Method::GET, &item.get),
+            (Method::HEAD, &item.get),
+            (Method::POST, &item.post),
+            (Method::PUT, &item.put),
+            (Method::PATCH, &item.patch),
+            (Method::DELETE, &item.delete),
+        ];
+        operations
+            .into_iter()
+            .filter_map(move |(method, operation)| Some(((path.clone(), method), of(operation.as_ref()?))))
+    });
+    routes.collect()
 }

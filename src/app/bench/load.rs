@@ -159,13 +159,18 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
         ),
         setting: Setting {
             rounds: args.rounds.get(),
-            length_ms: milliseconds(args.length.get()),
+            length_ms: milliseconds(whole_seconds(args)),
             connections: args.connections.get(),
             cores: std::thread::available_parallelism()?.get(),
             absent,
         },
         figures,
     })
+}
+
+/// How long each generator runs: wrk takes whole seconds only, and all run as long.
+fn whole_seconds(args: &Args) -> Duration {
+    Duration::from_secs(args.length.get().as_secs())
 }
 
 async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Comparison> {
@@ -182,7 +187,7 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Compa
     for round in 0..args.rounds.get() as usize {
         for turn in 0..count {
             let (arm, readings) = &mut arms[(round + turn) % count];
-            let reading = generate(*arm, args, program, url, args.length.get().as_secs()).await?;
+            let reading = generate(*arm, args, program, url, whole_seconds(args).as_secs()).await?;
             readings.push(reading.context("a generator that was there is gone")?);
         }
     }

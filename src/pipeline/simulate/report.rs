@@ -57,11 +57,12 @@ const DOMINATES: &str = "(dominates: lower p95 sojourn at no more than 1% more w
 /// A table for each trace.
 pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
     let mut text = String::new();
+    let seeds = if repetitions == 1 { "seed" } else { "seeds" };
     for outcome in outcomes {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{}: {} ({} s, {repetitions} seeds)",
+            "{}: {} ({} s, {repetitions} {seeds})",
             outcome.trace,
             outcome.about,
             outcome.length_ms / 1e3
