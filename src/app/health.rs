@@ -10,7 +10,7 @@ use crate::{config::HttpUrl, output};
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// The URL to ask instead of /healthz at the server's address
+    /// The URL to ask instead of /healthz at the server's address; without a path its /healthz
     #[arg(value_name = "URL")]
     pub url: Option<HttpUrl>,
     #[command(flatten)]
@@ -24,7 +24,8 @@ pub struct Args {
 /// When nothing answers, or not with 2xx.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     let url = match &args.url {
-        Some(url) => url.clone(),
+        Some(url) if url.has_path() => url.clone(),
+        Some(url) => url.below("/healthz")?,
         None => args.whom.url()?.below("/healthz")?,
     };
     let answer = fetch(&url, "`lab health URL`").await?;

@@ -26,6 +26,7 @@ use super::{
     reference::Reference,
 };
 use crate::{
+    config::counted,
     output,
     shutdown::Shutdown,
     telemetry::Telemetry,
@@ -128,8 +129,8 @@ impl House {
             return Ok(Ending::Done);
         }
         let mut left = self.stragglers();
-        left.push(format!("{} connections", drained.connections_left));
-        left.push(format!("{} detached tasks", drained.tasks_left));
+        left.push(counted(drained.connections_left as u64, "connection", "connections"));
+        left.push(counted(drained.tasks_left as u64, "detached task", "detached tasks"));
         report(&left);
         drained.cut().await;
         Ok(if self.work.aborted().is_cancelled() { Ending::Aborted } else { Ending::Failed })
@@ -197,7 +198,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
     let nav = nav(systems);
     let mut endpoints = Router::new();
     let mut house = Router::new()
-        .merge(admin.session_routes())
+        .merge(web::documented_parameters(admin.session_routes(), &SessionApi::openapi()))
         .merge(web::assets(&[web::FAVICON, web::LAB_CSS, web::LIVE_JS]))
         .fallback(async || StatusCode::NOT_FOUND);
     let mut health = Health::new(process.shutdown.clone());

@@ -141,9 +141,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
     let matches = command
         .clone()
         .try_get_matches_from(&arguments)
-        .map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
-    let cli =
-        Cli::from_arg_matches(&matches).map_err(|error| stop(error, &command, &phrases, &file, &dotenv))?;
+        .map_err(|error| stop(error, (&command, &arguments), &phrases, &file, &dotenv))?;
+    let cli = Cli::from_arg_matches(&matches)
+        .map_err(|error| stop(error, (&command, &arguments), &phrases, &file, &dotenv))?;
     let mut in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
     if matches!(cli.command, Some(Task::Config(_))) {
         others(&Cli::command(), &file, &dotenv, &mut in_force);

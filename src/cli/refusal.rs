@@ -1,6 +1,6 @@
 //! Why nothing is run, in one line: the variable, the flag, where the value came from, what is allowed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, Command, error::ErrorKind};
 
@@ -46,16 +46,16 @@ fn long_of(command: &Command, variable: &str) -> Option<String> {
 
 pub(super) fn stop(
     error: clap::Error,
-    command: &Command,
+    (command, arguments): (&Command, &[OsString]),
     phrases: &BTreeMap<String, String>,
     file: &BTreeMap<String, String>,
     dotenv: &[String],
 ) -> Stop {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Show(error),
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
-            Stop::Refuse(refusal(&error, command, phrases, file, dotenv).unwrap_or_else(|| brief(&error)))
-        }
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => Stop::Refuse(
+            refusal(&error, (command, arguments), phrases, file, dotenv).unwrap_or_else(|| brief(&error)),
+        ),
         _ => Stop::Refuse(brief(&error)),
     }
 }
@@ -72,7 +72,7 @@ fn brief(error: &clap::Error) -> String {
 /// `ASYNC_LIMIT (--async-limit, from .env): "0" is not allowed: a whole number from 1 to 10000`.
 fn refusal(
     error: &clap::Error,
-    command: &Command,
+    (command, arguments): (&Command, &[OsString]),
     phrases: &BTreeMap<String, String>,
     file: &BTreeMap<String, String>,
     dotenv: &[String],
@@ -85,26 +85,36 @@ fn refusal(
         return None;
     };
     let long = shown.strip_prefix("--")?.split([' ', '=']).next()?;
-    let argument = find(command, long)?;
+    let argument = find(asked(command, arguments), long)?;
     let invalid = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Invalid>());
     let allowed = match invalid {
         Some(invalid) => invalid.allowed.clone(),
         None => phrases.get(argument.get_id().as_str())?.clone(),
     };
-    let name =
-        argument.get_env().map_or_else(|| format!("--{long}"), |name| name.to_string_lossy().into_owned());
+    let shown_value = |secret: bool| match secret {
+        true => "(hidden)".to_owned(),
+        false => format!("{:?}", Invalid::new(value, "").value),
+    };
+    let Some(name) = argument.get_env().map(|name| name.to_string_lossy().into_owned()) else {
+        return Some(format!("--{long}: {} is not allowed: {allowed}", shown_value(false)));
+    };
     let source = match std::env::var(&name) {
         Ok(set) if set == *value && dotenv.contains(&name) => "from .env",
         Ok(set) if set == *value => "from the environment",
         _ if file.get(&name) == Some(value) => "from the file",
         _ => "from the flag",
     };
-    let shown = if SECRETS.contains(&name.as_str()) {
-        "(hidden)".to_owned()
-    } else {
-        format!("{:?}", Invalid::new(value, "").value)
-    };
+    let shown = shown_value(SECRETS.contains(&name.as_str()));
     Some(format!("{name} (--{long}, {source}): {shown} is not allowed: {allowed}"))
+}
+
+/// The command that `arguments` ask for: two commands may have a flag of one name.
+fn asked<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
+    let mut asked = command;
+    for argument in arguments.iter().skip(1) {
+        asked = asked.find_subcommand(argument).unwrap_or(asked);
+    }
+    asked
 }
 
 fn find<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {

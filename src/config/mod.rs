@@ -21,6 +21,7 @@
 
 mod addr;
 mod choice;
+mod counted;
 mod document;
 mod invalid;
 mod number;
@@ -34,6 +35,7 @@ mod url;
 mod tests;
 
 pub use addr::ListenAddr;
+pub use counted::counted;
 pub use document::{deserialize, schema};
 pub use invalid::{Allowed, Invalid, Misfit, without_users};
 pub use number::{Seed, SeedArg};

@@ -29,6 +29,11 @@ impl HttpUrl {
         format!("{}{}{path}", self.origin(), self.0.path().trim_end_matches('/')).parse()
     }
 
+    /// Whether it names more than a server.
+    pub fn has_path(&self) -> bool {
+        self.0.path() != "/" || self.0.query().is_some()
+    }
+
     /// Scheme, host and port.
     pub fn origin(&self) -> String {
         let authority = self.0.authority().map_or("", |authority| authority.as_str());

@@ -11,6 +11,8 @@ labelled! {
         NoConnectionInTime = "no_connection_in_time",
         /// The host's name has no address.
         NotResolved = "not_resolved",
+        /// The lookup of the host's name did not end within the time limit.
+        LookupTimeout = "lookup_timeout",
         /// Nobody listens there.
         ConnectionRefused = "connection_refused",
         /// The connection was not made within the time limit.
@@ -78,6 +80,7 @@ impl Cause {
             Self::NotSent => "not sent: at the limit of requests in flight (--max-in-flight)",
             Self::NoConnectionInTime => "no connection became free in time (--connections)",
             Self::NotResolved => "the host's name has no address",
+            Self::LookupTimeout => "the lookup of the host's name did not end within the time limit",
             Self::ConnectionRefused => "connection refused: nobody listens there",
             Self::ConnectTimeout => "no connection within the time limit",
             Self::OutOfSockets => "this machine is out of descriptors or ports",
@@ -117,6 +120,7 @@ impl Cause {
         matches!(
             self,
             Self::NotResolved
+                | Self::LookupTimeout
                 | Self::ConnectionRefused
                 | Self::ConnectTimeout
                 | Self::OutOfSockets
@@ -131,9 +135,11 @@ impl Cause {
     pub const fn outcome(self) -> Outcome {
         match self {
             Self::NotSent => Outcome::NotSent,
-            Self::NoConnectionInTime | Self::ConnectTimeout | Self::NoAnswerInTime | Self::BodyNotInTime => {
-                Outcome::TimedOut
-            }
+            Self::NoConnectionInTime
+            | Self::LookupTimeout
+            | Self::ConnectTimeout
+            | Self::NoAnswerInTime
+            | Self::BodyNotInTime => Outcome::TimedOut,
             Self::ConnectionRefused | Self::Http2Refused => Outcome::Refused,
             _ => Outcome::Failed,
         }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::Measured;
 use super::finding::{Finding, Verdict};
 use super::stats::Share;
-use crate::config::{Allowed, Invalid, ShareText, Span, TimeText, read_rate, read_share};
+use crate::config::{Allowed, Invalid, ShareText, Span, TimeText, counted, read_rate, read_share};
 use crate::labelled;
 use crate::latency::{Outcome, Percentiles, Quantile, Rate};
 
@@ -152,7 +152,10 @@ impl Check {
                 let text = match found {
                     Quantile::TooFew { n } => {
                         let needed = (10.0 / (1.0 - percent / 100.0)).ceil();
-                        format!("cannot be told of {n} requests, {needed} are needed")
+                        format!(
+                            "cannot be told of {}, {needed} are needed",
+                            counted(n, "request", "requests")
+                        )
                     }
                     told => told.to_string(),
                 };

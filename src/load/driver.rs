@@ -30,7 +30,7 @@ use super::part::Part;
 use super::schedule::Arrivals;
 use crate::latency::{Outcome, milliseconds};
 
-use super::{Cause, Live, Measured, Schedule, Transport};
+use super::{Cause, Live, Measured, Pace, Schedule, Transport};
 
 /// How many arrivals are handed over before answers get a turn.
 const BATCH: u32 = 32;
@@ -39,29 +39,6 @@ const BATCH: u32 = 32;
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 /// A user whose requests break one after another pauses: first a millisecond, then doubling up to this.
 const BROKEN_PAUSE_LIMIT: Duration = Duration::from_secs(1);
-
-/// Who asks, and when.
-#[derive(Clone, Debug)]
-pub enum Pace {
-    /// Arrivals by a schedule, whatever the server does.
-    Open {
-        /// When.
-        schedule: Schedule,
-        /// Requests in flight at a time; one more is not sent.
-        max_in_flight: NonZeroU32,
-    },
-    /// Users who wait for their answer before they ask again.
-    Closed {
-        /// How many.
-        users: NonZeroU32,
-        /// How long they ask.
-        length: Duration,
-        /// How many requests they make together, if that ends them before.
-        requests: Option<u64>,
-        /// When they would have asked; without it as soon as they can.
-        schedule: Option<Schedule>,
-    },
-}
 
 /// A run to make.
 #[derive(Clone, Debug)]

@@ -51,6 +51,8 @@ pub enum Stage {
     /// It waits for a connection to become free.
     #[default]
     Waiting,
+    /// The addresses of the server's name are being looked up.
+    Resolving,
     /// A connection is being made for it.
     Connecting,
     /// It has been sent.
@@ -64,6 +66,7 @@ impl Stage {
     pub(super) const fn out_of_time(self) -> Cause {
         match self {
             Self::Waiting => Cause::NoConnectionInTime,
+            Self::Resolving => Cause::LookupTimeout,
             Self::Connecting => Cause::ConnectTimeout,
             Self::Sent => Cause::NoAnswerInTime,
             Self::Answered => Cause::BodyNotInTime,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{board::Board, collector::Collected, queue::Ledger};
+use crate::config::counted;
 use crate::latency::{DurationText, Percentiles, milliseconds};
 
 /// How a run ended.
@@ -78,8 +79,8 @@ impl fmt::Display for Statistics {
         writeln!(f, "=== Final Statistics ===")?;
         writeln!(
             f,
-            "Jobs: {succeeded} succeeded, {permanently_failed} failed for good, {} retries",
-            self.retries
+            "Jobs: {succeeded} succeeded, {permanently_failed} failed for good, {}",
+            counted(self.retries, "retry", "retries")
         )?;
         writeln!(f, "Left out, since one already waited for room: {}", self.held_back)?;
         writeln!(f, "Elapsed: {}", DurationText(Duration::from_secs_f64(seconds)))?;
@@ -91,10 +92,10 @@ impl fmt::Display for Statistics {
         writeln!(f, "From arrival to end, retries included: p50 {p50}, p95 {p95}, p99 {p99} (n {n})")?;
         writeln!(
             f,
-            "Workers: {:.0} worker-seconds, {:.1} on average, {} changes",
+            "Workers: {:.0} worker-seconds, {:.1} on average, {}",
             self.worker_seconds,
             self.worker_seconds / seconds.max(f64::EPSILON),
-            self.worker_changes
+            counted(self.worker_changes, "change", "changes")
         )?;
         let holds = if self.balances { "" } else { " DOES NOT HOLD" };
         write!(

@@ -18,6 +18,7 @@ use super::{
     status::{Moment, Patch, Start, Status},
 };
 use crate::{
+    config::counted,
     shutdown::Shutdown,
     web::{Event, Frame, History, Lifecycle, Problem, Runnable, Sheet, StartError, System, assets, runnable},
 };
@@ -109,7 +110,8 @@ pub fn system(service: &Service) -> System {
         .stragglers(move || match left() {
             Ledger { backlog: 0, .. } => Vec::new(),
             Ledger { backlog, queued, in_progress, retrying, .. } => vec![format!(
-                "{backlog} jobs of the pipeline ({queued} queued, {in_progress} in progress, {retrying} waiting for a retry)"
+                "{} ({queued} queued, {in_progress} in progress, {retrying} waiting for a retry)",
+                counted(backlog, "job of the pipeline", "jobs of the pipeline")
             )],
         })
         .views(|_| Router::new().merge(assets(&[page::PIPELINE_JS])));

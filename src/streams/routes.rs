@@ -26,7 +26,7 @@ use super::{
     status::Status,
 };
 use crate::{
-    config::Misfit,
+    config::{Misfit, counted},
     output::Named,
     web::{
         BodyLimit, Event, Frame, Json, Kind, Lifecycle, Problem, RouteLimit, RunState, Runnable, Sheet,
@@ -76,7 +76,7 @@ pub fn system(streams: &Streams) -> System {
         let Ledger { queued, in_progress, dropped_by, .. } = left.audit();
         match queued + in_progress + dropped_by.abandoned {
             0 => Vec::new(),
-            chunks => vec![format!("{chunks} chunks of streams")],
+            chunks => vec![counted(chunks, "chunk of a stream", "chunks of streams")],
         }
     })
     .views({

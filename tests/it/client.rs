@@ -141,10 +141,12 @@ async fn health_and_audit_ask_lab_addr_and_a_url_wins() {
     .await;
     let port = server.port();
     let (everywhere, url) = (format!("0.0.0.0:{port}"), format!("http://127.0.0.1:{port}"));
+    let page = format!("{url}/page");
     let nobody = "127.0.0.1:1";
     for (arguments, addr) in [
         (vec!["health"], everywhere.as_str()),
         (vec!["health", url.as_str()], nobody),
+        (vec!["health", page.as_str()], nobody),
         (vec!["health", "--addr", everywhere.as_str()], nobody),
         (vec!["audit", "service"], everywhere.as_str()),
         (vec!["audit", "service", "--url", url.as_str()], nobody),
@@ -154,7 +156,8 @@ async fn health_and_audit_ask_lab_addr_and_a_url_wins() {
     }
     assert_eq!(
         *heads.lock().expect("no panic"),
-        ["/healthz", "/", "/healthz", "/audit", "/audit"].map(|path| format!("GET {path} HTTP/1.1"))
+        ["/healthz", "/healthz", "/page", "/healthz", "/audit", "/audit"]
+            .map(|path| format!("GET {path} HTTP/1.1"))
     );
 }
 

@@ -242,7 +242,9 @@ fn check_commands(checked: &mut Checked) {
     ];
     let printed = checked.commands(&commands.map(|parts| [&parts.concat(), &["--json"][..]].concat()));
     std::fs::write(&one, printed[0].to_string()).expect("written");
-    checked.commands(&[vec!["load", "merge", &one, &one, "--json"]]);
+    let other = format!("{one}.other");
+    std::fs::copy(&one, &other).expect("copied");
+    checked.commands(&[vec!["load", "merge", &one, &other, "--json"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

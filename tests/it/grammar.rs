@@ -44,7 +44,7 @@ fn a_number_without_a_unit_is_refused_where_no_name_gives_one() {
     for (arguments, said) in [
         (
             ["streams", "--duration", "30"],
-            "--duration (--duration, from the flag): \"30\" is not allowed: a time needs a unit: did you mean 30s?",
+            "lab: --duration: \"30\" is not allowed: a time needs a unit: did you mean 30s?",
         ),
         (["pipeline", "--check-interval", "1"], "did you mean 1s?"),
         (["pipeline", "--retry-backoff", "250"], "did you mean 250ms or 250s?"),

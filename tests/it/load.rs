@@ -228,8 +228,28 @@ async fn results_of_several_hosts_add_up() {
         assert_eq!(of(&sum), of(&parts[0]) + of(&parts[1]), "{path}");
     }
     std::fs::write(directory.path().join("c.json"), "{}").expect("written");
-    let bad = lab(&["load", "merge", "a.json", "c.json"]);
-    assert!(bad.status.code() == Some(1) && String::from_utf8_lossy(&bad.stderr).contains("c.json"));
+    let closed = lab(&["load", &url, "--closed=1", "-n1", "--success", "200,500", "--json=closed.json"]);
+    assert!(closed.status.success(), "{closed:?}");
+    for (name, key, value) in
+        [("older.json", "schema", Value::from("lab/load/0")), ("slo.json", "slo_ms", Value::from(1))]
+    {
+        let mut document = parts[0].clone();
+        document[key] = value;
+        std::fs::write(directory.path().join(name), document.to_string()).expect("written");
+    }
+    for (file, code, part) in [
+        ("c.json", 1, "c.json is not what --json writes"),
+        ("older.json", 1, "another version of lab"),
+        ("slo.json", 1, "its objective is 1 ms, that of the results before it is 1500 ms"),
+        ("closed.json", 1, "its loop is closed, that of the results before it is open"),
+        ("a.json", 2, "a.json: the same file as a.json"),
+        ("./a.json", 2, "./a.json: the same file as a.json"),
+    ] {
+        let refused = lab(&["load", "merge", "a.json", file]);
+        let err = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!((refused.status.code(), err.lines().count()), (Some(code), 1), "{file}: {err}");
+        assert!(err.contains(part), "{file}: {err}");
+    }
 }
 
 #[test]
@@ -257,6 +277,10 @@ fn what_is_no_argument_is_refused_in_one_line() {
         (vec!["https://x/", "-H", "Connection: close"], "HTTP/2 has no such header"),
         (vec!["compare", "3*http://x/", "http://y/"], "no weights"),
         (vec!["http://x/", "--slo-ms", "2m"], "from 1ms to 60s"),
+        (vec!["http://x/", "--max-in-flight", "0"], "lab: --max-in-flight: \"0\" is not allowed"),
+        (vec!["http://x/", "--seed", "2"], "--arrivals poisson"),
+        (vec!["compare", "http://x/", "http://y/", "--seed", "2"], "--arrivals poisson"),
+        (vec!["http://x/", "--find-max", "ok>1%", "--rate", "9", "--max-rate", "8"], "above --max-rate 8/s"),
         (vec!["http://x/", "--http1", "--http2"], "--http2"),
         (vec!["https://x/", "--ca", "absent.pem"], "absent.pem"),
         (vec!["compare", "http://x/"], "<B>"),
@@ -730,8 +754,9 @@ async fn several_urls_have_a_row_each_in_every_form() {
     assert!(part(",10,10,10,0,", &url) && part(",10,0,0,10,", &missing), "{csv}");
     assert!(csv.lines().all(|line| line.split(',').count() == 13), "{csv}");
     assert!(read("h").contains("By URL") && read("h").contains(&missing));
+    std::fs::copy(directory.path().join("j"), directory.path().join("copy")).expect("copied");
     let merged =
-        program(directory.path(), &["load", "merge", "j", "j", "--json"], &[]).output().expect("it runs");
+        program(directory.path(), &["load", "merge", "j", "copy", "--json"], &[]).output().expect("it runs");
     let merged: Value = serde_json::from_slice(&merged.stdout).expect("JSON");
     assert_eq!(merged["measured"]["parts"][1]["statuses"], serde_json::json!({ "404": 20 }));
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use hyper::Method;
 
+use super::given::Given;
 use crate::app::output::FormArgs;
 use crate::config::{Allowed, Invalid, Rate, SeedArg, Span};
 use crate::load::compare::Figure;
@@ -103,6 +104,8 @@ pub(super) struct ArrivalArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) given: Given,
     /// What to ask for; WEIGHT*URL for a weight
     #[arg(required = true, value_name = "URL")]
     pub(super) urls: Vec<Target>,
@@ -153,6 +156,8 @@ pub(super) struct FindArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(super) struct CompareArgs {
+    #[command(flatten)]
+    pub(super) given: Given,
     /// The target that is known
     #[arg(value_name = "A")]
     pub(super) a: Target,
@@ -188,6 +193,8 @@ pub(super) struct CompareArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct MergeArgs {
+    #[command(flatten)]
+    pub(super) given: Given,
     /// What several hosts wrote with --json=FILE
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,

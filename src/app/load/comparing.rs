@@ -12,6 +12,7 @@ use super::page;
 use super::run::usage;
 use crate::app::Ending;
 use crate::app::generator::Generator;
+use crate::config::counted;
 use crate::document;
 use crate::load::compare::{Answer, Comparison, Figure, NoFigure, Question, a_first, compare};
 use crate::load::http::Target;
@@ -58,6 +59,7 @@ pub(super) async fn run_comparison(
     generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
+    args.given.check_seed(args.arrivals.draws())?;
     let results = args.output.open()?;
     let figure = args.figure;
     if [&args.a, &args.b].into_iter().any(Target::is_weighted) {
@@ -87,18 +89,7 @@ pub(super) async fn run_comparison(
     let question =
         Question { margin: args.margin.get(), detect: args.detect.get(), confidence: args.confidence.get() };
     let outcome = Outcome {
-        command: format!(
-            "lab load compare {} {} {} --pairs {} --figure {} --margin {} --detect {} --confidence {}{}",
-            args.a,
-            args.b,
-            args.arrivals.words(),
-            args.pairs,
-            figure.label(),
-            args.margin,
-            args.detect,
-            args.confidence,
-            args.request.words()
-        ),
+        command: args.given.command("lab load compare"),
         figure,
         margin: question.margin,
         detect: question.detect,
@@ -162,20 +153,21 @@ fn answer(outcome: &Outcome) -> String {
     let needed = match found.pairs_needed {
         Some(needed) => {
             format!(
-                " To find a slowdown of {} % takes {needed} pairs at this spread.",
-                outcome.detect * 100.0
+                " To find a slowdown of {} % takes {} at this spread.",
+                outcome.detect * 100.0,
+                counted(needed as u64, "pair", "pairs")
             )
         }
         None => " A slowdown that is not above the margin cannot be found beyond it.".to_owned(),
     };
     format!(
-        "{verdict} {} of B against A: {}, {} % interval {} to {}, {} pairs.{needed}{}",
+        "{verdict} {} of B against A: {}, {} % interval {} to {}, {}.{needed}{}",
         outcome.figure,
         percent(found.difference),
         outcome.confidence * 100.0,
         percent(found.low),
         percent(found.high),
-        found.n,
+        counted(found.n as u64, "pair", "pairs"),
         if outcome.interrupted { " It was stopped before all pairs." } else { "" },
     )
 }

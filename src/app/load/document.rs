@@ -7,10 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::lost::{self, Reasons};
+use crate::config::counted;
 use crate::document;
 use crate::latency::Good;
 use crate::load::http::Connections;
-use crate::load::{Cause, Finding, Measured};
+use crate::load::{Cause, Finding, Measured, PaceKind};
 use crate::output::Document as _;
 
 /// What `--json` writes and `lab load merge` reads.
@@ -19,8 +20,10 @@ use crate::output::Document as _;
 pub(in crate::app) struct Document {
     /// The version of `lab` that measured.
     version: String,
-    /// The run in words that start it again; headers and bodies are left out, as they may be secret.
+    /// The command that makes the same run; what may be secret in headers, bodies and URLs reads `***`.
     pub(super) command: String,
+    /// Who asks, and when: results of different kinds are not added.
+    pub(super) pace: PaceKind,
     /// The objective, milliseconds.
     pub(super) slo_ms: u64,
     #[serde(deserialize_with = "worked_out")]
@@ -70,6 +73,7 @@ struct Summary {
 impl Document {
     pub(super) fn new(
         command: String,
+        pace: PaceKind,
         slo_ms: u64,
         connections: Connections,
         reasons: Reasons,
@@ -79,6 +83,7 @@ impl Document {
         let mut document = Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command,
+            pace,
             slo_ms,
             summary: Summary::default(),
             connections,
@@ -144,16 +149,18 @@ fn notes(measured: &Measured, connections: Connections, reasons: &Reasons) -> Ve
     }
     let not_sent = measured.caused(Cause::NotSent);
     if not_sent > 0 {
-        note(format!("{not_sent} arrivals were not sent: too many were in flight (--max-in-flight)."));
+        let arrivals = counted(not_sent, "arrival was", "arrivals were");
+        note(format!("{arrivals} not sent: too many requests were in flight (--max-in-flight)."));
     }
     let redirects: u64 = measured.statuses.range(300..400).map(|(_, count)| count).sum();
     if redirects > 0 {
-        note(format!("{redirects} answers were redirects, which are not followed."));
+        let redirects = counted(redirects, "answer was a redirect", "answers were redirects");
+        note(format!("{redirects}, not followed."));
     }
     if connections.broken_idle > 0 {
         note(format!(
-            "{} connections were broken by the server between requests, as by bytes that nobody asked for.",
-            connections.broken_idle
+            "{} broken by the server between requests, as by bytes that were not asked for.",
+            counted(connections.broken_idle, "connection was", "connections were")
         ));
     }
     notes

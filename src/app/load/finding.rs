@@ -138,16 +138,8 @@ pub(super) async fn find(
     if interrupted && steps.is_empty() {
         return Ending::without_result(shutdown);
     }
-    let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();
     let outcome = Outcome {
-        command: format!(
-            "lab load {} --find-max '{checks}' {} --precision {}{}{}",
-            urls.join(" "),
-            args.arrivals.words(),
-            find.precision,
-            args.request.words(),
-            args.objective_words()
-        ),
+        command: args.given.command("lab load"),
         find_max: checks.to_string(),
         found: search.found().into(),
         interrupted,

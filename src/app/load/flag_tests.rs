@@ -10,7 +10,7 @@ struct Line {
     args: Args,
 }
 
-const FLAGS: [&str; 20] = [
+const FLAGS: [&str; 21] = [
     "--closed=2",
     "--paced",
     "--find-max=good>90%",
@@ -22,6 +22,7 @@ const FLAGS: [&str; 20] = [
     "--for=1s",
     "-n5",
     "--arrivals=poisson",
+    "--seed=5",
     "--max-in-flight=5",
     "--connections=5",
     "--http1",
@@ -34,9 +35,10 @@ const FLAGS: [&str; 20] = [
 ];
 
 /// What means nothing without another flag.
-const NEEDS: [(&str, &str); 4] = [
+const NEEDS: [(&str, &str); 5] = [
     ("--key=a.pem", "--cert=a.pem"),
     ("--paced", "--closed=2"),
+    ("--seed=5", "--arrivals=poisson"),
     ("--precision=5%", "--find-max=good>90%"),
     ("--max-rate=5", "--find-max=good>90%"),
 ];

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::config::counted;
 use crate::latency::DurationText;
 use crate::load::{Cause, Measured};
 
@@ -32,7 +33,8 @@ pub(super) fn nothing_good(measured: &Measured, reasons: &Reasons) -> Option<Str
     let most = statuses.chain(rows(measured, reasons)).min_by_key(|(_, count)| Reverse(*count));
     let most = most.map(|(what, count)| format!(" {count} of them: {what}.")).unwrap_or_default();
     Some(format!(
-        "Nothing was good: none of {offered} requests was a success within {}.{most}",
+        "Nothing was good: of {} none was a success within {}.{most}",
+        counted(offered, "request", "requests"),
         DurationText(slo)
     ))
 }

@@ -17,6 +17,7 @@ mod document;
 mod finding;
 #[cfg(test)]
 mod flag_tests;
+mod given;
 mod lost;
 mod merging;
 mod page;
@@ -150,19 +151,16 @@ async fn single(
     let max_in_flight = args.request.max_in_flight();
     let transport = args.request.transport(&targets, users.unwrap_or(max_in_flight))?;
     let pace = args.pace()?;
+    let kind = pace.kind();
     let plan = Plan { pace, timeout: args.request.timeout.get(), slo: Duration::from_millis(slo_ms) };
     let measured = generator.run(plan, transport.clone(), "").await?;
     if shutdown.is_stopping() && measured.offered() == 0 {
         return Ending::without_result(shutdown);
     }
-    let urls: Vec<String> = args.urls.iter().map(ToString::to_string).collect();
-    let check = args.check.as_ref().map(|checks| format!(" --check '{checks}'")).unwrap_or_default();
-    let (urls, asked, slo) = (urls.join(" "), args.request.words(), args.objective_words());
-    let pace = args.pace_words();
-    let command = format!("lab load {urls} {pace}{asked}{slo}{check}");
+    let command = args.given.command("lab load");
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document =
-        Document::new(command, slo_ms, transport.connections(), transport.reasons(), checks, measured);
+        Document::new(command, kind, slo_ms, transport.connections(), transport.reasons(), checks, measured);
     let results =
         results.json(&document).csv(|| csv::text(&document.measured)).html(|| page::html(&document));
     let printed = results.print_until_stopped(|| table::text(&document), shutdown).await;

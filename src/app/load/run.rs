@@ -15,7 +15,7 @@ use crate::client::tls;
 use crate::config::Rate;
 use crate::input;
 use crate::load::http::{Header, Http, Protocol, Settings, Target};
-use crate::load::{Pace, Phases, Recorded, Schedule, Spacing, Success};
+use crate::load::{Pace, Phases, Recorded, Schedule, Spacing};
 
 /// Requests in flight at a time, if nothing else is asked for.
 const MAX_IN_FLIGHT: u32 = 10_000;
@@ -82,26 +82,20 @@ impl ArrivalArgs {
         Ok(Schedule::Phases { phases, spacing })
     }
 
-    /// As flags that say the same.
-    pub(super) fn words(&self) -> String {
-        self.words_for(&format!("--for {}", self.length))
-    }
-
-    fn words_for(&self, length: &str) -> String {
-        let rate = match &self.schedule {
-            Some(schedule) => format!("--schedule '{schedule}'"),
-            None => format!("--rate {} {length}", self.rate()),
-        };
-        match self.spacing() {
-            Spacing::Constant => rate,
-            Spacing::Poisson { seed } => format!("{rate} --arrivals poisson --seed {seed}"),
-        }
+    /// Whether the seed is drawn from.
+    pub(super) fn draws(&self) -> bool {
+        self.arrivals == Some(SpacingName::Poisson)
     }
 }
 
 impl RunArgs {
-    /// Refuses what would not be used: a closed loop has no arrivals of its own.
+    /// Refuses what would not be used.
     pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.given.check_seed(self.arrivals.draws())?;
+        let (rate, max_rate) = (self.arrivals.rate(), self.find.max_rate);
+        if self.find.find_max.is_some() && self.arrivals.rate.is_some() && rate.get() > max_rate.get() {
+            return Err(usage(format!("--rate: the search begins at {rate}, above --max-rate {max_rate}")));
+        }
         if self.closed.is_none() {
             return Ok(());
         }
@@ -140,27 +134,6 @@ impl RunArgs {
                 schedule: self.paced.then_some(schedule),
             },
         })
-    }
-
-    /// The same as flags.
-    pub(super) fn pace_words(&self) -> String {
-        let length = match self.requests {
-            Some(count) => format!("--requests {count}"),
-            None => format!("--for {}", self.arrivals.length),
-        };
-        match self.closed {
-            None => self.arrivals.words_for(&length),
-            Some(users) if self.paced => {
-                format!("{} --closed {users} --paced", self.arrivals.words_for(&length))
-            }
-            Some(users) => format!("--closed {users} {length}"),
-        }
-    }
-
-    /// The objective as a flag, unless it is the default.
-    pub(super) fn objective_words(&self) -> String {
-        let slo = self.telemetry.slo_ms;
-        if slo.ms() == 1_500 { String::new() } else { format!(" --slo-ms {slo}") }
     }
 }
 
@@ -253,32 +226,5 @@ impl RequestArgs {
             success: self.success.clone(),
         };
         Ok(Arc::new(Http::new(targets, &settings)))
-    }
-
-    /// As flags that say the same, without what may be secret.
-    pub(super) fn words(&self) -> String {
-        let mut words = String::new();
-        if let Some(method) = &self.method {
-            words += &format!(" --method {method}");
-        }
-        if self.success != Success::default() {
-            words += &format!(" --success {}", self.success);
-        }
-        for (given, flag) in [(self.http1, "--http1"), (self.http2, "--http2"), (self.insecure, "--insecure")]
-        {
-            if given {
-                words += &format!(" {flag}");
-            }
-        }
-        if let Some(connections) = self.connections {
-            words += &format!(" --connections {connections}");
-        }
-        if self.timeout.get() != Duration::from_secs(30) {
-            words += &format!(" --timeout {}", self.timeout);
-        }
-        if let Some(max_in_flight) = self.max_in_flight {
-            words += &format!(" --max-in-flight {max_in_flight}");
-        }
-        words
     }
 }

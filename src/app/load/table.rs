@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::document::Document;
 use super::lost;
+use crate::config::counted;
 use crate::latency::{DurationText, Histogram, Outcome, Quantile, Rate};
 use crate::load::{Measured, Part, Verdict};
 
@@ -174,7 +175,8 @@ pub(super) fn text(document: &Document) -> String {
         line(&format!("status  {}", statuses.join(", ")));
     }
     let kib = measured.body_bytes as f64 / 1024.0;
-    line(&format!("        {kib:.1} KiB of bodies over {} connections", document.connections.opened));
+    let connections = counted(document.connections.opened, "connection", "connections");
+    line(&format!("        {kib:.1} KiB of bodies over {connections}"));
     for (meaning, count) in lost::rows(measured, &document.reasons) {
         line(&format!("lost    {count}: {meaning}"));
     }

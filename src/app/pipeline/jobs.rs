@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::args::JobArgs;
 use crate::{
     app::Usage,
-    config::Misfit,
+    config::{Misfit, counted},
     exec::{Guard, Limits},
     output::CleanUp,
     pipeline::{Ended, Exec, Format, Intake, Journal, Ledger, Lines, Recorded, Results, Rules},
@@ -199,8 +199,4 @@ impl fmt::Display for JobsReport {
         }
         self.broken.iter().try_for_each(|broken| write!(f, "\n{broken}"))
     }
-}
-
-fn counted(count: u64, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
 }

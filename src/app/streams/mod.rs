@@ -23,7 +23,7 @@ use super::{
     status_line::StatusLine,
 };
 use crate::{
-    config::{Allowed as _, ListenAddr, Misfit, SeedArg, Span},
+    config::{Allowed as _, ListenAddr, Misfit, SeedArg, Span, counted},
     output,
     shutdown::Shutdown,
     streams::{self, Observer, Streams},
@@ -229,7 +229,7 @@ fn end(streams: &Streams, printer: &Printer, results: Results) -> anyhow::Result
     }
     let lost = statistics.ledger.dropped_by.sink;
     if lost > 0 {
-        output::to_stderr(format_args!("lab: the sink lost {lost} chunks"));
+        output::to_stderr(format_args!("lab: the sink lost {}", counted(lost, "chunk", "chunks")));
         return Ok(Ending::Failed);
     }
     Ok(Ending::Done)

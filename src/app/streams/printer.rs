@@ -1,6 +1,7 @@
 //! What the command prints on stdout, and what of it is left out.
 
 use crate::{
+    config::counted,
     output::{self, Losses, Stream, Writer},
     shutdown::Shutdown,
 };
@@ -54,7 +55,8 @@ impl Printer {
         match self.out.lost_lines() {
             0 => {}
             lost => output::to_stderr(format_args!(
-                "lab: {lost} lines were not printed: stdout was too slow, closed or full"
+                "lab: {} not printed: stdout was too slow, closed or full",
+                counted(lost, "line was", "lines were")
             )),
         }
         Ok(finished?)

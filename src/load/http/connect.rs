@@ -20,7 +20,7 @@ use super::counters::{Connections, Counters};
 use super::failure;
 use super::reasons::Reasons;
 use crate::client::tls::{ALPN_HTTP2, ClientConfig};
-use crate::load::Cause;
+use crate::load::{Cause, Stage, Trace};
 
 /// The longest head of an answer that is taken, over every protocol.
 pub(super) const HEAD_LIMIT_BYTES: usize = 64 * 1024;
@@ -87,9 +87,12 @@ impl Connector {
     }
 
     /// Connects to the first of the server's addresses that takes it.
-    pub(super) async fn open(&self, wanted: Wanted) -> Result<Fresh, Cause> {
+    pub(super) async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<Fresh, Cause> {
         let mut last = Cause::NotResolved;
-        for socket in &*self.resolved.get(&self.address, &self.reasons).await? {
+        trace.stage = Stage::Resolving;
+        let sockets = self.resolved.get(&self.address, &self.reasons).await?;
+        trace.stage = Stage::Connecting;
+        for socket in &*sockets {
             match TcpStream::connect(socket).await {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(|error| self.of_connect(&error))?;
@@ -198,5 +201,22 @@ impl Resolved {
             Lookup::NotFound(at) if at.elapsed() < RESOLVE_PAUSE => Some(Err(Cause::NotResolved)),
             Lookup::NotFound(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lookup_that_does_not_end_has_its_own_cause() {
+        let address = Address { host: "h".to_owned(), port: 80, encrypted: false };
+        let connector = Connector::new(address, None, true, Arc::default());
+        let _slow_lookup = connector.resolved.asking.lock().await;
+        let mut trace = Trace::default();
+        assert!(connector.open(Wanted::Http1, &mut trace).now_or_never().is_none());
+        assert_eq!(trace.stage.out_of_time(), Cause::LookupTimeout);
     }
 }

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH,
+    CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RANGE, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use hyper::http::uri::Authority;
 
@@ -45,6 +46,27 @@ impl Header {
     #[must_use]
     pub const fn new(name: HeaderName, value: HeaderValue) -> Self {
         Self(name, value)
+    }
+
+    /// Whether its value may be a secret: all are, but those of headers that never hold one.
+    #[must_use]
+    pub fn may_be_secret(&self) -> bool {
+        const HARMLESS: [HeaderName; 13] = [
+            ACCEPT,
+            ACCEPT_CHARSET,
+            ACCEPT_ENCODING,
+            ACCEPT_LANGUAGE,
+            CACHE_CONTROL,
+            CONNECTION,
+            CONTENT_LENGTH,
+            CONTENT_TYPE,
+            HOST,
+            ORIGIN,
+            RANGE,
+            TE,
+            USER_AGENT,
+        ];
+        !HARMLESS.contains(&self.0)
     }
 
     /// Its name.

@@ -19,7 +19,6 @@ use super::failure::{self, NotProcessed};
 use super::reasons::Reasons;
 use super::settings::{Protocol, Settings};
 use super::target::Template;
-use crate::load::transport::Stage;
 use crate::load::{Cause, Trace};
 
 type Http2 = http2::SendRequest<Full<Bytes>>;
@@ -175,9 +174,8 @@ impl Origin {
 
     async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<Fresh, Cause> {
         let _permit = self.connecting.acquire().await.map_err(|_| Cause::Broken)?;
-        trace.stage = Stage::Connecting;
         let started = Instant::now();
-        let fresh = self.connector.open(wanted).await?;
+        let fresh = self.connector.open(wanted, trace).await?;
         trace.connect = Some(started.elapsed());
         Ok(fresh)
     }

@@ -124,6 +124,12 @@ impl Target {
         self.weight != 1
     }
 
+    /// Whether the URL names a user.
+    #[must_use]
+    pub fn names_user(&self) -> bool {
+        self.template.headers.contains_key(AUTHORIZATION)
+    }
+
     /// Whether TLS is spoken.
     #[must_use]
     pub const fn is_encrypted(&self) -> bool {

@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use super::Delivery;
 use crate::{
     client::{Bounds, Client, Failure, tls::TrustError},
-    config::HttpUrl,
+    config::{HttpUrl, counted},
     sim::Purpose,
     streams::{chunk::Chunk, draw::key},
 };
@@ -51,7 +51,7 @@ impl HttpSink {
                 Attempt::Failed(error) => error,
             };
             if attempt >= self.delivery.retries {
-                return Err(failure.context(format!("{} attempts", attempt + 1)));
+                return Err(failure.context(counted(u64::from(attempt) + 1, "attempt", "attempts")));
             }
             let ceiling_ms = BACKOFF_FIRST_MS.saturating_mul(1 << attempt.min(20)).min(BACKOFF_LIMIT_MS);
             // Full jitter (Brooker, "Exponential backoff and jitter", 2015).
