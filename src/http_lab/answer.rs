@@ -15,7 +15,7 @@ pub(super) struct WaitedTooLong(pub(super) Duration);
 
 /// The end of one call, as the caller saw it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Report {
+pub(super) struct CallReport {
     /// Why it failed, if it did.
     pub(super) error: Option<&'static str>,
     /// From sending the call to its end.
@@ -24,12 +24,12 @@ pub(super) struct Report {
 
 /// What came of a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
+pub(super) struct StrategyAnswer {
     pub(super) ending: Ending,
     /// Service A's end; `None` if it had none.
-    pub(super) a: Option<Report>,
+    pub(super) a: Option<CallReport>,
     /// Service B's end; `None` if it had none.
-    pub(super) b: Option<Report>,
+    pub(super) b: Option<CallReport>,
     /// How long a semaphore was waited for, where there is one.
     pub(super) semaphore_wait: Option<Duration>,
 }
@@ -44,7 +44,7 @@ pub(super) enum Ending {
 
 labelled! {
     /// How a request ended, as it is counted.
-    pub(super) enum Outcome {
+    pub(super) enum RequestOutcome {
         Ok = "ok",
         ServiceError = "service_error",
         Shed = "shed",
@@ -53,7 +53,7 @@ labelled! {
     }
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// The status that stands for it: the one map from outcome to status.
     pub(super) fn status(self) -> StatusCode {
         match self {
@@ -66,24 +66,24 @@ impl Outcome {
     }
 }
 
-impl Answer {
+impl StrategyAnswer {
     /// Both services ended.
-    pub(super) fn done(a: Report, b: Report) -> Self {
+    pub(super) fn done(a: CallReport, b: CallReport) -> Self {
         Self::of(Some(a), Some(b))
     }
 
     /// The strategy ran to its end.
-    pub(super) fn of(a: Option<Report>, b: Option<Report>) -> Self {
+    pub(super) fn of(a: Option<CallReport>, b: Option<CallReport>) -> Self {
         Self { ending: Ending::Done, a, b, semaphore_wait: None }
     }
 
     /// The request gave up its place in the queue for B.
-    pub(super) fn shed(a: Option<Report>, WaitedTooLong(waited): WaitedTooLong) -> Self {
+    pub(super) fn shed(a: Option<CallReport>, WaitedTooLong(waited): WaitedTooLong) -> Self {
         Self { ending: Ending::Shed, ..Self::of(a, None).waited(waited) }
     }
 
     /// The deadline expired.
-    pub(super) fn deadline(a: Option<Report>, b: Option<Report>) -> Self {
+    pub(super) fn deadline(a: Option<CallReport>, b: Option<CallReport>) -> Self {
         Self { ending: Ending::Deadline, ..Self::of(a, b) }
     }
 
@@ -92,13 +92,13 @@ impl Answer {
         Self { semaphore_wait: Some(waited), ..self }
     }
 
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> RequestOutcome {
         let failed = [self.a, self.b].iter().flatten().any(|report| report.error.is_some());
         match self.ending {
-            Ending::Shed => Outcome::Shed,
-            Ending::Deadline => Outcome::Deadline,
-            Ending::Done if failed => Outcome::ServiceError,
-            Ending::Done => Outcome::Ok,
+            Ending::Shed => RequestOutcome::Shed,
+            Ending::Deadline => RequestOutcome::Deadline,
+            Ending::Done if failed => RequestOutcome::ServiceError,
+            Ending::Done => RequestOutcome::Ok,
         }
     }
 
@@ -144,7 +144,7 @@ pub(super) struct ServiceBody {
 }
 
 impl ServiceBody {
-    fn of(report: Option<Report>, called: bool) -> Self {
+    fn of(report: Option<CallReport>, called: bool) -> Self {
         match report {
             Some(report) => Self {
                 outcome: if report.error.is_some() { "error" } else { "ok" },

@@ -10,7 +10,7 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{
-    answer::{Answer, Body, Outcome},
+    answer::{Body, RequestOutcome, StrategyAnswer},
     backend::Backends,
     ledger::Requests,
     metrics::EndpointMetrics,
@@ -70,7 +70,7 @@ pub(super) async fn handle(
     State(endpoint): State<Arc<Endpoint>>,
     incoming: axum::extract::Request,
 ) -> Response {
-    let visit = Visit::start(&endpoint, &incoming);
+    let visit = RequestGuard::start(&endpoint, &incoming);
     let overrides = endpoint.overrides(incoming.uri().query());
     // Its head lies in the connection's read buffer, which can be used again once it is gone.
     drop(incoming);
@@ -101,14 +101,14 @@ impl Endpoint {
 }
 
 /// A request from arrival to end. Dropped before an answer: the client left.
-struct Visit<'a> {
+struct RequestGuard<'a> {
     endpoint: &'a Endpoint,
     is_head: bool,
     arrival: Arrival,
     ended: bool,
 }
 
-impl<'a> Visit<'a> {
+impl<'a> RequestGuard<'a> {
     fn start(endpoint: &'a Endpoint, incoming: &axum::extract::Request) -> Self {
         let method = incoming.method();
         let trace = endpoint.shared.tracing.request(method, endpoint.strategy.path(), incoming.headers());
@@ -116,19 +116,19 @@ impl<'a> Visit<'a> {
         Self { endpoint, is_head: method == Method::HEAD, arrival, ended: false }
     }
 
-    fn answer(mut self, answer: &Answer, called: [bool; 2]) -> Response {
+    fn answer(mut self, answer: &StrategyAnswer, called: [bool; 2]) -> Response {
         let outcome = answer.outcome();
-        if outcome == Outcome::Shed {
+        if outcome == RequestOutcome::Shed {
             self.endpoint.metrics.shed_by_wait.add(1);
         }
         let total = self.arrival.at.elapsed();
         let body = answer.body(self.endpoint.strategy.path(), called, total);
         self.end(outcome.status(), Some((outcome, total)));
         let (kind, detail) = match outcome {
-            Outcome::Ok => return json(&body),
-            Outcome::ServiceError => (&SERVICE_FAILED, "one of the services answered with a failure"),
-            Outcome::Shed => (&SHED, "the wait for service B was longer than it may be"),
-            Outcome::Deadline | Outcome::Cancelled => {
+            RequestOutcome::Ok => return json(&body),
+            RequestOutcome::ServiceError => (&SERVICE_FAILED, "one of the services answered with a failure"),
+            RequestOutcome::Shed => (&SHED, "the wait for service B was longer than it may be"),
+            RequestOutcome::Deadline | RequestOutcome::Cancelled => {
                 (&DEADLINE, "the services did not answer before the deadline")
             }
         };
@@ -148,38 +148,38 @@ impl<'a> Visit<'a> {
 
     fn shed_by_safety_stop(mut self) -> Response {
         let total = self.arrival.at.elapsed();
-        self.end(StatusCode::SERVICE_UNAVAILABLE, Some((Outcome::Shed, total)));
+        self.end(StatusCode::SERVICE_UNAVAILABLE, Some((RequestOutcome::Shed, total)));
         Problem::new(&SAFETY_STOP)
             .detail("the process holds as much work as it may (LAB_MAX_IN_FLIGHT)")
             .into_response()
     }
 
-    fn end(&mut self, status: StatusCode, worked: Option<(Outcome, Duration)>) {
+    fn end(&mut self, status: StatusCode, worked: Option<(RequestOutcome, Duration)>) {
         self.ended = true;
         self.endpoint.requests.complete();
         self.count(status, worked);
     }
 
     /// Counts the end; `worked`: how the work ended, if any was done, and after how long.
-    fn count(&self, status: StatusCode, worked: Option<(Outcome, Duration)>) {
+    fn count(&self, status: StatusCode, worked: Option<(RequestOutcome, Duration)>) {
         self.endpoint.metrics.count(self.is_head, status);
         if let Some((outcome, total)) = worked {
             self.endpoint.metrics.record(outcome, total);
         }
         let outcome = worked.map(|(outcome, _)| outcome);
         self.arrival.trace.answered(status.as_u16());
-        if status.is_server_error() || outcome == Some(Outcome::Cancelled) {
-            self.arrival.trace.failed(outcome.map_or("refused", Outcome::label));
+        if status.is_server_error() || outcome == Some(RequestOutcome::Cancelled) {
+            self.arrival.trace.failed(outcome.map_or("refused", RequestOutcome::label));
         }
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for RequestGuard<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.endpoint.requests.cancel();
             let total = self.arrival.at.elapsed();
-            self.count(Outcome::Cancelled.status(), Some((Outcome::Cancelled, total)));
+            self.count(RequestOutcome::Cancelled.status(), Some((RequestOutcome::Cancelled, total)));
         }
     }
 }

@@ -109,8 +109,8 @@ impl CallLedger {
     }
 }
 
-impl From<crate::sim::Ledger> for CallLedger {
-    fn from(ledger: crate::sim::Ledger) -> Self {
+impl From<crate::sim::StationLedger> for CallLedger {
+    fn from(ledger: crate::sim::StationLedger) -> Self {
         Self {
             started: ledger.started,
             completed: ledger.completed,

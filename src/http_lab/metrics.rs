@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use opentelemetry::Value;
 
 use super::{
-    answer::{CLIENT_GONE, Outcome},
+    answer::{CLIENT_GONE, RequestOutcome},
     ledger::CallLedger,
 };
 use crate::{
@@ -53,7 +53,7 @@ const METHODS: [Method; 2] = [Method::GET, Method::HEAD];
 #[derive(Debug)]
 pub(super) struct EndpointMetrics {
     requests: [[Counter; STATUSES.len()]; METHODS.len()],
-    durations: [Durations; Outcome::ALL.len()],
+    durations: [Durations; RequestOutcome::ALL.len()],
     pub(super) shed_by_wait: Counter,
     pub(super) shed_by_safety_stop: Counter,
 }
@@ -68,8 +68,8 @@ impl EndpointMetrics {
         };
         Self {
             requests: METHODS.map(|method| STATUSES.map(|status| request(&method, status))),
-            durations: Outcome::ALL.map(|outcome| match outcome {
-                Outcome::Ok => durations.with([path, outcome.label()]),
+            durations: RequestOutcome::ALL.map(|outcome| match outcome {
+                RequestOutcome::Ok => durations.with([path, outcome.label()]),
                 // Counted by their status.
                 _ => durations.rare([path, outcome.label()]),
             }),
@@ -87,7 +87,7 @@ impl EndpointMetrics {
     }
 
     /// Records how long it took to end so.
-    pub(super) fn record(&self, outcome: Outcome, took: Duration) {
+    pub(super) fn record(&self, outcome: RequestOutcome, took: Duration) {
         self.durations[outcome as usize].record(took);
     }
 }

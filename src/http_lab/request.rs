@@ -15,7 +15,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    answer::Report,
+    answer::CallReport,
     backend::{Backend, BackendCall, Backends},
     metrics::{CallOutcome, ServiceMetrics},
     settings::{Overrides, Settings},
@@ -105,7 +105,12 @@ impl<'a> Request<'a> {
         let trace = self.arrival.trace.call(service);
         Call {
             inner: backend.call(key, latency, &trace),
-            watch: Watch { sent: Instant::now(), metrics: backend.metrics().clone(), trace, ended: false },
+            watch: CallGuard {
+                sent: Instant::now(),
+                metrics: backend.metrics().clone(),
+                trace,
+                ended: false,
+            },
         }
     }
 
@@ -135,16 +140,16 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A call under way. Await it for its [`Report`]; drop it to take it back.
+/// A call under way. Await it for its [`CallReport`]; drop it to take it back.
 pub(super) struct Call {
     inner: BackendCall,
-    watch: Watch,
+    watch: CallGuard,
 }
 
 impl Future for Call {
-    type Output = Report;
+    type Output = CallReport;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallReport> {
         match self.inner.poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(error) => Poll::Ready(self.watch.end(error)),
@@ -154,15 +159,15 @@ impl Future for Call {
 
 /// Records the end of a call; dropped before it, the call was cancelled.
 #[derive(Debug)]
-struct Watch {
+struct CallGuard {
     sent: Instant,
     metrics: Arc<ServiceMetrics>,
     trace: Trace,
     ended: bool,
 }
 
-impl Watch {
-    fn end(&mut self, error: Option<&'static str>) -> Report {
+impl CallGuard {
+    fn end(&mut self, error: Option<&'static str>) -> CallReport {
         self.ended = true;
         let took = self.sent.elapsed();
         let outcome = if error.is_some() { CallOutcome::Error } else { CallOutcome::Ok };
@@ -172,11 +177,11 @@ impl Watch {
         }
         // The span ends with the call, whoever holds on to this.
         drop(std::mem::take(&mut self.trace));
-        Report { error, took }
+        CallReport { error, took }
     }
 }
 
-impl Drop for Watch {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         if self.ended {
             return;
@@ -189,18 +194,18 @@ impl Drop for Watch {
 /// A call on a task of its own, which outlives the one who awaits it.
 #[derive(Debug)]
 pub(super) struct Detached {
-    task: JoinHandle<Report>,
+    task: JoinHandle<CallReport>,
     handle: Option<CallHandle>,
 }
 
 impl Future for Detached {
-    type Output = Report;
+    type Output = CallReport;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallReport> {
         let joined = std::task::ready!(Pin::new(&mut self.task).poll(cx));
         self.handle = None;
         Poll::Ready(
-            joined.unwrap_or(Report { error: Some("the call's task ended early"), took: Duration::ZERO }),
+            joined.unwrap_or(CallReport { error: Some("the call's task ended early"), took: Duration::ZERO }),
         )
     }
 }
@@ -210,7 +215,7 @@ impl Drop for Detached {
         if let Some(handle) = self.handle.take()
             && !self.task.is_finished()
         {
-            handle.forsake();
+            handle.orphan();
         }
     }
 }

@@ -172,7 +172,7 @@ struct Done {
 async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Response {
     let key = server.key(&headers);
     let mut seen =
-        Seen { metrics: &server.inner.metrics, since: Instant::now(), outcome: CallOutcome::Cancelled };
+        CallGuard { metrics: &server.inner.metrics, since: Instant::now(), outcome: CallOutcome::Cancelled };
     let result = server.inner.service.call(key, None).await;
     let ms = milliseconds(seen.since.elapsed());
     let refused = |kind| Problem::new(kind).with("ms", ms).into_response();
@@ -193,13 +193,13 @@ async fn call(State(server): State<ServiceServer>, headers: HeaderMap) -> Respon
 }
 
 /// Records the call when the handler ends, also when the caller disconnects.
-struct Seen<'a> {
+struct CallGuard<'a> {
     metrics: &'a ServiceMetrics,
     since: Instant,
     outcome: CallOutcome,
 }
 
-impl Drop for Seen<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         self.metrics.record(self.outcome, self.since.elapsed());
     }

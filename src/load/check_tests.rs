@@ -2,14 +2,14 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
-use crate::load::measured::Ended;
+use crate::load::measured::EndedRequest;
 use crate::load::{Answer, Cause, Trace};
 
 fn measured(latencies_ms: impl IntoIterator<Item = u64>, lost: u64) -> Measured {
     let mut measured = Measured::new(Duration::from_millis(500));
     let start = Instant::now();
     let mut record = |ms, result| {
-        measured.record(&Ended {
+        measured.record(&EndedRequest {
             start,
             intended: start,
             finished: start + Duration::from_millis(ms),

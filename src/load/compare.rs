@@ -81,7 +81,7 @@ pub struct Question {
 /// How two targets compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum CompareVerdict {
     /// B is slower by more than the margin, beyond chance.
     Regression,
     /// B is slower, beyond chance, but not by more than the margin as far as can be told.
@@ -98,7 +98,7 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Comparison {
     /// The answer.
-    pub answer: Answer,
+    pub answer: CompareVerdict,
     /// How much slower B is, as a share; negative: faster.
     pub difference: f64,
     /// The lower end of its interval.
@@ -124,15 +124,15 @@ pub fn compare(pairs: &[(f64, f64)], question: &Question) -> Option<Comparison> 
     let margin = question.margin.max(0.0);
     let (low, high) = (share(mean.low), share(mean.high));
     let answer = if low > margin {
-        Answer::Regression
+        CompareVerdict::Regression
     } else if high < 0.0 {
-        Answer::Faster
+        CompareVerdict::Faster
     } else if low > 0.0 {
-        Answer::Slower
+        CompareVerdict::Slower
     } else if high < margin && low > -margin {
-        Answer::WithinMargin
+        CompareVerdict::WithinMargin
     } else {
-        Answer::Undecided
+        CompareVerdict::Undecided
     };
     let beyond = question.detect.ln_1p() - margin.ln_1p();
     let pairs_needed = mean.needed(beyond, question.confidence, POWER);
@@ -161,7 +161,7 @@ mod tests {
 
     const QUESTION: Question = Question { margin: 0.0, detect: 0.05, confidence: 0.99 };
 
-    fn answer(ratios: &[f64], margin: f64) -> Answer {
+    fn answer(ratios: &[f64], margin: f64) -> CompareVerdict {
         let pairs: Vec<(f64, f64)> = ratios.iter().map(|ratio| (100.0, 100.0 * ratio)).collect();
         compare(&pairs, &Question { margin, ..QUESTION }).unwrap().answer
     }
@@ -169,14 +169,14 @@ mod tests {
     #[test]
     fn a_difference_is_told_beyond_chance_and_beyond_the_margin() {
         let slower = [1.08, 1.1, 1.09, 1.11, 1.1, 1.09];
-        assert_eq!(answer(&slower, 0.0), Answer::Regression);
-        assert_eq!(answer(&slower, 0.05), Answer::Regression);
-        assert_eq!(answer(&slower, 0.09), Answer::Slower);
-        assert_eq!(answer(&slower.map(|ratio| 1.0 / ratio), 0.0), Answer::Faster);
+        assert_eq!(answer(&slower, 0.0), CompareVerdict::Regression);
+        assert_eq!(answer(&slower, 0.05), CompareVerdict::Regression);
+        assert_eq!(answer(&slower, 0.09), CompareVerdict::Slower);
+        assert_eq!(answer(&slower.map(|ratio| 1.0 / ratio), 0.0), CompareVerdict::Faster);
         let same = [1.01, 0.99, 1.0, 1.005, 0.995, 1.0];
-        assert_eq!(answer(&same, 0.05), Answer::WithinMargin);
-        assert_eq!(answer(&same, 0.0), Answer::Undecided);
-        assert_eq!(answer(&[1.3, 0.8, 1.2, 0.9], 0.05), Answer::Undecided);
+        assert_eq!(answer(&same, 0.05), CompareVerdict::WithinMargin);
+        assert_eq!(answer(&same, 0.0), CompareVerdict::Undecided);
+        assert_eq!(answer(&[1.3, 0.8, 1.2, 0.9], 0.05), CompareVerdict::Undecided);
         assert_eq!(compare(&[(1.0, 2.0)], &QUESTION), None);
     }
 

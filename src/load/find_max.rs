@@ -60,7 +60,7 @@ impl Search {
     }
 
     /// Takes the verdict of the step at [`Search::next`].
-    pub fn took(&mut self, verdict: Verdict) {
+    pub fn record(&mut self, verdict: Verdict) {
         if let Some(rate) = self.next {
             self.steps.push(Step { rate, verdict });
             self.next = self.choose();
@@ -138,7 +138,7 @@ mod tests {
         let mut search = Search::new(rate(first), rate(0.01), rate(1e6), 0.05);
         while let Some(next) = search.next() {
             let away = next.get() / capacity;
-            search.took(if away < 1.0 - margin {
+            search.record(if away < 1.0 - margin {
                 Verdict::Held
             } else if away > 1.0 + margin {
                 Verdict::Failed
@@ -163,7 +163,7 @@ mod tests {
         let all = |verdict| {
             let mut search = Search::new(rate(10.0), rate(1.0), rate(100.0), 0.05);
             while search.next().is_some() {
-                search.took(verdict);
+                search.record(verdict);
             }
             (search.found(), search.steps.len())
         };

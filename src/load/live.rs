@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::measured::Ended;
+use super::measured::EndedRequest;
 use super::metrics::LoadMetrics;
 use super::{Answer, Cause, Measured, Trace};
 
@@ -79,7 +79,8 @@ impl Pending {
 
     fn count(&self, result: Option<Result<Answer, Cause>>) {
         let finished = self.trace.finished.unwrap_or_else(Instant::now);
-        let ended = Ended { start: self.start, intended: self.intended, finished, trace: self.trace, result };
+        let ended =
+            EndedRequest { start: self.start, intended: self.intended, finished, trace: self.trace, result };
         let outcome = self.live.measured().record(&ended);
         self.live.0.in_flight.fetch_sub(1, Relaxed);
         if let Some(metrics) = &self.live.0.metrics {

@@ -48,7 +48,7 @@ pub struct Measured {
 
 /// One request, whose end is known.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedRequest {
     pub(super) start: Instant,
     pub(super) intended: Instant,
     pub(super) finished: Instant,
@@ -64,8 +64,8 @@ impl Measured {
         Self { series: Series::new(slo), ..Self::default() }
     }
 
-    pub(super) fn record(&mut self, ended: &Ended) -> Outcome {
-        let Ended { start, intended, finished, trace, result } = *ended;
+    pub(super) fn record(&mut self, ended: &EndedRequest) -> Outcome {
+        let EndedRequest { start, intended, finished, trace, result } = *ended;
         let outcome = match result {
             Some(Ok(answer)) => {
                 self.body_bytes += answer.body_bytes;

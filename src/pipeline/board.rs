@@ -11,7 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     job::Job,
     lines::Line,
-    queue::{Ledger, Queue, Taken},
+    queue::{JobLedger, Queue, Taken},
     scaling::Reading,
 };
 
@@ -312,7 +312,7 @@ impl Board {
     }
 
     /// The balance now.
-    pub(super) fn ledger(&self) -> Ledger {
+    pub(super) fn ledger(&self) -> JobLedger {
         self.state().queue.ledger()
     }
 

@@ -5,20 +5,20 @@ use std::{fmt, time::Duration};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{board::Board, collector::Collected, queue::Ledger};
+use super::{board::Board, collector::Collected, queue::JobLedger};
 use crate::config::counted;
 use crate::latency::{DurationText, Percentiles, milliseconds};
 
 /// How a run ended.
 #[derive(Debug)]
 #[must_use]
-pub struct Ended {
+pub struct PipelineEnd {
     /// Whether everything was drained; if not, the backlog is what was left behind.
     pub drained: bool,
     /// Why no more jobs were begun, if not because there were none or a stop was asked for.
     pub halted: Option<String>,
     /// What it came to.
-    pub statistics: Statistics,
+    pub statistics: PipelineStatistics,
     /// What the collector saw, if it was waited for.
     pub collected: Collected,
 }
@@ -26,10 +26,10 @@ pub struct Ended {
 /// What a run came to, for people and for programs.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = pipeline::Statistics)]
-pub struct Statistics {
+pub struct PipelineStatistics {
     /// The balance.
     #[serde(flatten)]
-    pub ledger: Ledger,
+    pub ledger: JobLedger,
     /// Whether its terms balance.
     pub balances: bool,
     /// How long it took, the drain included, milliseconds.
@@ -46,10 +46,10 @@ pub struct Statistics {
     pub worker_changes: u64,
 }
 
-impl Ended {
+impl PipelineEnd {
     pub(super) fn of(board: &Board, elapsed: Duration, collected: Collected) -> Self {
         let (ledger, counts) = (board.ledger(), board.counts());
-        let statistics = Statistics {
+        let statistics = PipelineStatistics {
             ledger,
             balances: ledger.balances(),
             elapsed_ms: milliseconds(elapsed),
@@ -65,18 +65,18 @@ impl Ended {
     /// Whether nothing was done, because nothing can be.
     #[must_use]
     pub fn did_nothing(&self) -> bool {
-        let Statistics { ledger, retries, .. } = &self.statistics;
+        let PipelineStatistics { ledger, retries, .. } = &self.statistics;
         self.halted.is_some() && ledger.succeeded + ledger.permanently_failed + retries == 0
     }
 }
 
-impl fmt::Display for Statistics {
+impl fmt::Display for PipelineStatistics {
     /// The statistics, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ledger { created, succeeded, permanently_failed, backlog, .. } = self.ledger;
+        let JobLedger { created, succeeded, permanently_failed, backlog, .. } = self.ledger;
         let seconds = self.elapsed_ms / 1e3;
         let Percentiles { n, p50, p95, p99, .. } = self.sojourn;
-        writeln!(f, "=== Final Statistics ===")?;
+        writeln!(f, "=== Final PipelineStatistics ===")?;
         writeln!(
             f,
             "Jobs: {succeeded} succeeded, {permanently_failed} failed for good, {}",

@@ -18,23 +18,23 @@ use super::{
     board::{Board, Scalings},
     collector::{self, Collected},
     config::Settings,
-    ended::Ended,
+    ended::PipelineEnd,
     generator::{self, Controls, Rate},
     journal::Journal,
     lines::Lines,
     metrics::Metrics,
     producer::{self, Arrivals},
-    queue::Ledger,
+    queue::JobLedger,
     results::Results,
     scaling::{PolicyName, Reading},
     status::{Moment, Status},
     supervisor::Supervisor,
     work::{Exec, Work},
-    worker::Crew,
+    worker::WorkerContext,
 };
 use crate::{shutdown::Shutdown, telemetry::Instruments, web::RunState};
 
-/// Ended jobs that wait for the collector.
+/// PipelineEnd jobs that wait for the collector.
 const FINISHED_LIMIT_JOBS: usize = 100;
 /// Time between two lines of progress while the backlog drains.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
@@ -131,7 +131,7 @@ impl Pipeline {
     }
 
     /// The balance now.
-    pub fn ledger(&self) -> Ledger {
+    pub fn ledger(&self) -> JobLedger {
         self.shared.board.ledger()
     }
 
@@ -181,14 +181,14 @@ impl Pipeline {
 
     /// Runs until `shutdown` begins, or the load ends, and drains; `results` keeps what came of lines. Dropped,
     /// it ends at once, and so do commands.
-    pub async fn run(&self, load: Load, results: Option<Results>, shutdown: &Shutdown) -> Ended {
+    pub async fn run(&self, load: Load, results: Option<Results>, shutdown: &Shutdown) -> PipelineEnd {
         let Shared { settings, board, controls, journal, metrics, work, next_worker, .. } = &*self.shared;
         let begun = Instant::now();
         board.open();
         let intake_over = CancellationToken::new();
         let closing = CancellationToken::new();
         let (finished, ended) = mpsc::channel(FINISHED_LIMIT_JOBS);
-        let crew = Crew {
+        let context = WorkerContext {
             board: board.clone(),
             work: work.clone(),
             finished,
@@ -201,7 +201,7 @@ impl Pipeline {
             spawn(collector::run(ended, results, board.clone(), journal.clone(), metrics.clone()));
         let supervisor = spawn(
             Supervisor {
-                crew,
+                context,
                 settings: settings.clone(),
                 controls: controls.subscribe(),
                 first_id: next_worker.load(Ordering::Relaxed),
@@ -242,7 +242,7 @@ impl Pipeline {
             _ = &mut producer => journal.line(format_args!("no more jobs — beginning drain")),
         }
         if !drain(board, journal, shutdown).await {
-            return Ended::of(board, begun.elapsed(), Collected::default());
+            return PipelineEnd::of(board, begun.elapsed(), Collected::default());
         }
         board.close();
         journal.line(format_args!("jobs channel closed — stopping workers and supervisor"));
@@ -252,7 +252,7 @@ impl Pipeline {
         }
         let collected = collector.await.unwrap_or_default();
         journal.line(format_args!("graceful exit complete"));
-        Ended::of(board, begun.elapsed(), collected)
+        PipelineEnd::of(board, begun.elapsed(), collected)
     }
 }
 

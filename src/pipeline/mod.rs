@@ -17,7 +17,7 @@
 //! **Stop** along the data's path: producer and generator end at once, the backlog drains to zero (without a
 //! deadline unless one is set), the queue closes, workers, supervisor and collector end in that order.
 //!
-//! **Conservation**: `created = succeeded + permanently_failed + backlog` at every moment ([`Ledger`]).
+//! **Conservation**: `created = succeeded + permanently_failed + backlog` at every moment ([`JobLedger`]).
 //!
 //! Everything here also runs in virtual time, where the same seed writes the same log.
 
@@ -49,12 +49,12 @@ mod tests;
 
 pub use collector::Collected;
 pub use config::{Config, Settings};
-pub use ended::{Ended, Statistics};
+pub use ended::{PipelineEnd, PipelineStatistics};
 pub use engine::{Load, Pipeline, Runtime};
 pub use generator::{Controls, Rate};
 pub use journal::Journal;
 pub use lines::{Format, Intake, Line, Lines, Rules, Source};
-pub use queue::Ledger;
+pub use queue::JobLedger;
 pub use results::{Recorded, Results};
 pub use service::{Service, system};
 pub use status::Status;

@@ -26,12 +26,12 @@ use tokio::time::Instant;
 use super::{job::Job, lines::Line};
 use crate::document;
 
-document!(Ledger as "lab/audit-pipeline/1");
+document!(JobLedger as "lab/audit-pipeline/1");
 
 /// The balance sheet: `created = succeeded + permanently_failed + backlog`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = PipelineLedger)]
-pub struct Ledger {
+pub struct JobLedger {
     /// Jobs that were handed in.
     pub created: u64,
     /// Jobs that ended well.
@@ -48,7 +48,7 @@ pub struct Ledger {
     pub retrying: u64,
 }
 
-impl Ledger {
+impl JobLedger {
     /// Whether the terms add up.
     pub fn balances(&self) -> bool {
         self.created == self.succeeded + self.permanently_failed + self.backlog
@@ -179,8 +179,8 @@ impl Queue {
     }
 
     /// The balance now.
-    pub(super) fn ledger(&self) -> Ledger {
-        Ledger {
+    pub(super) fn ledger(&self) -> JobLedger {
+        JobLedger {
             created: self.created,
             succeeded: self.succeeded,
             permanently_failed: self.permanently_failed,

@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 
 use super::{
     config::Config,
-    ended::Ended,
+    ended::PipelineEnd,
     engine::{Load, Pipeline},
     page,
-    queue::Ledger,
+    queue::JobLedger,
     results::Results,
     status::{Moment, Patch, Start, Status},
 };
@@ -35,7 +35,7 @@ struct Shared {
     lifecycle: Lifecycle,
     history: History<Moment>,
     /// How the last run ended, until it is taken.
-    ended: Mutex<Option<Ended>>,
+    ended: Mutex<Option<PipelineEnd>>,
 }
 
 impl Service {
@@ -88,7 +88,7 @@ impl Service {
     }
 
     /// Waits until the run in progress has ended, and says how; `None` when none has run. Cancel safe.
-    pub async fn ended(&self) -> Option<Ended> {
+    pub async fn ended(&self) -> Option<PipelineEnd> {
         self.lifecycle().ended().await;
         self.shared.ended.lock().take()
     }
@@ -108,8 +108,8 @@ pub fn system(service: &Service) -> System {
         .metrics(service.pipeline().instruments())
         .sheet(Sheet::new("pipeline", "created = succeeded + permanently_failed + backlog", ledger))
         .stragglers(move || match left() {
-            Ledger { backlog: 0, .. } => Vec::new(),
-            Ledger { backlog, queued, in_progress, retrying, .. } => vec![format!(
+            JobLedger { backlog: 0, .. } => Vec::new(),
+            JobLedger { backlog, queued, in_progress, retrying, .. } => vec![format!(
                 "{} ({queued} queued, {in_progress} in progress, {retrying} waiting for a retry)",
                 counted(backlog, "job of the pipeline", "jobs of the pipeline")
             )],

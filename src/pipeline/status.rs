@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{generator::Rate, queue::Ledger, scaling::PolicyName};
+use super::{generator::Rate, queue::JobLedger, scaling::PolicyName};
 use crate::{document, web::RunState};
 
 /// The pipeline now: what `GET /pipeline` answers.
@@ -28,7 +28,7 @@ pub struct Status {
     pub queue_capacity: u32,
     /// The balance.
     #[serde(flatten)]
-    pub ledger: Ledger,
+    pub ledger: JobLedger,
     /// Jobs that the producer wanted to hand in.
     pub offered: u64,
     /// Those of them that were left out because one was already waiting for room.

@@ -20,13 +20,13 @@ use super::{
     config::Settings,
     generator::Controls,
     scaling::{self, Observation, Past},
-    worker::{self, Crew},
+    worker::{self, WorkerContext},
 };
 
 /// Workers by their numbers, which are never used again.
 #[derive(Debug)]
 struct Pool {
-    crew: Crew,
+    context: WorkerContext,
     tasks: JoinSet<()>,
     members: BTreeMap<u64, Member>,
     next_id: u64,
@@ -65,7 +65,7 @@ impl Pool {
         self.next_id += 1;
         let (retiring, told) = watch::channel(false);
         let busy = Arc::new(AtomicBool::new(false));
-        let work = worker::run(self.crew.clone(), id, told, busy.clone());
+        let work = worker::run(self.context.clone(), id, told, busy.clone());
         let task = self.tasks.spawn(work).id();
         self.members.insert(id, Member { task, retiring, busy });
     }
@@ -91,7 +91,7 @@ impl Pool {
             tracing::error!(%error, "a worker broke");
             // Nobody else ends the job that it had.
             if member.is_some_and(|member| member.is_busy()) {
-                self.crew.board.end(false);
+                self.context.board.end(false);
             }
         }
     }
@@ -101,7 +101,7 @@ impl Pool {
 #[derive(Debug)]
 pub(super) struct Supervisor {
     /// What workers share; dropped when the last has ended.
-    pub(super) crew: Crew,
+    pub(super) context: WorkerContext,
     /// The bounds and the policies' aims.
     pub(super) settings: Settings,
     /// Which policy.
@@ -115,12 +115,13 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Supervises until the queue is closed and all workers have ended; says the next worker's number.
     pub(super) async fn run(self) -> u64 {
-        let Self { crew, settings, controls, first_id, closing } = self;
-        let (board, journal, metrics) = (crew.board.clone(), crew.journal.clone(), crew.metrics.clone());
+        let Self { context, settings, controls, first_id, closing } = self;
+        let (board, journal, metrics) =
+            (context.board.clone(), context.journal.clone(), context.metrics.clone());
         let (min, max) = (settings.min_workers.get(), settings.max_workers.get());
-        let expected_service = crew.work.expected();
+        let expected_service = context.work.expected();
         let interval = settings.check_interval.get();
-        let mut pool = Pool { crew, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: first_id };
+        let mut pool = Pool { context, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: first_id };
         (0..min).for_each(|_| pool.add());
         board.set_workers(min);
         let mut past = Past::default();
@@ -176,14 +177,14 @@ fn later(last: Instant, interval: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{config::Config, worker::tests::crew};
+    use crate::pipeline::{config::Config, worker::tests::context};
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_broke_is_gone_and_its_job_has_failed() {
         let settings = Config::embedded().settings().expect("good settings");
-        let (crew, _ended) = crew(&settings);
-        let board = crew.board.clone();
-        let mut pool = Pool { crew, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: 1 };
+        let (context, _ended) = context(&settings);
+        let board = context.board.clone();
+        let mut pool = Pool { context, tasks: JoinSet::new(), members: BTreeMap::new(), next_id: 1 };
         pool.add();
         pool.add();
         assert!(board.push(Instant::now(), None).is_some());

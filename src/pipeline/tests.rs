@@ -29,11 +29,11 @@ impl Write for Log {
     }
 }
 
-fn run(config: Config, seed: u64, length_s: u64) -> (String, Ended) {
+fn run(config: Config, seed: u64, length_s: u64) -> (String, PipelineEnd) {
     run_at(config, seed, length_s, Rate::Generator)
 }
 
-fn run_at(config: Config, seed: u64, length_s: u64, rate: Rate) -> (String, Ended) {
+fn run_at(config: Config, seed: u64, length_s: u64, rate: Rate) -> (String, PipelineEnd) {
     let log = Log::default();
     let settings = config.settings().expect("good settings");
     let run = Run { settings, seed, rate, length: Duration::from_secs(length_s) };

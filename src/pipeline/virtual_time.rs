@@ -4,7 +4,7 @@
 
 use std::{io, time::Duration};
 
-use super::{Ended, Journal, Load, Pipeline, Rate, Runtime, config::Settings};
+use super::{Journal, Load, Pipeline, PipelineEnd, Rate, Runtime, config::Settings};
 use crate::{output::Writer, shutdown::Shutdown, telemetry::Instruments};
 
 /// What a run in virtual time is given.
@@ -25,7 +25,7 @@ impl Run {
     ///
     /// # Errors
     /// When there can be no runtime, or `out` does not take the log.
-    pub fn run(self, out: Writer) -> io::Result<Ended> {
+    pub fn run(self, out: Writer) -> io::Result<PipelineEnd> {
         runtime()?.block_on(async {
             let journal = Journal::in_virtual_time(out.clone());
             let runtime = Runtime { instruments: Instruments::silent(), journal, seed: self.seed };

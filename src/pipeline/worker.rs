@@ -29,7 +29,7 @@ use super::{
 
 /// What all workers share.
 #[derive(Debug, Clone)]
-pub(super) struct Crew {
+pub(super) struct WorkerContext {
     /// Where jobs come from.
     pub(super) board: Board,
     /// What a job is.
@@ -46,33 +46,39 @@ pub(super) struct Crew {
 
 /// Works until `retiring` or the end of the queue; a job that has begun is finished first. `busy` says
 /// whether one has.
-pub(super) async fn run(crew: Crew, id: u64, mut retiring: watch::Receiver<bool>, busy: Arc<AtomicBool>) {
-    let present = crew.board.worker();
+pub(super) async fn run(
+    context: WorkerContext,
+    id: u64,
+    mut retiring: watch::Receiver<bool>,
+    busy: Arc<AtomicBool>,
+) {
+    let present = context.board.worker();
     loop {
         let job = tokio::select! {
             biased;
             _ = retiring.wait_for(|retiring| *retiring) => break,
-            job = crew.board.take() => job,
+            job = context.board.take() => job,
         };
         let Some(job) = job else {
             break;
         };
         busy.store(true, Ordering::Release);
-        match crew.step(id, job).await {
-            Step::Again { job, after } => crew.board.retry(job, after),
-            Step::Ended(finished) => {
+        match context.step(id, job).await {
+            Step::Again { job, after } => context.board.retry(job, after),
+            Step::PipelineEnd(finished) => {
                 let succeeded = finished.last.outcome.is_ok();
-                if !succeeded && crew.work.stops_on_failure() {
-                    crew.board
+                if !succeeded && context.work.stops_on_failure() {
+                    context
+                        .board
                         .halt(format!("job {} failed for good (--stop-on-failure)", finished.job.name()));
                 }
                 // Closed only when nobody listens any more, at an end without waiting.
-                let _ = crew.finished.send(finished).await;
-                crew.board.end(succeeded);
+                let _ = context.finished.send(finished).await;
+                context.board.end(succeeded);
             }
             Step::Hopeless { job, why } => {
-                crew.board.put_back(job);
-                crew.board.halt(why);
+                context.board.put_back(job);
+                context.board.halt(why);
             }
         }
         busy.store(false, Ordering::Release);
@@ -91,7 +97,7 @@ enum Step {
         after: Duration,
     },
     /// The job ended, well or for good.
-    Ended(Finished),
+    PipelineEnd(Finished),
     /// No job can be done; this one was not.
     Hopeless {
         /// The job as it was taken.
@@ -101,7 +107,7 @@ enum Step {
     },
 }
 
-impl Crew {
+impl WorkerContext {
     /// One attempt at one job, measured and logged. Moves the job nowhere: that is the loop's.
     async fn step(&self, worker: u64, job: Job) -> Step {
         let begun = Instant::now();
@@ -126,7 +132,7 @@ impl Crew {
             Err(_) => self.journal.line(format_args!("[worker {worker:02}] job {id} permanently failed")),
             Ok(()) => {}
         }
-        Step::Ended(Finished { job, worker, at: Instant::now(), last })
+        Step::PipelineEnd(Finished { job, worker, at: Instant::now(), last })
     }
 }
 
@@ -138,11 +144,11 @@ pub(super) mod tests {
         telemetry::Instruments,
     };
 
-    /// A crew of `settings` and its board; the receiver gets what ended.
-    pub(crate) fn crew(settings: &Settings) -> (Crew, mpsc::Receiver<Finished>) {
+    /// A context of `settings` and its board; the receiver gets what ended.
+    pub(crate) fn context(settings: &Settings) -> (WorkerContext, mpsc::Receiver<Finished>) {
         let board = Board::new(10);
         let (finished, ended) = mpsc::channel(10);
-        let crew = Crew {
+        let context = WorkerContext {
             work: Arc::new(Work::simulated(settings, 1)),
             finished,
             journal: Journal::silent(),
@@ -150,7 +156,7 @@ pub(super) mod tests {
             max_retries: settings.max_retries.get(),
             board,
         };
-        (crew, ended)
+        (context, ended)
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,22 +165,22 @@ pub(super) mod tests {
         let failing = Config { failure_rate: "1".parse().expect("a rate"), ..config.clone() };
         let working = Config { failure_rate: "0".parse().expect("a rate"), ..config };
         for (config, ends) in [(working, Ok(())), (failing, Err(JobError::Simulated))] {
-            let (crew, _ended) = crew(&config.settings().expect("good settings"));
-            crew.board.push(Instant::now(), None);
-            let mut job = crew.board.take().await.expect("it is there");
+            let (context, _ended) = context(&config.settings().expect("good settings"));
+            context.board.push(Instant::now(), None);
+            let mut job = context.board.take().await.expect("it is there");
             if ends.is_err() {
-                let Step::Again { job: taken, after } = crew.step(7, job).await else {
+                let Step::Again { job: taken, after } = context.step(7, job).await else {
                     panic!("one retry is left");
                 };
                 assert!(after > Duration::ZERO);
-                crew.board.retry(taken, after);
-                job = crew.board.take().await.expect("its rest is over");
+                context.board.retry(taken, after);
+                job = context.board.take().await.expect("its rest is over");
             }
-            let Step::Ended(finished) = crew.step(7, job).await else {
+            let Step::PipelineEnd(finished) = context.step(7, job).await else {
                 panic!("no retry is left");
             };
             assert_eq!((finished.job.id, finished.worker, finished.last.outcome), (1, 7, ends));
-            let ledger = crew.board.ledger();
+            let ledger = context.board.ledger();
             assert_eq!(
                 (ledger.created, ledger.in_progress),
                 (1, 1),

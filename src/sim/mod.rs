@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   call ──> Service ──arrive──> Station (pure: who runs, who waits, who is done when)
-//!             ^  driver <─next due─┘        └─> Ledger (started, completed, failed, cancelled, orphaned)
+//!             ^  driver <─next due─┘        └─> StationLedger (started, completed, failed, cancelled, orphaned)
 //!             └── one task a service sleeps until the next completion and wakes its caller
 //! ```
 //!
@@ -27,5 +27,5 @@ pub use contention::{Contention, OnCallerGone};
 pub use draw::{Key, Purpose};
 pub use profile::Profile;
 pub use service::{Call, CallHandle, Failure, Finished, Service, Spec};
-pub use station::{Admission, Departure, Ledger, Station, Work};
+pub use station::{Admission, Departure, Station, StationLedger, Work};
 pub use timer::{nearest_tick, sleep_until_nearest};

@@ -17,7 +17,9 @@ use tokio::{
 };
 
 use super::timer::{HALF_TICK, sleep_until_nearest};
-use super::{Admission, Contention, Departure, Key, Ledger, OnCallerGone, Profile, Purpose, Station, Work};
+use super::{
+    Admission, Contention, Departure, Key, OnCallerGone, Profile, Purpose, Station, StationLedger, Work,
+};
 use crate::{config::Fraction, labelled};
 
 /// What a service is like; all of it can be changed while it runs.
@@ -117,7 +119,7 @@ impl Service {
     }
 
     /// The balance sheet now.
-    pub fn ledger(&self) -> Ledger {
+    pub fn ledger(&self) -> StationLedger {
         self.core.advanced().0.ledger()
     }
 }
@@ -265,7 +267,7 @@ pub struct CallHandle {
 
 impl CallHandle {
     /// Nobody wants the answer any more, yet the call is not taken back: it carries on, orphaned.
-    pub fn forsake(&self) {
+    pub fn orphan(&self) {
         self.leave(OnCallerGone::Continue);
     }
 
@@ -345,11 +347,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_forsaken_call_carries_on_as_an_orphan() {
+    async fn an_orphaned_call_carries_on() {
         let service = Service::start(spec("constant:100", 0.0, "off", OnCallerGone::Abort));
         let call = service.call(key(0), None);
         tokio::time::advance(Duration::from_millis(30)).await;
-        call.handle().expect("on its way").forsake();
+        call.handle().expect("on its way").orphan();
         assert_eq!(call.await, Ok(()));
         let ledger = service.ledger();
         assert_eq!((ledger.completed, ledger.orphaned), (1, 1));

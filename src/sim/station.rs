@@ -22,7 +22,7 @@ pub struct Work {
 /// The balance sheet of a station:
 /// `started = completed + failed + cancelled + in_flight`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Ledger {
+pub struct StationLedger {
     /// Calls that arrived.
     pub started: u64,
     /// Calls that ended well.
@@ -86,7 +86,7 @@ pub struct Station<T> {
     running: BTreeSet<(u64, u64)>,
     /// Numbers grow with every arrival, so their order is first in, first out.
     waiting: BTreeSet<u64>,
-    ledger: Ledger,
+    ledger: StationLedger,
 }
 
 impl<T> Station<T> {
@@ -100,7 +100,7 @@ impl<T> Station<T> {
             jobs: HashMap::new(),
             running: BTreeSet::new(),
             waiting: BTreeSet::new(),
-            ledger: Ledger::default(),
+            ledger: StationLedger::default(),
         }
     }
 
@@ -211,7 +211,7 @@ impl<T> Station<T> {
     }
 
     /// The terms of the balance now.
-    pub fn ledger(&self) -> Ledger {
+    pub fn ledger(&self) -> StationLedger {
         self.ledger
     }
 

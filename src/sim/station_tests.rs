@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const MS: u64 = 1_000_000;
 
 /// Whether the terms add up.
-fn balances(ledger: Ledger) -> bool {
+fn balances(ledger: StationLedger) -> bool {
     let ended = ledger.completed + ledger.failed;
     ledger.started == ended + ledger.cancelled + ledger.in_flight && ledger.orphaned <= ended
 }

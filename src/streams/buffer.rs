@@ -4,7 +4,7 @@
 //! A library's channel would need a second step for each policy (take the oldest out, count a
 //! stream's share), and between the two steps the balance would not hold. Here each move is one
 //! critical section, so [`Buffer::ledger`] balances whenever it is looked at, under load too. What that
-//! costs beside the channels that were tried is shown by `cargo bench --profile dist --bench channels`.
+//! costs beside the channels that were tried is shown by `cargo context --profile dist --context channels`.
 //!
 //! Nothing selects around the hand-over: a worker that is no longer wanted, and the end, are answers
 //! of [`Buffer::next`] like a chunk is.
@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     chunk::{Chunk, Place, Taken},
-    ledger::{Ledger, Reason},
+    ledger::{ChunkLedger, Reason},
     overload::Overload,
 };
 
@@ -68,7 +68,7 @@ struct State {
     closed: bool,
     /// What was inside is counted as abandoned; nothing is handed out or settled any more.
     abandoned: bool,
-    ledger: Ledger,
+    ledger: ChunkLedger,
 }
 
 /// What one stream has in the buffer.
@@ -96,13 +96,13 @@ impl Buffer {
             workers,
             closed: false,
             abandoned: false,
-            ledger: Ledger::default(),
+            ledger: ChunkLedger::default(),
         };
         Self { state: Mutex::new(state), news: Notify::new(), overload, capacity, on_evicted }
     }
 
     /// The terms now; they balance.
-    pub(super) fn ledger(&self) -> Ledger {
+    pub(super) fn ledger(&self) -> ChunkLedger {
         self.state.lock().ledger
     }
 

@@ -77,7 +77,7 @@ crate::document!(Received as "lab/streams-received/1");
 
 /// How one stream from outside ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum PeerEnd {
     /// Its bytes came to their end.
     Whole,
     /// The orchestrator stops.
@@ -111,7 +111,7 @@ pub(super) struct Peer {
 
 /// Why one was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotLetIn {
+pub(super) enum NotAdmitted {
     #[error("the orchestrator is stopping")]
     Stopping,
     #[error(transparent)]
@@ -155,16 +155,16 @@ impl Gateway {
     }
 
     /// Lets one stream in, or says why not.
-    pub(super) fn admit(&self, name: Option<&str>) -> Result<Peer, NotLetIn> {
+    pub(super) fn admit(&self, name: Option<&str>) -> Result<Peer, NotAdmitted> {
         let intake = &self.shared.intake;
         // The token first: a drain that sees no token can be sure that none will offer.
         let source = self.shared.sources.token();
         if intake.stopping.is_cancelled() {
-            return Err(NotLetIn::Stopping);
+            return Err(NotAdmitted::Stopping);
         }
         let refused = |refusal| {
             intake.metrics.refused(refusal);
-            NotLetIn::Refused(refusal)
+            NotAdmitted::Refused(refusal)
         };
         let seat = self.shared.seats.clone().try_acquire_owned();
         let seat = seat.map_err(|_| refused(Refusal::TooMany))?;
@@ -194,7 +194,7 @@ impl Gateway {
                     if let Ok(peer) = self.admit(None) {
                         tokio::spawn(async move {
                             let stream = peer.stream.clone();
-                            if let (received, Ended::Fault(fault)) = peer.receive(socket).await {
+                            if let (received, PeerEnd::Fault(fault)) = peer.receive(socket).await {
                                 let (stream, accepted) = (&stream.label, received.accepted);
                                 tracing::info!(%from, %stream, accepted, "a stream was closed: {fault}");
                             }
@@ -214,22 +214,22 @@ impl Gateway {
 
 impl Peer {
     /// Takes chunks from `bytes` until they end, the peer is at fault, or the orchestrator stops.
-    pub(super) async fn receive(self, mut bytes: impl AsyncRead + Unpin) -> (Received, Ended) {
+    pub(super) async fn receive(self, mut bytes: impl AsyncRead + Unpin) -> (Received, PeerEnd) {
         let mut received = Received::default();
         let intake = &self.gateway.shared.intake;
         let ended = tokio::select! {
             biased;
-            () = intake.cut.cancelled() => Ended::Stopped,
+            () = intake.cut.cancelled() => PeerEnd::Stopped,
             ended = self.chunks(&mut bytes, &mut received) => ended,
         };
         // Counted first, closed then: who sees the end finds it counted.
-        if let Ended::Fault(fault) = ended {
+        if let PeerEnd::Fault(fault) = ended {
             intake.metrics.fault(fault);
         }
         (received, ended)
     }
 
-    async fn chunks(&self, bytes: &mut (impl AsyncRead + Unpin), received: &mut Received) -> Ended {
+    async fn chunks(&self, bytes: &mut (impl AsyncRead + Unpin), received: &mut Received) -> PeerEnd {
         let intake = &self.gateway.shared.intake;
         let mut frames = Frames::new(intake.framing, intake.frame_limit_bytes, intake.long_lines);
         let mut unread = BytesMut::new();
@@ -240,8 +240,8 @@ impl Peer {
             // Frames first, so that what came before a stop or a fault is not lost.
             loop {
                 match frames.next(&mut unread, whole) {
-                    Err(fault) => return Ended::Fault(fault),
-                    Ok(None) if whole => return Ended::Whole,
+                    Err(fault) => return PeerEnd::Fault(fault),
+                    Ok(None) if whole => return PeerEnd::Whole,
                     Ok(None) => break,
                     Ok(Some(Frame::Skipped)) => {
                         received.skipped += 1;
@@ -249,7 +249,7 @@ impl Peer {
                     }
                     Ok(Some(Frame::Whole(data))) => {
                         if self.offer(&mut index, data, received).await == Offered::Closed {
-                            return Ended::Stopped;
+                            return PeerEnd::Stopped;
                         }
                     }
                 }
@@ -258,12 +258,12 @@ impl Peer {
             unread.reserve(READ_BYTES);
             let read = tokio::select! {
                 biased;
-                () = intake.stopping.cancelled() => return Ended::Stopped,
+                () = intake.stopping.cancelled() => return PeerEnd::Stopped,
                 read = bytes.read_buf(&mut unread) => read,
-                () = tokio::time::sleep_until(patience_ends) => return Ended::Fault(Fault::Idle),
+                () = tokio::time::sleep_until(patience_ends) => return PeerEnd::Fault(Fault::Idle),
             };
             match read {
-                Err(error) => return Ended::Fault(error.into()),
+                Err(error) => return PeerEnd::Fault(error.into()),
                 Ok(read) => whole = read == 0,
             }
         }

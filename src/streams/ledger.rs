@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{document, labelled};
 
-document!(Ledger as "lab/audit-streams/1");
+document!(ChunkLedger as "lab/audit-streams/1");
 
 labelled! {
     /// Why a chunk was dropped.
@@ -70,7 +70,7 @@ impl Dropped {
 /// The terms, in chunks. A chunk that waits for room (`block`) is not generated yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = streams::Ledger)]
-pub struct Ledger {
+pub struct ChunkLedger {
     /// Chunks that sources emitted.
     pub generated: u64,
     /// Chunks that a worker finished.
@@ -85,7 +85,7 @@ pub struct Ledger {
     pub dropped_by: Dropped,
 }
 
-impl Ledger {
+impl ChunkLedger {
     /// Whether the two sides are equal, and the reasons add up.
     pub fn balances(&self) -> bool {
         self.generated == self.processed + self.dropped + self.queued + self.in_progress

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     framing::Fault,
-    ledger::{Ledger, Reason},
+    ledger::{ChunkLedger, Reason},
 };
 use crate::{
     labelled, metrics,
@@ -86,7 +86,7 @@ pub(super) struct StreamMetrics {
 /// What callbacks read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Gauges {
-    pub(super) ledger: Ledger,
+    pub(super) ledger: ChunkLedger,
     pub(super) capacity: usize,
     pub(super) workers: usize,
     pub(super) streams: usize,

@@ -48,13 +48,13 @@ pub use config::{
 };
 pub use framing::{Framing, LongLines};
 pub use gateway::Received;
-pub use ledger::{Dropped, Ledger, Reason};
+pub use ledger::{ChunkLedger, Dropped, Reason};
 pub use orchestrator::{Runtime, Streams};
 pub use overload::Overload;
 pub use race::Race;
 pub use ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount};
 pub use routes::system;
 pub use sink::SinkSpec;
-pub use stats::{Report, Statistics};
+pub use stats::{RunReport, Statistics};
 pub use status::Status;
 pub use worker::{Observer, Processed};

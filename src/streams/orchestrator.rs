@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::{
     change::{CannotStart, Overrides, Resize, ResizeError},
     config::Config,
-    ledger::Ledger,
+    ledger::ChunkLedger,
     metrics::{self, Gauges, StreamMetrics},
     run::{Parts, Run},
     stats::Statistics,
@@ -44,7 +44,7 @@ struct Shared {
     runtime: Runtime,
     metrics: Arc<StreamMetrics>,
     lifecycle: Lifecycle,
-    history: History<Ledger>,
+    history: History<ChunkLedger>,
     state: Mutex<State>,
 }
 
@@ -53,7 +53,7 @@ struct State {
     /// The run in progress, or the last one.
     run: Option<Arc<Run>>,
     /// What earlier runs came to.
-    ended: Ledger,
+    ended: ChunkLedger,
 }
 
 impl Streams {
@@ -148,7 +148,7 @@ impl Streams {
     }
 
     /// The balance sheet over all runs of this process.
-    pub fn audit(&self) -> Ledger {
+    pub fn audit(&self) -> ChunkLedger {
         self.shared.gauges().ledger
     }
 
@@ -193,12 +193,12 @@ impl Streams {
     }
 
     /// The balance of the run in progress, second by second.
-    pub(super) fn history(&self) -> Vec<Point<Ledger>> {
+    pub(super) fn history(&self) -> Vec<Point<ChunkLedger>> {
         self.shared.history.points()
     }
 
     /// The balance of this run, or of the last one.
-    fn run_ledger(&self) -> Ledger {
+    fn run_ledger(&self) -> ChunkLedger {
         self.run().map(|run| run.ledger()).unwrap_or_default()
     }
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 
-use super::{ledger::Ledger, orchestrator::Streams, overload::Overload, status::Status};
+use super::{ledger::ChunkLedger, orchestrator::Streams, overload::Overload, status::Status};
 use crate::latency::{Percentiles, Quantile};
 use crate::web::{Asset, Figure, Frame, LivePage, Page, Point, run_chart};
 
@@ -38,7 +38,7 @@ pub(super) fn show(streams: &Streams, frame: Frame, host: &str) -> Response {
 /// The run so far as a picture: what stands in the buffer, and what was dropped each second.
 pub(super) fn chart(streams: &Streams) -> String {
     let points = streams.history();
-    let at = |point: &Point<Ledger>| point.at.as_secs_f64();
+    let at = |point: &Point<ChunkLedger>| point.at.as_secs_f64();
     let queued = points.iter().map(|point| (at(point), point.seen.queued as f64)).collect();
     let dropped = points
         .windows(2)

@@ -19,8 +19,8 @@ use super::{
     change::{CannotStart, Overrides, Resize, ResizeError},
     config::Args,
     framing::Fault,
-    gateway::{Ended, NotLetIn, Received},
-    ledger::Ledger,
+    gateway::{NotAdmitted, PeerEnd, Received},
+    ledger::ChunkLedger,
     orchestrator::Streams,
     page,
     status::Status,
@@ -73,7 +73,7 @@ pub fn system(streams: &Streams) -> System {
         audited.audit()
     }))
     .stragglers(move || {
-        let Ledger { queued, in_progress, dropped_by, .. } = left.audit();
+        let ChunkLedger { queued, in_progress, dropped_by, .. } = left.audit();
         match queued + in_progress + dropped_by.abandoned {
             0 => Vec::new(),
             chunks => vec![counted(chunks, "chunk of a stream", "chunks of streams")],
@@ -164,10 +164,10 @@ pub(super) async fn take_in(
         RunState::Running => streams.run(),
         RunState::Idle | RunState::Draining => None,
     };
-    let peer = run.ok_or(NotLetIn::Stopping).and_then(|run| run.gateway.admit(Some(&name)));
+    let peer = run.ok_or(NotAdmitted::Stopping).and_then(|run| run.gateway.admit(Some(&name)));
     let peer = peer.map_err(|refusal| {
         let detail = match refusal {
-            NotLetIn::Stopping => "the streams are not running".to_owned(),
+            NotAdmitted::Stopping => "the streams are not running".to_owned(),
             other => other.to_string(),
         };
         Problem::of(StatusCode::SERVICE_UNAVAILABLE).detail(detail)
@@ -175,14 +175,14 @@ pub(super) async fn take_in(
     let bytes = StreamReader::new(body.into_data_stream().map_err(as_io_error));
     let (received, ended) = peer.receive(std::pin::pin!(bytes)).await;
     let status = match ended {
-        Ended::Whole => return Ok(Json(received)),
-        Ended::Stopped => StatusCode::SERVICE_UNAVAILABLE,
-        Ended::Fault(Fault::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
-        Ended::Fault(Fault::Idle) => StatusCode::REQUEST_TIMEOUT,
-        Ended::Fault(Fault::Half | Fault::Broken) => StatusCode::BAD_REQUEST,
+        PeerEnd::Whole => return Ok(Json(received)),
+        PeerEnd::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+        PeerEnd::Fault(Fault::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+        PeerEnd::Fault(Fault::Idle) => StatusCode::REQUEST_TIMEOUT,
+        PeerEnd::Fault(Fault::Half | Fault::Broken) => StatusCode::BAD_REQUEST,
     };
     let detail = match ended {
-        Ended::Fault(fault) => fault.to_string(),
+        PeerEnd::Fault(fault) => fault.to_string(),
         _ => "the streams stopped while the body came".to_owned(),
     };
     Err(Problem::of(status)

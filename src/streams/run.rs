@@ -28,12 +28,12 @@ use super::{
     chunk::{Label, Stream},
     config::Config,
     gateway::{Gateway, Intake},
-    ledger::Ledger,
+    ledger::ChunkLedger,
     metrics::{Gauges, StreamMetrics},
     sink::{Delivery, Sink},
     source::Generator,
     stats::{Recorder, Statistics},
-    worker::{Bench, Observer},
+    worker::{Observer, WorkerContext},
 };
 use crate::shutdown::Shutdown;
 
@@ -54,7 +54,7 @@ pub(super) struct Run {
     buffer: Arc<Buffer>,
     recorder: Arc<Recorder>,
     sink: Arc<Sink>,
-    bench: Arc<Bench>,
+    context: Arc<WorkerContext>,
     generator: Arc<Generator>,
     /// How many generated streams are wanted; those above end.
     wanted: watch::Sender<usize>,
@@ -65,11 +65,11 @@ pub(super) struct Run {
     sources: TaskTracker,
     pub(super) gateway: Gateway,
     /// The pool and the generated streams, in the order of their numbers; changed by one at a time.
-    crew: Mutex<Crew>,
+    tasks: Mutex<RunTasks>,
 }
 
 #[derive(Debug, Default)]
-struct Crew {
+struct RunTasks {
     workers: Vec<JoinHandle<()>>,
     streams: Vec<JoinHandle<()>>,
 }
@@ -98,7 +98,7 @@ impl Run {
         };
         let buffer = Arc::new(Buffer::new(config.buffer_size, config.overload, config.workers, on_evicted));
         let sink = Arc::new(sink);
-        let bench = Arc::new(Bench {
+        let context = Arc::new(WorkerContext {
             buffer: buffer.clone(),
             sink: sink.clone(),
             recorder: recorder.clone(),
@@ -134,34 +134,34 @@ impl Run {
             buffer,
             recorder,
             sink,
-            bench,
+            context,
             generator,
             wanted: watch::Sender::new(config.streams),
             stop,
             cut,
             sources,
             gateway,
-            crew: Mutex::default(),
+            tasks: Mutex::default(),
             config,
         }))
     }
 
     /// Starts the workers, then the streams.
     pub(super) async fn set_going(&self) {
-        let mut crew = self.crew.lock().await;
-        self.hire(&mut crew, self.config.workers);
-        self.generate(&mut crew, self.config.streams);
+        let mut tasks = self.tasks.lock().await;
+        self.start_workers(&mut tasks, self.config.workers);
+        self.generate(&mut tasks, self.config.streams);
     }
 
-    fn hire(&self, crew: &mut Crew, workers: usize) {
-        for worker in crew.workers.len()..workers {
-            let bench = self.bench.clone();
-            crew.workers.push(tokio::spawn(async move { bench.work(worker).await }));
+    fn start_workers(&self, tasks: &mut RunTasks, workers: usize) {
+        for worker in tasks.workers.len()..workers {
+            let context = self.context.clone();
+            tasks.workers.push(tokio::spawn(async move { context.work(worker).await }));
         }
     }
 
-    fn generate(&self, crew: &mut Crew, streams: usize) {
-        for number in crew.streams.len()..streams {
+    fn generate(&self, tasks: &mut RunTasks, streams: usize) {
+        for number in tasks.streams.len()..streams {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let Some(place) = self.buffer.join() else {
                 break;
@@ -169,7 +169,7 @@ impl Run {
             let stream = Arc::new(Stream { id: number, label: Label::Number(number), place });
             let (generator, wanted) = (self.generator.clone(), self.wanted.subscribe());
             let task = async move { generator.emit(number, stream, wanted).await };
-            crew.streams.push(self.sources.spawn(task));
+            tasks.streams.push(self.sources.spawn(task));
         }
     }
 
@@ -186,12 +186,12 @@ impl Run {
         if self.stop.is_stopping() {
             return Err(ResizeError::NotRunning);
         }
-        let mut crew = self.crew.lock().await;
+        let mut tasks = self.tasks.lock().await;
         if self.stop.is_stopping() {
             return Err(ResizeError::NotRunning);
         }
         if let Some(streams) = streams {
-            let more = streams.saturating_sub(crew.streams.len());
+            let more = streams.saturating_sub(tasks.streams.len());
             if !self.buffer.has_room_for_streams(more) {
                 return Err(ResizeError::NoSlots { capacity: self.config.buffer_size });
             }
@@ -203,15 +203,15 @@ impl Run {
                 }
                 going
             });
-            let fewer = streams.min(crew.streams.len());
-            self.dismiss(crew.streams.split_off(fewer)).await;
-            self.generate(&mut crew, streams);
+            let fewer = streams.min(tasks.streams.len());
+            self.dismiss(tasks.streams.split_off(fewer)).await;
+            self.generate(&mut tasks, streams);
         }
         if let Some(workers) = workers {
             self.buffer.set_workers(workers);
-            let fewer = workers.min(crew.workers.len());
-            self.dismiss(crew.workers.split_off(fewer)).await;
-            self.hire(&mut crew, workers);
+            let fewer = workers.min(tasks.workers.len());
+            self.dismiss(tasks.workers.split_off(fewer)).await;
+            self.start_workers(&mut tasks, workers);
         }
         Ok(())
     }
@@ -237,14 +237,14 @@ impl Run {
         self.sources.close();
         self.sources.wait().await;
         self.buffer.close();
-        let mut crew = self.crew.lock().await;
-        while let Some(worker) = crew.workers.last_mut() {
+        let mut tasks = self.tasks.lock().await;
+        while let Some(worker) = tasks.workers.last_mut() {
             // A worker that was cut, or that panicked, has ended as well.
             let _ = worker.await;
-            crew.workers.pop();
+            tasks.workers.pop();
         }
-        crew.streams.clear();
-        drop(crew);
+        tasks.streams.clear();
+        drop(tasks);
         if let Err(error) = self.sink.finish().await {
             tracing::error!(error = format!("{error:#}"), "the sink did not finish");
         }
@@ -257,9 +257,9 @@ impl Run {
         self.cut.cancel();
         // Sources that wait for room get none.
         self.buffer.close();
-        let crew = std::mem::take(&mut *self.crew.lock().await);
-        self.dismiss(crew.streams).await;
-        self.dismiss(crew.workers).await;
+        let tasks = std::mem::take(&mut *self.tasks.lock().await);
+        self.dismiss(tasks.streams).await;
+        self.dismiss(tasks.workers).await;
         self.sources.close();
         self.sources.wait().await;
         self.buffer.abandon();
@@ -279,7 +279,7 @@ impl Run {
         }
     }
 
-    pub(super) fn ledger(&self) -> Ledger {
+    pub(super) fn ledger(&self) -> ChunkLedger {
         self.buffer.ledger()
     }
 

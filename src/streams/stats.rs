@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     chunk::{Label, Stream},
-    ledger::{Ledger, Reason},
+    ledger::{ChunkLedger, Reason},
 };
 use crate::{
     document,
@@ -106,7 +106,7 @@ impl Recorder {
     }
 
     /// The statistics now.
-    pub(super) fn look(&self, ledger: Ledger, elapsed: Duration, slo: Duration) -> Statistics {
+    pub(super) fn look(&self, ledger: ChunkLedger, elapsed: Duration, slo: Duration) -> Statistics {
         let Shard { latency, latency_sum, latency_max, queue_wait, emission_lag } = self.merged();
         let mut offered = latency.clone();
         offered.add_infinitely_slow(ledger.dropped);
@@ -138,7 +138,7 @@ fn is_neighbour(stream: &Stream) -> bool {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
     /// The balance sheet.
-    pub ledger: Ledger,
+    pub ledger: ChunkLedger,
     /// Since the start, until the end of the drain.
     pub elapsed: Duration,
     /// Chunks processed within the objective, out of all that were processed or dropped.
@@ -219,8 +219,8 @@ impl Statistics {
     }
 
     /// The same for machines.
-    pub fn report(&self) -> Report {
-        Report {
+    pub fn report(&self) -> RunReport {
+        RunReport {
             ledger: self.ledger,
             balances: self.ledger.balances(),
             elapsed_ms: milliseconds(self.elapsed),
@@ -240,10 +240,10 @@ impl Statistics {
 /// Statistics as JSON shows them.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = streams::Report)]
-pub struct Report {
+pub struct RunReport {
     /// The terms of the balance.
     #[serde(flatten)]
-    pub ledger: Ledger,
+    pub ledger: ChunkLedger,
     /// Whether they balance.
     pub balances: bool,
     /// Milliseconds since the start, until the end of the drain.
@@ -266,7 +266,7 @@ pub struct Report {
     pub neighbours: Option<NeighbourReport>,
 }
 
-document!(Report as "lab/streams/1");
+document!(RunReport as "lab/streams/1");
 
 /// The generated streams beside a noisy neighbour, in chunks.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -327,7 +327,7 @@ mod tests {
         for worker in 0..30 {
             recorder.processed(worker, Duration::from_millis(35), Duration::ZERO);
         }
-        let ledger = Ledger { generated: 30, processed: 25, in_progress: 5, ..Ledger::default() };
+        let ledger = ChunkLedger { generated: 30, processed: 25, in_progress: 5, ..ChunkLedger::default() };
         let now = recorder.look(ledger, Duration::from_secs(1), Duration::from_millis(100));
         assert_eq!(now.good, Rate { part: 30, whole: 30 });
     }
@@ -338,7 +338,7 @@ mod tests {
         for worker in 0..900 {
             recorder.processed(worker, Duration::from_millis(35), Duration::ZERO);
         }
-        let mut ledger = Ledger { generated: 1_000, processed: 900, ..Ledger::default() };
+        let mut ledger = ChunkLedger { generated: 1_000, processed: 900, ..ChunkLedger::default() };
         ledger.drop_chunks(super::super::ledger::Reason::Full, 100);
         let statistics = recorder.look(ledger, Duration::from_secs(83), Duration::from_millis(100));
         insta::assert_snapshot!(statistics.text(), @r"

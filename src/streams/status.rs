@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{overload::Overload, stats::Report};
+use super::{overload::Overload, stats::RunReport};
 use crate::{document, web::RunState};
 
 /// The orchestrator now.
@@ -35,7 +35,7 @@ pub struct Status {
     pub listening: Option<SocketAddr>,
     /// What was measured in this run, or in the last one; `null` before the first.
     #[schema(required)]
-    pub run: Option<Report>,
+    pub run: Option<RunReport>,
 }
 
 document!(Status as "lab/streams-status/1");

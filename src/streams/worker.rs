@@ -43,7 +43,7 @@ impl std::fmt::Display for Processed<'_> {
 pub type Observer = Arc<dyn Fn(&Processed<'_>) + Send + Sync>;
 
 /// What all workers of a run share.
-pub(super) struct Bench {
+pub(super) struct WorkerContext {
     pub(super) buffer: Arc<Buffer>,
     pub(super) sink: Arc<Sink>,
     pub(super) recorder: Arc<Recorder>,
@@ -53,7 +53,7 @@ pub(super) struct Bench {
     pub(super) given_up: AtomicU64,
 }
 
-impl Bench {
+impl WorkerContext {
     /// Works until the pool shrinks below `worker`, or nothing more comes.
     pub(super) async fn work(&self, worker: usize) {
         let mut had = None;

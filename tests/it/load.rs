@@ -280,7 +280,7 @@ fn what_is_no_argument_is_refused_in_one_line() {
         (vec!["http://x/", "--max-in-flight", "0"], "lab: --max-in-flight: \"0\" is not allowed"),
         (vec!["http://x/", "--seed", "2"], "--arrivals poisson"),
         (vec!["compare", "http://x/", "http://y/", "--seed", "2"], "--arrivals poisson"),
-        (vec!["http://x/", "--find-max", "ok>1%", "--rate", "9", "--max-rate", "8"], "above --max-rate 8/s"),
+        (vec!["http://x/", "--find-max", "ok>1%", "--rate", "9", "--max-rate", "8"], "above --max-rate 8"),
         (vec!["http://x/", "--http1", "--http2"], "--http2"),
         (vec!["https://x/", "--ca", "absent.pem"], "absent.pem"),
         (vec!["compare", "http://x/"], "<B>"),

@@ -264,7 +264,7 @@ async fn find_max(checks: &str, first: f64, server: impl Fn() -> Arc<Simulated>)
         let length = step_length(&checks, at, SLO, precision, Duration::from_secs(5));
         let schedule = Schedule::hold(at, length, Spacing::Constant);
         let measured = measure(open(schedule, 100_000), server()).await;
-        search.took(checks.verdict(&measured));
+        search.record(checks.verdict(&measured));
     }
     let found = search.found();
     (found.holds.expect("it held"), found.fails.expect("it failed"))
@@ -312,7 +312,7 @@ async fn a_server_compared_with_itself_stays_undecided() {
     let mut undecided = 0;
     for run in 0..100 {
         let found = compare(run, 10, "lognormal:1000,0.3", "lognormal:1000,0.3").await;
-        undecided += usize::from(found.answer == compare::Answer::Undecided);
+        undecided += usize::from(found.answer == compare::CompareVerdict::Undecided);
     }
     assert!(undecided >= 95, "{undecided} of 100");
 }
@@ -325,7 +325,7 @@ async fn a_slowdown_of_five_percent_is_found_with_as_many_pairs_as_are_asked_for
         let needed = compare(1_000 + run, 20, known, slower).await.pairs_needed.expect("a number");
         assert!((8..100).contains(&needed), "{needed}");
         let answer = compare(2_000 + run, needed, known, slower).await.answer;
-        found += usize::from(answer == compare::Answer::Regression);
+        found += usize::from(answer == compare::CompareVerdict::Regression);
     }
     // Asked for 9 of 10; the spread itself is estimated from 20 pairs.
     assert!(found >= 16, "{found} of 20");

@@ -14,37 +14,37 @@ use crate::app::Ending;
 use crate::app::generator::Generator;
 use crate::config::counted;
 use crate::document;
-use crate::load::compare::{Answer, Comparison, Figure, NoFigure, Question, a_first, compare};
+use crate::load::compare::{CompareVerdict, Comparison, Figure, NoFigure, Question, a_first, compare};
 use crate::load::http::Target;
 use crate::load::{Pace, Plan};
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Card, Mood, Report, Section};
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = load::Compared)]
-pub(in crate::app) struct Outcome {
-    /// The command that runs the same again.
+pub(in crate::app) struct CompareReport {
+    /// The command that makes the same comparison.
     command: String,
-    /// What is compared.
+    /// The figure that is compared.
     figure: Figure,
-    /// A slowdown up to this share is let pass.
+    /// The slowdown that is tolerated, as a share.
     margin: f64,
-    /// A slowdown of this share should be found.
+    /// The slowdown to detect, as a share.
     detect: f64,
-    /// How sure the interval is, 0 to 1.
+    /// The confidence level of the interval, 0 to 1.
     confidence: f64,
     /// `null` of fewer than two pairs.
     #[schema(required)]
     comparison: Option<Comparison>,
-    /// Whether it was ended before all pairs.
+    /// Whether it was stopped before all pairs were measured.
     interrupted: bool,
     /// In the order in which they were measured.
     pairs: Vec<Pair>,
 }
 
-document!(Outcome as "lab/load-compare/1");
+document!(CompareReport as "lab/load-compare/1");
 
 /// The figure of both targets.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,7 +88,7 @@ pub(super) async fn run_comparison(
     }
     let question =
         Question { margin: args.margin.get(), detect: args.detect.get(), confidence: args.confidence.get() };
-    let outcome = Outcome {
+    let outcome = CompareReport {
         command: args.given.command("lab load compare"),
         figure,
         margin: question.margin,
@@ -101,14 +101,14 @@ pub(super) async fn run_comparison(
     let results = results.json(&outcome).csv(|| csv(&outcome)).html(|| html(&outcome));
     let printed = results.print_until_stopped(|| text(&outcome), shutdown).await;
     let ending = match outcome.comparison {
-        None | Some(Comparison { answer: Answer::Regression, .. }) => Ending::Failed,
+        None | Some(Comparison { answer: CompareVerdict::Regression, .. }) => Ending::Failed,
         Some(_) => Ending::Done,
     };
     ending.once_printed(printed, shutdown)
 }
 
-/// One block of one target: its figure, or none when it was stopped. Both blocks of a pair have the same
-/// arrivals, those of pairs differ.
+/// Measures one block of one target: its figure, or `None` when it was stopped. Both blocks of a pair have the
+/// same arrivals; other pairs have others.
 async fn block(
     args: &CompareArgs,
     (target, body): (&Target, &Bytes),
@@ -134,21 +134,21 @@ fn percent(share: f64) -> String {
     format!("{:+.2} %", share * 100.0)
 }
 
-/// The answer in a sentence or two.
-fn answer(outcome: &Outcome) -> String {
+/// The result in a sentence or two.
+fn answer(outcome: &CompareReport) -> String {
     let Some(found) = outcome.comparison else {
-        return "Fewer than two pairs: nothing can be told.".to_owned();
+        return "There are fewer than two pairs, so nothing can be said.".to_owned();
     };
     let margin = outcome.margin * 100.0;
     let verdict = match found.answer {
-        Answer::Regression if outcome.margin > 0.0 => {
+        CompareVerdict::Regression if outcome.margin > 0.0 => {
             format!("Regression: B is slower by more than {margin} %.")
         }
-        Answer::Regression => "Regression: B is slower.".to_owned(),
-        Answer::Slower => format!("B is slower, but not shown to be slower by more than {margin} %."),
-        Answer::Faster => "B is faster.".to_owned(),
-        Answer::WithinMargin => format!("No difference beyond {margin} %."),
-        Answer::Undecided => "Undecided: no difference is shown.".to_owned(),
+        CompareVerdict::Regression => "Regression: B is slower.".to_owned(),
+        CompareVerdict::Slower => format!("B is slower, but not shown to be slower by more than {margin} %."),
+        CompareVerdict::Faster => "B is faster.".to_owned(),
+        CompareVerdict::WithinMargin => format!("No difference beyond {margin} %."),
+        CompareVerdict::Undecided => "Undecided: no difference is shown.".to_owned(),
     };
     let needed = match found.pairs_needed {
         Some(needed) => {
@@ -158,7 +158,9 @@ fn answer(outcome: &Outcome) -> String {
                 counted(needed as u64, "pair", "pairs")
             )
         }
-        None => " A slowdown that is not above the margin cannot be found beyond it.".to_owned(),
+        None => {
+            " A slowdown within the margin cannot be detected (--detect is not above --margin).".to_owned()
+        }
     };
     format!(
         "{verdict} {} of B against A: {}, {} % interval {} to {}, {}.{needed}{}",
@@ -168,7 +170,7 @@ fn answer(outcome: &Outcome) -> String {
         percent(found.low),
         percent(found.high),
         counted(found.n as u64, "pair", "pairs"),
-        if outcome.interrupted { " It was stopped before all pairs." } else { "" },
+        if outcome.interrupted { " The comparison was stopped before all pairs were measured." } else { "" },
     )
 }
 
@@ -178,7 +180,7 @@ fn cells((pair, Pair { a_ms: a, b_ms: b }): (usize, &Pair)) -> Vec<String> {
 
 const HEAD: [&str; 4] = ["pair", "A", "B", "B against A"];
 
-fn text(outcome: &Outcome) -> String {
+fn text(outcome: &CompareReport) -> String {
     let mut text = format!("$ {}\n{}\n\n", outcome.command, answer(outcome));
     let rows =
         std::iter::once(HEAD.map(str::to_owned).to_vec()).chain(outcome.pairs.iter().enumerate().map(cells));
@@ -190,7 +192,7 @@ fn text(outcome: &Outcome) -> String {
     text
 }
 
-fn csv(outcome: &Outcome) -> String {
+fn csv(outcome: &CompareReport) -> String {
     let mut text = "pair,a_ms,b_ms\n".to_owned();
     for (pair, Pair { a_ms: a, b_ms: b }) in outcome.pairs.iter().enumerate() {
         let _ = writeln!(text, "{},{a},{b}", pair + 1);
@@ -198,13 +200,13 @@ fn csv(outcome: &Outcome) -> String {
     text
 }
 
-fn html(outcome: &Outcome) -> anyhow::Result<String> {
+fn html(outcome: &CompareReport) -> anyhow::Result<String> {
     let mut report = Report::new("Did it get slower?", answer(outcome));
     if let Some(found) = outcome.comparison {
         let mood = match found.answer {
-            Answer::Regression => Mood::Bad,
-            Answer::Faster | Answer::WithinMargin => Mood::Good,
-            Answer::Slower | Answer::Undecided => Mood::Plain,
+            CompareVerdict::Regression => Mood::Bad,
+            CompareVerdict::Faster | CompareVerdict::WithinMargin => Mood::Good,
+            CompareVerdict::Slower | CompareVerdict::Undecided => Mood::Plain,
         };
         report.cards = vec![
             Card {

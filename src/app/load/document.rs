@@ -1,4 +1,4 @@
-//! A result as it is kept: what was asked, what was measured, what was found.
+//! The result document: the command, the measurement, the findings.
 
 use std::time::Duration;
 
@@ -26,34 +26,34 @@ pub(in crate::app) struct Document {
     pub(super) pace: PaceKind,
     /// The objective, milliseconds.
     pub(super) slo_ms: u64,
-    #[serde(deserialize_with = "worked_out")]
+    #[serde(deserialize_with = "computed")]
     summary: Summary,
     pub(super) connections: Connections,
-    /// What a cause said when it was first met, such as TLS of a certificate.
+    /// The first error message of each cause, such as what TLS said of a certificate.
     pub(super) reasons: Reasons,
-    /// What a check found.
-    #[serde(deserialize_with = "worked_out")]
+    /// The result of each check.
+    #[serde(deserialize_with = "computed")]
     pub(super) checks: Vec<Finding>,
-    /// What a reader must know before trusting the figures.
-    #[serde(deserialize_with = "worked_out")]
+    /// What to know before trusting the figures.
+    #[serde(deserialize_with = "computed")]
     pub(super) notes: Vec<String>,
     pub(super) measured: Measured,
 }
 
 document!(Document as "lab/load/1");
 
-/// What is worked out from the rest is not read.
-fn worked_out<'de, D: Deserializer<'de>, T: Default>(deserializer: D) -> Result<T, D::Error> {
+/// Figures that are computed from the rest are not read back.
+fn computed<'de, D: Deserializer<'de>, T: Default>(deserializer: D) -> Result<T, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| T::default())
 }
 
-/// Which form a file has.
+/// The schema that a file names.
 #[derive(Deserialize)]
 struct Form {
     schema: String,
 }
 
-/// The few figures that most readers want, worked out from the rest.
+/// The few figures that most readers want, computed from the rest.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 struct Summary {
     offered: u64,
@@ -92,7 +92,7 @@ impl Document {
             notes: Vec::new(),
             measured,
         };
-        document.work_out();
+        document.compute();
         document
     }
 
@@ -106,11 +106,11 @@ impl Document {
         );
         let mut document: Self = serde_json::from_str(text)?;
         document.measured.series = document.measured.series.within(Duration::from_millis(document.slo_ms));
-        document.work_out();
+        document.compute();
         Ok(document)
     }
 
-    fn work_out(&mut self) {
+    fn compute(&mut self) {
         let measured = &self.measured;
         self.summary = Summary {
             offered: measured.offered(),
@@ -127,24 +127,24 @@ impl Document {
     }
 }
 
-/// What a reader must know before trusting the figures.
+/// What to know before trusting the figures.
 fn notes(measured: &Measured, connections: Connections, reasons: &Reasons) -> Vec<String> {
     let mut notes: Vec<String> = lost::nothing_good(measured, reasons).into_iter().collect();
     let mut note = |text: String| notes.push(text);
     if measured.interrupted && measured.is_without_connection() {
-        note("It was ended before its schedule, as no connection could be made.".to_owned());
+        note("The run ended early, because no connection could be made.".to_owned());
     } else if measured.interrupted {
-        note("It was stopped before its schedule ended.".to_owned());
+        note("The run was stopped before its schedule ended.".to_owned());
     }
     if let Some(lag) = measured.fell_behind() {
         note(format!(
-            "The generator fell behind its schedule: its own lag is {lag}. The figures still run from the \
-             intended start, but they are not the server's alone; give it a core, or more hosts.",
+            "The generator fell behind its schedule: its own lag is {lag}. Latency still runs from the intended \
+             start, but includes this lag; give the generator a core of its own, or use more hosts.",
         ));
     } else if let Some(lag) = measured.waited_for_connections() {
         note(format!(
-            "Requests were sent later than they were to start: {lag}. They waited for a connection, or in a \
-             closed loop for the answer before.",
+            "Requests were sent after their intended start: {lag}. They waited for a connection, or in a closed \
+             loop for the previous answer.",
         ));
     }
     let not_sent = measured.caused(Cause::NotSent);
@@ -159,7 +159,7 @@ fn notes(measured: &Measured, connections: Connections, reasons: &Reasons) -> Ve
     }
     if connections.broken_idle > 0 {
         note(format!(
-            "{} broken by the server between requests, as by bytes that were not asked for.",
+            "{} broken by the server between requests, such as by bytes that answer no request.",
             counted(connections.broken_idle, "connection was", "connections were")
         ));
     }

@@ -22,13 +22,13 @@ use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Report, Section};
 
-/// Below a request in a hundred seconds nothing is looked for.
+/// The lowest rate that is tried: one request in a hundred seconds.
 const LOWEST_RATE: f64 = 0.01;
 
-/// After so many steps in a row without an answer nothing more is looked for.
+/// The search ends after this many steps in a row without an answer.
 const SILENT_STEPS_LIMIT: u32 = 3;
 
-/// A step as it is shown.
+/// One step of the search, as it is shown.
 #[derive(Debug, Serialize, ToSchema)]
 struct Step {
     /// Arrivals a second.
@@ -46,7 +46,7 @@ struct Step {
     fell_behind: bool,
 }
 
-/// Between which rates the highest one lies.
+/// The interval in which the highest rate lies.
 #[derive(Debug, Serialize, ToSchema)]
 struct Interval {
     /// The highest rate at which the checks held.
@@ -74,24 +74,24 @@ impl From<Found> for Interval {
     }
 }
 
-/// What a search for the highest rate came to.
+/// The result of a search for the highest rate.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = load::Highest)]
-pub(in crate::app) struct Outcome {
-    /// The command that runs the same again.
+pub(in crate::app) struct FindMaxReport {
+    /// The command that makes the same search.
     command: String,
     /// The checks that are to hold.
     find_max: String,
     found: Interval,
-    /// Whether it was ended before the interval was narrow enough.
+    /// Whether the search was stopped before the interval was narrow enough.
     interrupted: bool,
-    /// Why it was given up, where no rate would have changed what was met.
+    /// Why the search was given up, if no rate could change the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     gave_up: Option<String>,
     steps: Vec<Step>,
 }
 
-document!(Outcome as "lab/load-find-max/1");
+document!(FindMaxReport as "lab/load-find-max/1");
 
 pub(super) async fn find(
     args: &RunArgs,
@@ -118,7 +118,7 @@ pub(super) async fn find(
             timeout: args.request.timeout.get(),
             slo,
         };
-        // Connections of its own: what an overloaded step leaves behind does not meet the next.
+        // Each step has its own connections, so that an overloaded step does not slow down the next one.
         let transport = args.request.transport(&targets, args.request.max_in_flight())?;
         let what = format!("step {}, {} /s ", steps.len() + 1, rate_text(rate.get()));
         let measured = generator.run(plan, Arc::clone(&transport), &what).await?;
@@ -132,13 +132,13 @@ pub(super) async fn find(
             gave_up = lost::nothing_good(&measured, &transport.reasons());
             break;
         }
-        search.took(verdict);
+        search.record(verdict);
     }
     let interrupted = shutdown.is_stopping();
     if interrupted && steps.is_empty() {
         return Ending::without_result(shutdown);
     }
-    let outcome = Outcome {
+    let outcome = FindMaxReport {
         command: args.given.command("lab load"),
         find_max: checks.to_string(),
         found: search.found().into(),
@@ -168,13 +168,17 @@ fn rate_text(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.2}") } else { format!("{rate:.1}") }
 }
 
-/// The answer in a sentence.
-fn answer(outcome: &Outcome) -> String {
+/// The result in a sentence.
+fn answer(outcome: &FindMaxReport) -> String {
     if let Some(reason) = &outcome.gave_up {
         return format!("No rate was found. {reason}");
     }
     let checks = &outcome.find_max;
-    let end = if outcome.interrupted { " It was stopped before the interval was narrow enough." } else { "" };
+    let end = if outcome.interrupted {
+        " The search was stopped before the interval was narrow enough."
+    } else {
+        ""
+    };
     let sentence = match (outcome.found.holds_per_second, outcome.found.fails_per_second) {
         (Some(holds), Some(fails)) => format!(
             "The highest rate at which {checks} holds is between {} /s (holds) and {} /s (fails).",
@@ -211,7 +215,7 @@ fn cells(step: &Step) -> Vec<String> {
 
 const HEAD: [&str; 8] = ["rate /s", "length", "verdict", "offered", "good", "p95", "p99", ""];
 
-fn text(outcome: &Outcome) -> String {
+fn text(outcome: &FindMaxReport) -> String {
     let mut text = format!("$ {}\n{}\n\n", outcome.command, answer(outcome));
     let rows = std::iter::once(HEAD.map(str::to_owned).to_vec()).chain(outcome.steps.iter().map(cells));
     for row in rows {
@@ -225,7 +229,7 @@ fn text(outcome: &Outcome) -> String {
     text
 }
 
-fn csv(outcome: &Outcome) -> String {
+fn csv(outcome: &FindMaxReport) -> String {
     let mut text =
         "rate_per_second,length_ms,verdict,offered,good_rate,p95_ms,p99_ms,fell_behind\n".to_owned();
     let cell = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
@@ -246,7 +250,7 @@ fn csv(outcome: &Outcome) -> String {
     text
 }
 
-fn html(outcome: &Outcome) -> anyhow::Result<String> {
+fn html(outcome: &FindMaxReport) -> anyhow::Result<String> {
     let mut report = Report::new("What rate can it take?", answer(outcome));
     let points = |read: fn(&Percentiles) -> Quantile| {
         let mut points: Vec<(f64, f64)> = outcome

@@ -1,4 +1,4 @@
-//! What was lost and why, and what a run says first when none of its requests came to anything.
+//! Which requests were lost and why, and the first line of a run without a good answer.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,10 +7,10 @@ use crate::config::counted;
 use crate::latency::DurationText;
 use crate::load::{Cause, Measured};
 
-/// What a cause said when it was first met, by its label.
+/// The first error message of each cause, by the cause's label.
 pub(super) type Reasons = BTreeMap<String, String>;
 
-/// Causes that were met, with what they mean and what they said.
+/// The causes that occurred, each with its meaning, its first error message and its count.
 pub(super) fn rows(measured: &Measured, reasons: &Reasons) -> Vec<(String, u64)> {
     let row = |cause: Cause| {
         let said = reasons.get(cause.label()).map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -19,7 +19,7 @@ pub(super) fn rows(measured: &Measured, reasons: &Reasons) -> Vec<(String, u64)>
     Cause::ALL.into_iter().map(row).filter(|(_, count)| *count > 0).collect()
 }
 
-/// That nothing was good, and what became of most requests; nothing where something was.
+/// Says that no answer was good and how most requests ended; `None` where one was good.
 pub(super) fn nothing_good(measured: &Measured, reasons: &Reasons) -> Option<String> {
     let slo = measured.series.slo();
     let offered = measured.offered();
@@ -33,13 +33,13 @@ pub(super) fn nothing_good(measured: &Measured, reasons: &Reasons) -> Option<Str
     let most = statuses.chain(rows(measured, reasons)).min_by_key(|(_, count)| Reverse(*count));
     let most = most.map(|(what, count)| format!(" {count} of them: {what}.")).unwrap_or_default();
     Some(format!(
-        "Nothing was good: of {} none was a success within {}.{most}",
+        "Nothing was good: none of {} was a success within {}.{most}",
         counted(offered, "request", "requests"),
         DurationText(slo)
     ))
 }
 
-/// Whether a run came to nothing that another rate would change: no connection, or only answers that say that the
+/// Whether a run failed in a way that no other rate would change: no connection, or only answers that say that the
 /// request itself is wrong.
 pub(super) fn is_hopeless(measured: &Measured) -> bool {
     let wrong = |status: &u16| matches!(status, 300..=499) && ![408, 425, 429].contains(status);

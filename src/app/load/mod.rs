@@ -1,16 +1,18 @@
-//! `lab load`: honest load on any HTTP server, and the two weekly questions: what rate can it take, and
-//! did it get slower?
+//! `lab load`: honest load on any HTTP server, and the two questions people ask every week: what rate can it
+//! take, and did it get slower?
 //!
 //! ```text
 //!   args ──> plan, transport ──> generator ──> document ──> text, JSON, CSV, HTML
 //!                                                 '-> checks ──> exit code
 //! ```
 //!
-//! The rules are in [`crate::load`]; here they meet the terminal, files and signals. The first signal ends
-//! the schedule and what was measured is printed when what is in flight has ended; the second prints it at
-//! once and ends with 130.
+//! The rules are in [`crate::load`]; this module adds the terminal, files and signals. The first signal ends
+//! the schedule; the result is printed when the requests in flight have ended. The second signal prints it at
+//! once and ends the process with exit code 130.
 
 mod args;
+#[cfg(test)]
+mod command_tests;
 mod comparing;
 mod csv;
 mod document;
@@ -36,7 +38,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
 pub use self::args::MergeArgs;
-pub(super) use self::{comparing::Outcome as Compared, document::Document, finding::Outcome as Highest};
+pub(super) use self::{comparing::CompareReport, document::Document, finding::FindMaxReport};
 
 /// What `lab load` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -51,7 +53,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Command {
-    /// Did it get slower? Two targets in turn, and the paired difference; exit 1 on a regression
+    /// Compare two targets in turn: did it get slower? Exit code 1 on a regression
     Compare(Box<CompareArgs>),
     /// Add the JSON results of several hosts
     Merge(MergeArgs),
@@ -60,13 +62,13 @@ enum Command {
 /// What a command line of `lab load` asks for.
 #[derive(Debug)]
 pub enum Task {
-    /// To send requests, and to measure.
+    /// Send requests and measure.
     Measure(Measure),
-    /// To add results that are there: no requests, so neither telemetry nor a runtime.
+    /// Add existing results: no requests, so neither telemetry nor a runtime.
     Merge(MergeArgs),
 }
 
-/// Runs to make.
+/// The measurement to make.
 #[derive(Debug)]
 pub struct Measure {
     /// Where telemetry goes, with the objective of these runs.
@@ -102,10 +104,10 @@ impl Args {
 }
 
 impl Measure {
-    /// Runs, prints, judges.
+    /// Measures, prints the result and returns the exit code.
     ///
     /// # Errors
-    /// [`Usage`](super::Usage) for what is a bad argument; else when the generator cannot start or the result
+    /// [`Usage`](super::Usage) for a bad argument; otherwise when the generator cannot start or the result
     /// cannot be written.
     pub async fn run(self, telemetry: Telemetry) -> anyhow::Result<Ending> {
         let shutdown = Shutdown::new(None, Duration::ZERO);
@@ -131,7 +133,7 @@ impl Measure {
     }
 }
 
-/// Adds results, prints, judges.
+/// Adds results, prints the sum and returns the exit code.
 ///
 /// # Errors
 /// When a file is no result, or the sum cannot be written.
@@ -167,7 +169,7 @@ async fn single(
     verdict(&document).once_printed(printed, shutdown)
 }
 
-/// What a result makes of the process's end: nothing good is a failure, like a check that did not hold.
+/// The exit code of a result: a run without a good answer fails, like a check that did not hold.
 fn verdict(document: &Document) -> Ending {
     let held = document.checks.iter().all(|finding| finding.verdict == Verdict::Held);
     if lost::nothing_good(&document.measured, &document.reasons).is_none() && held {

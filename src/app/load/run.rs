@@ -1,4 +1,4 @@
-//! From arguments to what a run needs: arrivals, targets, a transport.
+//! Makes arrivals, targets and a transport from the arguments.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -17,11 +17,11 @@ use crate::input;
 use crate::load::http::{Header, Http, Protocol, Settings, Target};
 use crate::load::{Pace, Phases, Recorded, Schedule, Spacing};
 
-/// Requests in flight at a time, if nothing else is asked for.
+/// The default limit of requests in flight.
 const MAX_IN_FLIGHT: u32 = 10_000;
-/// How long a closed loop takes for its number of requests at the most.
+/// The longest time that a closed loop with a number of requests may take.
 const COUNTED_LIMIT: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// What a request says of who asks, and of its body, unless a header says otherwise.
+/// The default `User-Agent` and `Content-Type`.
 const AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
 const FORM: &str = "application/x-www-form-urlencoded";
 /// The longest body, and the longest file of phases.
@@ -66,7 +66,7 @@ impl ArrivalArgs {
         if let Some(path) = text.strip_prefix("arrivals:") {
             if self.arrivals.is_some() {
                 return Err(usage(
-                    "--arrivals: recorded arrivals (--schedule arrivals:FILE) are replayed as they came",
+                    "--arrivals: recorded arrivals (--schedule arrivals:FILE) keep their own spacing",
                 ));
             }
             let recorded = Recorded::parse(&text_of(path)?);
@@ -82,14 +82,14 @@ impl ArrivalArgs {
         Ok(Schedule::Phases { phases, spacing })
     }
 
-    /// Whether the seed is drawn from.
+    /// Whether arrivals are random, so that the seed matters.
     pub(super) fn draws(&self) -> bool {
         self.arrivals == Some(SpacingName::Poisson)
     }
 }
 
 impl RunArgs {
-    /// Refuses what would not be used.
+    /// Refuses flags that would not be used.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         self.given.check_seed(self.arrivals.draws())?;
         let (rate, max_rate) = (self.arrivals.rate(), self.find.max_rate);
@@ -107,7 +107,7 @@ impl RunArgs {
         ];
         match unused.into_iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(usage(format!(
-                "{flag}: the users of a closed loop ask as soon as they can; with --paced they take turns from the schedule"
+                "{flag}: users of a closed loop send as soon as they have an answer; with --paced they follow the schedule"
             ))),
             None if self.request.max_in_flight.is_some() => Err(usage(
                 "--max-in-flight: a closed loop has as many requests in flight as --closed has users",
@@ -116,7 +116,7 @@ impl RunArgs {
         }
     }
 
-    /// Who asks, and when.
+    /// The kind of load, with its schedule.
     pub(super) fn pace(&self) -> anyhow::Result<Pace> {
         let requests = self.requests.map(RequestCount::get);
         let schedule = match requests {
@@ -148,7 +148,7 @@ impl RequestArgs {
         })
     }
 
-    /// The targets, asked as the arguments say.
+    /// The targets with the method, headers and body of the arguments.
     pub(super) fn targets(&self, urls: &[Target], body: &Bytes) -> anyhow::Result<Vec<Target>> {
         let method = match &self.method {
             Some(method) => method.clone(),
@@ -169,7 +169,7 @@ impl RequestArgs {
         urls.iter().map(asked).collect()
     }
 
-    /// A flag that means something over TLS only.
+    /// A given flag that only TLS uses.
     fn tls_flag(&self) -> Option<&'static str> {
         let given =
             [("--ca", self.ca.is_some()), ("--insecure", self.insecure), ("--cert", self.cert.is_some())];
@@ -189,7 +189,7 @@ impl RequestArgs {
         at_least_one(self.max_in_flight.map_or(MAX_IN_FLIGHT, MaxInFlight::get))
     }
 
-    /// A transport to `targets` for so many requests at a time.
+    /// A transport to `targets` for at most `at_a_time` requests in flight.
     pub(super) fn transport(&self, targets: &[Target], at_a_time: NonZeroU32) -> anyhow::Result<Arc<Http>> {
         let protocol = self.protocol();
         let tls = if targets.iter().any(Target::is_encrypted) {
@@ -213,7 +213,7 @@ impl RequestArgs {
                     .map_err(|error| usage(format!("TLS: {error}")))?,
             )
         } else if let Some(flag) = self.tls_flag() {
-            return Err(usage(format!("{flag}: no URL is https://, so that no certificate is looked at")));
+            return Err(usage(format!("{flag}: no URL is https://, so no certificate would be checked")));
         } else {
             None
         };

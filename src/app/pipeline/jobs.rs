@@ -10,7 +10,7 @@ use crate::{
     config::{Misfit, counted},
     exec::{Guard, Limits},
     output::CleanUp,
-    pipeline::{Ended, Exec, Format, Intake, Journal, Ledger, Lines, Recorded, Results, Rules},
+    pipeline::{Exec, Format, Intake, JobLedger, Journal, Lines, PipelineEnd, Recorded, Results, Rules},
 };
 
 /// The command that the guard process is started with.
@@ -99,8 +99,8 @@ fn refused(flag: &str, value: impl std::fmt::Display, error: &io::Error) -> anyh
 
 impl Done {
     /// What came of the jobs once the run has ended.
-    pub(super) fn report(&self, ended: &Ended) -> JobsReport {
-        let Ledger { succeeded, permanently_failed, .. } = ended.statistics.ledger;
+    pub(super) fn report(&self, ended: &PipelineEnd) -> JobsReport {
+        let JobLedger { succeeded, permanently_failed, .. } = ended.statistics.ledger;
         let at_end = self.intake.at_end();
         let broken = self.intake.broken();
         let [read, skipped, duplicates, tried_again] =

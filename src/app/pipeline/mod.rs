@@ -24,7 +24,9 @@ use crate::{
     document,
     exec::stand_guard,
     output::{self, FLUSH_LIMIT, Writer},
-    pipeline::{self, Ended, Journal, Load, Pipeline, Rate, Runtime, Service, Statistics, virtual_time},
+    pipeline::{
+        self, Journal, Load, Pipeline, PipelineEnd, PipelineStatistics, Rate, Runtime, Service, virtual_time,
+    },
     shutdown::Shutdown,
     telemetry::{self, Telemetry},
     web::{self, Runnable as _},
@@ -227,7 +229,7 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
 #[schema(as = pipeline::Report)]
 pub(super) struct Report {
     #[serde(flatten)]
-    statistics: Statistics,
+    statistics: PipelineStatistics,
     /// With `--jobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     jobs: Option<JobsReport>,
@@ -236,12 +238,12 @@ pub(super) struct Report {
 document!(Report as "lab/pipeline/1");
 
 impl Report {
-    fn of(ended: &Ended, done: Option<&Done>) -> Self {
+    fn of(ended: &PipelineEnd, done: Option<&Done>) -> Self {
         Self { statistics: ended.statistics.clone(), jobs: done.map(|done| done.report(ended)) }
     }
 
     /// Says on stderr what came of a run, and what that makes of the process's end.
-    fn ending(&self, ended: &Ended) -> Ending {
+    fn ending(&self, ended: &PipelineEnd) -> Ending {
         if let Some(jobs) = &self.jobs {
             output::to_stderr(jobs);
         }

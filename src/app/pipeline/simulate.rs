@@ -56,7 +56,7 @@ pub(in crate::app) struct Simulation {
     command: String,
     /// How often each trace was run, with seeds that follow each other.
     repetitions: u64,
-    traces: Vec<simulate::Outcome>,
+    traces: Vec<simulate::TraceReport>,
 }
 
 document!(Simulation as "lab/pipeline-simulate/1");

@@ -2,7 +2,7 @@
 //!
 //! A request that has waited too long is shed, and its call to A is taken back.
 
-use super::{Answer, Instruments, Limiter, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Limiter, Request, Running, Settings, Strategy};
 use crate::http_lab::metrics::WaitMetrics;
 
 #[derive(Debug)]
@@ -41,8 +41,8 @@ impl Strategy for Limited {
                 Ok((request.b().await, permit.waited))
             };
             match tokio::try_join!(biased; call_a, call_b) {
-                Ok(((), (b, waited))) => Answer::of(a, Some(b)).waited(waited),
-                Err(too_long) => Answer::shed(a, too_long),
+                Ok(((), (b, waited))) => StrategyAnswer::of(a, Some(b)).waited(waited),
+                Err(too_long) => StrategyAnswer::shed(a, too_long),
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use tokio::time::timeout_at;
 
-use super::{Answer, Instruments, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Request, Running, Settings, Strategy};
 
 #[derive(Debug)]
 struct Deadline;
@@ -35,8 +35,8 @@ impl Strategy for Deadline {
                 )
             };
             match timeout_at(request.deadline(), both).await {
-                Ok(_) => Answer::of(a, b),
-                Err(_) => Answer::deadline(a, b),
+                Ok(_) => StrategyAnswer::of(a, b),
+                Err(_) => StrategyAnswer::deadline(a, b),
             }
         })
     }

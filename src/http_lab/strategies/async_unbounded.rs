@@ -2,7 +2,7 @@
 //!
 //! The tasks are detached: when the client goes away they run on, and what they do is orphaned work.
 
-use super::{Answer, Instruments, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Request, Running, Settings, Strategy};
 
 #[derive(Debug)]
 struct Unbounded;
@@ -25,7 +25,7 @@ impl Strategy for Unbounded {
             let a = request.spawn(request.a());
             let b = request.spawn(request.b());
             let (a, b) = tokio::join!(biased; a, b);
-            Answer::done(a, b)
+            StrategyAnswer::done(a, b)
         })
     }
 }

@@ -1,17 +1,17 @@
 //! The strategies: one short file each, all doing the same logical work.
 //!
-//! A strategy is given a [`Request`], which makes the calls to A and B, and returns an [`Answer`].
+//! A strategy is given a [`Request`], which makes the calls to A and B, and returns an [`StrategyAnswer`].
 //! To add one, write its file and add its line to the list below: it then has an endpoint, its own
 //! services and ledger, metrics, an entry in the OpenAPI document, on the landing page and in the
 //! audit.
 
 use std::pin::Pin;
 
-use super::{answer::Answer, limiter::Limiter, request::Request, settings::Settings};
+use super::{answer::StrategyAnswer, limiter::Limiter, request::Request, settings::Settings};
 use crate::telemetry::Instruments;
 
 /// What a strategy's future is: boxed, because strategies are values in a list.
-pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+pub(super) type Running<'a> = Pin<Box<dyn Future<Output = StrategyAnswer> + Send + 'a>>;
 
 /// A way to treat the two calls.
 pub(super) trait Strategy: Send + Sync + std::fmt::Debug {

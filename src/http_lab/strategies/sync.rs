@@ -1,6 +1,6 @@
 //! `/sync`: A, then B. Takes as long as both together and holds one call at a time.
 
-use super::{Answer, Instruments, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Request, Running, Settings, Strategy};
 
 #[derive(Debug)]
 struct Sequential;
@@ -22,7 +22,7 @@ impl Strategy for Sequential {
         Box::pin(async move {
             let a = request.a().await;
             let b = request.b().await;
-            Answer::done(a, b)
+            StrategyAnswer::done(a, b)
         })
     }
 }

@@ -22,13 +22,13 @@ use super::reasons::Reasons;
 use crate::client::tls::{ALPN_HTTP2, ClientConfig};
 use crate::load::{Cause, Stage, Trace};
 
-/// The longest head of an answer that is taken, over every protocol.
+/// The longest head of an answer that is read, over every protocol.
 pub(super) const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 /// The most lines of it: hyper's own limit for HTTP/1.1, above which it parses more slowly.
 pub(super) const HEAD_LIMIT_LINES: usize = 100;
 /// What hyper buffers of an answer, and what HTTP/2 decodes of a head: enough to see that a head is too long.
 const BUFFER_LIMIT_BYTES: u32 = 256 * 1024;
-/// How long a name that had no address is not asked for again.
+/// How long a name without an address is not looked up again.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a server is.
@@ -41,7 +41,7 @@ pub(super) struct Address {
 
 /// A fresh connection.
 #[derive(Debug)]
-pub(super) enum Fresh {
+pub(super) enum NewConnection {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
@@ -60,7 +60,7 @@ pub(super) enum Wanted {
 pub(super) struct Connector {
     address: Address,
     tls: Option<Arc<ClientConfig>>,
-    /// Whether bodies of requests are copied behind their heads: cheaper than a vectored write while they are
+    /// Whether request bodies are copied behind their heads, which is cheaper than a vectored write while they are
     /// short.
     copy_bodies: bool,
     resolved: Resolved,
@@ -86,8 +86,8 @@ impl Connector {
         self.counters.read()
     }
 
-    /// Connects to the first of the server's addresses that takes it.
-    pub(super) async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<Fresh, Cause> {
+    /// Connects to the first of the server's addresses that accepts.
+    pub(super) async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<NewConnection, Cause> {
         let mut last = Cause::NotResolved;
         trace.stage = Stage::Resolving;
         let sockets = self.resolved.get(&self.address, &self.reasons).await?;
@@ -110,7 +110,7 @@ impl Connector {
         self.reasons.note(failure::of_connect(error), error)
     }
 
-    async fn begin(&self, stream: TcpStream, wanted: Wanted) -> Result<Fresh, Cause> {
+    async fn begin(&self, stream: TcpStream, wanted: Wanted) -> Result<NewConnection, Cause> {
         let Some(tls) = self.tls.as_ref().filter(|_| self.address.encrypted) else {
             return self.handshake(stream, wanted == Wanted::Http2).await;
         };
@@ -127,7 +127,7 @@ impl Connector {
         }
     }
 
-    async fn handshake<S>(&self, stream: S, speak_http2: bool) -> Result<Fresh, Cause>
+    async fn handshake<S>(&self, stream: S, speak_http2: bool) -> Result<NewConnection, Cause>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -141,7 +141,7 @@ impl Connector {
             tokio::spawn(async move {
                 counters.ended(protocol.await.is_err_and(|error| !failure::is_go_away(&error)));
             });
-            return Ok(Fresh::Http2(sender));
+            return Ok(NewConnection::Http2(sender));
         }
         let mut builder = http1::Builder::new();
         builder.max_header_size(HEAD_LIMIT_BYTES);
@@ -150,13 +150,13 @@ impl Connector {
         }
         let (sender, protocol) =
             builder.handshake(io).await.map_err(|error| self.reasons.note(Cause::Handshake, &error))?;
-        // What breaks an exchange is told to the exchange; an error here had none to tell it to.
+        // An exchange gets its own errors; an error that ends up here belongs to an idle connection.
         tokio::spawn(async move { counters.ended(protocol.await.is_err()) });
-        Ok(Fresh::Http1(sender))
+        Ok(NewConnection::Http1(sender))
     }
 }
 
-/// The addresses of a name, asked for once; after a failure again, but not for every request.
+/// The addresses of a name: looked up once, and after a failure again, but not for every request.
 #[derive(Debug, Default)]
 struct Resolved {
     asking: tokio::sync::Mutex<()>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Connections {
     /// Made.
     pub opened: u64,
-    /// Broken by the server while no request was on them, such as by bytes that nobody asked for.
+    /// Broken by the server while idle, such as by bytes that answer no request.
     pub broken_idle: u64,
 }
 

@@ -1,4 +1,4 @@
-//! From what broke to its cause, and whether the request may be sent again.
+//! The cause of an error, and whether the request may be sent again.
 
 use std::error::Error;
 use std::io;
@@ -108,7 +108,7 @@ pub(super) fn not_processed<T>(error: &mut TrySendError<T>) -> Option<NotProcess
             Some(NotProcessed::StreamRefused)
         }
         Some(_) => None,
-        // A request that waits for the server to allow one more stream goes with its connection.
+        // A request that waits until the server allows one more stream was not sent when the connection ends.
         None => error.is_user().then_some(NotProcessed::NotSent),
     }
 }

@@ -1,4 +1,4 @@
-//! A header line of a request, and whether it reaches the server as it stands.
+//! A header of a request, and whether it reaches the server unchanged.
 
 use std::str::FromStr;
 
@@ -10,14 +10,14 @@ use hyper::http::uri::Authority;
 
 use crate::config::{Allowed, Invalid};
 
-/// What stands in `Host`.
+/// What `Host` may be.
 pub(super) const HOST_ALLOWED: &str = "a host, with a port where it needs one, is expected";
 
 /// One header line of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header(pub(super) HeaderName, pub(super) HeaderValue);
 
-/// A header that would be changed or left out on its way.
+/// A header that would be changed or left out before it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {why}")]
 pub struct Misfit {
@@ -79,25 +79,25 @@ impl Header {
         Misfit { name: self.0.clone(), why: why.into() }
     }
 
-    /// What a `Host` names.
+    /// The authority that a `Host` header names.
     pub(super) fn authority(&self) -> Option<Authority> {
         let read = || Authority::try_from(self.1.as_bytes()).ok();
         (self.0 == HOST).then(read)?.filter(|authority| !authority.as_str().contains('@'))
     }
 
-    /// Whether there is one of it in a request.
+    /// Whether a request may have only one of it.
     pub(super) fn stands_once(&self) -> bool {
         [HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&self.0)
     }
 
-    /// Looks at the header beside the request's body and protocol: it must arrive as it stands.
+    /// Checks the header against the request's body and protocol: it must arrive unchanged.
     pub(super) fn check(&self, body_bytes: usize, may_be_http2: bool) -> Result<(), Misfit> {
         let Self(name, value) = self;
         let of_a_connection = [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
             || ["keep-alive", "proxy-connection"].contains(&name.as_str())
             || *name == TE && value != "trailers";
         if may_be_http2 && of_a_connection {
-            return Err(self.misfit("HTTP/2 has no such header (--http1 sends it)"));
+            return Err(self.misfit("HTTP/2 has no such header (use --http1)"));
         }
         if *name == HOST && self.authority().is_none() {
             return Err(self.misfit(HOST_ALLOWED));

@@ -44,16 +44,16 @@ use self::timer::Timer;
 use super::transport::Stage;
 use super::{Answer, Cause, Success, Trace, Transport};
 
-/// How many connections are being made at a time: well below a listener's usual backlog, as what
-/// overflows it comes back only after a second.
+/// The limit of connections being made at a time: well below a listener's usual backlog, because a connection
+/// that overflows it is retried only after a second.
 const CONNECTING_LIMIT: usize = 128;
 /// Bodies of requests up to this length are copied behind their heads.
 const COPIED_BODY_BYTES: usize = 16 * 1024;
-/// How often a request that was not processed is sent at the most: a server that ends each connection after a
-/// hundred requests takes a burst of ten thousand.
+/// How often a request that was not processed is sent at most: enough for a burst of ten thousand to a server that
+/// ends each connection after a hundred requests.
 const SENDS_LIMIT: u32 = 100;
-/// Until a request that was refused is sent again: the first time at once, then doubling from a millisecond up to
-/// this.
+/// The longest pause before a refused request is sent again: none the first time, then doubling from a millisecond
+/// up to this.
 const REFUSED_PAUSE_LIMIT: Duration = Duration::from_millis(64);
 
 /// The targets with their origins and connections.
@@ -64,12 +64,12 @@ pub struct Http {
     origins: Vec<Arc<Origin>>,
     timer: Timer,
     reasons: Arc<Reasons>,
-    /// What is told apart: several targets, or nothing.
+    /// The names of several targets; empty for one, which needs no row of its own.
     names: Vec<String>,
     success: Success,
 }
 
-/// What a request asks for when its turn comes, and where.
+/// One turn in the rotation: the request to send, and where.
 #[derive(Debug)]
 struct Turn {
     /// Its target's place among all.
@@ -79,7 +79,7 @@ struct Turn {
 }
 
 impl Http {
-    /// Makes ready to ask `targets` in turn, each as often as its weight says. Opens nothing yet.
+    /// A transport that requests `targets` in turn, each as often as its weight says. Opens no connection yet.
     #[must_use]
     pub fn new(targets: &[Target], settings: &Settings) -> Self {
         let connecting = Arc::new(Semaphore::new(CONNECTING_LIMIT));
@@ -115,7 +115,7 @@ impl Http {
         &self.turns[usize::try_from(request % self.turns.len() as u64).unwrap_or_default()]
     }
 
-    /// What the causes said, each when it was first met, by their labels.
+    /// The first error message of each cause, by its label.
     #[must_use]
     pub fn reasons(&self) -> BTreeMap<String, String> {
         self.reasons.read()
@@ -177,7 +177,7 @@ impl Transport for Http {
     }
 }
 
-/// Gives a server time that refused a request, so often in a row.
+/// Waits before a request is sent again that the server refused `refusals` times in a row.
 async fn pause_after(refusals: u32) {
     let pause = Duration::from_millis(1 << refusals.saturating_sub(2).min(16)).min(REFUSED_PAUSE_LIMIT);
     if refusals > 1 {
@@ -185,7 +185,7 @@ async fn pause_after(refusals: u32) {
     }
 }
 
-/// Whether a head is above the limits that hyper keeps for HTTP/1.1 alone.
+/// Whether a head is above the limits, which hyper checks for HTTP/1.1 only.
 fn is_too_large(headers: &HeaderMap) -> bool {
     let lines = headers.iter();
     let bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();

@@ -1,4 +1,4 @@
-//! The connections to one server: at most so many, the last used first.
+//! The connections to one server: a limited number, the last used first.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::connect::{Address, Connector, Fresh, Wanted};
+use super::connect::{Address, Connector, NewConnection, Wanted};
 use super::counters::Connections;
 use super::failure::{self, NotProcessed};
 use super::reasons::Reasons;
@@ -39,7 +39,7 @@ pub(super) struct Origin {
     /// How many of these were made.
     shared_made: AtomicUsize,
     turn: AtomicUsize,
-    /// What TLS agreed on first: whether it is HTTP/2.
+    /// Whether TLS negotiated HTTP/2 on the first connection.
     agreed: OnceLock<bool>,
     agreeing: tokio::sync::Mutex<()>,
 }
@@ -83,8 +83,7 @@ impl Origin {
         self.connector.connections()
     }
 
-    /// A connection for one request: an idle one, a shared one, or a new one. Waits when there are as
-    /// many as there may be.
+    /// A connection for one request: an idle one, a shared one, or a new one. Waits while the limit is reached.
     pub(super) async fn take(self: &Arc<Self>, trace: &mut Trace) -> Result<Held, Cause> {
         match self.protocol {
             Protocol::Http1 => self.take_one(trace).await,
@@ -99,18 +98,18 @@ impl Origin {
         }
     }
 
-    /// Makes the first connection, which says what all will speak, and leaves it where it is found.
+    /// Makes the first connection, which decides the protocol of all, and keeps it for the next request.
     async fn agree(&self, trace: &mut Trace) -> Result<bool, Cause> {
         let _turn = self.agreeing.lock().await;
         if let Some(agreed) = self.agreed.get() {
             return Ok(*agreed);
         }
         let agreed = match self.open(Wanted::Negotiated, trace).await? {
-            Fresh::Http1(sender) => {
+            NewConnection::Http1(sender) => {
                 self.idle.lock().push(KeptAlive::new(sender));
                 false
             }
-            Fresh::Http2(sender) => {
+            NewConnection::Http2(sender) => {
                 if let Some(first) = self.shared.first() {
                     *first.lock().await = Some(self.shared(sender));
                 }
@@ -123,7 +122,7 @@ impl Origin {
     async fn take_one(self: &Arc<Self>, trace: &mut Trace) -> Result<Held, Cause> {
         let free = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(free) => free,
-            // Never closed, so that the permit always comes in the end.
+            // The semaphore is never closed, so the permit comes in the end.
             Err(_) => Arc::clone(&self.free).acquire_owned().await.map_err(|_| Cause::Broken)?,
         };
         let used = loop {
@@ -136,8 +135,8 @@ impl Origin {
         let connection = match used {
             Some(connection) => connection,
             None => match self.open(Wanted::Http1, trace).await? {
-                Fresh::Http1(sender) => KeptAlive::new(sender),
-                Fresh::Http2(_) => return Err(Cause::Handshake),
+                NewConnection::Http1(sender) => KeptAlive::new(sender),
+                NewConnection::Http2(_) => return Err(Cause::Handshake),
             },
         };
         Ok(Held::One { connection, origin: Arc::clone(self), _free: free })
@@ -153,8 +152,8 @@ impl Origin {
         let (connection, was_used) = match known {
             Some(shared) => (shared.clone(), true),
             None => match self.open(Wanted::Http2, trace).await? {
-                Fresh::Http2(sender) => (slot.insert(self.shared(sender)).clone(), false),
-                Fresh::Http1(_) => return Err(Cause::Handshake),
+                NewConnection::Http2(sender) => (slot.insert(self.shared(sender)).clone(), false),
+                NewConnection::Http1(_) => return Err(Cause::Handshake),
             },
         };
         Ok(Held::Shared { connection, place, was_used, origin: Arc::clone(self) })
@@ -164,7 +163,7 @@ impl Origin {
         Shared { sender, number: self.shared_made.fetch_add(1, Relaxed) }
     }
 
-    /// Gives no more requests to the shared connection of this number.
+    /// Sends no more requests over the shared connection of this number.
     async fn retire(&self, place: usize, number: usize) {
         if let Some(slot) = self.shared.get(place) {
             let mut slot = slot.lock().await;
@@ -172,7 +171,7 @@ impl Origin {
         }
     }
 
-    async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<Fresh, Cause> {
+    async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<NewConnection, Cause> {
         let _permit = self.connecting.acquire().await.map_err(|_| Cause::Broken)?;
         let started = Instant::now();
         let fresh = self.connector.open(wanted, trace).await?;
@@ -189,7 +188,7 @@ pub(super) struct KeptAlive(Box<Connection>);
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     was_used: bool,
-    /// Empty: what the headers of the last answer were in, for those of the next request.
+    /// The empty map of the last answer's headers, reused for the next request.
     headers: HeaderMap,
 }
 
@@ -228,7 +227,7 @@ impl Held {
         }
     }
 
-    /// Whether the request that broke so may be sent again. Others do not meet a connection that ends.
+    /// Whether the request that failed with `error` may be sent again. A connection that is ending is retired.
     pub(super) async fn failed(self, error: &mut TrySendError<Request<Full<Bytes>>>) -> Option<NotProcessed> {
         let not_processed = failure::not_processed(error)?;
         let was_used = match self {
@@ -240,11 +239,11 @@ impl Held {
                 was_used
             }
         };
-        // One that takes not even its first request is the server's fault and no accident of timing.
+        // A connection that fails on its first request is the server's fault, not bad timing.
         (was_used || not_processed != NotProcessed::NotSent).then_some(not_processed)
     }
 
-    /// Lets others have it after `answer`, if it can carry another request.
+    /// Makes it idle after `answer`, if it can carry another request.
     pub(super) async fn give_back(self, answer: &mut Response<Incoming>) {
         if let Self::One { connection: KeptAlive(mut connection), origin, _free } = self
             && connection.sender.ready().await.is_ok()

@@ -1,4 +1,4 @@
-//! What the causes said, beside how often they were met: the first time of each.
+//! The first error message of each cause.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,7 @@ const REASON_LIMIT_CHARS: usize = 300;
 pub(super) struct Reasons(Mutex<BTreeMap<Cause, String>>);
 
 impl Reasons {
-    /// Notes what `error` says, unless the cause is known or says all by itself.
+    /// Keeps the message of `error`, unless the cause has one already or needs none.
     pub(super) fn note(&self, cause: Cause, error: &(dyn Error + 'static)) -> Cause {
         let says_all = matches!(
             cause,
@@ -32,13 +32,13 @@ impl Reasons {
         cause
     }
 
-    /// What was said, by the causes' labels.
+    /// The messages, by the causes' labels.
     pub(super) fn read(&self) -> BTreeMap<String, String> {
         self.0.lock().iter().map(|(cause, reason)| (cause.label().to_owned(), reason.clone())).collect()
     }
 }
 
-/// What the innermost error says.
+/// The message of the innermost error.
 fn words(error: &(dyn Error + 'static)) -> String {
     let innermost = std::iter::successors(Some(error), |error| failure::inner(*error)).last();
     let text = innermost.unwrap_or(error).to_string();

@@ -1,4 +1,4 @@
-//! How servers are reached.
+//! How connections are made.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::client::tls::ClientConfig;
 use crate::load::Success;
 
-/// Which HTTP is spoken.
+/// The version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Over TLS what both sides can, preferring HTTP/2; HTTP/1.1 without TLS.
+    /// Over TLS the newest version that both sides have; without TLS HTTP/1.1.
     Auto,
     /// HTTP/1.1 with keep-alive.
     Http1,
@@ -17,16 +17,16 @@ pub enum Protocol {
     Http2,
 }
 
-/// How servers are reached.
+/// How connections are made.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Connections of HTTP/1.1 open at a time, to each origin.
     pub connections: NonZeroU32,
     /// Connections of HTTP/2 open at a time, to each origin; they share the requests.
     pub shared_connections: NonZeroU32,
-    /// Which HTTP is spoken.
+    /// The version of HTTP.
     pub protocol: Protocol,
-    /// Whom to trust; none where no target needs it.
+    /// Which certificates are trusted; `None` where no target uses TLS.
     pub tls: Option<Arc<ClientConfig>>,
     /// Which statuses are a success.
     pub success: Success,

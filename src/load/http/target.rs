@@ -1,4 +1,4 @@
-//! What is asked for: a URL with its method, headers and body, and how often it has its turn.
+//! A target: a URL with its method, headers, body and weight.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ pub struct Target {
     template: Template,
 }
 
-/// A request to make again and again.
+/// The request that is sent to a target each time.
 #[derive(Clone, Debug)]
 pub struct Template {
     method: Method,
@@ -77,11 +77,11 @@ fn read(text: &str) -> Option<Target> {
 }
 
 impl Target {
-    /// The same URL, asked with this method, these headers beside `Host`, and this body. A `Host` among them is
-    /// what HTTP/2 calls the authority.
+    /// The same URL with this method, these headers beside `Host`, and this body. A `Host` among the headers becomes
+    /// the authority in HTTP/2.
     ///
     /// # Errors
-    /// A header that would not reach the server as it stands, where `protocol` is spoken.
+    /// A header that would not reach the server unchanged over `protocol`.
     pub fn asking(
         mut self,
         method: Method,
@@ -100,7 +100,7 @@ impl Target {
             if *name == AUTHORIZATION && names_user {
                 return Err(header.misfit("the URL names a user too"));
             }
-            // The first replaces what was there, the next ones of the same name stand beside it.
+            // The first header of a name replaces the default; further ones of that name are added.
             if !named.contains(&name) {
                 self.template.headers.insert(name, value.clone());
                 named.push(name);
@@ -118,7 +118,7 @@ impl Target {
         Ok(self)
     }
 
-    /// Whether it has its turn more often than another.
+    /// Whether it has a weight other than 1.
     #[must_use]
     pub const fn is_weighted(&self) -> bool {
         self.weight != 1
@@ -130,7 +130,7 @@ impl Target {
         self.template.headers.contains_key(AUTHORIZATION)
     }
 
-    /// Whether TLS is spoken.
+    /// Whether it uses TLS.
     #[must_use]
     pub const fn is_encrypted(&self) -> bool {
         self.address.encrypted

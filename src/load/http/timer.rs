@@ -1,8 +1,8 @@
-//! Waiting with less than Tokio's millisecond: by the kernel's own timer, where there is one.
+//! Timers finer than Tokio's millisecond: the kernel's own timer, where there is one.
 
 use tokio::time::{Instant, sleep_until};
 
-/// A fine timer for one at a time; others wait by Tokio's.
+/// A fine timer for one waiter at a time; others use Tokio's timers.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
     #[cfg(target_os = "linux")]

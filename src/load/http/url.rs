@@ -1,5 +1,5 @@
-//! A URL as people write it, into what a request carries: a target of legal characters, a host, and the user as a
-//! header. The user is not shown again.
+//! Turns a URL as people write it into the parts of a request: a target of legal characters, a host, and the user as
+//! a header. The user is never shown.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// What does not stand in a path or a query as it is. A percent sign does: it may begin what is encoded already.
+/// The characters that are percent-encoded in a path or a query. A percent sign is not: it may begin an encoded one.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -30,12 +30,12 @@ pub(super) struct Url {
     pub(super) authority: Authority,
     pub(super) port: u16,
     pub(super) path: PathAndQuery,
-    /// HTTP's basic authentication of the user that stood before the host (RFC 7617).
+    /// Basic authentication for the user in the URL (RFC 7617).
     pub(super) authorization: Option<HeaderValue>,
 }
 
 impl Url {
-    /// Reads `http` and `https`; a fragment is for those who show an answer, and left out.
+    /// Reads `http` and `https` URLs; a fragment is never sent, and is dropped.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let scheme = Scheme::try_from(scheme.to_ascii_lowercase().as_str()).ok()?;
@@ -56,7 +56,7 @@ impl Url {
         }
         let port = match authority.port() {
             Some(port) => port.as_str().parse().ok().filter(|port| *port != 0)?,
-            // A port that is none, such as 99999.
+            // An invalid port, such as 99999.
             None if authority.as_str() != authority.host() => return None,
             None if encrypted => 443,
             None => 80,

@@ -70,7 +70,7 @@ struct Sample {
 /// All policies under one trace.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = simulate::Trace)]
-pub struct Outcome {
+pub struct TraceReport {
     /// The trace's name.
     pub trace: String,
     /// What it is.
@@ -83,7 +83,7 @@ pub struct Outcome {
     load: Vec<(f64, f64)>,
 }
 
-impl Outcome {
+impl TraceReport {
     fn arm(&self, policy: PolicyName) -> Option<&Arm> {
         self.policies.iter().find(|arm| arm.policy == policy)
     }
@@ -106,11 +106,15 @@ impl Outcome {
 ///
 /// # Errors
 /// When there can be no runtime.
-pub fn simulate(trace: &Trace, settings: &Settings, seeds: std::ops::Range<u64>) -> std::io::Result<Outcome> {
+pub fn simulate(
+    trace: &Trace,
+    settings: &Settings,
+    seeds: std::ops::Range<u64>,
+) -> std::io::Result<TraceReport> {
     let loads: Vec<(u64, Arc<[Duration]>)> = seeds.map(|seed| (seed, trace.arrivals(seed))).collect();
     let length = Duration::from_secs_f64(trace.length_s());
     let arms = PolicyName::ALL.into_iter().map(|policy| arm(policy, settings, &loads, length));
-    Ok(Outcome {
+    Ok(TraceReport {
         trace: trace.name.clone(),
         about: trace.about.clone(),
         length_ms: milliseconds(Duration::from_secs_f64(trace.length_s())),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Arm, Outcome, Sample};
+use super::{Arm, Sample, TraceReport};
 use crate::{
     latency::Quantile,
     pipeline::scaling::PolicyName,
@@ -36,14 +36,14 @@ fn cells(arm: &Arm) -> [String; 8] {
 }
 
 /// What a policy comes to against the seed's, in a sentence.
-fn verdicts(outcomes: &[Outcome]) -> Vec<String> {
+fn verdicts(reports: &[TraceReport]) -> Vec<String> {
     let others = PolicyName::ALL.into_iter().filter(|policy| *policy != PolicyName::Threshold);
     others
         .map(|policy| {
-            let (on, off): (Vec<&Outcome>, Vec<&Outcome>) =
-                outcomes.iter().partition(|outcome| outcome.dominates(policy));
-            let names = |outcomes: &[&Outcome]| {
-                let names: Vec<&str> = outcomes.iter().map(|outcome| outcome.trace.as_str()).collect();
+            let (on, off): (Vec<&TraceReport>, Vec<&TraceReport>) =
+                reports.iter().partition(|outcome| outcome.dominates(policy));
+            let names = |reports: &[&TraceReport]| {
+                let names: Vec<&str> = reports.iter().map(|outcome| outcome.trace.as_str()).collect();
                 if names.is_empty() { "none".to_owned() } else { names.join(", ") }
             };
             format!("{policy} dominates threshold on: {}; not on: {}", names(&on), names(&off))
@@ -55,10 +55,10 @@ fn verdicts(outcomes: &[Outcome]) -> Vec<String> {
 const DOMINATES: &str = "(dominates: lower p95 sojourn at no more than 1% more worker-seconds)";
 
 /// A table for each trace.
-pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
+pub fn text(reports: &[TraceReport], repetitions: u64) -> String {
     let mut text = String::new();
     let seeds = if repetitions == 1 { "seed" } else { "seeds" };
-    for outcome in outcomes {
+    for outcome in reports {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
@@ -78,7 +78,7 @@ pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
         }
         text.push('\n');
     }
-    for verdict in verdicts(outcomes) {
+    for verdict in verdicts(reports) {
         let _ = writeln!(text, "{verdict}");
     }
     let _ = writeln!(text, "{DOMINATES}");
@@ -86,13 +86,13 @@ pub fn text(outcomes: &[Outcome], repetitions: u64) -> String {
 }
 
 /// A row for each trace and policy; names and units are those of the JSON.
-pub fn csv(outcomes: &[Outcome]) -> String {
+pub fn csv(reports: &[TraceReport]) -> String {
     let mut text =
         "trace,policy,sojourn_n,sojourn_p95_ms,sojourn_mean_ms,worker_seconds,utilisation,actions,\
                     reversals,drain_ms,dominates_threshold\n"
             .to_owned();
     let ms = |quantile: Quantile| quantile.ms().map_or(String::new(), |ms| format!("{ms:.0}"));
-    for outcome in outcomes {
+    for outcome in reports {
         for arm in &outcome.policies {
             let _ = writeln!(
                 text,
@@ -118,16 +118,16 @@ pub fn csv(outcomes: &[Outcome]) -> String {
 ///
 /// # Errors
 /// When it cannot be rendered.
-pub fn html(outcomes: &[Outcome], repetitions: u64, command: &str) -> anyhow::Result<String> {
+pub fn html(reports: &[TraceReport], repetitions: u64, command: &str) -> anyhow::Result<String> {
     let lead = format!(
         "The same jobs under every policy, in virtual time. Figures over {repetitions} seeds; pictures of the first."
     );
     let mut report = Report::new("Scaling policies", lead);
-    let verdict = verdicts(outcomes).into_iter().chain([DOMINATES.to_owned()]).map(Block::Text);
+    let verdict = verdicts(reports).into_iter().chain([DOMINATES.to_owned()]).map(Block::Text);
     let mut blocks: Vec<Block> = verdict.collect();
     blocks.push(Block::Code(command.to_owned()));
     report.sections.push(Section { title: "Against the threshold".to_owned(), blocks });
-    for outcome in outcomes {
+    for outcome in reports {
         let picture = |title: &str, y_label: &str, series: Vec<Series>| {
             Block::Chart(Chart {
                 title: format!("{}: {title}", outcome.trace),
