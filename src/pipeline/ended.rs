@@ -76,7 +76,7 @@ impl fmt::Display for PipelineStatistics {
         let JobLedger { created, succeeded, permanently_failed, backlog, .. } = self.ledger;
         let seconds = self.elapsed_ms / 1e3;
         let Percentiles { n, p50, p95, p99, .. } = self.sojourn;
-        writeln!(f, "=== Final PipelineStatistics ===")?;
+        writeln!(f, "=== Final Statistics ===")?;
         writeln!(
             f,
             "Jobs: {succeeded} succeeded, {permanently_failed} failed for good, {}",
