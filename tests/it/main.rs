@@ -1,5 +1,6 @@
 //! Tests at the public edge: a file a system, one `support` module.
 
+mod browser;
 mod client;
 mod command_line;
 mod documents;
