@@ -77,7 +77,8 @@ impl Shutdown {
 
     /// Whether the first signal has come.
     pub fn is_stopping(&self) -> bool {
-        self.shared.stopping.is_cancelled()
+        // Not the token's own: that takes a lock, and each answer asks.
+        self.shared.triggered_at.get().is_some()
     }
 
     /// When the drain gives up; `None` before the first signal, and when the drain has no bound.

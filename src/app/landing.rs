@@ -1,16 +1,16 @@
 //! The landing page: what runs here, with a link to all of it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
     Router,
-    extract::{ConnectInfo, State},
+    extract::State,
     http::{HeaderMap, Uri},
     routing::get,
 };
 
-use crate::web::{Admin, Frame, Link, NavItem, Page};
+use crate::web::{Admin, Frame, Link, NavItem, Page, peer};
 
 #[derive(Debug, Clone)]
 struct Landing {
@@ -42,14 +42,8 @@ pub(super) fn routes(links: Vec<Link>, nav: Arc<[NavItem]>, admin: Admin) -> Rou
     Router::new().route("/", get(show)).with_state(landing)
 }
 
-async fn show(
-    State(landing): State<Landing>,
-    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Page<LandingPage> {
-    let may_change =
-        peer.is_some_and(|axum::Extension(ConnectInfo(peer))| landing.admin.allows(peer, &headers, &uri));
+async fn show(State(landing): State<Landing>, headers: HeaderMap, uri: Uri) -> Page<LandingPage> {
+    let may_change = peer().is_some_and(|peer| landing.admin.allows(peer, &headers, &uri));
     let visitor = match (may_change, landing.admin.token_required()) {
         (true, _) => Visitor::Administrator,
         (false, true) => Visitor::SignedOut,

@@ -20,8 +20,6 @@ use super::{
 };
 use crate::web::{Kind, Problem, refused_parameter};
 
-/// More than most bodies have.
-const BODY_BYTES: usize = 192;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 static SERVICE_FAILED: Kind = Kind::new(
@@ -184,11 +182,9 @@ impl Drop for RequestGuard<'_> {
     }
 }
 
-/// A body in one buffer of the right size: axum's own way grows it step by step.
 fn json(body: &Body) -> Response {
-    let mut text = Vec::with_capacity(BODY_BYTES);
-    match serde_json::to_writer(&mut text, body) {
-        Ok(()) => ([(header::CONTENT_TYPE, JSON)], text).into_response(),
+    match body.json() {
+        Ok(text) => ([(header::CONTENT_TYPE, JSON)], text).into_response(),
         Err(error) => {
             Problem::of(StatusCode::INTERNAL_SERVER_ERROR).detail(error.to_string()).into_response()
         }

@@ -49,7 +49,7 @@ impl Histogram {
 
     /// Counts an answer that took `latency`.
     pub fn record(&mut self, latency: Duration) {
-        let us = u64::try_from(latency.as_micros()).unwrap_or(HIGHEST_US);
+        let us = latency.as_secs().saturating_mul(1_000_000).saturating_add(latency.subsec_micros().into());
         self.answered.saturating_record(us.clamp(LOWEST_US, HIGHEST_US));
     }
 

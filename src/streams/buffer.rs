@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    chunk::{Chunk, Place, Taken},
+    chunk::{Chunk, Label, Place, Taken},
     ledger::{ChunkLedger, Reason},
     overload::Overload,
 };
@@ -40,7 +40,7 @@ pub(super) enum Next {
 pub(super) enum Offered {
     Accepted,
     Dropped(Reason),
-    /// The buffer is closed: the chunk was never generated.
+    /// The buffer is closed, or its stream need not wait any more: the chunk was never generated.
     Closed,
 }
 
@@ -65,6 +65,8 @@ struct State {
     /// Streams that have not left, and those that have and still have a chunk in the buffer.
     streams: Slab<Held>,
     workers: usize,
+    /// How many generated streams are wanted: those of the first numbers.
+    streams_wanted: usize,
     closed: bool,
     /// What was inside is counted as abandoned; nothing is handed out or settled any more.
     abandoned: bool,
@@ -94,6 +96,7 @@ impl Buffer {
             waiting: VecDeque::new(),
             streams: Slab::new(),
             workers,
+            streams_wanted: usize::MAX,
             closed: false,
             abandoned: false,
             ledger: ChunkLedger::default(),
@@ -141,6 +144,9 @@ impl Buffer {
                 && (state.queue.len() >= self.capacity || !state.waiting.is_empty());
             if !must_wait {
                 return self.admit(state, chunk);
+            }
+            if !state.wants(&chunk) {
+                return Offered::Closed;
             }
             let (entered, told) = oneshot::channel();
             state.waiting.push_back(Waiting { chunk, entered });
@@ -217,6 +223,8 @@ impl Buffer {
     }
 
     fn try_next(&self, worker: usize, had: Option<Result<(), Reason>>) -> Option<Next> {
+        // Outside the lock, and once for all that happens under it.
+        let now = Instant::now();
         let mut state = self.state.lock();
         if state.abandoned {
             return Some(Next::End);
@@ -243,14 +251,14 @@ impl Buffer {
         state.ledger.queued -= 1;
         state.ledger.in_progress += 1;
         if let Some(Waiting { chunk: waiting, entered }) = state.waiting.pop_front() {
-            state.enqueue(waiting, Instant::now());
+            state.enqueue(waiting, now);
             drop(state);
             // A source that gave up just now finds its chunk in the buffer, as one that had not waited does.
             let _ = entered.send(());
             // It entered like any other: a worker that is idle must hear of it.
             self.news.notify_one();
         }
-        Some(Next::Chunk(Taken { chunk, number, queued }))
+        Some(Next::Chunk(Taken { chunk, number, wait: now.saturating_duration_since(queued) }))
     }
 
     /// How many workers are wanted.
@@ -262,6 +270,18 @@ impl Buffer {
     pub(super) fn set_workers(&self, workers: usize) {
         self.state.lock().workers = workers;
         self.news.notify_waiters();
+    }
+
+    /// From now on `streams` generated streams are wanted: those above no longer wait for room.
+    pub(super) fn set_streams(&self, streams: usize) {
+        let mut state = self.state.lock();
+        state.streams_wanted = streams;
+        let waiting = std::mem::take(&mut state.waiting);
+        let (stay, go): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(|waiting| state.wants(&waiting.chunk));
+        state.waiting = stay;
+        drop(state);
+        drop(go);
     }
 
     /// Nothing more comes in; workers end when the buffer is empty.
@@ -304,6 +324,11 @@ impl Drop for InLine<'_> {
 }
 
 impl State {
+    /// Whether a chunk may wait for room.
+    fn wants(&self, chunk: &Chunk) -> bool {
+        !matches!(chunk.stream.label, Label::Number(number) if number as usize >= self.streams_wanted)
+    }
+
     /// Chunks that the stream of `chunk` has in the buffer.
     fn held(&self, chunk: &Chunk) -> usize {
         self.streams[chunk.stream.place.0].chunks

@@ -239,6 +239,31 @@ async fn block_waits_for_room_first_come_first_served_and_a_close_sends_the_wait
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_is_no_longer_wanted_does_not_wait_for_room() {
+    let buffer = Arc::new(buffer(Overload::Block, 1));
+    let (stays, goes) = (joined(&buffer, 0), joined(&buffer, 1));
+    for index in 0..CAPACITY as u64 {
+        assert_eq!(buffer.offer(chunk(&stays, index)).await, Offered::Accepted);
+    }
+    let mut offers = JoinSet::new();
+    for stream in [&goes, &stays] {
+        let (buffer, chunk) = (buffer.clone(), chunk(stream, 9));
+        offers.spawn(async move {
+            let id = chunk.stream.id;
+            (id, buffer.offer(chunk).await)
+        });
+        tokio::task::yield_now().await;
+    }
+    buffer.set_streams(1);
+    assert_eq!(offers.join_next().await.unwrap().unwrap(), (1, Offered::Closed));
+    assert_eq!(buffer.offer(chunk(&goes, 10)).await, Offered::Closed, "nor does it get in line");
+    assert!(matches!(buffer.next(0, None).await, Next::Chunk(_)));
+    assert_eq!(offers.join_next().await.unwrap().unwrap(), (0, Offered::Accepted));
+    assert_eq!(buffer.ledger().generated, CAPACITY as u64 + 1);
+    assert!(buffer.ledger().balances());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chunk_that_waited_for_room_finds_the_worker_that_is_idle() {
     let buffer = Arc::new(Buffer::new(1, Overload::Block, 2, Box::new(|_| {})));
     let mut workers = JoinSet::new();

@@ -1,6 +1,6 @@
 //! What flows: chunks, and the streams that they come from.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -56,6 +56,6 @@ pub(super) struct Taken {
     pub(super) chunk: Chunk,
     /// Its number among all that were generated, from 0.
     pub(super) number: u64,
-    /// When it entered the buffer.
-    pub(super) queued: Instant,
+    /// How long it was in the buffer.
+    pub(super) wait: Duration,
 }

@@ -1,11 +1,12 @@
 //! The orchestrator's instruments. What the ledger knows is read from it when somebody looks; only
-//! durations and what peers do wrong are recorded as they happen.
+//! durations and what peers do wrong are recorded.
 
 use std::time::Duration;
 
 use super::{
     framing::Fault,
     ledger::{ChunkLedger, Reason},
+    sharded::Sharded,
 };
 use crate::{
     labelled, metrics,
@@ -64,9 +65,16 @@ labelled! {
     }
 }
 
-/// What is recorded as it happens.
+/// Chunks that a thread keeps to itself before it publishes them.
+const BATCH_CHUNKS: usize = 256;
+
+/// What is recorded: processed chunks in batches, the rest as it happens.
+///
+/// An instrument is one for all threads: recording each chunk there makes them wait for each other. So a thread
+/// keeps what it processed, and publishes it when the batch is full, when somebody looks, and at the end.
 #[derive(Debug)]
 pub(super) struct StreamMetrics {
+    unpublished: Sharded<Batch>,
     processed: Durations,
     sink_failed: Durations,
     taken: Durations,
@@ -81,6 +89,14 @@ pub(super) struct StreamMetrics {
     pub(super) skipped: Counter,
     faults: [Counter; Fault::ALL.len()],
     refusals: [Counter; Refusal::ALL.len()],
+}
+
+/// Processed chunks that the instruments do not know of yet.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Latency and wait of each.
+    chunks: Vec<(Duration, Duration)>,
+    bytes: u64,
 }
 
 /// What callbacks read.
@@ -103,6 +119,7 @@ impl StreamMetrics {
         let faults = instruments.counter(PEER_FAULTS);
         let refusals = instruments.counter(PEERS_REFUSED);
         Self {
+            unpublished: Sharded::new(),
             processed: latency.with(["processed"]),
             sink_failed: latency.with(["sink_failed"]),
             taken: wait.with(["taken"]),
@@ -118,9 +135,25 @@ impl StreamMetrics {
     }
 
     pub(super) fn processed(&self, latency: Duration, wait: Duration, bytes: usize) {
-        self.processed.record(latency);
-        self.taken.record(wait);
-        self.bytes.add(bytes as u64);
+        let mut batch = self.unpublished.mine();
+        batch.chunks.push((latency, wait));
+        batch.bytes += bytes as u64;
+        if batch.chunks.len() >= BATCH_CHUNKS {
+            self.publish_batch(&mut batch);
+        }
+    }
+
+    /// Publishes what threads have kept to themselves: from here on the instruments are exact.
+    pub(super) fn publish(&self) {
+        self.unpublished.each().for_each(|mut batch| self.publish_batch(&mut batch));
+    }
+
+    fn publish_batch(&self, batch: &mut Batch) {
+        for (latency, wait) in batch.chunks.drain(..) {
+            self.processed.record(latency);
+            self.taken.record(wait);
+        }
+        self.bytes.add(std::mem::take(&mut batch.bytes));
     }
 
     pub(super) fn sink_failed(&self, latency: Duration, wait: Duration) {

@@ -35,6 +35,7 @@ mod race;
 mod ranges;
 mod routes;
 mod run;
+mod sharded;
 mod sink;
 mod source;
 mod stats;

@@ -69,7 +69,13 @@ impl Streams {
             runtime,
         });
         let weak = Arc::downgrade(&shared);
-        metrics::observe(&shared.runtime.instruments, move || Some(weak.upgrade()?.gauges()));
+        metrics::observe(&shared.runtime.instruments, move || {
+            let shared = weak.upgrade()?;
+            let now = shared.gauges();
+            // After the ledger was read, before the SDK reads the histograms: they hold whatever the ledger does.
+            shared.metrics.publish();
+            Some(now)
+        });
         Self { shared }
     }
 

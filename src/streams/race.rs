@@ -103,7 +103,7 @@ impl Race {
         let begun = Instant::now();
         for at in 0..samples {
             let (latency, wait) = times(at);
-            recorder.processed(at as usize, latency, wait);
+            recorder.processed(latency, wait);
         }
         let recorded = begun.elapsed();
         let begun = Instant::now();
@@ -111,6 +111,7 @@ impl Race {
             let (latency, wait) = times(at);
             metrics.processed(latency, wait, 512);
         }
+        metrics.publish();
         (recorded, begun.elapsed())
     }
 

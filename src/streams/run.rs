@@ -200,6 +200,7 @@ impl Run {
                 let going = !self.stop.is_stopping();
                 if going {
                     *wanted = streams;
+                    self.buffer.set_streams(streams);
                 }
                 going
             });
@@ -227,13 +228,17 @@ impl Run {
         if !whole {
             self.cut().await;
         }
+        self.context.metrics.publish();
         self.ended.send_replace(Some(Instant::now()));
     }
 
     /// Stops the sources, lets the workers empty the buffer, and ends. Cancel safe: what is left can
     /// be [cut](Self::cut).
     async fn drain(&self) {
-        self.wanted.send_replace(0);
+        self.wanted.send_modify(|wanted| {
+            *wanted = 0;
+            self.buffer.set_streams(0);
+        });
         self.sources.close();
         self.sources.wait().await;
         self.buffer.close();

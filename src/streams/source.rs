@@ -31,6 +31,8 @@ impl Generator {
     /// Emits the chunks of stream `number` until no more than that number of streams are wanted. The
     /// stream has joined the buffer.
     pub(super) async fn emit(&self, number: u32, stream: Arc<Stream>, mut wanted: watch::Receiver<usize>) {
+        // Looked at once at the start, then only when it has changed.
+        wanted.mark_changed();
         let mut intended = Instant::now();
         for index in 0.. {
             let pause_ms = draw::pause_ms(self.seed, number, index, self.interval_ms);
@@ -44,22 +46,21 @@ impl Generator {
                     () = sleep_until_nearest(intended) => {}
                 }
                 now = Instant::now();
-            } else if wanted.has_changed().is_err() || number as usize >= *wanted.borrow_and_update() {
-                break;
             } else {
+                match wanted.has_changed() {
+                    Ok(false) => {}
+                    Ok(true) if (number as usize) < *wanted.borrow_and_update() => {}
+                    _ => break,
+                }
                 // A stream that is behind, or never pauses, lets others have their turn.
                 tokio::task::coop::consume_budget().await;
             }
-            self.recorder.emitted(number, now.saturating_duration_since(intended));
+            self.recorder.emitted(now.saturating_duration_since(intended));
             let data = draw::payload(self.seed, number, index, self.chunk_size_bytes);
             let chunk = Chunk { stream: stream.clone(), index, intended, offered: now, data };
-            // Under `block` this may wait; a stream that is no longer wanted leaves the line.
-            tokio::select! {
-                biased;
-                offered = self.buffer.offer(chunk) => if offered != Offered::Closed {
-                    self.recorder.neighbour_generated(&stream);
-                },
-                _ = wanted.wait_for(|wanted| number as usize >= *wanted) => break,
+            // Under `block` this may wait, as long as the stream is wanted.
+            if self.buffer.offer(chunk).await != Offered::Closed {
+                self.recorder.neighbour_generated(&stream);
             }
         }
         self.buffer.leave(stream.place);

@@ -5,26 +5,23 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     chunk::{Label, Stream},
     ledger::{ChunkLedger, Reason},
+    sharded::Sharded,
 };
 use crate::{
     document,
     latency::{DurationText, Good, Histogram, Percentiles, Quantile, Rate, milliseconds},
 };
 
-/// Recorders; a worker uses the one its number falls to, so that workers seldom meet.
-const SHARDS: usize = 4;
-
 /// The histograms of one run.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: Sharded<Shard>,
     /// Kept when the first generated stream is a noisy neighbour.
     neighbours: Option<Neighbours>,
 }
@@ -50,7 +47,7 @@ impl Recorder {
     /// `noisy`: whether the first generated stream is a noisy neighbour of the others.
     pub(super) fn new(noisy: bool) -> Self {
         let neighbours = noisy.then(Neighbours::default);
-        Self { shards: std::array::from_fn(|_| Mutex::default()), neighbours }
+        Self { shards: Sharded::new(), neighbours }
     }
 
     /// A chunk of a neighbour of the noisy stream was generated.
@@ -67,13 +64,9 @@ impl Recorder {
         }
     }
 
-    fn shard(&self, of: usize) -> MutexGuard<'_, Shard> {
-        self.shards[of % SHARDS].lock()
-    }
-
     /// A worker processed a chunk.
-    pub(super) fn processed(&self, worker: usize, latency: Duration, queue_wait: Duration) {
-        let mut shard = self.shard(worker);
+    pub(super) fn processed(&self, latency: Duration, queue_wait: Duration) {
+        let mut shard = self.shards.mine();
         shard.latency.record(latency);
         shard.latency_sum = shard.latency_sum.saturating_add(latency);
         shard.latency_max = shard.latency_max.max(latency);
@@ -81,8 +74,8 @@ impl Recorder {
     }
 
     /// A generated stream emitted a chunk so long after it intended to.
-    pub(super) fn emitted(&self, stream: u32, lag: Duration) {
-        self.shard(stream as usize).emission_lag.record(lag);
+    pub(super) fn emitted(&self, lag: Duration) {
+        self.shards.mine().emission_lag.record(lag);
     }
 
     fn neighbours(&self) -> Option<Rate> {
@@ -94,8 +87,7 @@ impl Recorder {
 
     fn merged(&self) -> Shard {
         let mut all = Shard::default();
-        for shard in &self.shards {
-            let shard = shard.lock();
+        for shard in self.shards.each() {
             all.latency.merge(&shard.latency);
             all.latency_sum = all.latency_sum.saturating_add(shard.latency_sum);
             all.latency_max = all.latency_max.max(shard.latency_max);
@@ -324,8 +316,8 @@ mod tests {
     #[test]
     fn a_chunk_that_is_recorded_and_not_settled_yet_makes_no_share_above_one() {
         let recorder = Recorder::new(false);
-        for worker in 0..30 {
-            recorder.processed(worker, Duration::from_millis(35), Duration::ZERO);
+        for _ in 0..30 {
+            recorder.processed(Duration::from_millis(35), Duration::ZERO);
         }
         let ledger = ChunkLedger { generated: 30, processed: 25, in_progress: 5, ..ChunkLedger::default() };
         let now = recorder.look(ledger, Duration::from_secs(1), Duration::from_millis(100));
@@ -335,8 +327,8 @@ mod tests {
     #[test]
     fn the_final_statistics_read_as_in_the_seed_and_say_what_it_leaves_out() {
         let recorder = Recorder::new(false);
-        for worker in 0..900 {
-            recorder.processed(worker, Duration::from_millis(35), Duration::ZERO);
+        for _ in 0..900 {
+            recorder.processed(Duration::from_millis(35), Duration::ZERO);
         }
         let mut ledger = ChunkLedger { generated: 1_000, processed: 900, ..ChunkLedger::default() };
         ledger.drop_chunks(super::super::ledger::Reason::Full, 100);

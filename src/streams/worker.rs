@@ -63,13 +63,12 @@ impl WorkerContext {
     }
 
     async fn process(&self, worker: usize, taken: Taken) -> Result<(), Reason> {
-        let Taken { chunk, number, queued } = taken;
-        let wait = queued.elapsed();
+        let Taken { chunk, number, wait } = taken;
         let result = self.sink.process(&chunk).await;
         let latency = Instant::now().saturating_duration_since(chunk.intended);
         match result {
             Ok(()) => {
-                self.recorder.processed(worker, latency, wait);
+                self.recorder.processed(latency, wait);
                 self.recorder.neighbour_processed(&chunk.stream);
                 self.metrics.processed(latency, wait, chunk.data.len());
                 if let Some(observer) = &self.observer {

@@ -9,7 +9,7 @@
 //! Otherwise a [`Trace`] is empty and costs a look at the headers. Spans have the level `error` so that no
 //! `RUST_LOG` takes the trace id off the lines that it lets through.
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, Method};
 use opentelemetry::{
     Context,
     propagation::TextMapPropagator as _,
@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The header that names the caller's span (W3C Trace Context).
-const TRACEPARENT: &str = "traceparent";
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Whether spans are exported: what a room needs to begin a [`Trace`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +32,7 @@ pub struct Tracing {
 impl Tracing {
     /// The trace of a request to `route`; empty when nobody could see its span.
     pub fn request(self, method: &Method, route: &str, headers: &HeaderMap) -> Trace {
-        if !self.exported && !headers.contains_key(TRACEPARENT) {
+        if !self.exported && !headers.contains_key(&TRACEPARENT) {
             return Trace::default();
         }
         let parent =
@@ -137,12 +137,12 @@ mod tests {
         assert!(request(&headers).0.is_none());
 
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        headers.insert(TRACEPARENT, HeaderValue::from_static(parent));
+        headers.insert(&TRACEPARENT, HeaderValue::from_static(parent));
         let mut sent = HeaderMap::new();
         request(&headers).call('B').inject(&mut sent);
-        assert_eq!(sent[TRACEPARENT], parent);
+        assert_eq!(sent[&TRACEPARENT], parent);
 
-        headers.insert(TRACEPARENT, HeaderValue::from_static("00-nonsense"));
+        headers.insert(&TRACEPARENT, HeaderValue::from_static("00-nonsense"));
         assert!(request(&headers).0.is_none());
     }
 }

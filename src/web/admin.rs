@@ -15,13 +15,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::peer::peer;
 use super::session::{self, Sessions};
 use super::throttle::Throttle;
 use super::{Problem, Secret, origin};
@@ -143,9 +144,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| *peer);
-    match admin.check(peer, request.headers(), request.uri(), Instant::now()) {
+    match admin.check(peer(), request.headers(), request.uri(), Instant::now()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

@@ -6,14 +6,15 @@
 //! not; so a connection first gets [`QUIET_MS`] in which a request that was already sent is read and
 //! answered. A request whose head is not complete by then may go unanswered.
 
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanic;
 
 use super::edge::{Edge, Panicked};
+use super::head::HeadWait;
 use super::socket::Socket;
 use super::{Limits, Metrics};
 use crate::shutdown::Shutdown;
@@ -32,6 +34,7 @@ const QUIET_MS: u64 = 250;
 pub(super) struct Connections {
     http: http1::Builder,
     edge: Arc<Edge>,
+    header_timeout: Duration,
     write_stall_timeout: Duration,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -48,38 +51,66 @@ impl Connections {
         cut: CancellationToken,
     ) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout())
-            .max_buf_size(limits.head_buffer_bytes())
-            .half_close(false);
-        let write_stall_timeout = limits.write_stall_timeout();
-        Self { http, edge: Arc::new(edge), write_stall_timeout, metrics, shutdown, cut }
+        http.header_read_timeout(None).max_buf_size(limits.head_buffer_bytes()).half_close(false);
+        Self {
+            http,
+            edge: Arc::new(edge),
+            header_timeout: limits.header_timeout(),
+            write_stall_timeout: limits.write_stall_timeout(),
+            metrics,
+            shutdown,
+            cut,
+        }
     }
 
     /// Serves one connection until it ends, or is cut.
-    pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        let edge = Arc::clone(&self.edge);
-        let service = tower::service_fn(move |request| Arc::clone(&edge).answer(peer, request));
+    pub(super) async fn serve(&self, stream: TcpStream) {
+        let head = HeadWait::begin();
+        let socket = Socket::new(stream, self.write_stall_timeout, head.clone());
+        let (edge, waits) = (Arc::clone(&self.edge), head.clone());
+        let service = tower::service_fn(move |request| {
+            let (edge, serving) = (Arc::clone(&edge), waits.serving());
+            async move {
+                let response = edge.answer(request).await;
+                response.map(|response| response.map(|body| serving.until_the_end_of(body)))
+            }
+        });
         let service = TowerToHyperService::new(CatchPanic::custom(service, Panicked));
-        let socket = Socket::new(stream, self.write_stall_timeout);
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), service));
+        let mut too_long = pin!(head.exceeds(self.header_timeout));
 
+        let mut closed = pin!(self.shutdown.intake_closed().cancelled());
+        let mut listens = false;
+        let intake_closed = poll_fn(|cx| {
+            // The first look leaves the waker; each takes a lock that all connections share.
+            if listens && !self.shutdown.is_stopping() {
+                return Poll::Pending;
+            }
+            listens = true;
+            closed.as_mut().poll(cx)
+        });
         tokio::select! {
             biased;
             ended = connection.as_mut() => return self.ended(ended),
-            () = self.shutdown.intake_closed().cancelled() => {}
+            () = intake_closed => {}
+            () = too_long.as_mut() => return gave_up(),
         }
         // Boxed, so that a connection does not carry its size before it stops.
-        Box::pin(self.stop(connection)).await;
+        Box::pin(self.stop(connection, too_long)).await;
     }
 
     /// Lets a connection end, or cuts it.
-    async fn stop<C: GracefulConnection<Error = hyper::Error>>(&self, mut connection: Pin<&mut C>) {
+    async fn stop<C: GracefulConnection<Error = hyper::Error>>(
+        &self,
+        mut connection: Pin<&mut C>,
+        mut too_long: Pin<&mut impl Future<Output = ()>>,
+    ) {
         let mut cut = pin!(self.cut.cancelled());
         tokio::select! {
             biased;
             ended = connection.as_mut() => return self.ended(ended),
             () = cut.as_mut() => return,
+            () = too_long.as_mut() => return gave_up(),
             () = tokio::time::sleep(Duration::from_millis(QUIET_MS)) => {}
         }
         connection.as_mut().graceful_shutdown();
@@ -87,6 +118,7 @@ impl Connections {
             biased;
             ended = connection => self.ended(ended),
             () = cut => {}
+            () = too_long => gave_up(),
         }
     }
 
@@ -100,4 +132,8 @@ impl Connections {
         }
         tracing::debug!(%error, "connection ended early");
     }
+}
+
+fn gave_up() {
+    tracing::debug!("connection closed: no head came in time");
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request, response};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -48,12 +47,8 @@ impl Edge {
     }
 
     /// Answers one request; dropped by hyper when the client leaves.
-    pub(super) async fn answer(
-        self: Arc<Self>,
-        peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> Result<Response, Infallible> {
-        let (mut parts, body) = request.into_parts();
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let (parts, body) = request.into_parts();
         // What few requests need is boxed, so that the others do not carry its size while they wait.
         let body = match self.admits(&parts) {
             Err(refusal) => Err(refusal),
@@ -69,7 +64,6 @@ impl Edge {
         };
         let mut response = match body {
             Ok(body) => {
-                parts.extensions.insert(ConnectInfo(peer));
                 let response = self.app.clone().oneshot(Request::from_parts(parts, body)).await?;
                 match is_bare_error(&response) {
                     true => Box::pin(with_problem(response)).await,

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::Problem;
+use super::head::HeadWait;
 use super::socket::Socket;
 
 const GOODBYES_MAX: usize = 64;
@@ -41,7 +42,7 @@ impl Goodbyes {
         let answer = Arc::clone(&self.answer);
         tasks.spawn(async move {
             let bound = Duration::from_millis(GOODBYE_MS);
-            let mut socket = Socket::new(stream, bound);
+            let mut socket = Socket::new(stream, bound, HeadWait::begin());
             let said = async {
                 socket.write_all(&answer).await?;
                 socket.shutdown().await

@@ -24,7 +24,7 @@ use super::connection::Connections;
 use super::edge::Edge;
 use super::goodbye::Goodbyes;
 use super::listen::ACCEPT_BACKLOG_CONNECTIONS;
-use super::{Limits, Metrics};
+use super::{Limits, Metrics, peer};
 use crate::shutdown::Shutdown;
 
 /// Pause after an accept that failed for want of resources.
@@ -51,8 +51,8 @@ pub struct Drained {
     cut: CancellationToken,
 }
 
-/// Serves `app` on `listener` until `shutdown` has run its course. `app` finds its peer as
-/// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
+/// Serves `app` on `listener` until `shutdown` has run its course. `app` is told of its peer by
+/// [`peer`](super::peer()).
 ///
 /// Dropping this future closes the listener; connections already taken go on unattended.
 pub async fn serve(
@@ -146,7 +146,7 @@ impl Door {
         let open = self.metrics.connection_opened();
         let connections = Arc::clone(&self.connections);
         self.tasks.spawn(async move {
-            connections.serve(stream, peer).await;
+            peer::serving(peer, connections.serve(stream)).await;
             drop((open, place));
         });
     }

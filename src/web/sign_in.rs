@@ -1,16 +1,15 @@
 //! `POST /session` and `DELETE /session`: a token is traded for a cookie, and the cookie given back.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
-use axum::{Extension, Form, Router};
+use axum::{Form, Router};
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::{OpenApi, ToSchema};
 
+use super::peer::peer;
 use super::session::{SESSION_S, cookie};
 use super::{Admin, Problem};
 
@@ -52,11 +51,10 @@ struct SignIn {
          content_type = "application/problem+json")))]
 async fn sign_in(
     State(admin): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     Form(form): Form<SignIn>,
 ) -> Result<Response, Problem> {
-    let id = admin.sign_in(peer.map(|Extension(ConnectInfo(peer))| peer), &form.token, Instant::now())?;
+    let id = admin.sign_in(peer(), &form.token, Instant::now())?;
     let signed_in = cookie(&headers, &id, SESSION_S);
     let wants_page = headers
         .get(header::ACCEPT)

@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::head::HeadWait;
+
 /// How long a closing connection waits for its peer's end.
 const LINGER_MS: u64 = 1_000;
 /// Discarded a read; on the stack, so small.
@@ -26,24 +28,30 @@ const DISCARD_BYTES: usize = 1024;
 pub(super) struct Socket {
     stream: TcpStream,
     stall_timeout: Duration,
+    head: HeadWait,
     /// Runs while a write is stalled, then while the close lingers.
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, stall_timeout: Duration) -> Self {
-        Self { stream, stall_timeout, timer: None, ended: false }
+    pub(super) fn new(stream: TcpStream, stall_timeout: Duration, head: HeadWait) -> Self {
+        Self { stream, stall_timeout, head, timer: None, ended: false }
     }
 
     /// Passes a write's progress on, unless there was none for too long.
     fn watch(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if progress.is_ready() {
-            self.timer = None;
+            if self.timer.take().is_some() {
+                self.head.write_goes_on();
+            }
             return progress;
         }
-        let stall_timeout = self.stall_timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
+        let Self { stall_timeout, head, timer, .. } = self;
+        let timer = timer.get_or_insert_with(|| {
+            head.write_stalls();
+            Box::pin(sleep(*stall_timeout))
+        });
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -97,6 +105,7 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.ended {
+            self.head.closes();
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.ended = true;
             self.timer = None;

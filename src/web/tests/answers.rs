@@ -1,21 +1,19 @@
 //! What comes back: every error as a problem, panics, departed clients, counts.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use tokio::sync::Notify;
 
 use super::support::{PATIENCE, Server};
-use crate::web::{Json, Limits};
+use crate::web::{Json, Limits, peer};
 
 fn app() -> Router {
     Router::new()
-        .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()))
+        .route("/peer", get(async || peer().map(|peer| peer.to_string()).unwrap_or_default()))
         .route("/panic", get(async || -> String { panic!("on purpose") }))
         .route("/echo", post(async |Json(body): Json<BTreeMap<String, Vec<u32>>>| axum::Json(body)))
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))

@@ -1,0 +1,19 @@
+//! Who is at the other end of a connection.
+//!
+//! Few routes ask, so a request does not carry it: it lies beside the connection's task.
+
+use std::net::SocketAddr;
+
+tokio::task_local! {
+    static PEER: SocketAddr;
+}
+
+/// Serves a connection of `peer`.
+pub(super) async fn serving<T>(peer: SocketAddr, connection: impl Future<Output = T>) -> T {
+    PEER.scope(peer, connection).await
+}
+
+/// The peer whose request this task answers; `None` where no connection is behind it.
+pub fn peer() -> Option<SocketAddr> {
+    PEER.try_with(|peer| *peer).ok()
+}
