@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
@@ -69,11 +70,11 @@ impl Connections {
         let socket = Socket::new(stream, self.write_stall_timeout, head.clone());
         let (edge, waits) = (Arc::clone(&self.edge), head.clone());
         let service = tower::service_fn(move |request| {
-            let (edge, serving) = (Arc::clone(&edge), waits.serving());
-            async move {
-                let response = edge.answer(request).await;
-                response.map(|response| response.map(|body| serving.until_the_end_of(body)))
-            }
+            let serving = waits.serving();
+            // Not an async block, which would hold what it awaits twice.
+            Arc::clone(&edge)
+                .answer(request)
+                .map(|answered| answered.map(|answer| answer.map(|body| serving.until_the_end_of(body))))
         });
         let service = TowerToHyperService::new(CatchPanic::custom(service, Panicked));
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), service));

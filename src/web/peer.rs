@@ -4,13 +4,15 @@
 
 use std::net::SocketAddr;
 
+use tokio::task::futures::TaskLocalFuture;
+
 tokio::task_local! {
     static PEER: SocketAddr;
 }
 
 /// Serves a connection of `peer`.
-pub(super) async fn serving<T>(peer: SocketAddr, connection: impl Future<Output = T>) -> T {
-    PEER.scope(peer, connection).await
+pub(super) fn serving<F: Future>(peer: SocketAddr, connection: F) -> TaskLocalFuture<SocketAddr, F> {
+    PEER.scope(peer, connection)
 }
 
 /// The peer whose request this task answers; `None` where no connection is behind it.
