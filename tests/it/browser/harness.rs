@@ -40,6 +40,8 @@ async fn faulty() -> String {
         .route("/", get(async move || page.into_response()))
         .route("/faulty.css", get(async || ([(header::CONTENT_TYPE, "text/css")], STYLE)))
         .route("/faulty.js", get(async || ([(header::CONTENT_TYPE, "text/javascript")], SCRIPT)))
+        // The browser asks for it when it likes.
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .fallback(async || StatusCode::NOT_FOUND);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
