@@ -34,7 +34,7 @@
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
-//! app/           composes routers, pages and systems; `lab load`; small commands; benchmarks
+//! app/           composes routers, pages and systems; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!
 //! # Invariants

@@ -40,26 +40,36 @@ impl Generator {
         let _ended_with_this_future =
             [&control.stopping, &control.aborted].map(|token| token.clone().drop_guard());
         let length = plan.length();
-        // There a request costs least, and nothing else delays it.
-        let mut running = task::spawn_blocking({
+        let running = on_a_thread({
             let live = live.clone();
-            move || {
-                let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-                let measured = runtime.block_on(plan.run(transport, &control, &live));
-                // A name that is being looked up is not waited for.
-                runtime.shutdown_background();
-                anyhow::Ok(measured)
-            }
+            async move || plan.run(transport, &control, &live).await
         });
         tokio::select! {
             biased;
-            ended = &mut running => ended.context("the generator failed")?,
+            measured = running => measured,
             never = show(&live, length, what) => match never {},
         }
     }
 }
 
 /// Shows how a run goes, for as long as it is awaited.
+/// Runs `work` on a thread of its own: there a request costs least, and nothing else delays it.
+///
+/// # Errors
+/// When the thread cannot be started, or ends by a panic.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> T + Send + 'static,
+) -> anyhow::Result<T> {
+    let running = task::spawn_blocking(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let done = runtime.block_on(work());
+        // A name that is being looked up is not waited for.
+        runtime.shutdown_background();
+        anyhow::Ok(done)
+    });
+    running.await.context("the generator failed")?
+}
+
 async fn show(live: &Live, length: Duration, what: &str) -> std::convert::Infallible {
     let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     // Dropped, it is cleared away.

@@ -3,7 +3,7 @@
 //! ```text
 //!                     ┌ views, framed by the navigation ┐
 //!   [System, ...] ──> ┼ controls, under the admin rule  ┼─ counted ─┐
-//!                     ├ landing page, OpenAPI, audit,   ┘           ├──> web::serve ──> drain report
+//!                     ├ first page, OpenAPI, audit,     ┘           ├──> web::serve ──> drain report
 //!                     │ readiness, reference                        │
 //!                     └ endpoints, which count their own requests ──┘
 //! ```
@@ -13,6 +13,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
+use askama::Template;
 use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle};
 use utoipa::{OpenApi as _, openapi::HttpMethod};
@@ -21,7 +22,6 @@ use super::{
     args::ServerArgs,
     docs,
     ending::Ending,
-    landing,
     problems::{self, ProblemsApi},
     reference::Reference,
 };
@@ -31,7 +31,7 @@ use crate::{
     shutdown::Shutdown,
     telemetry::Telemetry,
     web::{
-        self, Admin, Audit, Drained, Frame, Health, HealthApi, Json, Link, Metrics, NavItem, RouteDoc,
+        self, Admin, Audit, Drained, Frame, Health, HealthApi, Json, Link, Metrics, NavItem, Page, RouteDoc,
         SessionApi, Sheet, System,
     },
 };
@@ -193,9 +193,9 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         .merge_from(ProblemsApi::openapi())
         .merge_from(HealthApi::openapi())
         .merge_from(SessionApi::openapi());
-    let mut links = Vec::new();
     let mut sheets = Vec::new();
     let nav = nav(systems);
+    let links: Arc<[Link]> = systems.iter().flat_map(|system| system.links.clone()).chain(LINKS).collect();
     let mut endpoints = Router::new();
     let mut house = Router::new()
         .merge(web::documented_parameters(admin.session_routes(), &SessionApi::openapi()))
@@ -206,12 +206,12 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         let controls = std::mem::take(&mut system.controls);
         house = house.merge(admin.guard(web::documented_parameters(controls, &system.openapi)));
         document.merge(system.openapi.clone());
-        links.append(&mut system.links);
         sheets.append(&mut system.sheets);
         health = health.with(std::mem::take(&mut system.checks));
         endpoints = endpoints.merge(std::mem::take(&mut system.endpoints));
         for views in std::mem::take(&mut system.views) {
-            house = house.merge(views(Frame::new(system.title, nav.clone(), system.path)));
+            let frame = Frame::new(system.title, nav.clone(), system.path);
+            house = house.merge(views(frame.of_server(links.clone(), admin.clone())));
         }
     }
     let sheets: Arc<[Sheet]> = sheets.into();
@@ -219,11 +219,10 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         document.merge(route.into_document());
     }
     web::complete(&mut document, admin.token_required());
-    links.extend(LINKS);
-    house = match systems {
-        [system] if system.path == "/" => house,
+    house = match &*systems {
+        all if all.iter().any(|system| system.path == "/") => house,
         [system] => house.merge(redirect(system.path)),
-        _ => house.merge(landing::routes(links, nav, admin)),
+        _ => house.merge(index(Frame::new("Concurrency lab", nav, "/").of_server(links, admin))),
     };
     let kinds = problems::of(systems);
     let reference = Reference::new(systems, &process.telemetry.house().described(), &kinds, &document);
@@ -242,7 +241,8 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
 /// The navigation of every page: what this server has. One system alone needs none.
 fn nav(systems: &[System]) -> Arc<[NavItem]> {
     let item = |system: &System| NavItem { label: system.title.into(), href: system.path.into() };
-    if systems.len() < 2 { [].into() } else { systems.iter().map(item).collect() }
+    let shown = || systems.iter().filter(|system| system.in_navigation);
+    if shown().count() < 2 { [].into() } else { shown().map(item).collect() }
 }
 
 /// What every server has.
@@ -260,6 +260,17 @@ const LINKS: [Link; 8] = [
     Link { group: "Server", path: "/readyz", about: "ready for work" },
     Link { group: "Server", path: "/version", about: "which build this is" },
 ];
+
+/// The first page of a server none of whose systems has one at `/`.
+#[derive(Template)]
+#[template(path = "index.html")]
+struct IndexPage {
+    frame: Frame,
+}
+
+fn index(frame: Frame) -> Router {
+    Router::new().route("/", get(async move || Page(IndexPage { frame })))
+}
 
 fn redirect(path: &'static str) -> Router {
     Router::new().route("/", get(async move || Redirect::temporary(path)))

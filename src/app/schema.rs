@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Ending, bench, in_force, load, pipeline::simulate::Simulation};
 use crate::{
-    http_lab::{HttpAudit, ServiceAudit, Settings},
+    http_lab::{HttpAudit, ServiceAudit, Settings, Snapshot, TriggerStatus},
     output::{self, Document},
     pipeline, streams,
     web::{Audit, Balance, Ready, Version},
@@ -15,9 +15,10 @@ use crate::{
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: the name in its member `schema`, and the schema.
-const DOCUMENTS: [Entry; 22] = [
+const DOCUMENTS: [Entry; 29] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
+    one::<Balance<crate::load::Totals>>(),
     one::<Balance<pipeline::JobLedger>>(),
     one::<Balance<ServiceAudit>>(),
     one::<Balance<streams::ChunkLedger>>(),
@@ -26,9 +27,15 @@ const DOCUMENTS: [Entry; 22] = [
     one::<bench::Report<bench::start::Setting>>(),
     one::<bench::Report<bench::streams::Setting>>(),
     one::<in_force::Settings>(),
+    one::<Snapshot>(),
+    one::<TriggerStatus>(),
     one::<load::Document>(),
     one::<load::CompareReport>(),
     one::<load::FindMaxReport>(),
+    one::<super::page::load::Status>(),
+    one::<super::page::Charts>(),
+    one::<super::page::telling::Status>(),
+    one::<super::page::View>(),
     one::<super::pipeline::Report>(),
     one::<Simulation>(),
     one::<pipeline::Status>(),

@@ -7,6 +7,7 @@ use super::{
     args::{ServeArgs, ServerArgs, ServiceArgs},
     ending::Ending,
     house::{House, Process},
+    page::{self, load::BuiltInLoad, telling::Stories},
     pipeline::InLab,
 };
 use crate::{
@@ -29,11 +30,17 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
     let runtime = http_lab::Runtime {
         instruments: telemetry.instruments(),
         tracing: telemetry.tracing(),
+        slo: telemetry.slo(),
         detached: shutdown.tracker().clone(),
     };
     let lab = HttpLab::start(&args.lab, runtime)?;
     let streams = streams_of(&args, &telemetry, &shutdown)?;
-    let mut systems = vec![http_lab::system(&lab), started(&args, &streams)];
+    let load = built_in_load(&args, &lab, &listener, &telemetry, &shutdown)?;
+    let watch = page::Watch::start(&lab, &load, telemetry.slo(), shutdown.clone());
+    let stories = Stories::new(&watch, &load, shutdown.clone());
+    let http = page::on(http_lab::system(&lab), &watch, &stories, &shutdown);
+    let mut systems =
+        vec![http, page::load::system(&load), page::telling::system(&stories), started(&args, &streams)];
     if let Some(pipeline) = pipeline {
         systems.push(pipeline::system(&pipeline.service(&args, &telemetry, &shutdown)?));
     }
@@ -64,6 +71,18 @@ async fn run(
     telemetry.observe_runtime();
     let process = Process { server, listener, telemetry, shutdown: shutdown.clone() };
     House::open(systems, process, shutdown).await?.drained().await
+}
+
+fn built_in_load(
+    args: &ServeArgs,
+    lab: &HttpLab,
+    listener: &TcpListener,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) -> anyhow::Result<BuiltInLoad> {
+    let addr = listener.local_addr().context("reading the listener's address")?;
+    let paths = lab.endpoints_now().into_iter().map(|endpoint| endpoint.path).collect();
+    BuiltInLoad::new(paths, addr, telemetry.slo(), lab.flow().origin(), args.lab.seed.get(), shutdown.clone())
 }
 
 fn streams_of(args: &ServeArgs, telemetry: &Telemetry, shutdown: &Shutdown) -> anyhow::Result<Streams> {

@@ -9,6 +9,13 @@ macro_rules! bounded {
         $vis struct $name($type);
 
         impl $name {
+            /// The smallest.
+            #[allow(dead_code, reason = "not every value is shown with its range")]
+            $vis const MIN: $type = $min;
+            /// The largest.
+            #[allow(dead_code, reason = "not every value is shown with its range")]
+            $vis const MAX: $type = $max;
+
             /// The value as a number.
             $vis const fn get(self) -> $type {
                 self.0

@@ -123,6 +123,13 @@ macro_rules! time {
             "250ms; a bare number is milliseconds"
         );
         impl $name {
+            /// The shortest, in milliseconds.
+            #[allow(dead_code, reason = "not every value is shown with its range")]
+            $vis const MIN_MS: u64 = $min * $crate::time!(@nanos $least) / 1_000_000;
+            /// The longest, in milliseconds.
+            #[allow(dead_code, reason = "not every value is shown with its range")]
+            $vis const MAX_MS: u64 = $max * $crate::time!(@nanos $most) / 1_000_000;
+
             /// The length in milliseconds.
             $vis const fn ms(self) -> u64 {
                 // Lossless: an upper end has far fewer.

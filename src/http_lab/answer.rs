@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::{labelled, latency::milliseconds};
+use crate::{labelled, latency, latency::milliseconds};
 
 /// The status under which a request is counted whose client left before the answer (nginx's number).
 pub(super) const CLIENT_GONE: u16 = 499;
@@ -57,6 +57,17 @@ labelled! {
 }
 
 impl RequestOutcome {
+    /// The same for whoever measures.
+    pub(super) fn measured(self) -> latency::Outcome {
+        match self {
+            Self::Ok => latency::Outcome::Ok,
+            Self::ServiceError => latency::Outcome::ServiceError,
+            Self::Shed => latency::Outcome::Shed,
+            Self::Deadline => latency::Outcome::Deadline,
+            Self::Cancelled => latency::Outcome::Cancelled,
+        }
+    }
+
     /// The status that stands for it: the one map from outcome to status.
     pub(super) fn status(self) -> StatusCode {
         match self {

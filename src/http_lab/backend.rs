@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    flow::Held,
     ledger::CallLedger,
     metrics::ServiceMetrics,
     remote::{Remote, RemoteCall},
@@ -31,10 +32,10 @@ impl Backends {
         [("A", &self.a), ("B", &self.b)]
     }
 
-    /// The settings have changed.
-    pub(super) fn apply(&self, settings: &Settings) {
+    /// The settings have changed, or how much slower than they say B is.
+    pub(super) fn apply(&self, settings: &Settings, slower: f64) {
         self.a.change(spec_a(settings));
-        self.b.change(spec_b(settings));
+        self.b.change(Spec { slower, ..spec_b(settings) });
     }
 }
 
@@ -42,6 +43,7 @@ impl Backends {
 pub(super) fn spec_a(settings: &Settings) -> Spec {
     Spec {
         latency: settings.service_a_latency.clone(),
+        slower: 1.0,
         error_rate: settings.service_a_error_rate,
         contention: Contention::Off,
         on_caller_gone: OnCallerGone::Abort,
@@ -52,6 +54,7 @@ pub(super) fn spec_a(settings: &Settings) -> Spec {
 pub(super) fn spec_b(settings: &Settings) -> Spec {
     Spec {
         latency: settings.service_b_latency.clone(),
+        slower: 1.0,
         error_rate: settings.service_b_error_rate,
         contention: settings.service_b_contention,
         on_caller_gone: settings.service_b_on_caller_gone,
@@ -97,10 +100,20 @@ impl Backend {
     }
 
     /// Sends a call; `latency` replaces a simulated service's profile for it.
-    pub(super) fn call(&self, key: Key, latency: Option<&Profile>, trace: &Trace) -> BackendCall {
+    /// `held` is kept for as long as the service has the call.
+    pub(super) fn call(
+        &self,
+        key: Key,
+        latency: Option<&Profile>,
+        trace: &Trace,
+        held: Option<Held>,
+    ) -> BackendCall {
         match &self.kind {
-            Kind::Simulated(service) => BackendCall::Simulated(service.call(key, latency)),
-            Kind::Remote(remote) => BackendCall::Remote(remote.call(key, trace)),
+            Kind::Simulated(service) => {
+                let held = held.map(|held| Box::new(held) as sim::Held);
+                BackendCall::Simulated(service.call_holding(key, latency, held))
+            }
+            Kind::Remote(remote) => BackendCall::Remote(remote.call(key, trace, held)),
         }
     }
 

@@ -12,13 +12,18 @@ use tokio::time::Instant;
 use super::{
     answer::{Body, RequestOutcome, StrategyAnswer},
     backend::Backends,
+    flow::Step,
     ledger::Requests,
+    limiter::Limiter,
     metrics::EndpointMetrics,
     request::{Arrival, Request, Shared},
     settings::Overrides,
     strategies::Strategy,
 };
-use crate::web::{Kind, Problem, refused_parameter};
+use crate::{
+    latency,
+    web::{Kind, Problem, refused_parameter},
+};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -56,11 +61,31 @@ pub(super) static PROBLEMS: [&Kind; 4] = [&SERVICE_FAILED, &SHED, &DEADLINE, &SA
 /// One strategy's endpoint.
 #[derive(Debug)]
 pub(super) struct Endpoint {
+    /// Its place in the list of strategies.
+    pub(super) place: usize,
     pub(super) strategy: Box<dyn Strategy>,
     pub(super) backends: Arc<Backends>,
     pub(super) requests: Requests,
     pub(super) metrics: EndpointMetrics,
     pub(super) shared: Arc<Shared>,
+}
+
+/// What an endpoint holds now.
+#[derive(Debug, Clone, Copy)]
+pub struct EndpointStatus {
+    /// Its path.
+    pub path: &'static str,
+    /// What its strategy does, in one phrase.
+    pub about: &'static str,
+    /// Requests in progress.
+    pub in_flight: u64,
+    /// Calls to B that its limit lets through at a time, where there is one.
+    pub limit: Option<usize>,
+    /// Requests that wait for it.
+    pub waiting: usize,
+    /// Calls of its services that ended although their caller had gone; `None` where that cannot be known, or where
+    /// its services are shared.
+    pub orphaned: Option<u64>,
 }
 
 /// Serves one request.
@@ -87,6 +112,21 @@ pub(super) async fn handle(
 }
 
 impl Endpoint {
+    pub(super) fn status(&self) -> EndpointStatus {
+        let limit = self.strategy.limiter().map(Limiter::look);
+        let own = self.backends.owner == self.strategy.path();
+        let orphaned =
+            || self.backends.each().map(|(_, backend)| backend.ledger().orphaned).into_iter().sum();
+        EndpointStatus {
+            path: self.strategy.path(),
+            about: self.strategy.about(),
+            in_flight: self.requests.look().in_flight,
+            limit: limit.map(|limit| limit.limit),
+            waiting: limit.map_or(0, |limit| limit.waiters),
+            orphaned: own.then(orphaned).flatten(),
+        }
+    }
+
     fn overrides(&self, query: Option<&str>) -> Result<Overrides, Problem> {
         let overrides = Overrides::parse(query, self.strategy.parameters())
             .map_err(|(name, invalid)| refused_parameter(&name, &invalid))?;
@@ -110,7 +150,11 @@ impl<'a> RequestGuard<'a> {
     fn start(endpoint: &'a Endpoint, incoming: &axum::extract::Request) -> Self {
         let method = incoming.method();
         let trace = endpoint.shared.tracing.request(method, endpoint.strategy.path(), incoming.headers());
-        let arrival = Arrival { number: endpoint.requests.start(), at: Instant::now(), trace };
+        let at = Instant::now();
+        let second = endpoint.shared.second(at);
+        let number = endpoint.requests.start(second);
+        let dot = endpoint.shared.flow.arrive(endpoint.place, number, at, &trace);
+        let arrival = Arrival { number, at, second, trace, dot };
         Self { endpoint, is_head: method == Method::HEAD, arrival, ended: false }
     }
 
@@ -154,7 +198,13 @@ impl<'a> RequestGuard<'a> {
 
     fn end(&mut self, status: StatusCode, worked: Option<(RequestOutcome, Duration)>) {
         self.ended = true;
-        self.endpoint.requests.complete();
+        let Arrival { at, second, .. } = self.arrival;
+        // Refused as it stood, it has had no useful answer.
+        let (outcome, took) = worked.map_or_else(
+            || (latency::Outcome::Refused, at.elapsed()),
+            |(outcome, took)| (outcome.measured(), took),
+        );
+        self.endpoint.requests.complete(second, outcome, took);
         self.count(status, worked);
     }
 
@@ -165,6 +215,11 @@ impl<'a> RequestGuard<'a> {
             self.endpoint.metrics.record(outcome, total);
         }
         let outcome = worked.map(|(outcome, _)| outcome);
+        let step = Step::leaving(outcome);
+        match self.arrival.dot.is_shown() {
+            true => self.arrival.dot.step(step),
+            false => self.endpoint.shared.flow.unseen(self.endpoint.place, self.arrival.number, step),
+        }
         self.arrival.trace.answered(status.as_u16());
         if status.is_server_error() || outcome == Some(RequestOutcome::Cancelled) {
             self.arrival.trace.failed(outcome.map_or("refused", RequestOutcome::label));
@@ -175,8 +230,8 @@ impl<'a> RequestGuard<'a> {
 impl Drop for RequestGuard<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.endpoint.requests.cancel();
             let total = self.arrival.at.elapsed();
+            self.endpoint.requests.cancel(self.arrival.second, total);
             self.count(RequestOutcome::Cancelled.status(), Some((RequestOutcome::Cancelled, total)));
         }
     }

@@ -1,14 +1,16 @@
 //! The lab's handle: its endpoints, their services, the settings in force.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::{
     backend::{Backend, Backends, spec_a, spec_b},
     config::Config,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, EndpointStatus},
+    flow::Flow,
     ledger::{HttpAudit, Requests, ServiceAudit},
     limiter::Limiter,
     metrics::{self, EndpointMetrics, EndpointNow, Now},
@@ -17,10 +19,12 @@ use super::{
     settings::{Patch, Settings},
     slots::Slots,
     strategies::{self, Strategy},
+    trigger::{Acting, Trigger, TriggerStatus},
 };
 use crate::{
     client::tls::TrustError,
     config::HttpUrl,
+    latency::Recent,
     telemetry::{Instruments, Tracing},
 };
 
@@ -31,6 +35,8 @@ pub struct Runtime {
     pub instruments: Instruments,
     /// How it begins its spans.
     pub tracing: Tracing,
+    /// An answer within this is good.
+    pub slo: Duration,
     /// Where its detached tasks are counted, so that a drain waits for them.
     pub detached: TaskTracker,
 }
@@ -53,7 +59,11 @@ impl HttpLab {
     pub fn start(config: &Config, runtime: Runtime) -> Result<Self, TrustError> {
         let settings = config.settings();
         let instruments = runtime.instruments;
+        let strategies = strategies::all(&settings, &instruments);
+        let flow = Flow::new(strategies.iter().map(|strategy| strategy.path()), Instant::now());
         let shared = Arc::new(Shared {
+            flow,
+            acting: Acting::default(),
             settings: ArcSwap::from_pointee(settings.clone()),
             seed: config.seed.get(),
             slots: Slots::new(usize::try_from(config.max_in_flight.get()).unwrap_or(usize::MAX)),
@@ -74,9 +84,10 @@ impl HttpLab {
         let all_remote = remote_a.is_some() && remote_b.is_some();
         let common = (config.shared_backend || all_remote).then(|| make_backends("shared"));
         let mut backends: Vec<Arc<Backends>> = common.iter().cloned().collect();
-        let endpoints: Arc<[Arc<Endpoint>]> = strategies::all(&settings, &instruments)
+        let endpoints: Arc<[Arc<Endpoint>]> = strategies
             .into_iter()
-            .map(|strategy| {
+            .enumerate()
+            .map(|(place, strategy)| {
                 let path = strategy.path();
                 let own = match &common {
                     Some(common) => common.clone(),
@@ -88,7 +99,8 @@ impl HttpLab {
                 };
                 Arc::new(Endpoint {
                     metrics: EndpointMetrics::new(&instruments, path),
-                    requests: Requests::default(),
+                    place,
+                    requests: Requests::new(runtime.slo),
                     backends: own,
                     strategy,
                     shared: shared.clone(),
@@ -119,9 +131,63 @@ impl HttpLab {
     pub fn change(&self, patch: Patch) -> Arc<Settings> {
         let settings = Arc::new(self.settings().patched(patch));
         self.shared.settings.store(settings.clone());
-        self.backends.iter().for_each(|backends| backends.apply(&settings));
+        self.apply(&settings);
         self.endpoints.iter().for_each(|endpoint| endpoint.strategy.apply(&settings));
         settings
+    }
+
+    /// Makes B slower for a while; another trigger takes the place of one that acts. Must be called inside a Tokio
+    /// runtime.
+    pub fn trigger(&self, trigger: Trigger) -> TriggerStatus {
+        let until = self.shared.acting.set(trigger);
+        self.apply(&self.settings());
+        if let Some(until) = until {
+            let lab = self.clone();
+            tokio::spawn(async move {
+                sleep_until(until.end).await;
+                if lab.shared.acting.end(&until) {
+                    lab.apply(&lab.settings());
+                }
+            });
+        }
+        self.shared.acting.status()
+    }
+
+    /// What acts on B beside its settings.
+    pub fn trigger_status(&self) -> TriggerStatus {
+        self.shared.acting.status()
+    }
+
+    fn apply(&self, settings: &Settings) {
+        let slower = self.shared.acting.slower();
+        self.backends.iter().for_each(|backends| backends.apply(settings, slower));
+    }
+
+    /// Its requests as they move.
+    pub fn flow(&self) -> &Flow {
+        &self.shared.flow
+    }
+
+    /// What each endpoint holds now, in the order of the strategies.
+    pub fn endpoints_now(&self) -> Vec<EndpointStatus> {
+        self.endpoints.iter().map(|endpoint| endpoint.status()).collect()
+    }
+
+    /// Reads the last minutes of the endpoint at this place in the list of strategies; seconds count from the
+    /// [`Flow::origin`]. Its requests wait meanwhile: be brief.
+    pub fn recent<T>(&self, place: usize, read: impl FnOnce(&Recent) -> T) -> Option<T> {
+        Some(self.endpoints.get(place)?.requests.recent(read))
+    }
+
+    /// Whether several endpoints call the same services.
+    pub fn shares_services(&self) -> bool {
+        self.backends.len() < self.endpoints.len()
+    }
+
+    /// Whether service A is a real one, and whether B is: their settings change nothing.
+    pub fn real_services(&self) -> [bool; 2] {
+        let backends = self.backends.first();
+        [backends.is_some_and(|pair| pair.a.is_remote()), backends.is_some_and(|pair| pair.b.is_remote())]
     }
 
     /// The balance sheet of the requests.

@@ -1,11 +1,14 @@
 //! The balance sheet of an endpoint's requests, and of all the lab's calls.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::{choice, document};
+use crate::{
+    choice, document,
+    latency::{Outcome, Recent},
+};
 
 document!(HttpAudit as "lab/audit-http/1");
 document!(ServiceAudit as "lab/audit-service/1");
@@ -32,34 +35,56 @@ impl RequestLedger {
     }
 }
 
-/// One endpoint's requests. All terms change together, so any look at them is a consistent one.
-#[derive(Debug, Default)]
-pub(super) struct Requests(Mutex<RequestLedger>);
+/// One endpoint's requests: the balance sheet, and the last minutes. All terms change together, so any look at them
+/// is a consistent one.
+#[derive(Debug)]
+pub(super) struct Requests(Mutex<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    ledger: RequestLedger,
+    recent: Recent,
+}
 
 impl Requests {
-    /// Counts an arrival and gives it its number, from 0.
-    pub(super) fn start(&self) -> u64 {
-        let mut ledger = self.0.lock();
+    /// No requests yet; an answer of 200 within `slo` is good.
+    pub(super) fn new(slo: Duration) -> Self {
+        Self(Mutex::new(Counted { ledger: RequestLedger::default(), recent: Recent::new(slo) }))
+    }
+
+    /// Counts an arrival in this second and gives it its number, from 0.
+    pub(super) fn start(&self, second: u64) -> u64 {
+        let Counted { ledger, recent } = &mut *self.0.lock();
         let number = ledger.started;
         ledger.started += 1;
         ledger.in_flight += 1;
+        recent.offer(second);
         number
     }
 
-    pub(super) fn complete(&self) {
-        let mut ledger = self.0.lock();
+    /// Counts an answer to a request that came in this second.
+    pub(super) fn complete(&self, second: u64, outcome: Outcome, took: Duration) {
+        let Counted { ledger, recent } = &mut *self.0.lock();
         ledger.completed += 1;
         ledger.in_flight -= 1;
+        recent.end(second, outcome, took);
     }
 
-    pub(super) fn cancel(&self) {
-        let mut ledger = self.0.lock();
+    /// Counts a request that came in this second, and whose client left before the answer.
+    pub(super) fn cancel(&self, second: u64, took: Duration) {
+        let Counted { ledger, recent } = &mut *self.0.lock();
         ledger.cancelled += 1;
         ledger.in_flight -= 1;
+        recent.end(second, Outcome::Cancelled, took);
     }
 
     pub(super) fn look(&self) -> RequestLedger {
-        *self.0.lock()
+        self.0.lock().ledger
+    }
+
+    /// Reads the last minutes. Requests wait meanwhile: be brief.
+    pub(super) fn recent<T>(&self, read: impl FnOnce(&Recent) -> T) -> T {
+        read(&self.0.lock().recent)
     }
 }
 

@@ -21,7 +21,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use super::ledger::{CallLedger, OrphanedWhy};
+use super::{
+    flow::Held,
+    ledger::{CallLedger, OrphanedWhy},
+};
 use crate::{
     client::{Bounds, Client, Failure, tls::TrustError},
     config::{Allowed, HttpUrl, Invalid},
@@ -164,7 +167,8 @@ impl Remote {
         })
     }
 
-    pub(super) fn call(&self, key: Key, trace: &Trace) -> RemoteCall {
+    /// `held` is kept until the exchange ends: what the service does after that is not known.
+    pub(super) fn call(&self, key: Key, trace: &Trace, held: Option<Held>) -> RemoteCall {
         let counted = Counted::start(self.ledger.clone());
         let mut request = Request::new(self.spec.body.clone());
         *request.method_mut() = self.spec.method.clone();
@@ -177,6 +181,7 @@ impl Remote {
         trace.inject(request.headers_mut());
         let (client, spec) = (self.client.clone(), self.spec.clone());
         let exchange = async move {
+            let _held = held;
             match client.status(request, spec.bounds).await {
                 Ok(status) if spec.success.iter().any(|rule| rule.holds(status)) => None,
                 Ok(status) => Some(Failure::Status(status).label()),

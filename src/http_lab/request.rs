@@ -17,9 +17,11 @@ use tokio_util::task::TaskTracker;
 use super::{
     answer::CallReport,
     backend::{Backend, BackendCall, Backends},
+    flow::{Dot, Flow, Step},
     metrics::{CallOutcome, ServiceMetrics},
     settings::{Overrides, Settings},
     slots::{Slot, Slots},
+    trigger::Acting,
 };
 use crate::{
     sim::{CallHandle, Key, nearest_tick},
@@ -31,17 +33,29 @@ use crate::{
 pub(super) struct Shared {
     pub(super) settings: ArcSwap<Settings>,
     pub(super) seed: u64,
+    pub(super) flow: Flow,
+    pub(super) acting: Acting,
     pub(super) slots: Arc<Slots>,
     pub(super) tracing: Tracing,
     pub(super) detached: TaskTracker,
 }
 
-/// When a request came, as which of its endpoint, and its trace.
+impl Shared {
+    /// In which second since the lab began this is.
+    pub(super) fn second(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.flow.origin()).as_secs()
+    }
+}
+
+/// When a request came, as which of its endpoint, its trace, and how it is shown.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) at: Instant,
+    /// The second since the lab began.
+    pub(super) second: u64,
     pub(super) number: u64,
     pub(super) trace: Trace,
+    pub(super) dot: Dot,
 }
 
 /// A request in progress.
@@ -104,7 +118,7 @@ impl<'a> Request<'a> {
         };
         let trace = self.arrival.trace.call(service);
         Call {
-            inner: backend.call(key, latency, &trace),
+            inner: backend.call(key, latency, &trace, self.arrival.dot.call(service)),
             watch: CallGuard {
                 sent: Instant::now(),
                 metrics: backend.metrics().clone(),
@@ -125,6 +139,11 @@ impl<'a> Request<'a> {
             report
         });
         Detached { task, handle }
+    }
+
+    /// It waits for a limit from now on.
+    pub(super) fn waits(&self) {
+        self.arrival.dot.step(Step::Waits);
     }
 
     /// The longest wait for a semaphore; `None`: without bound.

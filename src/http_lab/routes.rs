@@ -3,7 +3,8 @@
 use axum::{
     Router,
     extract::State,
-    routing::{get, patch},
+    http::StatusCode,
+    routing::{get, patch, post},
 };
 use utoipa::{OpenApi as _, openapi::HttpMethod};
 
@@ -15,9 +16,10 @@ use super::{
     ledger::{HttpAudit, ServiceAudit},
     settings::{Overrides, Patch, Settings},
     strategies::Strategy,
+    trigger::{Trigger, TriggerStatus},
 };
 use crate::output::Named;
-use crate::web::{Json, RouteDoc, Sheet, System};
+use crate::web::{Json, Kind, Problem, RouteDoc, Sheet, System};
 
 /// The equation of an endpoint's requests, and of their sum.
 const REQUESTS: &str = "started = completed + cancelled + in_flight";
@@ -30,16 +32,24 @@ pub fn system(lab: &HttpLab) -> System {
     let endpoints = lab.each().iter().fold(Router::new(), |router, endpoint| {
         router.route(endpoint.strategy.path(), get(endpoint::handle).with_state(endpoint.clone()))
     });
-    let settings = Router::new().route("/settings", get(settings)).with_state(lab.clone());
+    let settings = Router::new()
+        .route("/settings", get(settings))
+        .route("/trigger", get(trigger))
+        .with_state(lab.clone());
+    let controls = Router::new()
+        .route("/settings", patch(change_settings))
+        .route("/trigger", post(pull_trigger))
+        .with_state(lab.clone());
     let about = "the same work under different strategies, side by side";
     let system = System::new("http", "Overview", "/", about)
         .openapi(LabApi::openapi())
         .endpoints(endpoints)
         .views(|_| settings)
-        .controls(Router::new().route("/settings", patch(change_settings)).with_state(lab.clone()))
+        .controls(controls)
         .variables::<Config>()
         .metrics(&lab.instruments)
         .problems(endpoint::PROBLEMS)
+        .problems([&REAL_SERVICE])
         .sheet(Sheet::new("http", REQUESTS, move || -> HttpAudit { requests.requests() }))
         .sheet(Sheet::new("service", CALLS, move || -> ServiceAudit { calls.calls() }))
         .stragglers(move || {
@@ -53,7 +63,7 @@ pub fn system(lab: &HttpLab) -> System {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(settings, change_settings), tags((name = "strategies"), (name = "lab")))]
+#[openapi(paths(settings, change_settings, trigger, pull_trigger), tags((name = "strategies"), (name = "lab")))]
 struct LabApi;
 
 /// One strategy's endpoint in the document.
@@ -94,4 +104,39 @@ async fn change_settings(State(lab): State<HttpLab>, Json(patch): Json<Patch>) -
     let text = serde_json::to_string(&*settings).unwrap_or_default();
     tracing::info!(settings = text, "settings changed");
     Json((*settings).clone())
+}
+
+static REAL_SERVICE: Kind = Kind::new(
+    "/problems/real-service",
+    StatusCode::CONFLICT,
+    "Service B is a real one",
+    "It is behind SERVICE_B_URL, and how long it takes is not set here. Start the lab without that URL to simulate it.",
+);
+
+type NamedTrigger = Named<TriggerStatus>;
+
+/// What acts on B beside its settings.
+#[utoipa::path(get, path = "/trigger", tag = "lab",
+    responses((status = 200, description = "How much slower B is, and for how long", body = NamedTrigger)))]
+async fn trigger(State(lab): State<HttpLab>) -> Json<TriggerStatus> {
+    Json(lab.trigger_status())
+}
+
+/// Makes B slower for a while, for all; it ends by itself.
+#[utoipa::path(post, path = "/trigger", tag = "lab", request_body = Trigger, responses(
+    (status = 200, description = "It acts", body = NamedTrigger),
+    (status = 400, description = "A value is not allowed; nothing was changed"),
+    (status = 401, description = "The token is missing or wrong"),
+    (status = 403, description = "Not from this machine, or by a page of another origin"),
+    (status = 409, description = "Service B is a real one")))]
+async fn pull_trigger(
+    State(lab): State<HttpLab>,
+    Json(trigger): Json<Trigger>,
+) -> Result<Json<TriggerStatus>, Problem> {
+    if let [_, true] = lab.real_services() {
+        return Err(Problem::new(&REAL_SERVICE));
+    }
+    let status = lab.trigger(trigger);
+    tracing::info!(slower = status.slower, left_ms = status.left_ms, "the trigger was pulled");
+    Ok(Json(status))
 }

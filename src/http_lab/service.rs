@@ -57,12 +57,14 @@ impl Which {
         match self {
             Self::A(a) => Spec {
                 latency: a.service_a_latency.clone(),
+                slower: 1.0,
                 error_rate: a.service_a_error_rate,
                 contention: Contention::Off,
                 on_caller_gone: OnCallerGone::Abort,
             },
             Self::B(b) => Spec {
                 latency: b.service_b_latency.clone(),
+                slower: 1.0,
                 error_rate: b.service_b_error_rate,
                 contention: b.service_b_contention,
                 on_caller_gone: b.service_b_on_caller_gone,

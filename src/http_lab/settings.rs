@@ -43,6 +43,13 @@ macro_rules! settings {
             $($(#[$doc])* pub $name: Option<$type>,)*
         }
 
+        /// What leads to these settings from any other.
+        impl From<&Settings> for Patch {
+            fn from(settings: &Settings) -> Self {
+                Self { schema: IgnoredAny, $($name: Some(settings.$name.clone()),)* }
+            }
+        }
+
         impl Settings {
             /// These settings with a change applied.
             pub fn patched(&self, patch: Patch) -> Self {

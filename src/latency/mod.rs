@@ -24,13 +24,16 @@ mod histogram;
 mod json;
 mod percentiles;
 mod quantile;
+mod recent;
 mod recorder;
 mod sample;
 mod text;
+mod times;
 
 pub use histogram::{Histogram, SAMPLES_BEYOND};
 pub use percentiles::{Percentiles, Why};
 pub use quantile::{Good, Percentile, Quantile, Rate};
+pub use recent::{Known, Recent, SECONDS_KEPT, Window};
 pub use recorder::Recorder;
 pub use sample::{Fate, Outcome, Sample};
 pub use text::{DurationText, milliseconds};

@@ -41,7 +41,7 @@ pub use cause::Cause;
 pub use check::Checks;
 pub use driver::{Control, Plan};
 pub use finding::{Finding, Verdict};
-pub use live::Live;
+pub use live::{Live, SharedRecent, Totals};
 pub use measured::{LAG_LIMIT, Measured};
 pub use metrics::LoadMetrics;
 pub use pace::{Pace, PaceKind};

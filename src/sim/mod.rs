@@ -26,6 +26,6 @@ mod timer;
 pub use contention::{Contention, OnCallerGone};
 pub use draw::{Key, Purpose};
 pub use profile::Profile;
-pub use service::{Call, CallHandle, Failure, Finished, Service, Spec};
+pub use service::{Call, CallHandle, Failure, Finished, Held, Service, Spec};
 pub use station::{Admission, Departure, Station, StationLedger, Work};
 pub use timer::{nearest_tick, sleep_until_nearest};

@@ -27,6 +27,8 @@ use crate::{config::Fraction, labelled};
 pub struct Spec {
     /// The distribution of service time.
     pub latency: Profile,
+    /// Times as long as drawn that each call takes; 1: as drawn.
+    pub slower: f64,
     /// The share of calls that fail, after their full service time.
     pub error_rate: Fraction,
     /// How calls in progress share the service.
@@ -47,6 +49,9 @@ labelled! {
     }
 }
 
+/// What a service keeps for as long as it has a call, and then drops.
+pub type Held = Box<dyn Send>;
+
 /// The end of a call.
 pub type Finished = Result<(), Failure>;
 
@@ -63,9 +68,21 @@ pub struct Service {
 struct Core {
     spec: ArcSwap<Spec>,
     origin: Instant,
-    station: Mutex<Station<oneshot::Sender<Finished>>>,
+    station: Mutex<Station<Caller>>,
     /// The next completion has changed.
     changed: Notify,
+}
+
+/// Who made a call.
+struct Caller {
+    answer: oneshot::Sender<Finished>,
+    _held: Option<Held>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("answer", &self.answer).finish_non_exhaustive()
+    }
 }
 
 impl Service {
@@ -86,13 +103,19 @@ impl Service {
     ///
     /// Dropping the [`Call`] before its end is how a caller leaves.
     pub fn call(&self, key: Key, latency: Option<&Profile>) -> Call {
+        self.call_holding(key, latency, None)
+    }
+
+    /// [`Service::call`], where the service drops `held` when it no longer has the call: at its end, whether or not
+    /// the caller is still there, or when it is taken back.
+    pub fn call_holding(&self, key: Key, latency: Option<&Profile>, held: Option<Held>) -> Call {
         let spec = self.core.spec.load();
         let work = draw(&spec, key, latency);
         let mut awaited = None;
         let make_answer = || {
             let (answer, receiver) = oneshot::channel();
             awaited = Some(receiver);
-            answer
+            Caller { answer, _held: held }
         };
         let admission = self.core.act(|station, now_ns| station.arrive(now_ns, work, make_answer));
         let state = match (admission, awaited) {
@@ -137,7 +160,7 @@ fn draw(spec: &Spec, key: Key, latency: Option<&Profile>) -> Work {
     let ms = profile.is_constant().unwrap_or_else(|| profile.sample(&mut key.rng(Purpose::Latency)));
     let share = spec.error_rate.get();
     Work {
-        work_ns: (ms * 1e6).round() as u64,
+        work_ns: (ms * spec.slower * 1e6).round() as u64,
         fails: share > 0.0 && key.rng(Purpose::Failure).random::<f64>() < share,
     }
 }
@@ -148,7 +171,7 @@ impl Core {
     }
 
     /// Lets something happen at the station now, and wakes the driver if the next completion moves by that.
-    fn act<T>(&self, act: impl FnOnce(&mut Station<oneshot::Sender<Finished>>, u64) -> T) -> T {
+    fn act<T>(&self, act: impl FnOnce(&mut Station<Caller>, u64) -> T) -> T {
         let (mut station, now_ns) = self.advanced();
         let due_before = station.next_due_ns();
         let result = act(&mut station, now_ns);
@@ -161,7 +184,7 @@ impl Core {
     }
 
     /// The station, with everything processed that is due by now and its callers woken; and now.
-    fn advanced(&self) -> (MutexGuard<'_, Station<oneshot::Sender<Finished>>>, u64) {
+    fn advanced(&self) -> (MutexGuard<'_, Station<Caller>>, u64) {
         let mut departures = Vec::new();
         let mut station = self.station.lock();
         let now_ns = self.now_ns();
@@ -171,10 +194,10 @@ impl Core {
     }
 }
 
-fn wake(departures: Vec<Departure<oneshot::Sender<Finished>>>) {
+fn wake(departures: Vec<Departure<Caller>>) {
     for departure in departures {
         // A caller that has left does not listen; the station has counted the orphan.
-        let _ = departure.payload.send(finished(departure.failed));
+        let _ = departure.payload.answer.send(finished(departure.failed));
     }
 }
 
@@ -283,6 +306,7 @@ mod tests {
     fn spec(latency: &str, error_rate: f64, contention: &str, gone: OnCallerGone) -> Spec {
         Spec {
             latency: latency.parse().expect(latency),
+            slower: 1.0,
             error_rate: error_rate.to_string().parse().expect("a share"),
             contention: contention.parse().expect(contention),
             on_caller_gone: gone,

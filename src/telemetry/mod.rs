@@ -202,6 +202,11 @@ impl Telemetry {
         Self { meters, tracers, registry, slo_ms, house, stop: Arc::default() }
     }
 
+    /// An answer within this is good.
+    pub fn slo(&self) -> Duration {
+        Duration::from_millis(self.slo_ms)
+    }
+
     /// The kit for one system's instruments, with a catalogue of its own.
     pub fn instruments(&self) -> Instruments {
         Instruments::new(self.meters.meter(logs::SCOPE)).with_edge_ms(self.slo_ms)

@@ -94,6 +94,12 @@ impl Trace {
         Self(Some(Box::new(Inner { span, context, exported: true })))
     }
 
+    /// The trace's number in hexadecimal, if there is a trace.
+    pub fn id(&self) -> Option<String> {
+        let Inner { context, .. } = self.0.as_deref()?;
+        Some(context.span().span_context().trace_id().to_string())
+    }
+
     /// Runs `work` inside the span, so that its log lines carry the trace id.
     pub async fn enter<T>(&self, work: impl Future<Output = T>) -> T {
         match self.0.as_deref() {

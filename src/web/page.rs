@@ -5,13 +5,14 @@
 //! cannot be framed. Templates stand in `src/web/templates/`.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::{FAVICON, LAB_CSS, Problem, asset::NOSNIFF};
+use super::{Admin, FAVICON, LAB_CSS, Problem, asset::NOSNIFF};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
      script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -26,6 +27,28 @@ pub struct NavItem {
     pub href: Cow<'static, str>,
 }
 
+/// A link of the foot of every page.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// The heading that it stands under.
+    pub group: &'static str,
+    /// Where it leads.
+    pub path: &'static str,
+    /// What is there.
+    pub about: &'static str,
+}
+
+/// How whoever looks at a page stands to its levers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visitor {
+    /// May use them.
+    Administrator,
+    /// May use them after signing in.
+    SignedOut,
+    /// May not: only the machine that runs the server may.
+    Elsewhere,
+}
+
 /// What a page gives to `base.html`.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -33,13 +56,69 @@ pub struct Frame {
     pub title: String,
     /// The navigation, shared by all pages.
     pub nav: Arc<[NavItem]>,
+    /// What the server has besides, for the foot of the page.
+    pub links: Arc<[Link]>,
+    /// Who looks at it.
+    pub visitor: Visitor,
     current: Cow<'static, str>,
+    admin: Option<Admin>,
 }
 
 impl Frame {
     /// The frame of the page titled `title`; the entry of `nav` whose address is `current` is marked.
     pub fn new(title: impl Into<String>, nav: Arc<[NavItem]>, current: impl Into<Cow<'static, str>>) -> Self {
-        Self { title: title.into(), nav, current: current.into() }
+        let current = current.into();
+        Self {
+            title: title.into(),
+            nav,
+            links: Arc::default(),
+            visitor: Visitor::Administrator,
+            current,
+            admin: None,
+        }
+    }
+
+    /// The same with the links of its foot, and the rule that says who may use its levers.
+    #[must_use]
+    pub fn of_server(self, links: Arc<[Link]>, admin: Admin) -> Self {
+        Self { links, admin: Some(admin), ..self }
+    }
+
+    /// The same for whoever makes this request.
+    #[must_use]
+    pub fn for_request(self, peer: Option<SocketAddr>, headers: &HeaderMap, uri: &Uri) -> Self {
+        let visitor = match &self.admin {
+            Some(admin) if !peer.is_some_and(|peer| admin.allows(peer, headers, uri)) => {
+                match admin.token_required() {
+                    true => Visitor::SignedOut,
+                    false => Visitor::Elsewhere,
+                }
+            }
+            _ => Visitor::Administrator,
+        };
+        Self { visitor, ..self }
+    }
+
+    /// Whether the visitor may use levers.
+    pub fn may_change(&self) -> bool {
+        self.visitor == Visitor::Administrator
+    }
+
+    /// Whether the visitor may use levers after signing in.
+    pub fn is_signed_out(&self) -> bool {
+        self.visitor == Visitor::SignedOut
+    }
+
+    /// The links of the foot, by their headings.
+    pub fn link_groups(&self) -> Vec<(&'static str, Vec<Link>)> {
+        let mut groups: Vec<(&'static str, Vec<Link>)> = Vec::new();
+        for link in self.links.iter() {
+            match groups.iter_mut().find(|(group, _)| *group == link.group) {
+                Some((_, links)) => links.push(*link),
+                None => groups.push((link.group, vec![*link])),
+            }
+        }
+        groups
     }
 
     /// The page's own address, as the navigation has it.

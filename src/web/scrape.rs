@@ -1,20 +1,12 @@
 //! `GET /metrics`: rendered once for all who ask at the same moment, and compressed once for those who take it.
-//!
-//! However many ask and do not read, little is held for them: they share the bytes of a rendering, and at most
-//! [`SCRAPES_MAX`] are answered at a time, each until its last byte is sent; one more is told to come back (503).
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::routing::get;
-use flate2::{Compression, write::GzEncoder};
-use parking_lot::Mutex;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-use super::{Metrics, Problem};
+use super::{Metrics, Shared};
 use crate::telemetry::Telemetry;
 
 /// Scrapes that are answered at a time.
@@ -23,114 +15,21 @@ const SCRAPES_MAX: usize = 64;
 /// The route; what it refuses is counted in `metrics`.
 pub fn scrape(telemetry: &Telemetry, metrics: &Metrics) -> Router {
     let telemetry = telemetry.clone();
-    routes(Scrape::new(SCRAPES_MAX, metrics, move || telemetry.render()).into())
+    routes(scraped(SCRAPES_MAX, metrics, move || telemetry.render()).into())
 }
 
-fn routes(scrape: Arc<Scrape>) -> Router {
+fn scraped(
+    scrapes_max: usize,
+    metrics: &Metrics,
+    render: impl Fn() -> anyhow::Result<String> + Send + Sync + 'static,
+) -> Shared {
+    let metrics = metrics.clone();
+    let refused = move || metrics.refused(Some(&Method::GET), StatusCode::SERVICE_UNAVAILABLE);
+    Shared::new("text/plain; version=0.0.4; charset=utf-8", render).bounded(scrapes_max, refused)
+}
+
+fn routes(scrape: Arc<Shared>) -> Router {
     Router::new().route("/metrics", get(async move |headers: HeaderMap| scrape.answer(&headers).await))
-}
-
-struct Scrape {
-    render: Box<dyn Fn() -> anyhow::Result<String> + Send + Sync>,
-    metrics: Metrics,
-    places: Arc<Semaphore>,
-    /// The rendering that has not begun: all who come before it begins share it. None of them sees less than
-    /// what had been recorded when it asked.
-    next: Mutex<Arc<OnceCell<Rendering>>>,
-    /// One rendering at a time.
-    turn: tokio::sync::Mutex<()>,
-}
-
-struct Rendering {
-    plain: Bytes,
-    zipped: OnceCell<Bytes>,
-}
-
-/// The bytes of a rendering, and the place of whoever they are sent to.
-struct Sent {
-    bytes: Bytes,
-    _place: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Sent {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Scrape {
-    fn new(
-        scrapes_max: usize,
-        metrics: &Metrics,
-        render: impl Fn() -> anyhow::Result<String> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            render: Box::new(render),
-            metrics: metrics.clone(),
-            places: Arc::new(Semaphore::new(scrapes_max)),
-            next: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-        }
-    }
-
-    async fn answer(&self, headers: &HeaderMap) -> Response {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.metrics.refused(Some(&Method::GET), StatusCode::SERVICE_UNAVAILABLE);
-            return Problem::of(StatusCode::SERVICE_UNAVAILABLE)
-                .detail("as many scrapes are being answered as may be at a time")
-                .into_response();
-        };
-        let zipped = takes_gzip(headers);
-        match self.rendered(zipped).await {
-            Ok(bytes) => {
-                let body = Bytes::from_owner(Sent { bytes, _place: place });
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                let vary = HeaderValue::from_static("accept-encoding");
-                let mut response =
-                    ([(header::CONTENT_TYPE, kind), (header::VARY, vary)], body).into_response();
-                if zipped {
-                    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                }
-                response
-            }
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "metrics cannot be shown");
-                StatusCode::INTERNAL_SERVER_ERROR.into_response()
-            }
-        }
-    }
-
-    async fn rendered(&self, zipped: bool) -> anyhow::Result<Bytes> {
-        let shared = self.next.lock().clone();
-        let rendering = shared.get_or_try_init(async || {
-            let _turn = self.turn.lock().await;
-            *self.next.lock() = Arc::default();
-            (self.render)().map(|text| Rendering { plain: text.into(), zipped: OnceCell::new() })
-        });
-        let rendering = rendering.await?;
-        if zipped {
-            Ok(rendering.zipped.get_or_try_init(async || gzip(&rendering.plain)).await?.clone())
-        } else {
-            Ok(rendering.plain.clone())
-        }
-    }
-}
-
-fn gzip(plain: &[u8]) -> std::io::Result<Bytes> {
-    use std::io::Write as _;
-    let mut zipped = GzEncoder::new(Vec::new(), Compression::fast());
-    zipped.write_all(plain)?;
-    Ok(zipped.finish()?.into())
-}
-
-/// Whether `Accept-Encoding` names gzip, and not with the weight 0.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|codings| codings.to_str().ok());
-    codings.flat_map(|codings| codings.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = weight.trim().strip_prefix("q=").map(|weight| weight.trim().parse::<f32>());
-        name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight.is_ok_and(|q| q > 0.0))
-    })
 }
 
 #[cfg(test)]
@@ -140,6 +39,8 @@ mod tests {
 
     use axum::body::Body;
     use axum::http::Request;
+    use axum::http::header;
+    use axum::response::Response;
     use futures_util::future::join_all;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
@@ -154,10 +55,10 @@ mod tests {
     const PLACES: usize = 8;
 
     /// A scrape whose renderings are what `render` makes of their numbers.
-    fn numbered(metrics: &Metrics, render: impl Fn(u64) -> String + Send + Sync + 'static) -> Arc<Scrape> {
+    fn numbered(metrics: &Metrics, render: impl Fn(u64) -> String + Send + Sync + 'static) -> Arc<Shared> {
         let renderings = AtomicU64::new(0);
         let render = move || Ok(render(renderings.fetch_add(1, Ordering::Relaxed) + 1));
-        Scrape::new(PLACES, metrics, render).into()
+        scraped(PLACES, metrics, render).into()
     }
 
     fn silent() -> Metrics {

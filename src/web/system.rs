@@ -1,7 +1,7 @@
 //! A system as the house sees it: a value.
 //!
 //! A room builds one and hands it up; the app folds a list of them into one server. Whatever the house shows of
-//! its systems (navigation, landing page, OpenAPI document, readiness, audit, drain report, reference) is made
+//! its systems (navigation, links, OpenAPI document, readiness, audit, drain report, reference) is made
 //! from these values, so a new system appears everywhere by being in the list.
 
 use axum::Router;
@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::sheet::Sheet;
-use super::{Check, Frame, Kind, RouteLimit};
+use super::{Check, Frame, Kind, Link, RouteLimit};
 use crate::telemetry::{Described, Instruments};
 
 type Views = Box<dyn FnOnce(Frame) -> Router + Send>;
@@ -27,6 +27,8 @@ pub struct System {
     pub path: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
+    /// Whether the navigation leads to its page.
+    pub in_navigation: bool,
     /// Routes whose requests it counts itself.
     pub endpoints: Router,
     /// What everybody may look at; given the frame of its page.
@@ -37,7 +39,7 @@ pub struct System {
     pub limits: Vec<RouteLimit>,
     /// Its part of the OpenAPI document.
     pub openapi: utoipa::openapi::OpenApi,
-    /// What the landing page links.
+    /// What the foot of every page links.
     pub links: Vec<Link>,
     /// The variables that configure it; made when somebody reads the reference.
     pub variables: Vec<fn() -> Vec<Variable>>,
@@ -66,6 +68,7 @@ impl System {
             title,
             path,
             about,
+            in_navigation: true,
             endpoints: Router::new(),
             views: Vec::new(),
             controls: Router::new(),
@@ -81,6 +84,13 @@ impl System {
             stragglers: Box::new(Vec::new),
             sheets: Vec::new(),
         }
+    }
+
+    /// Leaves it out of the navigation: it is shown on another system's page.
+    #[must_use]
+    pub fn off_the_navigation(mut self) -> Self {
+        self.in_navigation = false;
+        self
     }
 
     /// Adds routes whose requests the system counts itself.
@@ -118,7 +128,7 @@ impl System {
         self
     }
 
-    /// Adds a link of the landing page.
+    /// Adds a link of the foot of every page.
     #[must_use]
     pub fn link(mut self, group: &'static str, path: &'static str, about: &'static str) -> Self {
         self.links.push(Link { group, path, about });
@@ -189,17 +199,6 @@ impl System {
         self.sheets.push(sheet);
         self
     }
-}
-
-/// A link of the landing page.
-#[derive(Debug, Clone, Copy)]
-pub struct Link {
-    /// The heading that it stands under.
-    pub group: &'static str,
-    /// Where it leads.
-    pub path: &'static str,
-    /// What is there.
-    pub about: &'static str,
 }
 
 /// A variable, for the reference.

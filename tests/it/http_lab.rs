@@ -391,3 +391,30 @@ async fn a_limit_sheds_what_the_arithmetic_says() {
     let shed = statuses.iter().filter(|status| matches!(status, Ok(503))).count() as f64 / 9_000.0;
     assert!((0.09..0.13).contains(&shed), "{shed}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_makes_b_slower_for_a_while_and_changes_no_setting() {
+    let lab = Lab::start(&["--service-b-latency=constant:100", "--service-b-error-rate=0"]);
+    let trigger = |text: &str| lab.lab.trigger(serde_json::from_str(text).expect("a trigger"));
+    let took = async || {
+        let start = Instant::now();
+        lab.get("/async").await;
+        ms(start.elapsed())
+    };
+    let before = lab.lab.settings();
+    let status = trigger(r#"{"slower": 3, "length_ms": "2s"}"#);
+    assert_eq!((status.slower, status.left_ms), (3, 2_000.0));
+    assert_eq!(took().await, 300);
+    lab.lab.change(serde_json::from_str(r#"{"service_b_latency": "constant:200"}"#).expect("a patch"));
+    assert_eq!(took().await, 600, "it acts on what the settings say now");
+    sleep(Duration::from_millis(1_200)).await;
+    assert_eq!((took().await, lab.lab.trigger_status().slower), (200, 1));
+    assert_eq!(lab.lab.settings().async_limit, before.async_limit);
+    // The newer one stays when the older one's time has come, and 1 ends it.
+    trigger(r#"{"slower": 5, "length_ms": "1s"}"#);
+    trigger(r#"{"slower": 2, "length_ms": "10s"}"#);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(took().await, 400);
+    trigger(r#"{"slower": 1, "length_ms": "1s"}"#);
+    assert_eq!(took().await, 200);
+}

@@ -48,6 +48,7 @@ impl Simulated {
     fn new(latency: &str, contention: &str, seed: u64) -> Arc<Self> {
         let service = Service::start(Spec {
             latency: Profile::parse(latency).expect(latency),
+            slower: 1.0,
             error_rate: "0".parse().expect("a share"),
             contention: contention.parse::<Contention>().expect(contention),
             on_caller_gone: OnCallerGone::Continue,

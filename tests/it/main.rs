@@ -13,6 +13,7 @@ mod load_http2;
 mod load_sockets;
 mod load_virtual;
 mod output;
+mod page;
 mod pipeline;
 mod process;
 mod proxy;

@@ -27,9 +27,9 @@ async fn the_command_without_arguments_serves_the_lab() {
     for path in ["/sync", "/async", "/async-limited", "/async-timeout"] {
         assert_eq!(get(server.addr, path).await.status, 200, "{path}");
     }
-    let page = get(server.addr, "/").await;
+    let page = send(server.addr, "GET /\naccept: text/html", "").await;
     assert!(page.headers["content-security-policy"].contains("default-src 'none'"));
-    // Every link of the landing page leads somewhere.
+    // Every link of the first page leads somewhere.
     let links: Vec<&str> = page
         .body
         .split("href=\"")

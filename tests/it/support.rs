@@ -300,6 +300,7 @@ impl Lab {
         let runtime = lab::http_lab::Runtime {
             instruments,
             tracing: lab::telemetry::Tracing::default(),
+            slo: Duration::from_millis(1_500),
             detached: detached.clone(),
         };
         let lab = HttpLab::start(&args.lab, runtime).expect("a lab");

@@ -37,6 +37,7 @@ impl Strategy for Limited {
                 Ok(())
             };
             let call_b = async {
+                request.waits();
                 let permit = self.limiter.acquire(request.limit_wait()).await?;
                 Ok((request.b().await, permit.waited))
             };

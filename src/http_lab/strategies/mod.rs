@@ -2,7 +2,7 @@
 //!
 //! A strategy is given a [`Request`], which makes the calls to A and B, and returns an [`StrategyAnswer`].
 //! To add one, write its file and add its line to the list below: it then has an endpoint, its own
-//! services and ledger, metrics, an entry in the OpenAPI document, on the landing page and in the
+//! services and ledger, metrics, an entry in the OpenAPI document, a column on the page and in the
 //! audit.
 
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-// What every live page does: figures by their names, forms sent as JSON, buttons by the state, events.
+// What every live page does: one stream of events, figures by their names, forms sent as JSON, buttons by the state.
 "use strict";
 
 const live = {
@@ -6,7 +6,7 @@ const live = {
 
   set(name, text) {
     const cell = live.figure(name);
-    if (cell) cell.textContent = text;
+    if (cell && cell.textContent !== String(text)) cell.textContent = text;
   },
 
   state(state) {
@@ -14,6 +14,43 @@ const live = {
     for (const button of document.querySelectorAll("[data-when]")) {
       button.disabled = button.dataset.when !== state;
     }
+  },
+
+  // Numbers as people read them: 7,304; 1.82 s; 347 ms.
+  count: (number) => Math.round(number).toLocaleString("en"),
+  rate: (number) => (number < 10 ? number.toFixed(1) : live.count(number)),
+  time(ms) {
+    if (ms < 1) return `${Math.round(ms * 1000)} µs`;
+    if (ms < 999.5) return `${ms.toPrecision(3).replace(/\.0+$/, "")} ms`;
+    return ms < 99_950 ? `${(ms / 1000).toPrecision(3)} s` : `${live.count(ms / 1000)} s`;
+  },
+  // Cut, not rounded: 99.996 % must not read as all.
+  percent: (share) => `${(Math.floor(share * 1e4) / 1e2).toFixed(1)} %`,
+
+  // The page's own stream, closed while nobody looks. While it is broken the page says so and nothing can be done.
+  stream(on) {
+    let events = null;
+    const connected = (yes) => {
+      document.body.classList.toggle("stale", !yes);
+      document.dispatchEvent(new CustomEvent("connected", { detail: yes }));
+    };
+    const open = () => {
+      events = new EventSource(location.pathname);
+      for (const name of Object.keys(on)) {
+        events.addEventListener(name, (event) => {
+          if (document.body.classList.contains("stale")) connected(true);
+          on[name](event.data);
+        });
+      }
+      events.addEventListener("error", () => connected(false));
+    };
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden && events) {
+        events.close();
+        events = null;
+      } else if (!document.hidden && !events) open();
+    });
+    if (!document.hidden) open();
   },
 
   // Watches the page's own path; `show` gets each status, and the text of every other event goes where its name says.
@@ -27,9 +64,27 @@ const live = {
       chart: (data) => { document.getElementById("chart").innerHTML = data; },
     };
     for (const name of texts) on[name] = (data) => { document.getElementById(name).textContent = data; };
-    const events = new EventSource(location.pathname);
-    for (const name of Object.keys(on)) events.addEventListener(name, (event) => on[name](event.data));
-    events.addEventListener("error", () => { document.getElementById("state").textContent = "not connected"; });
+    document.addEventListener("connected", ({ detail: connected }) => {
+      if (!connected) document.getElementById("state").textContent = "not connected";
+    });
+    live.stream(on);
+  },
+
+  // Asks the server to do something; what it refuses is thrown with its field, in words.
+  async ask(method, path, body) {
+    let answer;
+    try {
+      answer = await fetch(path, {
+        method,
+        headers: { "content-type": "application/json" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+    } catch (error) {
+      throw Object.assign(new Error(`no answer: ${error.message}`), { field: null });
+    }
+    const told = await answer.json();
+    if (answer.ok) return told;
+    throw Object.assign(new Error(told.detail ?? told.title), { field: told.field ?? told.parameter ?? null });
   },
 
   async send(form) {
@@ -41,16 +96,11 @@ const live = {
     }
     message.textContent = "…";
     try {
-      const answer = await fetch(form.dataset.path, {
-        method: form.dataset.method,
-        headers: { "content-type": "application/json" },
-        body: fields.length ? JSON.stringify(body) : undefined,
-      });
-      const told = await answer.json();
-      message.textContent = answer.ok ? form.dataset.done : `${told.title}: ${told.detail ?? answer.status}`;
-      message.className = answer.ok ? "good" : "bad";
+      await live.ask(form.dataset.method, form.dataset.path, fields.length ? body : undefined);
+      message.textContent = form.dataset.done;
+      message.className = "good";
     } catch (error) {
-      message.textContent = `no answer: ${error.message}`;
+      message.textContent = error.message;
       message.className = "bad";
     }
   },

@@ -139,7 +139,7 @@ async fn it_can_be_watched_as_events_and_as_a_page() {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }
     assert!(page.headers["content-security-policy"].contains("script-src 'self'"));
-    let landing = send(server.addr, "GET /", "").await.body;
+    let landing = send(server.addr, "GET /\naccept: text/html", "").await.body;
     assert!(!landing.contains("/pipeline"), "what this server does not have is not linked");
     assert!(landing.contains("<a href=\"/streams\">Streams</a>"), "{landing}");
 

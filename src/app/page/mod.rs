@@ -1,0 +1,199 @@
+//! The HTTP lab's page, at `/`: see it happen, with the levers in reach.
+//!
+//! ```text
+//!   HttpLab ──flow──────────┐
+//!      │ last minutes       ├──> Events: one stream for all who watch ──> the page
+//!   BuiltInLoad ──> Watch ──┘        └ told once a second, and then fetched: charts
+//! ```
+//!
+//! | route | answer |
+//! |---|---|
+//! | `GET /` | what the page shows, as JSON; the page with `Accept: text/html`, its events with `text/event-stream` |
+//! | `GET /view` | what the page shows, as JSON; `GET /view/csv`, as CSV |
+//! | `GET /view/charts` | the last five minutes: points, and the pictures made of them |
+//! | `GET /view/flow` | the requests that are shown as dots now, from which the events go on |
+//!
+//! What all viewers see is made once. The page invents nothing: a figure is measured or is not there, with the reason.
+
+mod charts;
+mod csv;
+mod figures;
+mod levers;
+pub mod load;
+mod stories;
+pub mod telling;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use utoipa::openapi::{HttpMethod, OpenApi};
+
+pub use self::charts::Charts;
+use self::levers::Lever;
+use self::stories::Story;
+use self::telling::Stories;
+pub use self::watch::{View, Watch};
+use crate::http_lab::{Slower, Snapshot, TriggerMs};
+use crate::output::Document as _;
+use crate::shutdown::Shutdown;
+use crate::web::{
+    Asset, Event, Events, Frame, Json, LIVE_JS, Page, RouteDoc, Runnable as _, Shared, System, assets,
+};
+
+/// How often the steps of requests are sent.
+const FLOW_EVERY: Duration = Duration::from_millis(250);
+
+const LAB_PAGE_CSS: Asset =
+    Asset::new("/assets/lab-page.css", "text/css; charset=utf-8", include_str!("assets/lab-page.css"));
+const LAB_PAGE_JS: Asset =
+    Asset::new("/assets/lab-page.js", "text/javascript; charset=utf-8", include_str!("assets/lab-page.js"));
+const FLOW_JS: Asset =
+    Asset::new("/assets/flow.js", "text/javascript; charset=utf-8", include_str!("assets/flow.js"));
+const CHARTS_JS: Asset =
+    Asset::new("/assets/charts.js", "text/javascript; charset=utf-8", include_str!("assets/charts.js"));
+
+#[derive(Template)]
+#[template(path = "lab-page.html")]
+struct LabPage {
+    frame: Frame,
+    view: View,
+    charts: Charts,
+    levers: Vec<(&'static str, Vec<Lever>)>,
+    stories: Vec<Story>,
+    host: String,
+}
+
+impl LabPage {
+    fn scripts(&self) -> [String; 4] {
+        [&LIVE_JS, &CHARTS_JS, &FLOW_JS, &LAB_PAGE_JS].map(Asset::href)
+    }
+
+    fn css(&self) -> String {
+        LAB_PAGE_CSS.href()
+    }
+}
+
+#[derive(Clone)]
+struct Shown {
+    watch: Watch,
+    stories: Stories,
+    events: Events,
+    charts: Arc<Shared>,
+    frame: Frame,
+}
+
+/// Gives the HTTP lab's system its page.
+pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) -> System {
+    let (watch, stories, process) = (watch.clone(), stories.clone(), process.clone());
+    system.openapi(document()).views(move |frame| {
+        let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS, CHARTS_JS]);
+        let drawn = watch.clone();
+        let charts =
+            Shared::new("application/json", move || Ok(serde_json::to_string(&Charts::of(&drawn).named())?));
+        let shown = Shown {
+            events: events(&watch, &stories, process),
+            watch,
+            stories,
+            charts: Arc::new(charts),
+            frame,
+        };
+        Router::new()
+            .route("/", get(page))
+            .route("/view", get(async |State(shown): State<Shown>| Json(shown.watch.view())))
+            .route("/view/csv", get(as_csv))
+            .route(
+                "/view/charts",
+                get(async |State(shown): State<Shown>, headers: HeaderMap| {
+                    shown.charts.answer(&headers).await
+                }),
+            )
+            .route(
+                "/view/flow",
+                get(async |State(shown): State<Shown>| -> Json<Snapshot> {
+                    Json(shown.watch.lab().flow().snapshot())
+                }),
+            )
+            .with_state(shown)
+            .merge(own)
+    })
+}
+
+/// Steps of requests each time, and the figures whenever a second has passed.
+fn events(watch: &Watch, stories: &Stories, process: Shutdown) -> Events {
+    let (watch, stories) = (watch.clone(), stories.clone());
+    let last = AtomicU64::new(u64::MAX);
+    Events::new(FLOW_EVERY, process, move || {
+        let flow = serde_json::to_string(&watch.lab().flow().tick()).unwrap_or_default();
+        let mut events = vec![Event { name: "flow", data: flow }];
+        let (second, _) = watch.end();
+        if last.swap(second, Relaxed) != second {
+            let view = serde_json::to_string(&watch.view().named()).unwrap_or_default();
+            events.push(Event { name: "view", data: view });
+            let story = serde_json::to_string(&stories.status().named()).unwrap_or_default();
+            events.push(Event { name: "story", data: story });
+        }
+        events
+    })
+}
+
+async fn page(
+    State(shown): State<Shown>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let accept = text(header::ACCEPT).unwrap_or_default();
+    let mut response = if accept.contains("text/event-stream") {
+        shown.events.answer()
+    } else if !accept.contains("text/html") {
+        Json(shown.watch.view()).into_response()
+    } else {
+        let peer = peer.map(|Extension(ConnectInfo(peer))| peer);
+        let frame = shown.frame.clone().for_request(peer, &headers, &uri);
+        let levers = levers::of(&shown.watch.lab().settings(), shown.watch.lab().real_services());
+        let host = text(header::HOST).unwrap_or("127.0.0.1:8080").to_owned();
+        let (view, charts) = (shown.watch.view(), Charts::of(&shown.watch));
+        let stories = shown.stories.all().to_vec();
+        Page(LabPage { frame, view, charts, levers, stories, host }).into_response()
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+async fn as_csv(State(shown): State<Shown>) -> Response {
+    let kind = (header::CONTENT_TYPE, "text/csv; charset=utf-8");
+    ([kind], csv::table(&shown.watch.view())).into_response()
+}
+
+fn document() -> OpenApi {
+    let route = |path: &str, id: &str, about| RouteDoc::new(HttpMethod::Get, path, "lab", about).id(id);
+    let page = route(
+        "/",
+        "page",
+        "What the page shows: as JSON, as the page (Accept: text/html), or as server-sent events (Accept: text/event-stream)",
+    );
+    [
+        page.answer::<View>(200, "What the page shows now"),
+        route("/view", "view", "What the page shows").answer::<View>(200, "What the page shows now"),
+        route("/view/csv", "view-csv", "What the page shows, a line for each strategy and window")
+            .media("The figures", "text/csv"),
+        route("/view/charts", "view-charts", "The last five minutes: points, and the pictures made of them")
+            .answer::<Charts>(200, "The charts now"),
+        route("/view/flow", "view-flow", "The requests that are shown as dots now")
+            .answer::<Snapshot>(200, "The dots now"),
+    ]
+    .into_iter()
+    .map(RouteDoc::into_document)
+    .reduce(OpenApi::merge_from)
+    .unwrap_or_default()
+}

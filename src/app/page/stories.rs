@@ -1,0 +1,258 @@
+//! Five stories: each sets the levers and sends a load, asks for a prediction first, and says afterwards what was
+//! measured.
+//!
+//! A story is scenes, one after the other: settings, and a load that is sent until its end. What its question is answered
+//! with is decided by what was measured, never by what was expected.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::figures::Figures;
+use crate::choice;
+use crate::config::Invalid;
+
+choice! {
+    /// The name of a story.
+    pub enum StoryName {
+        /// In sequence or in parallel.
+        Parallel = "parallel",
+        /// Unbounded against a B with a capacity.
+        Unbounded = "unbounded",
+        /// What a limit carries.
+        Limit = "limit",
+        /// A deadline, and what goes on when nothing is cancelled.
+        Deadline = "deadline",
+        /// A bound on the wait that is too long.
+        Wait = "wait",
+    }
+}
+
+/// A story as it is told.
+#[derive(Debug, Clone)]
+pub(super) struct Story {
+    pub(super) name: StoryName,
+    pub(super) title: &'static str,
+    /// Three sentences.
+    pub(super) text: [&'static str; 3],
+    pub(super) question: &'static str,
+    pub(super) choices: &'static [&'static str],
+    pub(super) scenes: Vec<Scene>,
+    /// Which choice what was measured answers, and a sentence that says it; `None` where too little was measured.
+    pub(super) answer: fn(&[Measured]) -> Option<(usize, String)>,
+}
+
+/// A part of a story.
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    /// Settings, as `PATCH /settings` takes them.
+    pub(super) settings: Value,
+    /// The load, as `POST /load/start` takes it.
+    pub(super) load: Value,
+}
+
+/// What was measured in a scene, of one strategy.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Measured {
+    pub(super) scene: usize,
+    pub(super) path: &'static str,
+    /// Over the whole scene.
+    pub(super) all: Figures,
+    /// Over its last ten seconds.
+    pub(super) last: Figures,
+    /// Calls that a service ended although their caller had gone.
+    pub(super) orphaned: Option<u64>,
+}
+
+impl Story {
+    /// How long it takes at least, in whole seconds.
+    pub(super) fn seconds(&self) -> u64 {
+        self.length().unwrap_or_default().as_secs()
+    }
+
+    /// How long it takes at least.
+    ///
+    /// # Errors
+    /// When a scene's load has no length, which a test would notice.
+    pub(super) fn length(&self) -> Result<Duration, Invalid> {
+        let lengths = self.scenes.iter().map(|scene| {
+            let ms = scene.load["length_ms"].as_u64();
+            ms.map(Duration::from_millis).ok_or_else(|| Invalid::new(&scene.load, "a load with length_ms"))
+        });
+        lengths.sum()
+    }
+}
+
+/// B as the lab's documents describe it, without failures and with nothing that its calls share.
+fn at_rest() -> Value {
+    json!({
+        "service_a_latency": "uniform:50,150", "service_a_error_rate": 0,
+        "service_b_latency": "uniform:300,1200", "service_b_error_rate": 0,
+        "service_b_contention": "off", "service_b_on_caller_gone": "abort",
+        "async_limit": 32, "async_limit_max_wait_ms": 1000, "async_timeout_ms": 1000
+    })
+}
+
+fn scene(settings: Value, load: Value) -> Scene {
+    let mut all = at_rest();
+    if let (Some(all), Some(settings)) = (all.as_object_mut(), settings.as_object()) {
+        all.extend(settings.clone());
+    }
+    Scene { settings: all, load }
+}
+
+fn of<'a>(measured: &'a [Measured], scene: usize, path: &str) -> Option<&'a Measured> {
+    measured.iter().find(|one| one.scene == scene && one.path == path)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// All stories, in the order in which they are told.
+pub(super) fn all() -> Vec<Story> {
+    vec![
+        Story {
+            name: StoryName::Parallel,
+            title: "In sequence or in parallel",
+            text: [
+                "/sync calls A and then B; /async calls both at once and waits for the slower.",
+                "Both are sent the same 30 requests a second, and nothing is short of anything.",
+                "The parallel one is faster, and both answer everything.",
+            ],
+            question: "Which of them has more requests in flight on average?",
+            choices: &["/sync", "/async, as it has two calls at a time", "both the same"],
+            scenes: vec![scene(
+                json!({}),
+                json!({"strategies": ["/sync", "/async"], "rate": "30/s", "arrivals": "poisson", "burst": 0, "length_ms": 20_000}),
+            )],
+            answer: |measured| {
+                let sync = of(measured, 0, "/sync")?.all.lambda_w?;
+                let parallel = of(measured, 0, "/async")?.all.lambda_w?;
+                let place = if (sync / parallel - 1.0).abs() < 0.03 { 2 } else { usize::from(sync < parallel) };
+                let text = format!(
+                    "On average {sync:.1} requests were in flight in /sync and {parallel:.1} in /async: what takes longer is \
+                     there longer (L = λW), at the same rate."
+                );
+                Some((place, text))
+            },
+        },
+        Story {
+            name: StoryName::Unbounded,
+            title: "Without a bound, and after a burst",
+            text: [
+                "B can do 32 calls at a time now, so it carries 42.7 requests a second; 38 a second come.",
+                "After 20 seconds 150 more come at once.",
+                "/async lets all of them wait inside B; /async-limited lets each wait 300 ms at most.",
+            ],
+            question: "20 seconds after the burst: is /async as good as before it?",
+            choices: &["yes, for long", "almost", "no, less than half of its answers are good"],
+            scenes: vec![scene(
+                json!({"service_b_contention": "pool:32", "async_limit_max_wait_ms": 300}),
+                json!({
+                    "strategies": ["/async", "/async-limited"], "rate": "38/s", "arrivals": "poisson",
+                    "burst": 150, "burst_every_ms": 20_000, "length_ms": 40_000
+                }),
+            )],
+            answer: |measured| {
+                let unbounded = of(measured, 0, "/async")?.last.good.good_rate?;
+                let limited = of(measured, 0, "/async-limited")?.last.good.good_rate?;
+                let place = if unbounded >= 0.9 { 0 } else { usize::from(unbounded < 0.5) + 1 };
+                let text = format!(
+                    "In the last ten seconds {} of /async's requests were good and {} of /async-limited's: a backlog shrinks \
+                     only as fast as B has room to spare, and until then everybody waits for it.",
+                    percent(unbounded),
+                    percent(limited)
+                );
+                Some((place, text))
+            },
+        },
+        Story {
+            name: StoryName::Limit,
+            title: "A limit is a rate",
+            text: [
+                "/async-limited lets 20 calls to B through at a time, and B takes 750 ms on average.",
+                "30 requests a second come, and each waits one second at most.",
+                "Whoever has waited longer is refused.",
+            ],
+            question: "How many of them are refused?",
+            choices: &["none", "about one of ten", "about one of three"],
+            scenes: vec![scene(
+                json!({"async_limit": 20}),
+                json!({"strategies": ["/async-limited"], "rate": "30/s", "arrivals": "poisson", "burst": 0, "length_ms": 30_000}),
+            )],
+            answer: |measured| {
+                let limited = of(measured, 0, "/async-limited")?;
+                let (all, good) = (&limited.all, limited.all.good.good_rate?);
+                let shed = all.shed as f64 / all.offered as f64;
+                let place = if shed < 0.03 { 0 } else { usize::from(shed > 0.2) + 1 };
+                let text = format!(
+                    "{} were refused, and {} were good: a limit of 20 carries 20 / 0.75 s = 26.7 a second, and the rest has \
+                     nowhere to go.",
+                    percent(shed),
+                    percent(good)
+                );
+                Some((place, text))
+            },
+        },
+        Story {
+            name: StoryName::Deadline,
+            title: "A deadline makes nothing faster",
+            text: [
+                "/async-timeout gives up after 600 ms; B takes 300 to 1200.",
+                "B does not notice that its caller has gone: it carries on.",
+                "30 requests a second come.",
+            ],
+            question: "How many of B's calls are for nobody?",
+            choices: &["few", "about a third", "about two thirds"],
+            scenes: vec![scene(
+                json!({"async_timeout_ms": 600, "service_b_on_caller_gone": "continue"}),
+                json!({"strategies": ["/async-timeout"], "rate": "30/s", "arrivals": "poisson", "burst": 0, "length_ms": 20_000}),
+            )],
+            answer: |measured| {
+                let timed = of(measured, 0, "/async-timeout")?;
+                let share = timed.orphaned? as f64 / timed.all.offered as f64;
+                let late = timed.all.deadline as f64 / timed.all.offered as f64;
+                let place = if share < 0.15 { 0 } else { usize::from(share > 0.5) + 1 };
+                let text = format!(
+                    "{} of the requests were given up, and B worked on for {} of them with nobody waiting: the deadline cut \
+                     the waiting off, not the work.",
+                    percent(late),
+                    percent(share)
+                );
+                Some((place, text))
+            },
+        },
+        Story {
+            name: StoryName::Wait,
+            title: "Waiting too long helps nobody",
+            text: [
+                "48 requests a second come to /async-limited, whose limit of 32 carries 42.7.",
+                "First each may wait one second for its turn, then only 350 ms.",
+                "An answer is good within 1.5 seconds, and B takes up to 1.2.",
+            ],
+            question: "With the shorter wait more are refused. Are more of all requests good?",
+            choices: &["fewer", "about as many", "more, by half or better"],
+            scenes: ["1s", "350ms"]
+                .map(|wait| {
+                    scene(
+                        json!({"async_limit_max_wait_ms": wait}),
+                        json!({"strategies": ["/async-limited"], "rate": "48/s", "arrivals": "poisson", "burst": 0, "length_ms": 25_000}),
+                    )
+                })
+                .into(),
+            answer: |measured| {
+                let long = of(measured, 0, "/async-limited")?.last.good.good_rate?;
+                let short = of(measured, 1, "/async-limited")?.last.good.good_rate?;
+                let place = if short < long * 0.95 { 0 } else { usize::from(short > long * 1.25) + 1 };
+                let text = format!(
+                    "With a wait of one second {} were good in the end, with 350 ms {}: whoever has waited too long is served \
+                     too late, and keeps others waiting.",
+                    percent(long),
+                    percent(short)
+                );
+                Some((place, text))
+            },
+        },
+    ]
+}

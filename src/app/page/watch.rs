@@ -1,0 +1,372 @@
+//! Looks at the lab once a second, and makes what all viewers are shown from what it saw.
+//!
+//! ```text
+//!   HttpLab (what reached it), BuiltInLoad (what it sent) ──> Watch ──> View: figures of a window, now
+//!      │ in flight, waiting, orphaned: once a second, kept     └─────> Charts: the last five minutes
+//!      └ settings: where they changed, there is a mark, and windows begin anew
+//! ```
+//!
+//! A second is shown once the objective has passed since its end: before that its good rate could still rise. Where the
+//! built-in load sent requests in a second, its own measurement counts, from when they were to start; in all others the
+//! server's, from when they reached it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::figures::{Figures, Source};
+use super::load::{self, BuiltInLoad};
+use crate::document;
+use crate::http_lab::{EndpointStatus, HttpLab, TriggerStatus};
+use crate::latency::{Recent, SECONDS_KEPT, milliseconds};
+use crate::shutdown::Shutdown;
+use crate::web::{RunState, Runnable as _};
+
+/// The windows that figures are given for, in seconds.
+pub(super) const WINDOWS_S: [u64; 3] = [10, 30, 60];
+/// Marks that are kept.
+const MARKS_LIMIT: usize = 100;
+
+/// The lab and its load, watched. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    lab: HttpLab,
+    load: BuiltInLoad,
+    slo: Duration,
+    seen: Mutex<Seen>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Once a second, each with its second.
+    samples: VecDeque<(u64, Vec<EndpointStatus>)>,
+    levers: Option<Levers>,
+    marks: VecDeque<Mark>,
+}
+
+/// What moves the figures: when any of it changes, windows begin anew.
+#[derive(Debug, Clone, PartialEq)]
+struct Levers {
+    settings: Value,
+    slower: u32,
+    /// What the load sends, if it runs.
+    load: Option<load::Settings>,
+}
+
+/// A lever was moved.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = ViewMark)]
+pub struct Mark {
+    /// In which second since the lab began.
+    pub second: u64,
+    /// Which, from what to what.
+    pub text: String,
+    /// Whether windows begin anew after it. At the end of a load they do not: they stay what they were.
+    pub restarts: bool,
+}
+
+/// What the page shows.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct View {
+    /// The second after the last that the figures cover, since the lab began.
+    pub second: u64,
+    /// Now, milliseconds since the lab began.
+    pub at_ms: f64,
+    /// The time since then: whoever came before and has not ended has waited so long at least.
+    pub age_ms: f64,
+    /// An answer of 200 within this is good.
+    pub slo_ms: u64,
+    /// Whether all strategies call the same services.
+    pub shared_services: bool,
+    /// Whether service A is a real one.
+    pub real_a: bool,
+    /// Whether service B is a real one.
+    pub real_b: bool,
+    /// What acts on B beside its settings.
+    pub trigger: TriggerStatus,
+    /// The load that this server sends itself.
+    pub load: load::Status,
+    /// When a lever was moved last: windows begin after it; `null` until one is.
+    #[schema(required)]
+    pub moved: Option<Mark>,
+    /// Whether the figures are those of a load that ended `age_ms` ago, and nothing has come since.
+    pub ended: bool,
+    /// A column for each strategy.
+    pub columns: Vec<Column>,
+}
+
+document!(View as "lab/view/1");
+
+/// One strategy.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = ViewColumn)]
+pub struct Column {
+    /// Its endpoint.
+    pub path: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// Requests in flight now.
+    pub in_flight: u64,
+    /// Its limit, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<ColumnLimit>,
+    /// Calls that a service ended although their caller had gone, since the lab began; `null` where services are shared
+    /// or do not tell.
+    #[schema(required)]
+    pub orphaned: Option<u64>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphaned_why: Option<&'static str>,
+    /// The figures, by the length of the window in seconds.
+    pub windows: BTreeMap<u64, Figures>,
+}
+
+/// The limit of a strategy.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[schema(as = ViewLimit)]
+pub struct ColumnLimit {
+    /// Calls to B that it lets through at a time.
+    pub calls: u64,
+    /// Requests that wait for it now.
+    pub waiting: u64,
+}
+
+impl View {
+    /// Whether the built-in load runs.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.load.state == RunState::Running
+    }
+
+    /// The objective, for people.
+    pub(super) fn slo_text(&self) -> String {
+        crate::latency::DurationText(Duration::from_millis(self.slo_ms)).to_string()
+    }
+}
+
+impl Watch {
+    /// Watches `lab` and its load until the process stops. Must be called inside a Tokio runtime.
+    pub fn start(lab: &HttpLab, load: &BuiltInLoad, slo: Duration, process: Shutdown) -> Self {
+        let seen = Mutex::new(Seen::default());
+        let watch = Self { shared: Arc::new(Shared { lab: lab.clone(), load: load.clone(), slo, seen }) };
+        let watching = watch.clone();
+        tokio::spawn(async move {
+            let mut ticks = interval(Duration::from_secs(1));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = process.stopping().cancelled() => break,
+                    _ = ticks.tick() => watching.look(),
+                }
+            }
+        });
+        watch
+    }
+
+    /// The lab.
+    pub(super) fn lab(&self) -> &HttpLab {
+        &self.shared.lab
+    }
+
+    /// Takes a sample.
+    fn look(&self) {
+        let Shared { lab, load, seen, .. } = &*self.shared;
+        let second = self.second();
+        let places = 0..lab.endpoints_now().len();
+        let arrivals = places.map(|place| {
+            let last = second.saturating_sub(1)..second;
+            lab.recent(place, |recent| recent.window(last, Duration::ZERO).offered()).unwrap_or_default()
+        });
+        lab.flow().adjust(arrivals.collect::<Vec<_>>());
+        let levers = Levers {
+            settings: serde_json::to_value(&*lab.settings()).unwrap_or_default(),
+            slower: lab.trigger_status().slower,
+            load: load.is_active().then(|| load.settings()),
+        };
+        let mut seen = seen.lock();
+        seen.samples.push_back((second, lab.endpoints_now()));
+        if seen.samples.len() as u64 > SECONDS_KEPT {
+            seen.samples.pop_front();
+        }
+        if let Some(before) = seen.levers.replace(levers.clone())
+            && before != levers
+        {
+            let ends =
+                Levers { load: before.load.clone(), ..levers.clone() } == before && levers.load.is_none();
+            seen.marks.push_back(Mark { second, text: levers.since(&before), restarts: !ends });
+            if seen.marks.len() > MARKS_LIMIT {
+                seen.marks.pop_front();
+            }
+        }
+    }
+
+    /// What became of what the load sent in these seconds to the strategy at this place, now.
+    pub(super) fn sent(&self, place: usize, seconds: std::ops::Range<u64>) -> Option<Figures> {
+        let age = self.shared.lab.flow().origin().elapsed().saturating_sub(Duration::from_secs(seconds.end));
+        let length = seconds.end - seconds.start;
+        let window = self.shared.load.recent(place)?.look(|recent| recent.window(seconds, age));
+        Some(Figures::of(&window, length, Source::Load))
+    }
+
+    /// Now, in whole seconds since the lab began.
+    pub(super) fn second(&self) -> u64 {
+        self.shared.lab.flow().origin().elapsed().as_secs()
+    }
+
+    /// The second after the last one that can be shown, and the time since then.
+    pub(super) fn end(&self) -> (u64, Duration) {
+        let now = self.shared.lab.flow().origin().elapsed();
+        let settles = self.shared.slo.as_millis().div_ceil(1_000) as u64;
+        let end = now.as_secs().saturating_sub(settles);
+        (end, now.saturating_sub(Duration::from_secs(end)))
+    }
+
+    /// Whether no request has come since that second.
+    fn is_quiet_since(&self, second: u64) -> bool {
+        let lab = &self.shared.lab;
+        let offered =
+            |place| lab.recent(place, |recent| recent.window(second + 1..u64::MAX, Duration::ZERO).offered());
+        (0..lab.endpoints_now().len()).all(|place| offered(place) == Some(0))
+    }
+
+    /// The last minutes of the strategy at this place: as its server saw them, and as the load did.
+    pub(super) fn recents(&self, place: usize) -> Option<Recents> {
+        let server = self.shared.lab.recent(place, Recent::clone)?;
+        let load = self.shared.load.recent(place)?.look(Recent::clone);
+        Some(Recents { server, load })
+    }
+
+    /// What was seen in these seconds of the strategy at this place: one place each, none where nothing was.
+    pub(super) fn samples(&self, place: usize, seconds: std::ops::Range<u64>) -> Vec<Option<EndpointStatus>> {
+        let seen = self.shared.seen.lock();
+        let mut samples = vec![None; usize::try_from(seconds.end - seconds.start).unwrap_or_default()];
+        for (second, endpoints) in seen.samples.iter().filter(|(second, _)| seconds.contains(second)) {
+            if let Ok(at) = usize::try_from(second - seconds.start) {
+                samples[at] = endpoints.get(place).copied();
+            }
+        }
+        samples
+    }
+
+    /// The marks, oldest first.
+    pub(super) fn marks(&self) -> Vec<Mark> {
+        self.shared.seen.lock().marks.iter().cloned().collect()
+    }
+
+    /// What an answer is good within.
+    pub(super) fn slo(&self) -> Duration {
+        self.shared.slo
+    }
+
+    /// What the page shows now.
+    pub fn view(&self) -> View {
+        let Shared { lab, load, slo, .. } = &*self.shared;
+        let (now_end, age) = self.end();
+        let marks = self.marks();
+        let moved = marks.iter().rev().find(|mark| mark.restarts).cloned();
+        // After a load its last figures stay until something else comes.
+        let ended = marks
+            .last()
+            .filter(|mark| !mark.restarts && mark.second < now_end && self.is_quiet_since(mark.second));
+        let end = ended.map_or(now_end, |mark| mark.second);
+        let age = age + Duration::from_secs(now_end - end);
+        let [real_a, real_b] = lab.real_services();
+        let columns = lab.endpoints_now().into_iter().enumerate().filter_map(|(place, status)| {
+            let recents = self.recents(place)?;
+            let figures = |length: u64| {
+                let start = end.saturating_sub(length).max(moved.as_ref().map_or(0, |mark| mark.second + 1));
+                (length, recents.figures(start.min(end)..end, age))
+            };
+            let orphaned_why = match status.orphaned {
+                Some(_) => None,
+                None if lab.shares_services() => Some("shared"),
+                None => Some("service_behind_url"),
+            };
+            Some(Column {
+                path: status.path,
+                about: status.about,
+                in_flight: status.in_flight,
+                limit: status
+                    .limit
+                    .map(|calls| ColumnLimit { calls: calls as u64, waiting: status.waiting as u64 }),
+                orphaned: status.orphaned,
+                orphaned_why,
+                windows: WINDOWS_S.into_iter().map(figures).collect(),
+            })
+        });
+        let columns = columns.collect();
+        View {
+            second: end,
+            at_ms: milliseconds(lab.flow().origin().elapsed()),
+            age_ms: milliseconds(age),
+            slo_ms: slo.as_millis() as u64,
+            shared_services: lab.shares_services(),
+            real_a,
+            real_b,
+            trigger: lab.trigger_status(),
+            load: load.status(),
+            moved,
+            ended: ended.is_some(),
+            columns,
+        }
+    }
+}
+
+/// The last minutes of one strategy.
+#[derive(Debug)]
+pub(super) struct Recents {
+    server: Recent,
+    load: Recent,
+}
+
+impl Recents {
+    /// What counts in these seconds.
+    pub(super) fn in_force(&self, seconds: std::ops::Range<u64>) -> (&Recent, Source) {
+        match self.load.window(seconds, Duration::ZERO).offered() {
+            0 => (&self.server, Source::Server),
+            _ => (&self.load, Source::Load),
+        }
+    }
+
+    fn figures(&self, seconds: std::ops::Range<u64>, age: Duration) -> Figures {
+        let (recent, source) = self.in_force(seconds.clone());
+        let length = seconds.end - seconds.start;
+        Figures::of(&recent.window(seconds, age), length, source)
+    }
+}
+
+impl Levers {
+    /// What is otherwise than before, in words.
+    fn since(&self, before: &Self) -> String {
+        let (Some(now), Some(then)) = (self.settings.as_object(), before.settings.as_object()) else {
+            return String::new();
+        };
+        let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let moved = now.iter().filter_map(|(name, value)| {
+            let was = then.get(name).filter(|was| *was != value)?;
+            Some(format!("{name} {} → {}", shown(was), shown(value)))
+        });
+        let load = match (&before.load, &self.load) {
+            (None, Some(load)) => Some(format!("load starts, {} to each", load.rate)),
+            (Some(_), None) => Some("load ends".to_owned()),
+            (Some(was), Some(load)) if was != load => Some(format!("load {} → {}", was.rate, load.rate)),
+            _ => None,
+        };
+        let trigger = (self.slower != before.slower).then(|| match self.slower {
+            1 => "B is as fast as before".to_owned(),
+            slower => format!("B is {slower} times slower"),
+        });
+        moved.chain(load).chain(trigger).collect::<Vec<_>>().join(", ")
+    }
+}

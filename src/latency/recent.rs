@@ -1,0 +1,352 @@
+//! The last minutes of requests, second by second: what a live page shows.
+//!
+//! ```text
+//!   offered at second 7 ──> [ 5 | 6 | 7 | 8 ] <── ended, whenever that is: counted in second 7
+//!                              └─ window(5..7) ──> good, outcomes, percentiles over all offered
+//! ```
+//!
+//! A request belongs to the second in which it was intended, as in every other view. So the figures of a second
+//! go on changing until its last request has ended, and a window says how many have not: a percentile that falls
+//! among those is known to be longer than they have waited, and nothing more ([`Known::LongerThan`]).
+//!
+//! Memory is bounded: [`SECONDS_KEPT`] seconds, 1.5 KB each where requests ended. What ends after its second has been
+//! forgotten is not counted any more.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::times::Times;
+use super::{Fate, Outcome, Quantile, Rate, SAMPLES_BEYOND};
+
+/// How far back it reaches: five minutes, and two more for what ends late.
+pub const SECONDS_KEPT: u64 = 420;
+
+/// The last minutes. Seconds are numbers from an origin that is the owner's affair; they only rise.
+#[derive(Clone, Debug)]
+pub struct Recent {
+    slo: Duration,
+    /// The number of the first second kept.
+    first: u64,
+    seconds: VecDeque<Second>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Second {
+    offered: u64,
+    good: u64,
+    ended: [u64; Outcome::ALL.len()],
+    /// The sum over those that ended.
+    sojourn: Duration,
+    /// Those that had an answer. Made with the first one.
+    answered: Option<Box<Times>>,
+}
+
+impl Recent {
+    /// Nothing yet. An answer of 200 within `slo` is good.
+    #[must_use]
+    pub const fn new(slo: Duration) -> Self {
+        Self { slo, first: 0, seconds: VecDeque::new() }
+    }
+
+    /// Counts a request that starts in this second.
+    pub fn offer(&mut self, second: u64) {
+        if let Some(second) = self.reach(second) {
+            second.offered += 1;
+        }
+    }
+
+    /// Counts the end of a request that started in this second.
+    pub fn end(&mut self, second: u64, outcome: Outcome, took: Duration) {
+        let slo = self.slo;
+        let Some(second) = self.kept(second) else { return };
+        second.ended[outcome.index()] += 1;
+        second.sojourn += took;
+        second.good += u64::from(outcome == Outcome::Ok && took <= slo);
+        if outcome.fate() == Fate::Answered {
+            second.answered.get_or_insert_default().record(took);
+        }
+    }
+
+    /// What became of the requests of these seconds, when `age` has passed since the end of the last of them. What
+    /// is not kept counts as seconds without requests.
+    #[must_use]
+    pub fn window(&self, seconds: Range<u64>, age: Duration) -> Window {
+        let mut window = Window {
+            age,
+            offered: 0,
+            good: 0,
+            ended: [0; Outcome::ALL.len()],
+            sojourn: Duration::ZERO,
+            answered: Times::default(),
+        };
+        let place = |second: u64| second.saturating_sub(self.first).min(self.seconds.len() as u64) as usize;
+        for second in self.seconds.range(place(seconds.start)..place(seconds.end.max(seconds.start))) {
+            window.add(second);
+        }
+        window
+    }
+
+    /// Where seconds up to `end` begin in which as many requests started as the percentile `q` needs, or `not_before` if
+    /// there are fewer.
+    #[must_use]
+    pub fn start_for(&self, q: f64, end: u64, not_before: u64) -> u64 {
+        let needed = SAMPLES_BEYOND / (1.0 - q) - 1e-6;
+        let mut offered = 0;
+        let mut start = end;
+        while start > not_before && (offered as f64) < needed {
+            start -= 1;
+            let second = start
+                .checked_sub(self.first)
+                .and_then(|place| self.seconds.get(usize::try_from(place).ok()?));
+            offered += second.map_or(0, |second| second.offered);
+        }
+        start
+    }
+
+    /// The counters of that second, making room for it; `None` if it has been forgotten.
+    fn reach(&mut self, second: u64) -> Option<&mut Second> {
+        if self.seconds.is_empty() {
+            self.first = self.first.max(second);
+        }
+        let end = self.first + self.seconds.len() as u64;
+        if second >= end + SECONDS_KEPT {
+            self.seconds.clear();
+            self.first = second;
+        }
+        while self.first + self.seconds.len() as u64 <= second {
+            if self.seconds.len() as u64 == SECONDS_KEPT {
+                self.seconds.pop_front();
+                self.first += 1;
+            }
+            self.seconds.push_back(Second::default());
+        }
+        self.kept(second)
+    }
+
+    fn kept(&mut self, second: u64) -> Option<&mut Second> {
+        let place = usize::try_from(second.checked_sub(self.first)?).ok()?;
+        self.seconds.get_mut(place)
+    }
+}
+
+/// What became of the requests that started in some seconds.
+#[derive(Clone, Debug)]
+pub struct Window {
+    age: Duration,
+    offered: u64,
+    good: u64,
+    ended: [u64; Outcome::ALL.len()],
+    sojourn: Duration,
+    answered: Times,
+}
+
+/// A percentile of requests of which some may not have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// However the others end, it stays this.
+    Settled(Quantile),
+    /// It falls among those that have not ended, or might: they have waited so long.
+    LongerThan(Duration),
+}
+
+impl Window {
+    /// Requests that started.
+    #[must_use]
+    pub const fn offered(&self) -> u64 {
+        self.offered
+    }
+
+    /// How many of them ended so.
+    #[must_use]
+    pub fn ended(&self, outcome: Outcome) -> u64 {
+        self.ended[outcome.index()]
+    }
+
+    /// How many of them have not ended.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        self.offered.saturating_sub(self.ended.iter().sum())
+    }
+
+    /// The good ones among all offered. It can still rise until the objective has passed since the last second.
+    #[must_use]
+    pub const fn good(&self) -> Rate {
+        Rate { part: self.good, whole: self.offered }
+    }
+
+    /// The sum of the times that those took that have ended, whatever their end.
+    #[must_use]
+    pub const fn sojourn(&self) -> Duration {
+        self.sojourn
+    }
+
+    /// The time within which a share `q` (0 to 1) of all offered was answered, to 3.2 %; [`Quantile::TooFew`] where
+    /// fewer than ten lie beyond it.
+    #[must_use]
+    pub fn percentile(&self, q: f64) -> Known {
+        let n = self.offered;
+        let beyond = n as f64 * (1.0 - q) + 1e-9;
+        if beyond.is_nan() || beyond < SAMPLES_BEYOND {
+            return Known::Settled(Quantile::TooFew { n });
+        }
+        let unfinished = self.unfinished();
+        let rank = ((q * n as f64 - 1e-9).ceil() as u64).max(1);
+        match self.answered.at_rank(rank) {
+            // Whoever still waits has waited longer than that, or nobody does.
+            Some(time) if unfinished == 0 || time <= self.age => Known::Settled(Quantile::Value(time)),
+            None if rank > self.answered() + unfinished => Known::Settled(Quantile::NotReached),
+            _ => Known::LongerThan(self.age),
+        }
+    }
+
+    fn answered(&self) -> u64 {
+        let is_answered = |outcome: &Outcome| outcome.fate() == Fate::Answered;
+        Outcome::ALL.into_iter().filter(is_answered).map(|outcome| self.ended(outcome)).sum()
+    }
+
+    fn add(&mut self, second: &Second) {
+        self.offered += second.offered;
+        self.good += second.good;
+        self.sojourn += second.sojourn;
+        for (mine, theirs) in self.ended.iter_mut().zip(second.ended) {
+            *mine += theirs;
+        }
+        if let Some(answered) = &second.answered {
+            self.answered.add(answered);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn value(known: Known) -> Option<f64> {
+        match known {
+            Known::Settled(quantile) => Some(quantile.value()?.as_secs_f64() * 1e3),
+            Known::LongerThan(_) => None,
+        }
+    }
+
+    #[test]
+    fn an_end_counts_where_its_request_started() {
+        let mut recent = Recent::new(ms(100));
+        for second in 7..9 {
+            for _ in 0..40 {
+                recent.offer(second);
+            }
+        }
+        for n in 0..40 {
+            recent.end(7, Outcome::Ok, ms(81 + n));
+        }
+        let window = recent.window(7..8, ms(500));
+        assert_eq!((window.offered(), window.unfinished(), window.good().part), (40, 0, 20));
+        let p50 = value(window.percentile(0.5)).unwrap();
+        assert!((p50 - 100.0).abs() < 3.2, "{p50}");
+        assert_eq!(window.percentile(0.95), Known::Settled(Quantile::TooFew { n: 40 }));
+        let both = recent.window(0..1_000, ms(500));
+        assert_eq!((both.offered(), both.unfinished()), (80, 40));
+    }
+
+    #[test]
+    fn what_has_not_ended_hides_what_it_could_change_and_nothing_else() {
+        let mut recent = Recent::new(ms(1_000));
+        (0..100).for_each(|_| recent.offer(0));
+        (0..60).for_each(|_| recent.end(0, Outcome::Ok, ms(900)));
+        // The median stays 900 ms once all others have waited longer; before that they may still be faster.
+        assert_eq!(recent.window(0..1, ms(800)).percentile(0.5), Known::LongerThan(ms(800)));
+        assert!(value(recent.window(0..1, ms(950)).percentile(0.5)).is_some());
+        assert_eq!(recent.window(0..1, ms(950)).percentile(0.9), Known::LongerThan(ms(950)));
+        (0..15).for_each(|_| recent.end(0, Outcome::Shed, ms(5)));
+        let window = recent.window(0..1, ms(950));
+        assert_eq!(
+            window.percentile(0.9),
+            Known::Settled(Quantile::NotReached),
+            "15 of 100 will never be answered"
+        );
+        assert_eq!(window.percentile(0.8), Known::LongerThan(ms(950)));
+    }
+
+    #[test]
+    fn a_percentile_covers_as_many_seconds_as_it_needs() {
+        let mut recent = Recent::new(ms(100));
+        for second in 0..100 {
+            (0..30).for_each(|_| recent.offer(second));
+        }
+        assert_eq!(recent.start_for(0.5, 50, 0), 49);
+        assert_eq!(recent.start_for(0.95, 50, 0), 43, "200 requests, 30 in each second");
+        assert_eq!(recent.start_for(0.95, 50, 47), 47);
+        let start = recent.start_for(0.99, 100, 0);
+        assert_ne!(
+            recent.window(start..100, ms(0)).percentile(0.99),
+            Known::Settled(Quantile::TooFew { n: 1_020 })
+        );
+        assert_eq!((recent.window(start..100, ms(0)).offered(), recent.start_for(1.0, 100, 0)), (1_020, 0));
+    }
+
+    #[test]
+    fn it_keeps_so_many_seconds_and_takes_any_gap() {
+        let mut recent = Recent::new(ms(100));
+        recent.offer(0);
+        recent.offer(SECONDS_KEPT - 1);
+        assert_eq!(recent.window(0..u64::MAX, ms(0)).offered(), 2);
+        recent.offer(SECONDS_KEPT);
+        assert_eq!(recent.window(0..u64::MAX, ms(0)).offered(), 2, "the first is forgotten");
+        recent.end(0, Outcome::Ok, ms(1));
+        recent.offer(0);
+        assert_eq!(recent.window(0..u64::MAX, ms(0)).ended(Outcome::Ok), 0);
+        recent.offer(u64::MAX - SECONDS_KEPT * 2);
+        assert_eq!((recent.window(0..u64::MAX, ms(0)).offered(), recent.seconds.len()), (1, 1));
+        let (late, early) = (9, 3);
+        assert_eq!(recent.window(late..early, ms(0)).offered(), 0);
+    }
+
+    proptest! {
+        /// Any requests, ended in any order: what a window tells is what a sorted list tells.
+        #[test]
+        fn a_window_tells_what_a_list_tells(
+            requests in prop::collection::vec((0..60_u64, 1..4_000_u64, 0..10_usize, any::<bool>()), 0..300),
+            from in 0..60_u64, to in 0..60_u64, q in 0.0..1.0_f64,
+        ) {
+            let mut recent = Recent::new(ms(1_500));
+            let mut sorted = requests.clone();
+            sorted.sort_unstable();
+            sorted.iter().for_each(|(second, ..)| recent.offer(*second));
+            for (second, took, outcome, ended) in &requests {
+                if *ended {
+                    recent.end(*second, Outcome::ALL[*outcome], ms(*took));
+                }
+            }
+            let window = recent.window(from..to, ms(10_000));
+            let inside: Vec<_> = requests.iter().filter(|(second, ..)| (from..to).contains(second)).collect();
+            let n = inside.len() as u64;
+            prop_assert_eq!(window.offered(), n);
+            let mut answered: Vec<u64> = inside
+                .iter()
+                .filter(|(_, _, outcome, ended)| *ended && Outcome::ALL[*outcome].fate() == Fate::Answered)
+                .map(|(_, took, ..)| *took)
+                .collect();
+            answered.sort_unstable();
+            match window.percentile(q) {
+                Known::Settled(Quantile::TooFew { n: told }) => prop_assert!(told == n && n as f64 * (1.0 - q) < 10.0),
+                Known::Settled(Quantile::Value(time)) => {
+                    let rank = ((q * n as f64 - 1e-9).ceil() as usize).max(1);
+                    let exact = answered[rank - 1] as f64;
+                    let told = time.as_secs_f64() * 1e3;
+                    prop_assert!((told - exact).abs() <= exact * 0.032 + 0.032, "{told} for {exact}");
+                }
+                Known::Settled(Quantile::NotReached) | Known::LongerThan(_) => {
+                    let rank = ((q * n as f64 - 1e-9).ceil() as usize).max(1);
+                    prop_assert!(rank > answered.len());
+                }
+            }
+        }
+    }
+}
