@@ -26,6 +26,7 @@
 //! input.rs       files that are read whole, up to a bound
 //! telemetry/     providers, both ways out, the kit of instruments, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
+//! theory/        queueing formulas, each with its source and its error; pure
 //! sim/           seeded services: latency distribution, capacity, contention, failure
 //! web/           System, run lifecycle, live view; serve: health, limits, problem+json, admin, pages, charts
 //! client/        the one HTTP client: pooled, TLS trust, bounded answers, named failures; OTLP goes through it
@@ -40,7 +41,7 @@
 //! # Invariants
 //!
 //! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`) ->
-//!   `load`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`, `output`, `input`. A
+//!   `load`, `theory`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`, `output`, `input`. A
 //!   system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
@@ -73,4 +74,5 @@ pub mod shutdown;
 pub mod sim;
 pub mod streams;
 pub mod telemetry;
+pub mod theory;
 pub mod web;

@@ -12,12 +12,16 @@
 //! A caller that leaves (drops its [`Call`]) is told to the station, which does what
 //! [`OnCallerGone`] says; work that goes on without a caller is *orphaned* and stays in the ledger.
 //!
+//! A [`Law`] is a profile's distribution as curves and moments, for formulas.
+//!
 //! Everything here runs under a paused clock too. Tokio's timers are 1 ms coarse and round up; the
 //! station keeps exact completion times of its own and the driver wakes at the *nearest*
 //! millisecond, so neither a mean nor a throughput is shifted.
 
 mod contention;
 mod draw;
+mod law;
+mod log_normal;
 mod profile;
 mod service;
 mod station;
@@ -25,6 +29,7 @@ mod timer;
 
 pub use contention::{Contention, OnCallerGone};
 pub use draw::{Key, Purpose};
+pub use law::Law;
 pub use profile::Profile;
 pub use service::{Call, CallHandle, Failure, Finished, Held, Service, Spec};
 pub use station::{Admission, Departure, Station, StationLedger, Work};

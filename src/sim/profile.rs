@@ -5,13 +5,14 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp, LogNormal, Uniform};
 
+use super::log_normal;
 use crate::{
     config::{Allowed, Fraction, Invalid, read_time},
     input,
 };
 
 /// Draws are cut off here: ten minutes.
-const WORK_LIMIT_MS: f64 = 600_000.0;
+pub(super) const WORK_LIMIT_MS: f64 = 600_000.0;
 /// The widest log-normal that is taken; its mean is already 3,600 medians away.
 const SIGMA_LIMIT: f64 = 4.0;
 /// The spread of each mode of `bimodal` when none is given.
@@ -172,20 +173,20 @@ impl Profile {
         }
     }
 
-    /// The mean of a service time in milliseconds, at most 600,000; for the long tails of `lognormal` and
-    /// `bimodal` the cut at that limit is not counted in.
+    /// The mean of a service time in milliseconds, at most 600,000.
     pub fn mean_ms(&self) -> f64 {
-        let ms = match *self {
+        let log_normal = |median, sigma| log_normal::capped_moment(median, sigma, 1.0, WORK_LIMIT_MS);
+        match *self {
             Self::Constant { ms } => ms,
             Self::Uniform { min, max } => f64::midpoint(min, max),
-            Self::Exponential { mean } => mean,
-            Self::LogNormal { median, sigma } => median * (sigma * sigma / 2.0).exp(),
+            Self::Exponential { mean } if mean > 0.0 => -mean * (-WORK_LIMIT_MS / mean).exp_m1(),
+            Self::Exponential { .. } => 0.0,
+            Self::LogNormal { median, sigma } => log_normal(median, sigma),
             Self::Bimodal { fast, slow, share, sigma } => {
-                (fast + (slow - fast) * share) * (sigma * sigma / 2.0).exp()
+                log_normal(fast, sigma) * (1.0 - share) + log_normal(slow, sigma) * share
             }
             Self::Empirical { ref samples, .. } => samples.iter().sum::<f64>() / samples.len() as f64,
-        };
-        ms.min(WORK_LIMIT_MS)
+        }
     }
 
     /// Whether a draw can only have one value, so that none need be made.

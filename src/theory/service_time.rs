@@ -1,0 +1,77 @@
+//! How long a service works on a call, as the formulas take it.
+
+use std::{fmt, sync::Arc};
+
+/// A curve: from a time to a share, or back.
+type Curve = Arc<dyn Fn(f64) -> f64 + Send + Sync>;
+
+/// A distribution of service times, finite and not negative: its moments and its curves, all of the same distribution.
+#[derive(Clone)]
+pub struct ServiceTime {
+    mean_ms: f64,
+    squared_variation: f64,
+    memoryless: bool,
+    share_within: Curve,
+    quantile_ms: Curve,
+}
+
+impl ServiceTime {
+    /// `squared_variation` is the variance divided by the square of the mean; `share_within` is the share of calls
+    /// that take at most so many milliseconds; `quantile_ms` is the smallest time within which a share lies, the
+    /// least of all for 0 and the greatest, finite, for 1.
+    pub fn new(
+        mean_ms: f64,
+        squared_variation: f64,
+        share_within: impl Fn(f64) -> f64 + Send + Sync + 'static,
+        quantile_ms: impl Fn(f64) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            mean_ms,
+            squared_variation,
+            memoryless: false,
+            share_within: Arc::new(share_within),
+            quantile_ms: Arc::new(quantile_ms),
+        }
+    }
+
+    /// Says that it is exponential: then the formulas of M/M/c are exact.
+    #[must_use]
+    pub fn memoryless(self, memoryless: bool) -> Self {
+        Self { memoryless, ..self }
+    }
+
+    /// The mean, milliseconds.
+    pub fn mean_ms(&self) -> f64 {
+        self.mean_ms
+    }
+
+    /// The squared coefficient of variation.
+    pub fn squared_variation(&self) -> f64 {
+        self.squared_variation
+    }
+
+    /// Whether it is exponential.
+    pub fn is_memoryless(&self) -> bool {
+        self.memoryless
+    }
+
+    /// The share of calls that take at most `ms`.
+    pub fn share_within(&self, ms: f64) -> f64 {
+        (self.share_within)(ms)
+    }
+
+    /// The smallest time within which `share` of the calls lies, milliseconds.
+    pub fn quantile_ms(&self, share: f64) -> f64 {
+        (self.quantile_ms)(share)
+    }
+}
+
+impl fmt::Debug for ServiceTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceTime")
+            .field("mean_ms", &self.mean_ms)
+            .field("squared_variation", &self.squared_variation)
+            .field("memoryless", &self.memoryless)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! The queue itself, simulated: the witness against which the formulas are held.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+/// Parts of a run whose means tell how surely its mean is known: waits that follow each other are alike.
+const BATCHES: usize = 20;
+const WARM_UP: usize = 5_000;
+const SEED: u64 = 7;
+
+/// A mean with its standard error.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mean {
+    pub(super) value: f64,
+    pub(super) error: f64,
+}
+
+impl Mean {
+    fn of(batches: &[f64]) -> Self {
+        let n = batches.len() as f64;
+        let value = batches.iter().sum::<f64>() / n;
+        let variance = batches.iter().map(|batch| (batch - value).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { value, error: (variance / n).sqrt() }
+    }
+
+    /// Whether `stated` lies within `margin` of it, up to three standard errors.
+    pub(super) fn agrees(self, stated: f64, margin: f64) -> bool {
+        (stated - self.value).abs() <= margin + 3.0 * self.error
+    }
+}
+
+/// What a run showed.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) lost_share: Mean,
+    pub(super) waiting_share: Mean,
+    /// Of all arrivals, a lost one having waited for its patience.
+    pub(super) mean_wait: Mean,
+    /// In order of arrival; infinite for a lost one.
+    waits: Vec<f64>,
+}
+
+impl Shown {
+    /// The wait within which a share of all arrivals are served.
+    pub(super) fn quantile(&self, share: f64) -> f64 {
+        let mut waits = self.waits.clone();
+        let at = (waits.len() as f64 * share) as usize;
+        *waits.select_nth_unstable_by(at, f64::total_cmp).1
+    }
+
+    /// The share of arrivals that waited longer.
+    pub(super) fn share_longer(&self, time: f64) -> Mean {
+        batches(&self.waits, |wait| f64::from(u8::from(wait > time)))
+    }
+}
+
+/// The mean of what is counted of each wait.
+fn batches(waits: &[f64], count: impl Fn(f64) -> f64) -> Mean {
+    let batch = |waits: &[f64]| waits.iter().map(|wait| count(*wait)).sum::<f64>() / waits.len() as f64;
+    Mean::of(&waits.chunks(waits.len() / BATCHES).map(batch).collect::<Vec<_>>())
+}
+
+/// Poisson arrivals to `servers`, `offered` in servers; `draw` makes a service time of mean 1 out of a number from 0
+/// to 1. An arrival takes the server that is free first, or leaves after `patience`.
+pub(super) fn queue(
+    servers: u32,
+    offered: f64,
+    draw: impl Fn(f64) -> f64,
+    patience: f64,
+    arrivals: usize,
+) -> Shown {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let ticks = |time: f64| (time * 1e9) as u64;
+    let mut free_at: BinaryHeap<Reverse<u64>> = (0..servers).map(|_| Reverse(0)).collect();
+    let mut now = 0;
+    let mut waits = Vec::with_capacity(arrivals);
+    for arrival in 0..WARM_UP + arrivals {
+        now += ticks(-(1.0 - rng.random::<f64>()).ln() / offered);
+        let work = ticks(draw(rng.random()));
+        let mut first = free_at.peek_mut().expect("a server");
+        let wait = first.0.saturating_sub(now) as f64 / 1e9;
+        let served = wait <= patience;
+        if served {
+            *first = Reverse(first.0.max(now) + work);
+        }
+        drop(first);
+        if arrival >= WARM_UP {
+            waits.push(if served { wait } else { f64::INFINITY });
+        }
+    }
+    let lost_share = batches(&waits, |wait| f64::from(u8::from(wait.is_infinite())));
+    let waiting_share = batches(&waits, |wait| f64::from(u8::from(wait > 0.0)));
+    let mean_wait = batches(&waits, |wait| wait.min(patience));
+    Shown { lost_share, waiting_share, mean_wait, waits }
+}
