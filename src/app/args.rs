@@ -75,8 +75,13 @@ pub struct ServeArgs {
     #[allow(missing_docs)]
     pub lab: http_lab::Config,
     /// Start the streams with the server
-    #[arg(long, env = "STREAMS_ENABLED", default_value = "false", value_name = "true or false",
-          action = clap::ArgAction::Set, help_heading = "Streams")]
+    #[arg(
+        long,
+        env = "STREAMS_ENABLED",
+        default_value = "false",
+        value_name = "true or false",
+        help_heading = "Streams"
+    )]
     pub streams_enabled: bool,
     #[command(flatten)]
     #[allow(missing_docs)]

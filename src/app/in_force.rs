@@ -1,9 +1,9 @@
-//! `lab config`: the settings in force, each with its source.
+//! `lab config`: the current settings, each with its source.
 
 use super::{ending::Ending, output::JsonArg};
 use crate::document;
 
-/// A setting in force.
+/// A setting with its value and the layer it came from.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct InForce {
     /// The variable's name.
@@ -22,7 +22,7 @@ pub(super) struct Settings {
 
 document!(Settings as "lab/config/1");
 
-/// Prints the settings in force.
+/// Prints the current settings.
 ///
 /// # Errors
 /// When they cannot be written.

@@ -29,6 +29,9 @@ pub(super) fn dress(command: Command) -> Command {
             return argument;
         };
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        if !argument.get_action().takes_values() {
+            return argument.help(format!("{help} [allowed: {phrase}, in the variable]"));
+        }
         let word = word(&phrase);
         argument.help(format!("{help} [allowed: {phrase}]")).value_name(word).hide_possible_values(true)
     });
@@ -41,14 +44,13 @@ pub(super) fn dress(command: Command) -> Command {
 
 /// The kind of value that a phrase describes, in a word.
 fn word(phrase: &str) -> &'static str {
-    const WORDS: [(&str, &str); 16] = [
+    const WORDS: [(&str, &str); 15] = [
         ("a time", "TIME"),
         ("constant:MS", "TIMES"),
         ("NAME: VALUE", "HEADER"),
         ("names", "NAMES"),
         ("checks", "CHECKS"),
         ("phases", "PHASES"),
-        ("true or", "BOOL"),
         ("a whole number", "N"),
         ("a share", "SHARE"),
         ("a rate", "RATE"),

@@ -1,4 +1,4 @@
-//! Finds the settings in force, each with its source.
+//! Finds the current settings, each with its source.
 
 use std::collections::BTreeMap;
 

@@ -68,7 +68,7 @@ pub enum Task {
     /// Started by `lab pipeline --exec`: ends what its commands started, when it has ended
     #[command(hide = true)]
     PipelineGuard,
-    /// Print the settings in force and where each came from
+    /// Print the current settings and where each came from
     Config(ConfigArgs),
     /// Print a running system's balance sheet
     ///

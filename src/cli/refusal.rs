@@ -56,6 +56,9 @@ pub(super) fn stop(
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => Stop::Refuse(
             refusal(&error, (command, arguments), phrases, file, dotenv).unwrap_or_else(|| brief(&error)),
         ),
+        ErrorKind::TooManyValues => {
+            Stop::Refuse(valued_flag(&error, command).unwrap_or_else(|| brief(&error)))
+        }
         _ => Stop::Refuse(brief(&error)),
     }
 }
@@ -67,6 +70,26 @@ fn brief(error: &clap::Error) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     without_users(&lines.collect::<Vec<_>>().join(" "))
+}
+
+/// `STREAMS_ENABLED (--streams-enabled, from the flag): the flag takes no value, ...`
+fn valued_flag(error: &clap::Error, command: &Command) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let ContextValue::String(shown) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let long = shown.strip_prefix("--")?.split([' ', '=']).next()?;
+    let argument = find(command, long)?;
+    if argument.get_action().takes_values() {
+        return None;
+    }
+    let Some(name) = argument.get_env() else {
+        return Some(format!("--{long} takes no value: write it alone, or leave it out"));
+    };
+    let name = name.to_string_lossy();
+    Some(format!(
+        "{name} (--{long}, from the flag): the flag takes no value: write it alone, or leave it out; {name} takes true or false"
+    ))
 }
 
 /// `ASYNC_LIMIT (--async-limit, from .env): "0" is not allowed: a whole number from 1 to 10000`.

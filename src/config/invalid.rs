@@ -40,7 +40,7 @@ pub fn without_users(text: &str) -> String {
     shown
 }
 
-/// A value that is good by itself and does not go with the others.
+/// A value that is allowed by itself but conflicts with another setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {invalid}")]
 pub struct Misfit {

@@ -74,8 +74,13 @@ pub struct Config {
           help_heading = "Real services")]
     pub service_b_request: RequestSpec,
     /// One pair of services for all endpoints instead of one each, to show a noisy neighbour
-    #[arg(long = "shared-backend", env = "LAB_SHARED_BACKEND", default_value = "false",
-          value_name = "true or false", action = clap::ArgAction::Set, help_heading = "HTTP lab")]
+    #[arg(
+        long = "shared-backend",
+        env = "LAB_SHARED_BACKEND",
+        default_value = "false",
+        value_name = "true or false",
+        help_heading = "HTTP lab"
+    )]
     pub shared_backend: bool,
     /// Calls to B at a time on /async-limited
     #[arg(long, env = "ASYNC_LIMIT", default_value = "32", value_name = AsyncLimit::ALLOWED,

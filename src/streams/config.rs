@@ -65,8 +65,7 @@ pub struct Args {
     #[arg(long, env = "BUFFER_SIZE", default_value = "500", value_name = BufferSize::ALLOWED)]
     pub buffer_size: BufferSize,
     /// Lift the upper ends of these ranges, for tests of scale
-    #[arg(long, env = "STREAMS_UNBOUNDED_RANGES", default_value = "false", default_missing_value = "true",
-          num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, value_name = "true or false")]
+    #[arg(long, env = "STREAMS_UNBOUNDED_RANGES", default_value = "false", value_name = "true or false")]
     pub unbounded_ranges: bool,
     /// What happens to a chunk when the buffer is full
     #[arg(long, env = "STREAMS_OVERLOAD", default_value = "drop-newest", value_name = Overload::ALLOWED)]

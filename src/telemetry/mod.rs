@@ -98,8 +98,12 @@ pub struct Config {
           value_name = ExportIntervalMs::ALLOWED)]
     pub export_interval_ms: ExportIntervalMs,
     /// Record nothing: no metrics, no traces (to measure what telemetry costs)
-    #[arg(long = "telemetry-disabled", env = "OTEL_SDK_DISABLED", default_value = "false",
-          value_name = "true or false", action = clap::ArgAction::Set)]
+    #[arg(
+        long = "telemetry-disabled",
+        env = "OTEL_SDK_DISABLED",
+        default_value = "false",
+        value_name = "true or false"
+    )]
     pub disabled: bool,
     /// How log lines on stderr look
     #[arg(long = "log-format", env = "LOG_FORMAT", default_value = "text", value_name = LogFormat::ALLOWED)]

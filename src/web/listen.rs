@@ -47,7 +47,7 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(ACCEPT_BACKLOG_CONNECTIONS)
 }
 
-/// Prints the address in force as one line on stderr, for people and for scripts that used port 0.
+/// Prints the bound address as one line on stderr, for people and for scripts that used port 0.
 ///
 /// # Errors
 ///

@@ -120,6 +120,53 @@ fn each_layer_covers_the_one_below_and_says_where_a_value_came_from() {
 }
 
 #[test]
+fn a_switch_is_a_plain_flag_and_its_variable_takes_true_or_false() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = "streams_enabled = true\notel_sdk_disabled = true\n";
+    std::fs::write(directory.path().join("lab.toml"), file).expect("written");
+    let settings = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let arguments = [&["config", "--json", "--config", "lab.toml"], arguments].concat();
+        let output = program(directory.path(), &arguments, environment).output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        crate::support::settings(&output.stdout)
+    };
+    for (flag, variable, in_file) in [
+        ("--shared-backend", "LAB_SHARED_BACKEND", false),
+        ("--streams-enabled", "STREAMS_ENABLED", true),
+        ("--unbounded-ranges", "STREAMS_UNBOUNDED_RANGES", false),
+        ("--telemetry-disabled", "OTEL_SDK_DISABLED", true),
+    ] {
+        let below = if in_file { ("true", "file") } else { ("false", "default") };
+        for (arguments, environment, expected) in [
+            (&[][..], &[][..], below),
+            (&[], &[(variable, "true")], ("true", "environment")),
+            (&[], &[(variable, "false")], ("false", "environment")),
+            (&[flag], &[(variable, "false")], ("true", "flag")),
+            (&[flag], &[], ("true", "flag")),
+        ] {
+            let settings = settings(arguments, environment);
+            let found = settings.iter().find(|setting| setting["name"] == variable).expect(variable);
+            let found = (found["value"].as_str(), found["source"].as_str());
+            assert_eq!(
+                found,
+                (Some(expected.0), Some(expected.1)),
+                "{variable} {arguments:?} {environment:?}"
+            );
+        }
+        for value in ["true", "false"] {
+            let (code, _, err) = run(&["serve", &format!("{flag}={value}")], &[]);
+            assert!(code == 2 && err.lines().count() == 1, "{err}");
+            for part in [flag, "takes no value: write it alone", &format!("{variable} takes true or false")] {
+                assert!(err.contains(part), "{part}: {err}");
+            }
+        }
+        let (_, help, _) = run(&["serve", "--help"], &[]);
+        let line = help.lines().find(|line| line.trim_start().starts_with(flag)).expect(flag);
+        assert!(!line.contains('<'), "{line}");
+    }
+}
+
+#[test]
 fn help_completions_and_the_small_commands_work() {
     let (code, help, _) = run(&["--help"], &[]);
     assert_eq!(code, 0);

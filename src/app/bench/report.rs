@@ -55,7 +55,7 @@ pub(super) struct Figure {
 /// The outcome of a benchmark.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(in crate::app) struct Report<S> {
-    /// The command that prints it, with the options in force.
+    /// The command that prints it, with the options that were used.
     pub(super) command: String,
     /// What else was held fixed.
     #[schema(inline)]
