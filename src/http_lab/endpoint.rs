@@ -18,7 +18,7 @@ use super::{
     metrics::EndpointMetrics,
     request::{Arrival, Request, Shared},
     settings::Overrides,
-    strategies::Strategy,
+    strategies::{Shape, Strategy},
 };
 use crate::{
     latency,
@@ -77,6 +77,8 @@ pub struct EndpointStatus {
     pub path: &'static str,
     /// What its strategy does, in one phrase.
     pub about: &'static str,
+    /// How its two calls stand to each other.
+    pub shape: Shape,
     /// Requests in progress.
     pub in_flight: u64,
     /// Calls to B that its limit lets through at a time, where there is one.
@@ -120,6 +122,7 @@ impl Endpoint {
         EndpointStatus {
             path: self.strategy.path(),
             about: self.strategy.about(),
+            shape: self.strategy.shape(),
             in_flight: self.requests.look().in_flight,
             limit: limit.map(|limit| limit.limit),
             waiting: limit.map_or(0, |limit| limit.waiters),

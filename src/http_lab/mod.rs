@@ -40,4 +40,5 @@ pub use ledger::{CallLedger, HttpAudit, OrphanedWhy, RequestLedger, ServiceAudit
 pub use remote::RequestSpec;
 pub use routes::system;
 pub use settings::{AsyncLimit, DeadlineMs, LimitWaitMs, Overrides, Patch, Settings};
+pub use strategies::Shape;
 pub use trigger::{Slower, Trigger, TriggerMs, TriggerStatus};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::expected::Name;
 use super::figures::lambda_w;
 use super::watch::{Mark, Recents, Watch};
 use crate::choice;
@@ -42,6 +43,16 @@ impl Row {
             Self::Latency => "latency",
             Self::InFlight => "in the system",
             Self::Waiting => "waiting at the limit",
+        }
+    }
+
+    /// The lines of theory that are drawn in it.
+    const fn of_theory(self) -> &'static [Name] {
+        match self {
+            Self::Good => &[],
+            Self::Latency => &[Name::P50, Name::P95],
+            Self::InFlight => &[Name::InFlight],
+            Self::Waiting => &[Name::Waiting],
         }
     }
 
@@ -125,7 +136,9 @@ impl Charts {
         // Before the lab began nothing was: the axis is as long all the same.
         let missing = usize::try_from(SECONDS - (seconds.end - seconds.start)).unwrap_or_default();
         let marks = watch.marks();
-        let columns: Vec<(&'static str, Points)> = watch
+        let expected = watch.expected();
+        let begins = marks.iter().rev().find(|mark| mark.restarts).map_or(0, |mark| mark.second + 1);
+        let columns: Vec<(&'static str, usize, Points)> = watch
             .lab()
             .endpoints_now()
             .iter()
@@ -134,7 +147,7 @@ impl Charts {
                 let recents = watch.recents(place)?;
                 let samples = watch.samples(place, seconds.clone());
                 let points = Points::of(&recents, &samples, seconds.clone(), age, &marks);
-                Some((status.path, points.after(missing)))
+                Some((status.path, place, points.after(missing)))
             })
             .collect();
         let slo_ms = milliseconds(watch.slo());
@@ -142,7 +155,7 @@ impl Charts {
             .into_iter()
             .map(|row| {
                 let values =
-                    columns.iter().flat_map(|(_, points)| points.lines(row)).flat_map(|line| line.values);
+                    columns.iter().flat_map(|(.., points)| points.lines(row)).flat_map(|line| line.values);
                 let level = (row == Row::Latency).then_some(slo_ms);
                 let top = round_top(values.flatten().chain(level));
                 RowShown { name: row, title: row.title(), unit: row.unit(), top }
@@ -150,7 +163,16 @@ impl Charts {
             .collect();
         let columns = columns
             .into_iter()
-            .map(|(path, points)| {
+            .map(|(path, place, points)| {
+                let theory = expected.get(place).map_or(&[][..], Vec::as_slice);
+                // Drawn over the seconds that it is about.
+                let length = points.offered.len();
+                let about = usize::try_from(end.saturating_sub(begins)).unwrap_or_default().min(length);
+                let level = |value: f64| {
+                    std::iter::repeat_n(None, length - about)
+                        .chain(std::iter::repeat_n(Some(value), about))
+                        .collect()
+                };
                 let strips = rows
                     .iter()
                     .map(|row| {
@@ -159,6 +181,10 @@ impl Charts {
                             let level = vec![Some(slo_ms); points.offered.len()];
                             lines.push(Line { role: Role::Level, values: level });
                         }
+                        let told = theory.iter().filter(|line| row.name.of_theory().contains(&line.name));
+                        lines.extend(told.filter_map(|line| {
+                            Some(Line { role: Role::Theory, values: level(line.value?) })
+                        }));
                         let title = format!("{} of {path}, the last five minutes", row.title);
                         (row.name.label(), Strip { title, top: row.top, lines }.svg())
                     })
@@ -233,7 +259,7 @@ impl Points {
         match row {
             Row::Good => vec![line(Role::Offered, &self.offered), line(Role::Good, &self.good)],
             Row::Latency => vec![line(Role::Second, &self.p50), line(Role::Plain, &self.p95)],
-            Row::InFlight => vec![line(Role::Plain, &self.in_flight), line(Role::Theory, &self.lambda_w)],
+            Row::InFlight => vec![line(Role::Plain, &self.in_flight), line(Role::Second, &self.lambda_w)],
             Row::Waiting => vec![line(Role::Plain, &self.waiting)],
         }
     }

@@ -17,6 +17,7 @@
 
 mod charts;
 mod csv;
+mod expected;
 mod figures;
 mod levers;
 pub mod load;

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::expected::{Expected, Known};
 use super::figures::{Figures, Source};
 use super::load::{self, BuiltInLoad};
 use crate::document;
@@ -44,6 +45,8 @@ struct Shared {
     load: BuiltInLoad,
     slo: Duration,
     seen: Mutex<Seen>,
+    /// What theory says, and of what.
+    theory: Mutex<Option<(Known, Arc<[Vec<Expected>]>)>>,
 }
 
 /// What was seen so far.
@@ -128,6 +131,8 @@ pub struct Column {
     /// Why that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphaned_why: Option<&'static str>,
+    /// What theory says of it with the levers as they are.
+    pub expected: Vec<Expected>,
     /// The figures, by the length of the window in seconds.
     pub windows: BTreeMap<u64, Figures>,
 }
@@ -158,7 +163,15 @@ impl Watch {
     /// Watches `lab` and its load until the process stops. Must be called inside a Tokio runtime.
     pub fn start(lab: &HttpLab, load: &BuiltInLoad, slo: Duration, process: Shutdown) -> Self {
         let seen = Mutex::new(Seen::default());
-        let watch = Self { shared: Arc::new(Shared { lab: lab.clone(), load: load.clone(), slo, seen }) };
+        let watch = Self {
+            shared: Arc::new(Shared {
+                lab: lab.clone(),
+                load: load.clone(),
+                slo,
+                seen,
+                theory: Mutex::default(),
+            }),
+        };
         let watching = watch.clone();
         tokio::spawn(async move {
             let mut ticks = interval(Duration::from_secs(1));
@@ -259,6 +272,23 @@ impl Watch {
         samples
     }
 
+    /// What theory says of each strategy, in their order: thought through again when a lever has moved.
+    pub(super) fn expected(&self) -> Arc<[Vec<Expected>]> {
+        let Shared { lab, load, theory, .. } = &*self.shared;
+        let sent = load.is_active().then(|| load.settings());
+        let known = Known::of(lab.settings(), lab.trigger_status().slower, sent.as_ref());
+        let mut theory = theory.lock();
+        match &*theory {
+            Some((of, lines)) if *of == known => lines.clone(),
+            _ => {
+                let lines: Arc<[Vec<Expected>]> =
+                    lab.endpoints_now().iter().map(|endpoint| known.lines(endpoint)).collect();
+                *theory = Some((known, lines.clone()));
+                lines
+            }
+        }
+    }
+
     /// The marks, oldest first.
     pub(super) fn marks(&self) -> Vec<Mark> {
         self.shared.seen.lock().marks.iter().cloned().collect()
@@ -282,6 +312,7 @@ impl Watch {
         let end = ended.map_or(now_end, |mark| mark.second);
         let age = age + Duration::from_secs(now_end - end);
         let [real_a, real_b] = lab.real_services();
+        let expected = self.expected();
         let columns = lab.endpoints_now().into_iter().enumerate().filter_map(|(place, status)| {
             let recents = self.recents(place)?;
             let figures = |length: u64| {
@@ -302,6 +333,7 @@ impl Watch {
                     .map(|calls| ColumnLimit { calls: calls as u64, waiting: status.waiting as u64 }),
                 orphaned: status.orphaned,
                 orphaned_why,
+                expected: expected.get(place).cloned().unwrap_or_default(),
                 windows: WINDOWS_S.into_iter().map(figures).collect(),
             })
         });

@@ -2,7 +2,7 @@
 //!
 //! A request that has waited too long is shed, and its call to A is taken back.
 
-use super::{StrategyAnswer, Instruments, Limiter, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Limiter, Request, Running, Settings, Shape, Strategy};
 use crate::http_lab::metrics::WaitMetrics;
 
 #[derive(Debug)]
@@ -19,6 +19,10 @@ pub(super) fn new(settings: &Settings, instruments: &Instruments) -> impl Strate
 impl Strategy for Limited {
     fn path(&self) -> &'static str {
         "/async-limited"
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Parallel
     }
 
     fn about(&self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use tokio::time::timeout_at;
 
-use super::{StrategyAnswer, Instruments, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Request, Running, Settings, Shape, Strategy};
 
 #[derive(Debug)]
 struct Deadline;
@@ -14,6 +14,10 @@ pub(super) fn new(_: &Settings, _: &Instruments) -> impl Strategy + use<> {
 impl Strategy for Deadline {
     fn path(&self) -> &'static str {
         "/async-timeout"
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Deadline
     }
 
     fn about(&self) -> &'static str {

@@ -2,7 +2,7 @@
 //!
 //! The tasks are detached: when the client goes away they run on, and what they do is orphaned work.
 
-use super::{StrategyAnswer, Instruments, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Request, Running, Settings, Shape, Strategy};
 
 #[derive(Debug)]
 struct Unbounded;
@@ -14,6 +14,10 @@ pub(super) fn new(_: &Settings, _: &Instruments) -> impl Strategy + use<> {
 impl Strategy for Unbounded {
     fn path(&self) -> &'static str {
         "/async"
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Parallel
     }
 
     fn about(&self) -> &'static str {

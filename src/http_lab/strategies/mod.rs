@@ -13,6 +13,17 @@ use crate::telemetry::Instruments;
 /// What a strategy's future is: boxed, because strategies are values in a list.
 pub(super) type Running<'a> = Pin<Box<dyn Future<Output = StrategyAnswer> + Send + 'a>>;
 
+/// How the two calls of a strategy stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// B is called when A has answered.
+    Sequence,
+    /// Both are called at once.
+    Parallel,
+    /// Both are called at once, and given up at the deadline.
+    Deadline,
+}
+
 /// A way to treat the two calls.
 pub(super) trait Strategy: Send + Sync + std::fmt::Debug {
     /// Its endpoint, as `/sync`.
@@ -20,6 +31,9 @@ pub(super) trait Strategy: Send + Sync + std::fmt::Debug {
 
     /// What it does, in one phrase.
     fn about(&self) -> &'static str;
+
+    /// How its two calls stand to each other.
+    fn shape(&self) -> Shape;
 
     /// What a request may ask for itself: names of [`Overrides::ALLOWED`](super::settings::Overrides::ALLOWED).
     fn parameters(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! `/sync`: A, then B. Takes as long as both together and holds one call at a time.
 
-use super::{StrategyAnswer, Instruments, Request, Running, Settings, Strategy};
+use super::{StrategyAnswer, Instruments, Request, Running, Settings, Shape, Strategy};
 
 #[derive(Debug)]
 struct Sequential;
@@ -12,6 +12,10 @@ pub(super) fn new(_: &Settings, _: &Instruments) -> impl Strategy + use<> {
 impl Strategy for Sequential {
     fn path(&self) -> &'static str {
         "/sync"
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Sequence
     }
 
     fn about(&self) -> &'static str {

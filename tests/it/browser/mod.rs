@@ -18,6 +18,7 @@ mod every_page;
 mod faults;
 mod harness;
 mod keyboard;
+mod lab_page;
 mod live;
 mod page;
 mod picture;

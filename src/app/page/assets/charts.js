@@ -15,7 +15,7 @@ const charts = (() => {
   const READ = {
     good: (at, n) => [["good", "good", text(at.good[n], live.rate)], ["offered", "of", text(at.offered[n], live.rate)]],
     latency: (at, n) => [["second", "p50", text(at.p50[n], live.time)], ["plain", "p95", text(at.p95[n], live.time)]],
-    in_flight: (at, n) => [["plain", "in flight", text(at.in_flight[n], live.count)], ["theory", "λW", text(at.lambda_w[n], live.rate)]],
+    in_flight: (at, n) => [["plain", "in flight", text(at.in_flight[n], live.count)], ["second", "λW", text(at.lambda_w[n], live.rate)]],
     waiting: (at, n) => [["plain", "waiting", text(at.waiting[n], live.count)]],
   };
 

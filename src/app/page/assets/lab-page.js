@@ -39,7 +39,40 @@ const page = (() => {
       const cell = put(column, name, live.count(figures[name]));
       cell.classList.toggle("bad", figures[name] > 0);
     }
+    expect(column, told.expected);
+    column.classList.toggle("young", figures.seconds < Number(windowSeconds()));
     put(column, "orphaned", told.orphaned === null ? "not known" : live.count(told.orphaned));
+  }
+
+  const EXPECTED = {
+    p50_ms: ["p50 without load", live.time],
+    p95_ms: ["p95 without load", live.time],
+    timeout_share: ["time out", live.percent],
+    in_flight: ["in flight", live.rate],
+    carried_per_second: ["the limit carries", (rate) => `${live.rate(rate)}/s`],
+    shed_share: ["shed", live.percent],
+    mean_wait_ms: ["mean wait", live.time],
+    waiting: ["waiting", live.rate],
+    peak_per_second: ["B carries at most", (rate) => `${live.rate(rate)}/s`],
+  };
+
+  function expect(column, lines) {
+    const place = column.querySelector("[data-figure=expected]");
+    const told = JSON.stringify(lines);
+    if (place.dataset.told === told) return;
+    place.dataset.told = told;
+    place.replaceChildren(...lines.map(({ name, value, value_why: why, trust, note }) => {
+      const [label, show] = EXPECTED[name];
+      const line = document.createElement("div");
+      const [term, figure] = [document.createElement("dt"), document.createElement("dd")];
+      term.textContent = label;
+      figure.textContent = value === null
+        ? (why === "no_steady_state" ? note : why.replace("_", " "))
+        : `${trust === "approximate" ? "≈ " : ""}${show(value)}`;
+      line.title = note;
+      line.append(term, figure);
+      return line;
+    }));
   }
 
   function notices() {

@@ -1,0 +1,135 @@
+//! The HTTP lab's page: load, levers, dots, stories and the address that restores them, as a user has them.
+
+use serde_json::Value;
+
+use super::{Browser, Page, View};
+use crate::support::{Server, get};
+
+const FAST: [(&str, &str); 3] =
+    [("SERVICE_A_LATENCY", "uniform:5,15"), ("SERVICE_B_LATENCY", "uniform:30,120"), ("LAB_UNREADY_MS", "0")];
+
+/// What is shown under this name in the column of `/async-limited`.
+fn figure(name: &str) -> String {
+    format!("document.querySelector('[data-path=\"/async-limited\"] [data-figure={name}]').innerText")
+}
+
+async fn settings(server: &Server) -> Value {
+    get(server.addr, "/settings").await.json()
+}
+
+/// Types a value into a lever and sets it.
+async fn set(page: &Page, name: &str, value: &str) {
+    page.type_text(&format!(".lever [name={name}]"), value).await;
+    page.press("Enter").await;
+}
+
+#[tokio::test]
+async fn a_load_is_sent_and_seen_to_flow() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&["serve"], &FAST);
+    let mut page = browser.open(&server.url("/"), View::WIDE).await;
+    page.until("!document.getElementById('load-button').disabled").await;
+    page.type_text("#load [name=rate]", "40").await;
+    page.click("#load-button").await;
+    page.until("document.getElementById('load-button').innerText === 'Stop'").await;
+    page.until("flow.count() > 0").await;
+    page.until(&format!("{}.endsWith('%')", figure("good_rate"))).await;
+    page.until("document.querySelectorAll('.strip polyline').length > 8").await;
+    // Dots are drawn, and others a moment later: the pictures differ.
+    page.until("(window.drawn ??= document.querySelector('canvas').toDataURL()) !== document.querySelector('canvas').toDataURL()").await;
+    page.screenshot("lab-page-loaded").await;
+    page.click("#load-button").await;
+    page.until("document.getElementById('load-button').innerText === 'Send load'").await;
+    page.until("document.getElementById('notice').innerText.includes('the load that ended')").await;
+    assert_eq!(page.faults().await, [""; 0]);
+    page.close().await;
+}
+
+#[tokio::test]
+async fn a_lever_changes_the_setting_and_a_bad_value_is_refused_beside_it() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&["serve"], &FAST);
+    let mut page = browser.open(&server.url("/"), View::PHONE).await;
+    set(&page, "async_limit", "7").await;
+    page.until("document.querySelector('.lever [name=async_limit]').dataset.applied === '7'").await;
+    assert_eq!(settings(&server).await["async_limit"], 7);
+    page.until(&format!("{}.includes('limit 7')", figure("waiting"))).await;
+    assert_eq!(page.faults().await, [""; 0]);
+
+    set(&page, "service_b_latency", "sometimes:5").await;
+    page.until("document.querySelector('.lever [name=service_b_latency]').hasAttribute('aria-invalid')")
+        .await;
+    let beside =
+        "document.querySelector('.lever [name=service_b_latency]').closest('form').querySelector('.error')";
+    let said: String = page.evaluate(&format!("{beside}.innerText")).await;
+    assert!(said.contains("uniform:MIN,MAX") && !said.contains("line 1"), "{said}");
+    assert_eq!(settings(&server).await["service_b_latency"], "uniform:30,120");
+    // The browser notes the 400 that was answered.
+    assert!(page.faults().await.iter().all(|fault| fault.contains("400")));
+    page.close().await;
+}
+
+#[tokio::test]
+async fn the_address_restores_the_screen_and_changes_nothing_until_it_is_set() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&["serve"], &FAST);
+    let page = browser
+        .open(&server.url("/#rate=12&window_s=60&async_limit=9&seed=18446744073709551615"), View::WIDE)
+        .await;
+    page.until("!document.getElementById('apply').hidden").await;
+    let value = async |selector: &str| -> String {
+        page.evaluate(&format!("document.querySelector('{selector}').value")).await
+    };
+    assert_eq!(value("#load [name=rate]").await, "12");
+    assert_eq!(value("#load [name=seed]").await, "18446744073709551615");
+    assert_eq!(value("[name=window_s]:checked").await, "60");
+    assert_eq!(value(".lever [name=async_limit]").await, "9");
+    assert_eq!(settings(&server).await["async_limit"], 32, "opened, it has changed nothing");
+    page.click("#apply").await;
+    page.until("document.querySelector('.lever [name=async_limit]').dataset.applied === '9'").await;
+    assert_eq!(settings(&server).await["async_limit"], 9);
+    page.click("#load-button").await;
+    page.until("location.hash.includes('async_limit=9') && location.hash.includes('rate=12')").await;
+    let status = get(server.addr, "/load").await.json();
+    assert_eq!((&status["seed"], &status["rate"]), (&Value::from(u64::MAX), &Value::from("12/s")));
+    page.close().await;
+}
+
+#[tokio::test]
+async fn a_story_asks_first_and_can_be_stopped() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&["serve"], &FAST);
+    let mut page = browser.open(&server.url("/"), View::WIDE).await;
+    let before = settings(&server).await;
+    let story = ".story[data-story=limit]";
+    page.until(&format!("!document.querySelector('{story} button').disabled")).await;
+    page.click(&format!("{story} button")).await;
+    let idle = get(server.addr, "/story").await.json();
+    assert_eq!(idle["state"], "idle", "without a prediction nothing starts");
+    page.click(&format!("{story} label")).await;
+    page.click(&format!("{story} button")).await;
+    page.until(&format!("document.querySelector('{story} button').innerText.startsWith('Stop')")).await;
+    page.until("document.querySelector('.story[data-story=wait] button').disabled").await;
+    page.click(&format!("{story} button")).await;
+    page.until(&format!("document.querySelector('{story} button').innerText.startsWith('Start')")).await;
+    assert_eq!(settings(&server).await, before);
+    assert_eq!(page.faults().await, [""; 0]);
+    page.close().await;
+}
+
+#[tokio::test]
+async fn the_page_says_when_what_it_shows_is_old_and_comes_back() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&["serve"], &FAST);
+    let addr = server.addr.to_string();
+    let page = browser.open(&server.url("/"), View::WIDE).await;
+    page.until("!document.getElementById('load-button').disabled").await;
+    drop(server);
+    page.until("document.body.classList.contains('stale')").await;
+    page.until("document.getElementById('load-button').disabled").await;
+    let _server = Server::start(&["serve", "--addr", &addr], &FAST);
+    page.until("!document.body.classList.contains('stale')").await;
+    page.click("#load-button").await;
+    page.until("flow.count() > 0").await;
+    page.close().await;
+}
