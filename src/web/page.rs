@@ -5,13 +5,13 @@
 //! cannot be framed. Templates stand in `src/web/templates/`.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
+use super::peer::peer;
 use super::{Admin, FAVICON, LAB_CSS, Problem, asset::NOSNIFF};
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
@@ -86,9 +86,9 @@ impl Frame {
 
     /// The same for whoever makes this request.
     #[must_use]
-    pub fn for_request(self, peer: Option<SocketAddr>, headers: &HeaderMap, uri: &Uri) -> Self {
+    pub fn for_request(self, headers: &HeaderMap, uri: &Uri) -> Self {
         let visitor = match &self.admin {
-            Some(admin) if !peer.is_some_and(|peer| admin.allows(peer, headers, uri)) => {
+            Some(admin) if !peer().is_some_and(|peer| admin.allows(peer, headers, uri)) => {
                 match admin.token_required() {
                     true => Visitor::SignedOut,
                     false => Visitor::Elsewhere,

@@ -7,14 +7,13 @@
 //! | `PATCH /NAME` | administrators | 200 and the status: the change is made |
 //! | `POST /NAME/stop` | administrators | 200 and the status: the drain has begun, or with `wait_ms` ended |
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, State};
+use axum::Router;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
-use axum::{Extension, Router};
 use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 use utoipa::openapi::{HttpMethod, OpenApi};
@@ -133,19 +132,13 @@ struct View<R> {
     frame: Frame,
 }
 
-async fn show<R: Runnable>(
-    State(view): State<View<R>>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Response {
+async fn show<R: Runnable>(State(view): State<View<R>>, headers: HeaderMap, uri: Uri) -> Response {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let accept = text(header::ACCEPT).unwrap_or_default();
     let mut response = if accept.contains("text/event-stream") {
         view.events.answer()
     } else if accept.contains("text/html") {
-        let peer = peer.map(|Extension(ConnectInfo(peer))| peer);
-        let frame = view.frame.clone().for_request(peer, &headers, &uri);
+        let frame = view.frame.clone().for_request(&headers, &uri);
         view.runnable.page(frame, text(header::HOST).unwrap_or("127.0.0.1:8080"))
     } else {
         Json(view.runnable.status()).into_response()

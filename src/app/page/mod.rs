@@ -25,17 +25,16 @@ mod stories;
 pub mod telling;
 mod watch;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{ConnectInfo, State};
+use axum::Router;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
 use utoipa::openapi::{HttpMethod, OpenApi};
 
 pub use self::charts::Charts;
@@ -146,12 +145,7 @@ fn events(watch: &Watch, stories: &Stories, process: Shutdown) -> Events {
     })
 }
 
-async fn page(
-    State(shown): State<Shown>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Response {
+async fn page(State(shown): State<Shown>, headers: HeaderMap, uri: Uri) -> Response {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let accept = text(header::ACCEPT).unwrap_or_default();
     let mut response = if accept.contains("text/event-stream") {
@@ -159,8 +153,7 @@ async fn page(
     } else if !accept.contains("text/html") {
         Json(shown.watch.view()).into_response()
     } else {
-        let peer = peer.map(|Extension(ConnectInfo(peer))| peer);
-        let frame = shown.frame.clone().for_request(peer, &headers, &uri);
+        let frame = shown.frame.clone().for_request(&headers, &uri);
         let levers = levers::of(&shown.watch.lab().settings(), shown.watch.lab().real_services());
         let host = text(header::HOST).unwrap_or("127.0.0.1:8080").to_owned();
         let (view, charts) = (shown.watch.view(), Charts::of(&shown.watch));

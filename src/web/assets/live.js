@@ -20,6 +20,7 @@ const live = {
   count: (number) => Math.round(number).toLocaleString("en"),
   rate: (number) => (number < 10 ? number.toFixed(1) : live.count(number)),
   time(ms) {
+    if (ms === 0) return "0 ms";
     if (ms < 1) return `${Math.round(ms * 1000)} µs`;
     if (ms < 999.5) return `${ms.toPrecision(3).replace(/\.0+$/, "")} ms`;
     return ms < 99_950 ? `${(ms / 1000).toPrecision(3)} s` : `${live.count(ms / 1000)} s`;
