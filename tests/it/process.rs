@@ -318,7 +318,7 @@ async fn changing_settings_takes_the_token_when_there_is_one() {
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let with_cookie = format!("{patch}\ncookie: {}", cookie.split(';').next().expect("a pair"));
     assert_eq!(send(addr, &with_cookie, r#"{"async_limit":8}"#).await.json()["async_limit"], 8);
-    assert!(get(addr, "/").await.body.contains("Sign in"));
+    assert!(send(addr, "GET /\naccept: text/html", "").await.body.contains("Sign in"));
     server.signal(Signal::TERM);
     let (_, log) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
     assert!(log.contains("settings changed"));
