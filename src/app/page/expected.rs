@@ -102,6 +102,9 @@ impl Expected {
     }
 }
 
+/// The lines of each strategy, in their order.
+pub(super) type Lines = Arc<[Vec<Expected>]>;
+
 /// What theory needs to know of now.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Known {
@@ -165,7 +168,7 @@ impl Known {
             (None, Some(servers), _) => lines.extend(queue(limited(rate, &b, servers, None), false)),
             (Some(limit), servers, _) if servers.is_none_or(|servers| servers >= limit) => {
                 let wait = self.settings.async_limit_max_wait_ms.get();
-                let wait_ms = (!wait.is_zero()).then(|| wait.as_secs_f64() * 1e3);
+                let wait_ms = (!wait.is_zero()).then_some(wait.as_secs_f64() * 1e3);
                 lines.extend(queue(limited(rate, &b, limit, wait_ms), wait_ms.is_some()));
             }
             // Two queues in a row: at the limit, and inside B.

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::expected::{Expected, Known};
+use super::expected::{Expected, Known, Lines};
 use super::figures::{Figures, Source};
 use super::load::{self, BuiltInLoad};
 use crate::document;
@@ -46,7 +46,7 @@ struct Shared {
     slo: Duration,
     seen: Mutex<Seen>,
     /// What theory says, and of what.
-    theory: Mutex<Option<(Known, Arc<[Vec<Expected>]>)>>,
+    theory: Mutex<Option<(Known, Lines)>>,
 }
 
 /// What was seen so far.
@@ -273,7 +273,7 @@ impl Watch {
     }
 
     /// What theory says of each strategy, in their order: thought through again when a lever has moved.
-    pub(super) fn expected(&self) -> Arc<[Vec<Expected>]> {
+    pub(super) fn expected(&self) -> Lines {
         let Shared { lab, load, theory, .. } = &*self.shared;
         let sent = load.is_active().then(|| load.settings());
         let known = Known::of(lab.settings(), lab.trigger_status().slower, sent.as_ref());
@@ -281,8 +281,7 @@ impl Watch {
         match &*theory {
             Some((of, lines)) if *of == known => lines.clone(),
             _ => {
-                let lines: Arc<[Vec<Expected>]> =
-                    lab.endpoints_now().iter().map(|endpoint| known.lines(endpoint)).collect();
+                let lines: Lines = lab.endpoints_now().iter().map(|endpoint| known.lines(endpoint)).collect();
                 *theory = Some((known, lines.clone()));
                 lines
             }
