@@ -174,7 +174,8 @@ impl Origin {
     async fn open(&self, wanted: Wanted, trace: &mut Trace) -> Result<NewConnection, Cause> {
         let _permit = self.connecting.acquire().await.map_err(|_| Cause::Broken)?;
         let started = Instant::now();
-        let fresh = self.connector.open(wanted, trace).await?;
+        // Boxed: it is large, and would be copied with each request, which seldom needs it.
+        let fresh = Box::pin(self.connector.open(wanted, trace)).await?;
         trace.connect = Some(started.elapsed());
         Ok(fresh)
     }
