@@ -1,4 +1,4 @@
-//! What a request is answered: how it ended, what each service did and took.
+//! The answer to a request: how it ended, and the result and time of each service.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) const CLIENT_GONE: u16 = 499;
 /// More than most bodies have.
 const BODY_BYTES: usize = 192;
 
-/// The wait for a limit was longer than it may be.
+/// The wait for the limit exceeded its maximum.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WaitedTooLong(pub(super) Duration);
 
@@ -25,15 +25,15 @@ pub(super) struct CallReport {
     pub(super) took: Duration,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StrategyAnswer {
     pub(super) ending: Ending,
-    /// Service A's end; `None` if it had none.
+    /// The end of the call to service A; `None` if it did not end.
     pub(super) a: Option<CallReport>,
-    /// Service B's end; `None` if it had none.
+    /// The end of the call to service B; `None` if it did not end.
     pub(super) b: Option<CallReport>,
-    /// How long a semaphore was waited for, where there is one.
+    /// The time waited for the semaphore, where there is one.
     pub(super) semaphore_wait: Option<Duration>,
 }
 
@@ -128,7 +128,7 @@ impl StrategyAnswer {
     }
 }
 
-/// What a strategy's endpoint answers; under an error these are members of the problem.
+/// The answer of a strategy's endpoint; in an error these are members of the problem.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct Body {
     /// The strategy.
@@ -166,7 +166,7 @@ impl Body {
     }
 }
 
-/// What one service did.
+/// The result of one service.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct ServiceBody {
     /// `ok`, `error`, `cancelled` (called, then given up) or `not_called`.

@@ -1,4 +1,4 @@
-//! What stands behind a call: a simulated service, or a real one behind a URL.
+//! The service that a call goes to: a simulated one, or a real one at a URL.
 
 use std::{
     pin::Pin,
@@ -133,7 +133,7 @@ impl Backend {
     }
 }
 
-/// A call under way; dropping it takes it back.
+/// A call in progress; dropping it cancels it.
 pub(super) enum BackendCall {
     Simulated(sim::Call),
     Remote(RemoteCall),
@@ -150,7 +150,7 @@ impl BackendCall {
         }
     }
 
-    /// A hold on a simulated call, to tell its service that nobody wants the answer any more.
+    /// A handle on a simulated call, to tell its service that the caller no longer wants the answer.
     pub(super) fn handle(&self) -> Option<CallHandle> {
         match self {
             Self::Simulated(call) => call.handle(),

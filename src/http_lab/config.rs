@@ -1,4 +1,4 @@
-//! What the lab is like at start: flags, variables, defaults.
+//! The lab's settings at start: flags, variables, defaults.
 
 use super::{
     remote::RequestSpec,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 bounded!(
-    /// How many requests' work may be in flight in the process.
+    /// Limit of requests in flight in the process, with their detached tasks.
     pub MaxInFlight: u64 = 1 to 1000000
 );
 
@@ -86,7 +86,7 @@ pub struct Config {
     #[arg(long, env = "ASYNC_LIMIT", default_value = "32", value_name = AsyncLimit::ALLOWED,
           help_heading = "HTTP lab")]
     pub async_limit: AsyncLimit,
-    /// The longest wait for that limit, after which a request is shed; 0: no bound
+    /// The longest wait for that limit, after which a request is shed; 0: no limit
     #[arg(long, env = "ASYNC_LIMIT_MAX_WAIT_MS", default_value = "1000", value_name = LimitWaitMs::ALLOWED,
           help_heading = "HTTP lab")]
     pub async_limit_max_wait_ms: LimitWaitMs,
@@ -94,7 +94,7 @@ pub struct Config {
     #[arg(long, env = "ASYNC_TIMEOUT_MS", default_value = "1000", value_name = DeadlineMs::ALLOWED,
           help_heading = "HTTP lab")]
     pub async_timeout_ms: DeadlineMs,
-    /// Requests whose work may be in flight in the process, detached tasks included
+    /// Limit of requests in flight in the process, with their detached tasks
     #[arg(long = "max-in-flight", env = "LAB_MAX_IN_FLIGHT", default_value = "50000", value_name = MaxInFlight::ALLOWED,
           help_heading = "HTTP lab")]
     pub max_in_flight: MaxInFlight,

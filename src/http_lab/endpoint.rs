@@ -55,7 +55,7 @@ static SAFETY_STOP: Kind = Kind::new(
     "All endpoints together hold LAB_MAX_IN_FLIGHT requests, so that memory is bounded. Ask again after the seconds in \
      `Retry-After`.",
 );
-/// What the endpoints answer with beside what every server does.
+/// The problems of the endpoints, beside those of every server.
 pub(super) static PROBLEMS: [&Kind; 4] = [&SERVICE_FAILED, &SHED, &DEADLINE, &SAFETY_STOP];
 
 /// One strategy's endpoint.
@@ -141,7 +141,7 @@ impl Endpoint {
     }
 }
 
-/// A request from arrival to end. Dropped before an answer: the client left.
+/// Counts a request from arrival to end. If it is dropped before an answer, the client left.
 struct RequestGuard<'a> {
     endpoint: &'a Endpoint,
     is_head: bool,
@@ -172,7 +172,7 @@ impl<'a> RequestGuard<'a> {
         let (kind, detail) = match outcome {
             RequestOutcome::Ok => return json(&body),
             RequestOutcome::ServiceError => (&SERVICE_FAILED, "one of the services answered with a failure"),
-            RequestOutcome::Shed => (&SHED, "the wait for service B was longer than it may be"),
+            RequestOutcome::Shed => (&SHED, "the wait for service B exceeded its limit"),
             RequestOutcome::Deadline | RequestOutcome::Cancelled => {
                 (&DEADLINE, "the services did not answer before the deadline")
             }
@@ -195,7 +195,7 @@ impl<'a> RequestGuard<'a> {
         let total = self.arrival.at.elapsed();
         self.end(StatusCode::SERVICE_UNAVAILABLE, Some((RequestOutcome::Shed, total)));
         Problem::new(&SAFETY_STOP)
-            .detail("the process holds as much work as it may (LAB_MAX_IN_FLIGHT)")
+            .detail("the process has LAB_MAX_IN_FLIGHT requests in flight, its limit")
             .into_response()
     }
 
@@ -211,7 +211,7 @@ impl<'a> RequestGuard<'a> {
         self.count(status, worked);
     }
 
-    /// Counts the end; `worked`: how the work ended, if any was done, and after how long.
+    /// Counts the end; `worked` is the outcome and the time of the work, if any was done.
     fn count(&self, status: StatusCode, worked: Option<(RequestOutcome, Duration)>) {
         self.endpoint.metrics.count(self.is_head, status);
         if let Some((outcome, total)) = worked {

@@ -1,4 +1,4 @@
-//! The lab's handle: its endpoints, their services, the settings in force.
+//! The lab's handle: its endpoints, their services, the current settings.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,10 +28,10 @@ use crate::{
     telemetry::{Instruments, Tracing},
 };
 
-/// What the lab is given by the process it runs in.
+/// What the process provides to the lab.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    /// What its instruments are made from.
+    /// The factory of its instruments.
     pub instruments: Instruments,
     /// How it begins its spans.
     pub tracing: Tracing,
@@ -47,7 +47,7 @@ pub struct HttpLab {
     shared: Arc<Shared>,
     endpoints: Arc<[Arc<Endpoint>]>,
     backends: Arc<[Arc<Backends>]>,
-    /// What its instruments were made from.
+    /// The factory of its instruments.
     pub(super) instruments: Instruments,
 }
 
@@ -55,7 +55,7 @@ impl HttpLab {
     /// Starts the lab's services. Must be called inside a Tokio runtime.
     ///
     /// # Errors
-    /// When a service is to be called over TLS and this machine trusts nobody.
+    /// When a service is called over TLS and this machine has no trusted certificates.
     pub fn start(config: &Config, runtime: Runtime) -> Result<Self, TrustError> {
         let settings = config.settings();
         let instruments = runtime.instruments;
@@ -80,7 +80,7 @@ impl HttpLab {
                 b: Backend::new("B", spec_b(&settings), remote_b.clone(), &instruments),
             })
         };
-        // A real service is one for all endpoints whatever the settings say.
+        // A real service is shared by all endpoints, whatever the settings say.
         let all_remote = remote_a.is_some() && remote_b.is_some();
         let common = (config.shared_backend || all_remote).then(|| make_backends("shared"));
         let mut backends: Vec<Arc<Backends>> = common.iter().cloned().collect();
@@ -122,7 +122,7 @@ impl HttpLab {
         self.endpoints.iter().map(|endpoint| &*endpoint.strategy)
     }
 
-    /// The settings in force.
+    /// The current settings.
     pub fn settings(&self) -> Arc<Settings> {
         self.shared.settings.load_full()
     }

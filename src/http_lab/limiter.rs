@@ -2,7 +2,7 @@
 //!
 //! Tokio's semaphore can take back only permits that are free. When the limit shrinks below what is
 //! in use, the rest is owed: a permit that comes back pays a debt before it serves the next waiter.
-//! So the limit in force is always the one that was set last, and nobody is interrupted.
+//! So the limit that was set last always applies, and no call is interrupted.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -67,7 +67,7 @@ impl Limiter {
             Ok(permit) => {
                 Ok(Permit { limiter: self, waited: waiting.end(WaitOutcome::Acquired), permit: Some(permit) })
             }
-            // The semaphore is never closed; if it were, nobody could be let through.
+            // The semaphore is never closed; if it were, no call could get a permit.
             Err(_) => Err(WaitedTooLong(waiting.end(WaitOutcome::Shed))),
         }
     }
@@ -88,7 +88,7 @@ impl Limiter {
         state.limit = limit;
     }
 
-    /// What it is and how it is used.
+    /// The limit and its use.
     pub(super) fn look(&self) -> LimitNow {
         let waiters = self.waiters.load(Ordering::Relaxed);
         let state = self.state.lock();
@@ -101,7 +101,7 @@ impl Limiter {
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     limiter: &'a Limiter,
-    /// How long it was waited for.
+    /// How long the call waited for it.
     pub(super) waited: Duration,
     permit: Option<SemaphorePermit<'a>>,
 }
@@ -118,7 +118,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// One waiter; dropped without an end, it was cancelled.
+/// One waiter; if it is dropped before its end, it counts as cancelled.
 struct Waiting<'a> {
     limiter: &'a Limiter,
     since: Instant,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_limit_set_last_is_in_force() {
+    async fn the_limit_set_last_applies() {
         let limiter = limiter(4);
         let mut held = Vec::new();
         for _ in 0..4 {
@@ -195,7 +195,7 @@ mod tests {
         let soon = Some(Duration::from_millis(5));
         for _ in 0..3 {
             held.pop();
-            assert!(limiter.acquire(soon).await.is_err(), "owed permits serve nobody");
+            assert!(limiter.acquire(soon).await.is_err(), "owed permits go to no waiter");
         }
         held.pop();
         let one = limiter.acquire(soon).await.expect("free");

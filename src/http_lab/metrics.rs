@@ -158,14 +158,14 @@ impl WaitMetrics {
     }
 }
 
-/// What the lab shows when somebody looks.
+/// The lab's gauges when metrics are collected.
 #[derive(Debug)]
 pub(super) struct Now {
     pub(super) work_in_flight: usize,
     pub(super) endpoints: Vec<EndpointNow>,
 }
 
-/// One endpoint when somebody looks.
+/// One endpoint's gauges.
 #[derive(Debug)]
 pub(super) struct EndpointNow {
     pub(super) path: &'static str,
@@ -173,7 +173,7 @@ pub(super) struct EndpointNow {
     pub(super) limit: Option<LimitNow>,
 }
 
-/// A limit on calls to B when somebody looks.
+/// The gauges of a limit on calls to B.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LimitNow {
     pub(super) limit: usize,
@@ -212,7 +212,7 @@ fn term<N: Number>(
     move |calls| calls.iter().filter_map(|(labels, ledger)| Some((*labels, read(ledger)?))).collect()
 }
 
-/// Calls in progress, of whatever has them.
+/// Calls in progress.
 pub(super) fn observe_calls(
     instruments: &Instruments,
     look: impl Fn() -> Option<Vec<Calls>> + Send + Sync + 'static,
@@ -222,7 +222,7 @@ pub(super) fn observe_calls(
     calls
 }
 
-/// Work that nobody waits for any more.
+/// Work whose caller has gone.
 pub(super) fn observe_orphans(calls: &Observed<Vec<Calls>>) {
     calls
         .show_by(ORPHANED, term(|ledger| ledger.orphaned))

@@ -11,8 +11,8 @@
 //! Each endpoint has services of its own, so that strategies can be compared, unless
 //! `LAB_SHARED_BACKEND` makes them share one pair. All strategies do the same logical work: A and B
 //! are both called whatever the other's outcome, and a failure of either makes the answer 502. A
-//! client that leaves drops the strategy's future; what that does to the calls is the strategy's and
-//! the service's affair, and is in the ledger.
+//! client that leaves drops the strategy's future; strategy and service decide what happens to the calls, and the
+//! ledger counts it.
 
 mod answer;
 mod backend;

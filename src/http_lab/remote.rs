@@ -1,8 +1,8 @@
 //! A real service behind a URL, called over HTTP.
 //!
 //! Connections are pooled, trace context is passed on, answers are read to their end and bounded, and
-//! every call ends within a time limit. Leaving a call closes its connection; whether the service
-//! behind it stops working cannot be seen from here, so orphaned work is *unknown*, never 0.
+//! every call ends within a time limit. Cancelling a call closes its connection; whether the service stops working
+//! is not known here, so orphaned work is *unknown*, never 0.
 //!
 //! The header `lab-call` carries the call's key, so that `lab service` draws for request 17 what the
 //! lab itself would have drawn.
@@ -38,11 +38,11 @@ use crate::{
 pub(super) const KEY_HEADER: &str = "lab-call";
 
 time!(
-    /// The longest a call may take.
+    /// The time limit of a call.
     CallLimitMs = 1 ms to 10 m in milliseconds
 );
 size!(
-    /// How much of an answer is read at most.
+    /// The longest answer that is read.
     AnswerLimitBytes = 1 B to 64 MiB
 );
 
@@ -128,7 +128,7 @@ impl FromStr for RequestSpec {
             method,
             headers,
             body: raw.body.into(),
-            success: Option::ok_or_else(success, || refuse(&"success holds what is no status"))?,
+            success: Option::ok_or_else(success, || refuse(&"success holds something that is not a status"))?,
             bounds: Bounds {
                 time: raw.timeout_ms.map_or(Duration::from_secs(30), CallLimitMs::get),
                 answer_bytes: raw
@@ -155,7 +155,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// A service at `url`. Over TLS it has to be one that this machine trusts.
+    /// A service at `url`. Over TLS this machine must trust its certificate.
     pub(super) fn new(url: &HttpUrl, spec: &RequestSpec) -> Result<Self, TrustError> {
         let client = Client::for_url(url)?;
         let ledger = CallLedger { orphaned_why: Some(OrphanedWhy::BehindUrl), ..CallLedger::default() };
@@ -222,7 +222,7 @@ enum End {
     Cancelled,
 }
 
-/// A call in the ledger; dropped before its end it was cancelled.
+/// A call in the ledger; if it is dropped before its end, it counts as cancelled.
 #[derive(Debug)]
 struct Counted {
     ledger: Arc<Mutex<CallLedger>>,

@@ -1,4 +1,4 @@
-//! One request, as a strategy sees it: it can call A and B, and knows its limits.
+//! One request, as a strategy uses it: it calls A and B, and has the limits.
 
 use std::{
     pin::Pin,
@@ -95,13 +95,13 @@ impl<'a> Request<'a> {
         [&self.called[0], &self.called[1]].map(|called| called.load(Ordering::Relaxed))
     }
 
-    /// Calls service A. The call is under way at once; drop it to take it back.
+    /// Calls service A. The call starts at once; drop it to cancel it.
     pub(super) fn a(&self) -> Call {
         self.called[0].store(true, Ordering::Relaxed);
         self.call(&self.backends.a, 'A')
     }
 
-    /// Calls service B. The call is under way at once; drop it to take it back.
+    /// Calls service B. The call starts at once; drop it to cancel it.
     pub(super) fn b(&self) -> Call {
         self.called[1].store(true, Ordering::Relaxed);
         self.call(&self.backends.b, 'B')
@@ -159,7 +159,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A call under way. Await it for its [`CallReport`]; drop it to take it back.
+/// A call in progress. Await it for its [`CallReport`]; drop it to cancel it.
 pub(super) struct Call {
     inner: BackendCall,
     watch: CallGuard,
@@ -176,7 +176,7 @@ impl Future for Call {
     }
 }
 
-/// Records the end of a call; dropped before it, the call was cancelled.
+/// Records the end of a call; if it is dropped before that, the call counts as cancelled.
 #[derive(Debug)]
 struct CallGuard {
     sent: Instant,
@@ -194,7 +194,7 @@ impl CallGuard {
         if let Some(error) = error {
             self.trace.failed(error);
         }
-        // The span ends with the call, whoever holds on to this.
+        // The span ends with the call, however long this is kept.
         drop(std::mem::take(&mut self.trace));
         CallReport { error, took }
     }
@@ -210,7 +210,7 @@ impl Drop for CallGuard {
     }
 }
 
-/// A call on a task of its own, which outlives the one who awaits it.
+/// A call on a task of its own, which goes on when its caller is dropped.
 #[derive(Debug)]
 pub(super) struct Detached {
     task: JoinHandle<CallReport>,

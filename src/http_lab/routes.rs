@@ -59,14 +59,14 @@ pub fn system(lab: &HttpLab) -> System {
         let link = system.link("Endpoints", strategy.path(), strategy.about());
         link.openapi(document(strategy).into_document())
     });
-    system.link("Look inside", "/settings", "what is in force; PATCH changes it")
+    system.link("Look inside", "/settings", "the current settings; PATCH changes them")
 }
 
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(settings, change_settings, trigger, pull_trigger), tags((name = "strategies"), (name = "lab")))]
 struct LabApi;
 
-/// One strategy's endpoint in the document.
+/// One strategy's endpoint in the OpenAPI document.
 fn document(strategy: &dyn Strategy) -> RouteDoc {
     let path = strategy.path();
     let route = RouteDoc::new(HttpMethod::Get, path, "strategies", strategy.about());
@@ -86,16 +86,16 @@ fn document(strategy: &dyn Strategy) -> RouteDoc {
 /// As [`Settings`] are answered.
 type NamedSettings = Named<Settings>;
 
-/// The settings in force.
+/// The current settings.
 #[utoipa::path(get, path = "/settings", tag = "lab",
     responses((status = 200, description = "Each setting by name", body = NamedSettings)))]
 async fn settings(State(lab): State<HttpLab>) -> Json<Settings> {
     Json((*lab.settings()).clone())
 }
 
-/// Changes settings while the lab runs; what is left out stays.
+/// Changes settings while the lab runs; those left out keep their values.
 #[utoipa::path(patch, path = "/settings", tag = "lab", request_body = Patch, responses(
-    (status = 200, description = "The settings now in force", body = NamedSettings),
+    (status = 200, description = "The settings after the change", body = NamedSettings),
     (status = 400, description = "A setting is unknown or out of range; nothing was changed"),
     (status = 401, description = "The token is missing or wrong"),
     (status = 403, description = "Not from this machine, or by a page of another origin")))]

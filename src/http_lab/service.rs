@@ -35,7 +35,7 @@ use crate::{
     web::{Kind, Problem, Sheet, System, traced},
 };
 
-/// Which service, and what it is like.
+/// Which service, with its settings.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Which {
     /// Service A: fast and stable
@@ -133,7 +133,7 @@ impl ServiceServer {
         ServiceAudit::of(BTreeMap::from([(self.inner.name.to_owned(), ledger)]))
     }
 
-    /// The draws of a call: those that its caller names, else those of its number here.
+    /// The draws of a call: those that its caller names, or else those of its number here.
     fn key(&self, headers: &HeaderMap) -> Key {
         let named = headers.get(KEY_HEADER).and_then(|value| value.to_str().ok()).and_then(|text| {
             let mut parts = text.split('-');
@@ -156,13 +156,13 @@ static QUEUE_FULL: Kind = Kind::new(
     "/problems/queue-full",
     StatusCode::SERVICE_UNAVAILABLE,
     "The service's queue is full",
-    "As many calls wait as the contention pool:SERVERS,QUEUE lets. Call less often, or give it a longer queue.",
+    "The queue of the contention pool:SERVERS,QUEUE is full. Call less often, or give it a longer queue.",
 );
 static STOPPED: Kind = Kind::new(
     "/problems/stopped",
     StatusCode::SERVICE_UNAVAILABLE,
     "The service was stopped",
-    "It ended while it had the call. Call it again once it is there.",
+    "It stopped during the call. Call it again when it runs.",
 );
 
 #[derive(Debug, serde::Serialize)]

@@ -1,4 +1,4 @@
-//! What can be changed while the lab runs, for all requests or for one.
+//! The settings that can be changed while the lab runs, for all requests or for one.
 
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -16,7 +16,7 @@ bounded!(
     pub AsyncLimit: u32 = 1 to 10000
 );
 time!(
-    /// The longest wait for the semaphore; 0 is no bound.
+    /// The longest wait for the semaphore; 0 is no limit.
     pub LimitWaitMs = 0 s to 60 s in milliseconds
 );
 time!(
@@ -27,17 +27,17 @@ time!(
 /// Makes [`Settings`] and [`Patch`] from one list.
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
-        /// The settings in force; a request keeps those it started with.
+        /// The current settings; a request keeps those it started with.
         #[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
         pub struct Settings {
             $($(#[$doc])* pub $name: $type,)*
         }
 
-        /// A change: what is left out stays.
+        /// A change; settings that are left out keep their values.
         #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct Patch {
-            /// What `GET /settings` calls them: may be sent back, and is not read.
+            /// The schema of `GET /settings`: may be sent back, and is ignored.
             #[schema(ignore)]
             pub schema: IgnoredAny,
             $($(#[$doc])* pub $name: Option<$type>,)*
@@ -74,7 +74,7 @@ settings! {
     service_b_on_caller_gone: OnCallerGone,
     /// The limit of `/async-limited`.
     async_limit: AsyncLimit,
-    /// The longest wait for it; 0 is no bound.
+    /// The longest wait for it; 0 is no limit.
     async_limit_max_wait_ms: LimitWaitMs,
     /// The deadline of `/async-timeout`.
     async_timeout_ms: DeadlineMs,
@@ -82,7 +82,7 @@ settings! {
 
 document!(Settings as "lab/settings/1");
 
-/// A profile that anybody may ask for: it names no file and no time above a minute.
+/// A profile that a request may choose: it names no file and no time above a minute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BriefProfile(Profile);
 
@@ -111,21 +111,21 @@ impl std::str::FromStr for BriefProfile {
     }
 }
 
-/// Reads a parameter that stands once.
+/// Reads a parameter that may be given once.
 fn once<T: std::str::FromStr<Err = Invalid>>(slot: &mut Option<T>, value: &str) -> Result<(), Invalid> {
     if slot.is_some() {
-        return Err(Invalid::new(value, "a parameter is given once"));
+        return Err(Invalid::new(value, "a parameter may be given only once"));
     }
     *slot = Some(value.parse()?);
     Ok(())
 }
 
-/// What one request may ask for itself, as query parameters.
+/// The settings that one request may choose for itself, as query parameters.
 #[derive(Debug, Default, Clone)]
 pub struct Overrides {
     /// Service B's time for this request.
     pub b: Option<BriefProfile>,
-    /// The longest wait for the semaphore; 0 is no bound.
+    /// The longest wait for the semaphore; 0 is no limit.
     pub limit_wait_ms: Option<LimitWaitMs>,
     /// The deadline.
     pub deadline_ms: Option<DeadlineMs>,
@@ -134,7 +134,7 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// The parameters, each with what it takes.
+    /// The parameters, each with its values.
     pub const ALLOWED: [(&'static str, &'static str); 4] = [
         ("b", BriefProfile::ALLOWED),
         ("limit_wait_ms", LimitWaitMs::ALLOWED),
@@ -142,7 +142,7 @@ impl Overrides {
         ("seed", Seed::ALLOWED),
     ];
 
-    /// Parses a query string of parameters among `names`; an absent one asks for nothing.
+    /// Parses a query string of parameters among `names`; an absent one changes nothing.
     ///
     /// # Errors
     /// The parameter, its value and what is allowed.

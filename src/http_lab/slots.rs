@@ -1,4 +1,4 @@
-//! The process's safety stop: how much work may be in flight at all, whoever still waits for it.
+//! The process's safety stop: a limit on the work in flight, whether or not its caller still waits.
 
 use std::sync::{
     Arc,
@@ -17,7 +17,7 @@ impl Slots {
         Arc::new(Self { in_use: AtomicUsize::new(0), capacity })
     }
 
-    /// A slot, unless all are taken.
+    /// Takes a slot, unless all are taken.
     pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
         if self.in_use.fetch_add(1, Ordering::Relaxed) >= self.capacity {
             self.in_use.fetch_sub(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Types whose JSON is that of another type, their form.
+//! Types that are written to JSON as another type, their form.
 
 /// Gives a type the JSON and the schema of its form.
 macro_rules! shown_as {

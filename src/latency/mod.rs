@@ -1,4 +1,4 @@
-//! The one instrument: how long did it take, seen from where the user stands.
+//! The latency instrument: how long requests took, as their user sees it.
 //!
 //! A [`Sample`] carries the instants of one request and its [`Outcome`]; a [`Recorder`] turns it
 //! into counts in [`Histogram`]s, and a histogram answers with a [`Quantile`] or a [`Rate`].

@@ -9,7 +9,7 @@ use super::{Histogram, Quantile, form::shown_as, milliseconds};
 use crate::choice;
 
 choice! {
-    /// Why a time is not there.
+    /// Why a time is missing.
     pub enum Why {
         /// It falls among those that had no answer: it is longer than any.
         NotReached = "not_reached",

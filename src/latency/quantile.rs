@@ -1,4 +1,4 @@
-//! What a histogram answers: quantiles and rates, each able to say "cannot tell".
+//! The results of a histogram: quantiles and rates, each of which may be unknown.
 
 use std::fmt;
 use std::time::Duration;

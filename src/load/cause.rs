@@ -1,4 +1,4 @@
-//! Why a request has no whole answer, each reason told apart and counted.
+//! Why a request has no whole answer: each cause has a name and a count of its own.
 
 use crate::{labelled, latency::Outcome};
 
@@ -13,7 +13,7 @@ labelled! {
         NotResolved = "not_resolved",
         /// The lookup of the host's name did not end within the time limit.
         LookupTimeout = "lookup_timeout",
-        /// Nobody listens there.
+        /// The address refused the connection.
         ConnectionRefused = "connection_refused",
         /// The connection was not made within the time limit.
         ConnectTimeout = "connect_timeout",
@@ -21,27 +21,27 @@ labelled! {
         OutOfSockets = "out_of_sockets",
         /// No connection for another reason, such as no route.
         ConnectFailed = "connect_failed",
-        /// The two sides could not agree on encryption, or the certificate is not trusted.
+        /// The TLS handshake failed, or the certificate is not trusted.
         Tls = "tls",
-        /// Connected, but the protocol could not be begun.
+        /// Connected, but the HTTP protocol could not be started.
         Handshake = "handshake",
         /// The connection closed before an answer began.
         ClosedBeforeAnswer = "closed_before_answer",
-        /// What came is no HTTP.
+        /// The answer is not HTTP.
         NotHttp = "not_http",
-        /// The head of the answer has more bytes or lines than are read.
+        /// The head of the answer is above the limit of bytes or lines.
         HeadTooLarge = "head_too_large",
         /// No answer had begun within the time limit.
         NoAnswerInTime = "no_answer_in_time",
-        /// The connection closed within the body.
+        /// The connection closed before the end of the body.
         BodyCutShort = "body_cut_short",
         /// The body had not ended within the time limit.
         BodyNotInTime = "body_not_in_time",
         /// HTTP/2: the stream or the connection was ended without an error and without an answer.
         Http2NoError = "http2_no_error",
-        /// HTTP/2: a side did not keep to the protocol.
+        /// HTTP/2: one side violated the protocol.
         Http2Protocol = "http2_protocol_error",
-        /// HTTP/2: the server met an error of its own.
+        /// HTTP/2: the server had an internal error.
         Http2Internal = "http2_internal_error",
         /// HTTP/2: a side sent more than it was allowed to.
         Http2FlowControl = "http2_flow_control_error",
@@ -53,7 +53,7 @@ labelled! {
         Http2FrameSize = "http2_frame_size_error",
         /// HTTP/2: the server did not process the request, each time that it was sent.
         Http2Refused = "http2_refused_stream",
-        /// HTTP/2: the server ended the stream, as of a request that is not wanted any more.
+        /// HTTP/2: the server cancelled the stream.
         Http2Cancel = "http2_cancel",
         /// HTTP/2: compressed headers could not be read.
         Http2Compression = "http2_compression_error",
@@ -86,12 +86,12 @@ impl Cause {
             Self::OutOfSockets => "this machine is out of descriptors or ports",
             Self::ConnectFailed => "no connection",
             Self::Tls => "TLS failed",
-            Self::Handshake => "the protocol could not be begun",
+            Self::Handshake => "connected, but the HTTP protocol could not be started",
             Self::ClosedBeforeAnswer => "the connection closed before an answer",
-            Self::NotHttp => "what came is no HTTP",
+            Self::NotHttp => "the answer is not HTTP",
             Self::HeadTooLarge => "the head of the answer has more than 64 KiB or 100 lines",
             Self::NoAnswerInTime => "no answer within the time limit",
-            Self::BodyCutShort => "the connection closed within the body",
+            Self::BodyCutShort => "the connection closed before the end of the body",
             Self::BodyNotInTime => "the body did not end within the time limit",
             Self::Http2NoError => "HTTP/2 NO_ERROR: ended by the server without an answer",
             Self::Http2Protocol => "HTTP/2 PROTOCOL_ERROR",
@@ -130,7 +130,7 @@ impl Cause {
         )
     }
 
-    /// How it counts in the second view.
+    /// The outcome under which it counts.
     #[must_use]
     pub const fn outcome(self) -> Outcome {
         match self {

@@ -1,4 +1,4 @@
-//! Checks: what a run must have held, such as `p95<800ms,good>99%`.
+//! Checks that a run must pass, such as `p95<800ms,good>99%`.
 //!
 //! ```text
 //!   CHECK[,CHECK...]     CHECK = WHAT OP LIMIT      OP = < <= > >=
@@ -6,13 +6,12 @@
 //!   max                  the longest answer, if all were answered; a time
 //!   good                 successes within the objective, of the offered; a share such as 99% or 0.99
 //!   ok                   successes, of the offered; a share
-//!   failed               what is no success, of the offered; a share
+//!   failed               requests without a success, of the offered; a share
 //!   not_sent             not sent by the generator, of the offered; a share
 //!   rate                 requests sent a second; a rate such as 100 or 6000/m
 //! ```
 //!
-//! What cannot be told, as a percentile of too few requests, is undecided, which is no success, and the finding says
-//! why. A percentile that is not reached is slower than any limit.
+//! A check that cannot be decided, such as a percentile of too few requests, does not hold, and the finding says why. A percentile that is not reached is slower than any limit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -53,7 +52,7 @@ enum What {
 }
 
 labelled! {
-    /// How what was found is compared; those that begin alike, the longer first.
+    /// The comparison; an operator comes before its own prefix.
     enum Op {
         AtMost = "<=",
         AtLeast = ">=",
@@ -106,7 +105,7 @@ impl Checks {
         }
     }
 
-    /// How many requests a run needs before these checks can be told at all.
+    /// How many requests a run needs before these checks can be decided.
     #[must_use]
     pub fn requests_needed(&self) -> u64 {
         let needed = self.0.iter().map(|check| match (check.what, check.limit) {
@@ -118,7 +117,7 @@ impl Checks {
         needed.fold(100.0, f64::max).ceil() as u64
     }
 
-    /// The smallest share of requests that one of them wants to be well, 0 to 1.
+    /// The smallest share of requests that one of them requires to be good, 0 to 1.
     #[must_use]
     pub fn least_share(&self) -> f64 {
         let shares = self.0.iter().map(|check| match (check.what, check.limit) {
@@ -130,7 +129,7 @@ impl Checks {
         shares.fold(1.0, f64::min).max(0.01)
     }
 
-    /// The longest time that they speak of; `slo` where they ask for what is good.
+    /// The longest time limit among them; `slo` for a check of `good`.
     #[must_use]
     pub fn slowest(&self, slo: Duration) -> Duration {
         let times = self.0.iter().filter_map(|check| match (check.what, check.limit) {
@@ -152,10 +151,7 @@ impl Check {
                 let text = match found {
                     Quantile::TooFew { n } => {
                         let needed = (10.0 / (1.0 - percent / 100.0)).ceil();
-                        format!(
-                            "cannot be told of {}, {needed} are needed",
-                            counted(n, "request", "requests")
-                        )
+                        format!("not known: {}, but {needed} are needed", counted(n, "request", "requests"))
                     }
                     told => told.to_string(),
                 };
@@ -184,7 +180,8 @@ impl Check {
         }
     }
 
-    /// Whether it holds for a time; none where that cannot be told. What is not reached is slower than any limit.
+    /// Whether it holds for a time; `None` where that is not known. A percentile that is not reached is slower than any
+    /// limit.
     fn holds_for(&self, found: Quantile, limit: Duration) -> Option<bool> {
         match found {
             Quantile::Value(found) => Some(self.op.holds(found.as_secs_f64(), limit.as_secs_f64())),
@@ -244,7 +241,7 @@ impl FromStr for Checks {
     }
 }
 
-/// Reads one check; none where it is not one, and what is wrong with its time where that is at fault.
+/// Reads one check: `None` where it is not one, and an error where only its time is wrong.
 fn read(part: &str) -> Option<Result<Check, Invalid>> {
     let at = part.find(['<', '>'])?;
     let (name, rest) = part.split_at(at);

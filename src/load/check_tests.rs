@@ -92,7 +92,7 @@ fn what_cannot_be_told_does_not_hold_and_says_why() {
     let few = measured(0..50, 0);
     let findings = "p99<1h".parse::<Checks>().unwrap().evaluate(&few);
     assert_eq!(findings[0].verdict, Verdict::Undecided);
-    assert_eq!(findings[0].found, "cannot be told of 50 requests, 1000 are needed");
+    assert_eq!(findings[0].found, "not known: 50 requests, but 1000 are needed");
     assert!(!held("good>0%", &Measured::default()) && !held("max<1s", &Measured::default()));
 }
 

@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! A pair is a block of each target with the same arrivals, in an order that changes from pair to pair
-//! (AB BA AB ...), so that what drifts meets both. Of each block one figure is taken; the difference of a
+//! (AB BA AB ...), so that drift affects both. One figure is taken of each block; the difference of a
 //! pair is the logarithm of their ratio, and the mean of the differences has a Student t interval. The
 //! figures within a block depend on each other, those of pairs do not: the pair is the sample.
 
@@ -14,7 +14,7 @@ use super::stats::Mean;
 use crate::choice;
 use crate::latency::{Quantile, milliseconds};
 
-/// How surely a slowdown is found by as many pairs as are asked for.
+/// The power of the test: how surely `pairs_needed` pairs find the slowdown.
 const POWER: f64 = 0.9;
 
 choice! {
@@ -62,19 +62,19 @@ pub enum NoFigure {
     /// The block is too short.
     #[error("too few requests in a block for this figure: make blocks longer or the rate higher")]
     TooFew,
-    /// Too many were lost.
+    /// Too many requests were lost.
     #[error("too many requests had no useful answer for this figure")]
     NotReached,
 }
 
-/// What is asked of a comparison.
+/// The settings of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Question {
-    /// A slowdown up to this, as a share (0.05: 5 %), is let pass.
+    /// The slowdown that is tolerated, as a share (0.05: 5 %).
     pub margin: f64,
-    /// A slowdown that should be found, as a share.
+    /// The slowdown to detect, as a share.
     pub detect: f64,
-    /// How sure the interval is, 0 to 1.
+    /// The confidence level of the interval, 0 to 1.
     pub confidence: f64,
 }
 
@@ -84,13 +84,13 @@ pub struct Question {
 pub enum CompareVerdict {
     /// B is slower by more than the margin, beyond chance.
     Regression,
-    /// B is slower, beyond chance, but not by more than the margin as far as can be told.
+    /// B is slower, beyond chance, but perhaps within the margin.
     Slower,
     /// B is faster, beyond chance.
     Faster,
     /// Any difference is within the margin, beyond chance.
     WithinMargin,
-    /// None of these can be told.
+    /// None of these is shown.
     Undecided,
 }
 
@@ -107,15 +107,15 @@ pub struct Comparison {
     pub high: f64,
     /// How many pairs there are.
     pub n: usize,
-    /// How many pairs would find the slowdown that should be found, in 9 of 10 runs.
+    /// How many pairs detect the slowdown in 9 of 10 runs.
     #[schema(required)]
     pub pairs_needed: Option<usize>,
-    /// Why no number would: `detect_not_above_margin`, or `spread_too_wide` for a million.
+    /// Why no number is given: `detect_not_above_margin`, or `spread_too_wide` (more than a million).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs_needed_why: Option<&'static str>,
 }
 
-/// Compares the figures of A and of B, pair by pair; none of fewer than two pairs.
+/// Compares the figures of A and of B, pair by pair; `None` for fewer than two pairs.
 #[must_use]
 pub fn compare(pairs: &[(f64, f64)], question: &Question) -> Option<Comparison> {
     let differences: Vec<f64> = pairs.iter().map(|(a, b)| (b / a).ln()).filter(|d| d.is_finite()).collect();

@@ -2,10 +2,10 @@
 //!
 //! In the open loop each arrival is a task of its own, handed over at its intended time whether or not
 //! earlier ones have been answered. Intended times are exact; the driver sleeps until the next one, hands
-//! over all that is due, and sleeps again, so that a late wake-up delays nobody twice. What is above the
-//! limit of requests in flight is not sent, counted, and infinitely slow.
+//! over all that are due, and sleeps again, so that a late wake-up does not delay later arrivals. An arrival above the
+//! limit of requests in flight is not sent; it is counted as infinitely slow.
 //!
-//! In the closed loop a few users ask again when they have their answer. With a schedule they take their
+//! In the closed loop a few users send the next request when they have their answer. With a schedule they take their
 //! intended times from it and wait for them: the same arrivals as an open loop's, offered by too few
 //! users, measured from both starts.
 //!
@@ -32,18 +32,18 @@ use crate::latency::{Outcome, milliseconds};
 
 use super::{Cause, Live, Measured, Pace, Schedule, Transport};
 
-/// How many arrivals are handed over before answers get a turn.
+/// How many arrivals are started before answers are processed again.
 const BATCH: u32 = 32;
 
-/// A run that has had no connection by then ends.
+/// A run ends when it has had no connection for this long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
-/// A user whose requests break one after another pauses: first a millisecond, then doubling up to this.
+/// The longest pause of a user whose requests fail one after another: it doubles from a millisecond up to this.
 const BROKEN_PAUSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A run to make.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Who asks, and when.
+    /// The kind of load, with its schedule.
     pub pace: Pace,
     /// How long after its intended start (in a closed loop: its send) a request is given up.
     pub timeout: Duration,
@@ -54,14 +54,14 @@ pub struct Plan {
 /// How a run is ended early.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
-    /// No more requests; those in flight are waited for.
+    /// Start no more requests; wait for those in flight.
     pub stopping: CancellationToken,
-    /// Those in flight are given up too.
+    /// Give up those in flight too.
     pub aborted: CancellationToken,
 }
 
 impl Control {
-    /// One that is ended with this one, and can be ended alone.
+    /// A child: it ends with this one, and can be ended alone.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { stopping: self.stopping.child_token(), aborted: self.aborted.child_token() }
@@ -107,7 +107,7 @@ impl Plan {
             () = offered_and_ended => false,
             () = run.close_seconds() => true,
         };
-        // What is left counts itself as unfinished when it is dropped.
+        // A request that is dropped counts itself as unfinished.
         tasks.shutdown().await;
         let mut measured = std::mem::take(&mut *live.measured());
         measured.series.close_all();
@@ -206,7 +206,7 @@ impl<T: Transport> Run<T> {
         }
     }
 
-    /// A user of the closed loop: asks, waits for the answer, asks again.
+    /// A user of the closed loop: sends a request, waits for the answer, sends the next.
     async fn ask_until(&self, end: Instant, turns: &Mutex<Turns>, stopping: &CancellationToken) {
         // One timer for all requests of a user: to put off a timer that is set costs a fraction of a new one.
         let mut time_limit = pin!(sleep_until(end));
@@ -244,7 +244,7 @@ impl<T: Transport> Run<T> {
         }
     }
 
-    /// Makes a request; whether it broke before its time limit.
+    /// Makes a request, and returns whether it failed before its time limit.
     async fn exchange(&self, request: u64, mut pending: Pending, time_limit: Pin<&mut Sleep>) -> bool {
         let result = tokio::select! {
             biased;
@@ -272,18 +272,18 @@ impl<T: Transport> Run<T> {
     }
 }
 
-/// The pause of a user whose last so many requests broke; a single one is an accident.
+/// The pause of a user after this many failed requests in a row; there is none after a single one.
 fn pause_after(broken_in_a_row: u32) -> Option<Duration> {
     let doublings = broken_in_a_row.checked_sub(2)?;
     Some(Duration::from_millis(1 << doublings.min(16)).min(BROKEN_PAUSE_LIMIT))
 }
 
-/// Whose turn it is in a closed loop.
+/// The requests that the users of a closed loop share.
 #[derive(Debug)]
 struct Turns {
     arrivals: Option<Arrivals>,
     request: u64,
-    /// No request from this one on.
+    /// The first request that is no longer sent.
     limit: Option<u64>,
 }
 

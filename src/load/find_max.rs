@@ -20,16 +20,16 @@ const STEPS_LIMIT: usize = 60;
 struct Step {
     /// Arrivals a second.
     rate: f64,
-    /// What came of it.
+    /// Its verdict.
     verdict: Verdict,
 }
 
 /// What a search found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
-    /// The highest rate at which the checks held; none where they never did.
+    /// The highest rate at which the checks held; `None` if they never did.
     pub holds: Option<f64>,
-    /// The lowest rate above it at which they failed; none where they never did.
+    /// The lowest rate above it at which they failed; `None` if they never did.
     pub fails: Option<f64>,
 }
 
@@ -53,13 +53,13 @@ impl Search {
         Self { precision: precision.max(1e-4), lowest, highest, next: Some(first), steps: Vec::new() }
     }
 
-    /// The rate to try; none when the search is over.
+    /// The rate to try; `None` when the search is over.
     #[must_use]
     pub fn next(&self) -> Option<Rate> {
         self.next.and_then(|rate| Rate::try_from(rate).ok())
     }
 
-    /// Takes the verdict of the step at [`Search::next`].
+    /// Records the verdict of the step at [`Search::next`].
     pub fn record(&mut self, verdict: Verdict) {
         if let Some(rate) = self.next {
             self.steps.push(Step { rate, verdict });
@@ -73,7 +73,7 @@ impl Search {
         let of =
             |verdict| self.steps.iter().filter(move |step| step.verdict == verdict).map(|step| step.rate);
         let fails = of(Verdict::Failed).reduce(f64::min);
-        // A rate that held above one that failed is luck: what counts lies below.
+        // A rate that held above one that failed held by chance, so only rates below the failure count.
         let holds = of(Verdict::Held).filter(|rate| fails.is_none_or(|fails| *rate < fails)).reduce(f64::max);
         Found { holds, fails }
     }

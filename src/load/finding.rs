@@ -1,28 +1,28 @@
-//! What a check found: its number with its unit, and what that makes of the check.
+//! The result of a check: the measured number with its unit, and the verdict.
 
 use serde::Serialize;
 
 use crate::choice;
 use crate::latency::{Quantile, Rate, Why};
 
-/// What became of a check.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Finding {
     /// The check, as text.
     pub check: String,
     /// Whether it held.
     pub verdict: Verdict,
-    /// What was found, or why it cannot be told, as text.
+    /// The measured value, or why it is not known, as text.
     pub found: String,
-    /// What was found by a check against a time, milliseconds; only such a check has it.
+    /// The measured value of a check against a time, milliseconds; only such a check has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     found_ms: Option<Option<f64>>,
-    /// What was found by a check against a share, 0 to 1; likewise.
+    /// The measured value of a check against a share, 0 to 1; likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     found_rate: Option<Option<f64>>,
-    /// What was found by a check against a rate, requests a second; likewise.
+    /// The measured value of a check against a rate, requests a second; likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = f64, required = false)]
     found_per_second: Option<f64>,
@@ -32,21 +32,21 @@ pub struct Finding {
 }
 
 choice! {
-    /// Whether a check holds, of the sample or of the server.
+    /// Whether a check holds, for the sample or for the server.
     #[derive(Default)]
     pub enum Verdict {
-        /// It holds; of the server: beyond chance.
+        /// It holds; for the server: beyond chance.
         Held = "held",
-        /// It does not; of the server: beyond chance.
+        /// It does not hold; for the server: beyond chance.
         Failed = "failed",
-        /// The sample is too small to tell.
+        /// The sample is too small to decide.
         #[default]
         Undecided = "undecided",
     }
 }
 
 impl Finding {
-    /// Of a check whose number is still to come; `held` is none where it cannot be told.
+    /// A result without its number; `held` is `None` where that is not known.
     pub(super) fn new(check: String, held: Option<bool>, found: String) -> Self {
         let verdict = match held {
             Some(true) => Verdict::Held,

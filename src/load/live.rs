@@ -1,4 +1,4 @@
-//! What a run counts while it runs: every request from its hand-over to its end.
+//! The live counts of a run: every request from its start to its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,7 +15,7 @@ use super::{Answer, Cause, Measured, Trace};
 use crate::document;
 use crate::latency::{Outcome, Recent};
 
-/// What a run shows while it runs. Cheap to clone.
+/// The live view of a run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<Counts>);
 
@@ -120,7 +120,7 @@ impl SharedRecent {
 }
 
 impl Live {
-    /// A view on a run that is about to start and is good at `slo`; `metrics` are recorded as it goes.
+    /// The live view of a run that is about to start; answers within `slo` are good, and `metrics` are recorded live.
     #[must_use]
     pub fn new(slo: Duration, metrics: Option<LoadMetrics>) -> Self {
         Self::with(slo, metrics, None)
@@ -143,7 +143,7 @@ impl Live {
         self.0.in_flight.load(Relaxed)
     }
 
-    /// Reads what has been measured so far. The run stands still meanwhile: be brief.
+    /// Reads what has been measured so far. It blocks the run, so it must be brief.
     pub fn look<T>(&self, read: impl FnOnce(&Measured) -> T) -> T {
         read(&self.measured())
     }
@@ -173,7 +173,7 @@ impl Live {
     }
 }
 
-/// A request in flight; dropped before its end it counts as unfinished.
+/// A request in flight; if it is dropped before its end, it counts as unfinished.
 #[derive(Debug)]
 pub(super) struct Pending {
     live: Live,

@@ -1,4 +1,4 @@
-//! What a run measured: the one instrument, and what an HTTP client sees beside.
+//! The measurement of a run: latency, and the counts of an HTTP client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,9 +24,9 @@ pub struct Measured {
     pub statuses: BTreeMap<u16, u64>,
     /// Requests without a whole answer, by cause; those that are 0 are left out.
     pub causes: BTreeMap<String, u64>,
-    /// The same by target, in their order; empty where there is one.
+    /// The same for each target, in order; empty for one target.
     pub parts: Vec<Part>,
-    /// How late the generator handed requests over: its own lag, without any wait for a connection.
+    /// How late the generator started requests: its own lag, without any wait for a connection.
     pub own_lag: Histogram,
     /// How long connections took to make.
     pub connect: Histogram,
@@ -40,7 +40,7 @@ pub struct Measured {
     pub sending_ms: f64,
     /// From the start to the last answer, milliseconds.
     pub elapsed_ms: f64,
-    /// Whether it was ended before its schedule.
+    /// Whether it ended before its schedule.
     pub interrupted: bool,
     /// Second by second.
     pub series: Series,
@@ -53,12 +53,12 @@ pub(super) struct EndedRequest {
     pub(super) intended: Instant,
     pub(super) finished: Instant,
     pub(super) trace: Trace,
-    /// None: still in flight when the run ended.
+    /// `None`: still in flight when the run ended.
     pub(super) result: Option<Result<Answer, Cause>>,
 }
 
 impl Measured {
-    /// Nothing yet, of a run that is good at `slo`.
+    /// An empty measurement; answers within `slo` are good.
     #[must_use]
     pub fn new(slo: Duration) -> Self {
         Self { series: Series::new(slo), ..Self::default() }
@@ -136,7 +136,7 @@ impl Measured {
         self.statuses.values().sum()
     }
 
-    /// How many ended so.
+    /// How many requests had this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.recorder.of(outcome).map_or(0, Histogram::offered)
@@ -148,7 +148,7 @@ impl Measured {
         self.causes.get(cause.label()).copied().unwrap_or(0)
     }
 
-    /// Whether requests have ended, and none of them had a connection. What was not sent says nothing.
+    /// Whether requests have ended and none of them had a connection. Requests that were not sent do not count.
     #[must_use]
     pub fn is_without_connection(&self) -> bool {
         let lost: u64 = self.causes.values().sum::<u64>() - self.caused(Cause::NotSent);

@@ -1,4 +1,4 @@
-//! Who asks, and when: the two kinds of load, and the one between them.
+//! The kinds of load: an open loop, a closed loop, and a closed loop on a schedule.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,43 +6,43 @@ use std::time::Duration;
 use super::Schedule;
 use crate::choice;
 
-/// Who asks, and when.
+/// The kind of load, with its schedule.
 #[derive(Clone, Debug)]
 pub enum Pace {
     /// Arrivals by a schedule, whatever the server does.
     Open {
-        /// When.
+        /// When requests start.
         schedule: Schedule,
         /// Requests in flight at a time; one more is not sent.
         max_in_flight: NonZeroU32,
     },
-    /// Users who wait for their answer before they ask again.
+    /// Users who wait for their answer before they send the next request.
     Closed {
-        /// How many.
+        /// Number of users.
         users: NonZeroU32,
-        /// How long they ask.
+        /// How long they send requests.
         length: Duration,
-        /// How many requests they make together, if that ends them before.
+        /// The number of requests after which they end, if that comes first.
         requests: Option<u64>,
-        /// When they would have asked; without it as soon as they can.
+        /// When requests should start; without it as soon as a user has the previous answer.
         schedule: Option<Schedule>,
     },
 }
 
 choice! {
-    /// What latency is measured from, and what holds a request back: results of different kinds do not add up.
+    /// The kind of loop: results of different kinds cannot be added, as their latency means different things.
     pub enum PaceKind {
         /// Requests start by the schedule.
         Open = "open",
-        /// Each user asks again when the answer is there.
+        /// Each user sends the next request when it has the answer.
         Closed = "closed",
-        /// The users of a closed loop take their turns from the schedule.
+        /// The users of a closed loop follow a schedule.
         Paced = "paced",
     }
 }
 
 impl Pace {
-    /// How its results are to be read.
+    /// Its kind of loop.
     #[must_use]
     pub const fn kind(&self) -> PaceKind {
         match self {

@@ -1,4 +1,4 @@
-//! What became of the requests to one target, beside those to others.
+//! The part of a measurement that belongs to one target of several.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{Answer, Cause};
 use crate::latency::{Recorder, Sample};
 
-/// The most different statuses that are told apart: all that HTTP has.
+/// Limit of different statuses that are counted: all that HTTP has.
 const STATUSES_LIMIT: usize = 900;
 
 /// One target's part of a run.

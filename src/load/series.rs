@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use crate::latency::{Fate, Outcome, Percentiles, Quantile, SAMPLES_BEYOND};
 
-/// The longest that a series grows: a day. What is later counts in the last second.
+/// The longest series: a day. Later requests count in its last second.
 const SECONDS_LIMIT: u64 = 86_400;
-/// The longest latency told apart, in microseconds: an hour.
+/// The longest latency that is distinguished, in microseconds: an hour.
 const LONGEST_US: u64 = 3_600_000_000;
 
 /// Seconds in order; those without a request are left out.
@@ -30,10 +30,10 @@ pub struct Series {
     open: BTreeMap<u64, Buckets<u32>>,
 }
 
-/// What became of the requests of one second.
+/// The counts of one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Second {
-    /// Requests that were to start in it.
+    /// Requests whose intended start is in it.
     pub offered: u64,
     /// Successes.
     pub ok: u64,
@@ -56,7 +56,7 @@ pub struct Second {
 }
 
 impl Series {
-    /// An empty series whose good answers are those within `slo`.
+    /// An empty series; answers within `slo` are good.
     #[must_use]
     pub fn new(slo: Duration) -> Self {
         Self { slo, ..Self::default() }

@@ -1,10 +1,10 @@
-//! The few statistics that verdicts rest on. Pure.
+//! The statistics behind verdicts. Pure.
 
 use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
 
 use crate::latency::Rate;
 
-/// How sure an interval is of a share.
+/// The confidence level of the interval of a share.
 const CONFIDENCE: f64 = 0.95;
 
 /// A share with the interval in which the true one lies.
@@ -34,7 +34,7 @@ impl Share {
         Self { low, high }
     }
 
-    /// Whether it lies above `limit` (`true`) or below (`false`); none where it holds the limit.
+    /// Whether it lies above `limit` (`true`) or below (`false`); `None` where the limit is inside.
     #[must_use]
     pub fn beside(self, limit: f64) -> Option<bool> {
         if self.low > limit {

@@ -1,4 +1,4 @@
-//! Which statuses are a success, and how an answer counts.
+//! Which statuses are a success, and the outcome of an answer.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use super::Answer;
 use crate::config::{Allowed, Invalid};
 use crate::latency::Outcome;
 
-/// The statuses that are a success: any 2xx, if nothing else is asked for.
+/// The statuses that are a success: by default any 2xx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Success(Vec<RangeInclusive<u16>>);
 
@@ -62,7 +62,7 @@ impl fmt::Display for Success {
 }
 
 impl Answer {
-    /// How it counts: what a server refuses to protect itself is shed, redirects are not followed.
+    /// Its outcome: 429 and 503 are shed, 504 is a deadline; redirects are not followed.
     #[must_use]
     pub const fn outcome(self) -> Outcome {
         match self.status {

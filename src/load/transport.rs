@@ -1,7 +1,6 @@
-//! How a request gets to the server and what comes back: the one thing a driver does not decide.
+//! The transport: how a request reaches the server and how its answer comes back.
 //!
-//! The drivers know nothing of HTTP. They hand a request's number to a [`Transport`] and look at the
-//! [`Trace`] it leaves, so that schedules, checks and searches run against a simulated server in virtual
+//! The drivers do not know HTTP. They give a request's number to a [`Transport`] and read the [`Trace`] it fills, so that schedules, checks and searches run against a simulated server in virtual
 //! time just as they run against a real one.
 
 use std::time::Duration;
@@ -12,17 +11,17 @@ use super::Cause;
 
 /// Carries requests to a server.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends request number `request` (from 0) and takes the whole answer. What happens on the way is
-    /// written into `trace` as it happens. Dropping the future gives the request up.
+    /// Sends request number `request` (from 0) and reads the whole answer. `trace` is filled while that happens.
+    /// Dropping the future gives the request up.
     fn exchange(&self, request: u64, trace: &mut Trace)
     -> impl Future<Output = Result<Answer, Cause>> + Send;
 
-    /// What the requests ask for, where that is told apart: several targets. None where there is one.
+    /// The names of several targets, each with a part of the result; empty for one target.
     fn targets(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Which of the [targets](Self::targets) request number `request` asks.
+    /// Which of the [targets](Self::targets) request number `request` goes to.
     fn target_of(&self, _request: u64) -> usize {
         0
     }
@@ -74,10 +73,10 @@ impl Stage {
     }
 }
 
-/// What a request met on its way.
+/// The progress of a request, with its times.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace {
-    /// Which of the targets it asks.
+    /// Which of the targets it goes to.
     pub target: usize,
     /// How far it has come.
     pub stage: Stage,
@@ -85,8 +84,8 @@ pub struct Trace {
     pub connect: Option<Duration>,
     /// When it was handed to its connection.
     pub sent: Option<Instant>,
-    /// When the head of the answer was there.
+    /// When the head of the answer had arrived.
     pub first_byte: Option<Instant>,
-    /// When its last byte was there; without it the exchange's own end counts.
+    /// When its last byte had arrived; without it, the exchange's own end counts.
     pub finished: Option<Instant>,
 }

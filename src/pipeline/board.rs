@@ -1,7 +1,7 @@
-//! The queue as tasks share it: who waits for what, and what the supervisor sees.
+//! The queue that tasks share: producers and workers wait here, and the supervisor reads it.
 //!
 //! A cheap handle. The lock is held for single steps and never across an `.await`; each step changes the
-//! ledger as a whole, so any look at it is a consistent one.
+//! ledger as a whole, so every reading is consistent.
 
 use std::{cmp::Ordering, sync::Arc, time::Duration};
 
@@ -27,9 +27,9 @@ struct Shared {
     state: Mutex<State>,
     /// A job can be taken, or the queue is closed.
     ready: Notify,
-    /// A job can be handed in.
+    /// The queue has room.
     room: Notify,
-    /// The backlog is zero, or will not become so.
+    /// The backlog is zero, or can no longer become zero.
     empty: Notify,
     /// No more jobs are handed out.
     halted: Notify,
@@ -59,7 +59,7 @@ impl State {
         }
     }
 
-    /// Pays for the time since the last change.
+    /// Adds the worker time since the last change.
     fn account(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.accounted_until);
         self.busy += passed * u32::try_from(self.queue.running()).unwrap_or(u32::MAX);
@@ -68,12 +68,12 @@ impl State {
     }
 }
 
-/// Sums since the start that are no part of the balance.
+/// Sums since the start that are not terms of the balance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Jobs that the producer wanted to hand in.
+    /// Jobs that the producer wanted to enqueue.
     pub(super) offered: u64,
-    /// Those of them that were left out because one was already waiting for room.
+    /// Those of them that were skipped because another one was already waiting for room.
     pub(super) held_back: u64,
     /// Retries.
     pub(super) retried: u64,
@@ -82,9 +82,9 @@ pub(super) struct Counts {
 /// How many workers there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Workers {
-    /// Those that are to be there.
+    /// The wanted number.
     pub(super) wanted: u32,
-    /// Those that are there, ones that finish a last job among them.
+    /// The number running, including those that finish their last job.
     pub(super) present: u32,
 }
 
@@ -119,7 +119,7 @@ impl Board {
         Self { shared: Arc::new(Shared { begun: now, state, ready, room, empty, halted }) }
     }
 
-    /// Gives the board for as long as somebody else keeps it.
+    /// A reader that does not keep the board alive.
     pub(super) fn look(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().map(|shared| Self { shared })
@@ -131,24 +131,24 @@ impl Board {
         state
     }
 
-    /// Counts a job that is to be handed in, whether or not there is room.
+    /// Counts an offered job, whether or not there is room.
     pub(super) fn offered(&self) {
         self.state().counts.offered += 1;
     }
 
-    /// Counts an offered job that is left out.
+    /// Counts an offered job that is skipped.
     pub(super) fn held_back(&self) {
         self.state().counts.held_back += 1;
     }
 
-    /// Hands in a job, if there is room, and says its number.
+    /// Enqueues a job, if there is room, and returns its number.
     pub(super) fn push(&self, offered_at: Instant, line: Option<Arc<Line>>) -> Option<u64> {
         let id = self.state().queue.push(Instant::now(), offered_at, line)?;
         self.shared.ready.notify_one();
         Some(id)
     }
 
-    /// Waits until a job can be handed in. Cancel safe.
+    /// Waits for room in the queue. Cancel safe.
     pub(super) async fn room(&self) {
         self.wait_for(&self.shared.room, |state| state.queue.has_room()).await;
     }
@@ -184,7 +184,7 @@ impl Board {
         self.state().halted.clone()
     }
 
-    /// Takes back a job that could not be begun.
+    /// Takes back a job that could not be started.
     pub(super) fn put_back(&self, job: Job) {
         let mut state = self.state();
         state.account(Instant::now());
@@ -234,14 +234,14 @@ impl Board {
         }
     }
 
-    /// Counts an attempt that took `service`, whatever came of it.
+    /// Counts an attempt that took `service`, whatever its result.
     pub(super) fn attempted(&self, service: Duration) {
         let mut state = self.state();
         state.attempts += 1;
         state.service += service;
     }
 
-    /// Hands a failed job back, to be taken again after `wait`. Never waits.
+    /// Returns a failed job to the queue, to be taken again after `wait`. Never blocks.
     pub(super) fn retry(&self, job: Job, wait: Duration) {
         let now = Instant::now();
         {
@@ -250,7 +250,7 @@ impl Board {
             state.counts.retried += 1;
             state.queue.retry(job, now + wait);
         }
-        // A waiting worker must learn of the new due time.
+        // A waiting worker is woken to see the new due time.
         self.shared.ready.notify_one();
     }
 
@@ -267,25 +267,25 @@ impl Board {
         }
     }
 
-    /// Admits nothing any more; workers that find nothing end.
+    /// Closes the queue; workers end when it is empty.
     pub(super) fn close(&self) {
         self.state().queue.close();
         self.shared.ready.notify_waiters();
     }
 
-    /// Admits and hands out again, for another run.
+    /// Opens the queue again, for another run.
     pub(super) fn open(&self) {
         let mut state = self.state();
         state.halted = None;
         state.queue.open();
     }
 
-    /// Says how many workers there are to be.
+    /// Sets the wanted number of workers.
     pub(super) fn set_workers(&self, workers: u32) {
         self.state().workers.wanted = workers;
     }
 
-    /// Says the same after a check, and counts a change.
+    /// Sets it after a check, and counts a change.
     pub(super) fn scale(&self, workers: u32) {
         let mut state = self.state();
         let change = workers.cmp(&state.workers.wanted);
@@ -302,7 +302,7 @@ impl Board {
         self.state().scalings
     }
 
-    /// Counts a worker in until the returned guard is dropped.
+    /// Counts a worker as running until the returned guard is dropped.
     pub(super) fn worker(&self) -> Present {
         let mut state = self.state();
         state.account(Instant::now());
@@ -316,7 +316,7 @@ impl Board {
         self.state().queue.ledger()
     }
 
-    /// What the producer and the retries came to.
+    /// The counts of offered jobs and retries.
     pub(super) fn counts(&self) -> Counts {
         self.state().counts
     }
@@ -346,7 +346,7 @@ impl Board {
     }
 }
 
-/// A worker's presence, which is paid for.
+/// A running worker; its time is counted until this is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Present(Board);

@@ -1,4 +1,4 @@
-//! The end of the line: every job that ended is recorded, logged and counted here.
+//! The collector: records, logs and counts every job that has ended.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,21 +16,21 @@ use crate::{
     latency::{Histogram, milliseconds},
 };
 
-/// Jobs that are recorded with one wait for the disk.
+/// Limit of jobs that are recorded with one sync of the disk.
 const BATCH_LIMIT_JOBS: usize = 64;
 
-/// What the collector saw.
+/// The collector's counts.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// From intended arrival to end, of all jobs; those that failed for good count with their time.
     pub sojourn: Histogram,
     /// When the last job ended, since the collector began.
     pub last: Duration,
-    /// Jobs whose result could not be kept.
+    /// Jobs whose result could not be written.
     pub unrecorded: u64,
 }
 
-/// Collects until all workers have ended. When results cannot be kept any more, no more jobs are handed out.
+/// Collects until all workers have ended. When results can no longer be written, no more jobs are started.
 pub(super) async fn run(
     mut finished: mpsc::Receiver<Finished>,
     mut results: Option<Results>,

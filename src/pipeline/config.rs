@@ -1,4 +1,4 @@
-//! The pipeline's settings: the seed's keys and what goes with them.
+//! The pipeline's settings: their keys, flags, variables, and the checks between them.
 //!
 //! ```text
 //!   config.yml (built in)  <  file (YAML of the same form, or TOML)  <  .env  <  environment  <  flag
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_built_in_is_the_seeds_and_whole() {
+    fn the_built_in_settings_are_complete_and_stay() {
         let settings = Config::embedded().settings().expect("the built-in settings allow each other");
         assert_eq!((settings.min_workers.get(), settings.max_workers.get()), (2, 8));
         assert_eq!((settings.grow_threshold.get(), settings.shrink_threshold.get()), (50, 10));

@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The result of a run.
 
 use std::{fmt, time::Duration};
 
@@ -13,17 +13,17 @@ use crate::latency::{DurationText, Percentiles, milliseconds};
 #[derive(Debug)]
 #[must_use]
 pub struct PipelineEnd {
-    /// Whether everything was drained; if not, the backlog is what was left behind.
+    /// Whether everything was drained; if not, the backlog counts the jobs left.
     pub drained: bool,
-    /// Why no more jobs were begun, if not because there were none or a stop was asked for.
+    /// Why the run started no more jobs, if that was neither the end of its jobs nor a stop.
     pub halted: Option<String>,
-    /// What it came to.
+    /// Its statistics.
     pub statistics: PipelineStatistics,
-    /// What the collector saw, if it was waited for.
+    /// The collector's counts, if the run waited for it.
     pub collected: Collected,
 }
 
-/// What a run came to, for people and for programs.
+/// The statistics of a run, for people and for programs.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = pipeline::Statistics)]
 pub struct PipelineStatistics {
@@ -38,9 +38,9 @@ pub struct PipelineStatistics {
     pub sojourn: Percentiles,
     /// Failed attempts that were followed by another.
     pub retries: u64,
-    /// Jobs that were left out because one already waited for room.
+    /// Jobs that were skipped because one already waited for room.
     pub held_back: u64,
-    /// Seconds that workers were there: what is paid for.
+    /// The sum of the workers' running times, seconds: what one would pay for.
     pub worker_seconds: f64,
     /// How often the number of workers was changed.
     pub worker_changes: u64,
@@ -62,7 +62,7 @@ impl PipelineEnd {
         Self { drained: ledger.backlog == 0, halted: board.why_halted(), statistics, collected }
     }
 
-    /// Whether nothing was done, because nothing can be.
+    /// Whether the run was halted before any job ran.
     #[must_use]
     pub fn did_nothing(&self) -> bool {
         let PipelineStatistics { ledger, retries, .. } = &self.statistics;

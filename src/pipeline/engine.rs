@@ -34,15 +34,15 @@ use super::{
 };
 use crate::{shutdown::Shutdown, telemetry::Instruments, web::RunState};
 
-/// PipelineEnd jobs that wait for the collector.
+/// Limit of ended jobs that wait for the collector.
 const FINISHED_LIMIT_JOBS: usize = 100;
 /// Time between two lines of progress while the backlog drains.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What the pipeline is given by the process it runs in.
+/// What the process provides to the pipeline.
 #[derive(Debug)]
 pub struct Runtime {
-    /// What its instruments are made from.
+    /// The factory of its instruments.
     pub instruments: Instruments,
     /// Where its log goes.
     pub journal: Journal,
@@ -53,7 +53,7 @@ pub struct Runtime {
 /// Where jobs come from.
 #[derive(Debug)]
 pub enum Load {
-    /// The producer, at the rate of the controls; until it is told to stop.
+    /// The producer, at the rate of the controls, until it is stopped.
     Producer,
     /// A trace: times since the start, in order, ...
     Trace {
@@ -125,7 +125,7 @@ impl Pipeline {
         self.shared.controls.send_modify(|controls| controls.policy = policy);
     }
 
-    /// What its instruments were made from.
+    /// The factory of its instruments.
     pub(super) fn instruments(&self) -> &Instruments {
         &self.shared.instruments
     }
@@ -145,7 +145,7 @@ impl Pipeline {
         self.shared.board.scalings()
     }
 
-    /// What the history shows of this moment.
+    /// The current point of the history.
     pub(super) fn moment(&self) -> Moment {
         let board = &self.shared.board;
         Moment { backlog: board.ledger().backlog, workers: board.workers().present }
@@ -179,8 +179,8 @@ impl Pipeline {
         }
     }
 
-    /// Runs until `shutdown` begins, or the load ends, and drains; `results` keeps what came of lines. Dropped,
-    /// it ends at once, and so do commands.
+    /// Runs until `shutdown` begins or the load ends, then drains; `results` gets the results of jobs from lines.
+    /// Dropping the future ends it and its commands at once.
     pub async fn run(&self, load: Load, results: Option<Results>, shutdown: &Shutdown) -> PipelineEnd {
         let Shared { settings, board, controls, journal, metrics, work, next_worker, .. } = &*self.shared;
         let begun = Instant::now();
@@ -256,7 +256,7 @@ impl Pipeline {
     }
 }
 
-/// Waits until the backlog is zero, or no more jobs are handed out and none is in progress, and says how it goes; false when the stop's deadline or a second signal
+/// Waits until the backlog is zero, or until no job is in progress and none will be started, and logs progress;
 /// came first.
 async fn drain(board: &Board, journal: &Journal, shutdown: &Shutdown) -> bool {
     let mut next = Instant::now() + PROGRESS_INTERVAL;

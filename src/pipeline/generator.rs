@@ -1,4 +1,4 @@
-//! The built-in load: bursts and idle phases in turn, or one rate for as long as somebody asks for it.
+//! The built-in load: bursts and idle phases in turn, or one rate until another is set.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{
     documented,
 };
 
-/// What the producer is to do.
+/// The load that the producer makes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
     /// Bursts and idle phases in turn.
     Generator,
     /// A job each interval.
     Every(Interval),
-    /// So many jobs a second; the time between two is an [`Interval`].
+    /// Jobs a second; the time between two is an [`Interval`].
     Of(config::Rate),
 }
 

@@ -17,7 +17,7 @@ pub(super) enum JobError {
     /// The command did not succeed.
     #[error(transparent)]
     Command(#[from] exec::Failure),
-    /// The line is no job.
+    /// The line is not a valid job.
     #[error("{0}")]
     Invalid(&'static str),
     /// The line has no such field, which the command needs.
@@ -26,12 +26,12 @@ pub(super) enum JobError {
 }
 
 impl JobError {
-    /// Whether another attempt can end otherwise.
+    /// Whether another attempt can succeed.
     pub(super) fn may_pass(&self) -> bool {
         !matches!(self, Self::Invalid(_) | Self::NoField(_) | Self::Command(exec::Failure::BadArguments(_)))
     }
 
-    /// Whether no job can do better.
+    /// Whether every other job would fail in the same way.
     pub(super) fn is_hopeless(&self) -> bool {
         matches!(self, Self::Command(exec::Failure::NoProgram { .. }))
     }
@@ -44,16 +44,16 @@ pub(super) struct Job {
     pub(super) id: u64,
     /// How many attempts have failed.
     pub(super) failed_attempts: u32,
-    /// When it was meant to arrive, which is before it was handed in if the queue was full.
+    /// Its intended arrival, which is before it entered the queue if that was full.
     pub(super) offered_at: Instant,
-    /// Since when it could have been taken.
+    /// When it became ready to be taken.
     pub(super) ready_at: Instant,
-    /// What it was read from; none where the producer made it.
+    /// The line it was read from; `None` for a generated job.
     pub(super) line: Option<Arc<Line>>,
 }
 
 impl Job {
-    /// What people know it by: its line's name, or its number.
+    /// Its name for people: its line's name, or its number.
     pub(super) fn name(&self) -> String {
         self.line.as_ref().map_or_else(|| self.id.to_string(), |line| line.name())
     }
@@ -68,11 +68,11 @@ pub(super) struct Finished {
     pub(super) worker: u64,
     /// When.
     pub(super) at: Instant,
-    /// What came of its last attempt.
+    /// The result of its last attempt.
     pub(super) last: Attempt,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(super) struct Attempt {
     /// How it ended.

@@ -1,4 +1,4 @@
-//! The log: lines in the seed's wording, each with its time to the microsecond (UTC).
+//! The log: lines, each with its time to the microsecond (UTC).
 //!
 //! ```text
 //!   line ──> recent lines (for pages)
@@ -17,7 +17,7 @@ use crate::output::Writer;
 
 /// Lines kept for pages.
 const RECENT_LIMIT_LINES: usize = 30;
-/// The stamp at which virtual time begins: the seed's example.
+/// The time stamp at which virtual time begins.
 const VIRTUAL_EPOCH_S: i64 = 1_755_079_200;
 
 /// A handle on the log.
@@ -29,7 +29,7 @@ pub struct Journal {
 #[derive(Debug)]
 struct Shared {
     clock: Clock,
-    /// The last lines; none where nobody reads lines, so that none is made.
+    /// The last lines; `None` where nothing reads them, so that no line is formatted.
     recent: Option<Mutex<VecDeque<String>>>,
     writers: Vec<Writer>,
 }
@@ -41,7 +41,7 @@ enum Clock {
 }
 
 impl Journal {
-    /// Keeps nothing.
+    /// A log that writes nowhere.
     pub fn silent() -> Self {
         Self::of(Clock::Wall, None, Vec::new())
     }
@@ -65,7 +65,7 @@ impl Journal {
         let Some(recent) = &self.shared.recent else {
             return;
         };
-        // One at a time, so that every writer has the lines in the order of their stamps.
+        // Under one lock, so that every writer has the lines in the order of their time stamps.
         let mut recent = recent.lock();
         let line = format!("{} {text}", self.now().strftime("%Y/%m/%d %H:%M:%S.%6f"));
         for writer in &self.shared.writers {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_has_the_seeds_form_in_virtual_time() {
+    async fn a_line_has_its_time_stamp_in_virtual_time() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let journal = Journal::in_virtual_time(Writer::direct("log", file.reopen().expect("open")));
         tokio::time::sleep(Duration::from_millis(10_101)).await;

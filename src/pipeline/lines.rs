@@ -1,6 +1,6 @@
 //! Reads jobs, one a line, from a file or from standard input.
 //!
-//! A job is known by its line's `id` (text or number, as it was written), else by the line's number and hash.
+//! A job's name is its line's `id` (text or number, as it was written), or else the line's number and hash.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,7 +34,7 @@ pub struct Rules {
     pub format: Format,
     /// The jobs of earlier runs, which are skipped.
     pub recorded: HashMap<String, RecordedOutcome>,
-    /// Not those that failed.
+    /// Whether jobs that failed are run again.
     pub retry_failed: bool,
 }
 
@@ -53,9 +53,9 @@ pub enum Format {
 pub struct Line {
     /// Its number in the source, from 1.
     pub number: u64,
-    /// What it is known by, as JSON: its `id` as it was written, or a text of its number and hash.
+    /// Its name as JSON: its `id` as it was written, or a text of its number and hash.
     pub job: Box<RawValue>,
-    /// What there is to do, or why it is no job.
+    /// The job's text, or why the line is not a job.
     pub text: Result<Text, &'static str>,
 }
 
@@ -92,12 +92,12 @@ impl Line {
         Self { number, job: job.unwrap_or_else(unnamed), text: Ok(text) }
     }
 
-    /// What the results file knows it by.
+    /// Its name in the results file.
     pub fn key(&self) -> &str {
         self.job.get()
     }
 
-    /// What it is known by, as people write it.
+    /// Its name as people write it.
     pub fn name(&self) -> String {
         string(&self.job).unwrap_or_else(|| self.job.get().to_owned())
     }
@@ -185,7 +185,7 @@ impl std::str::FromStr for Source {
     }
 }
 
-/// What became of the lines that were read.
+/// The counts of the lines that were read.
 #[derive(Debug, Default)]
 pub struct Intake {
     read: AtomicU64,
@@ -232,16 +232,16 @@ impl Intake {
 #[derive(Debug)]
 pub struct Lines {
     pub(super) lines: mpsc::Receiver<Line>,
-    /// What became of what was read.
+    /// The counts of the lines that were read.
     pub intake: Arc<Intake>,
 }
 
 impl Lines {
-    /// Begins to read, on a thread of its own that goes no further than a few lines ahead. Jobs that came before
-    /// are skipped too; the names of all are held in memory.
+    /// Starts to read on a thread of its own, which reads only a few lines ahead. Jobs with an earlier line's name are
+    /// skipped too; the names of all jobs are held in memory.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// When no thread can be started.
     pub fn read(reader: Box<dyn BufRead + Send>, rules: Rules) -> io::Result<Self> {
         let (sender, lines) = mpsc::channel(AHEAD_LIMIT_LINES);
         let intake = Arc::new(Intake::default());
@@ -297,7 +297,7 @@ fn read_all(
             None => {}
         }
         if lines.blocking_send(line).is_err() {
-            // Nobody takes jobs any more.
+            // The receiver is gone: no more jobs are taken.
             break;
         }
     }

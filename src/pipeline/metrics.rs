@@ -1,4 +1,4 @@
-//! The pipeline's instruments. What the board knows is read from it when somebody looks.
+//! The pipeline's instruments. Counts are read from the board when metrics are collected.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ metrics! {
     LIMIT: "pipeline_limit" by "bound";
 }
 
-/// What is recorded as it happens.
+/// Instruments that are recorded as things happen.
 #[derive(Debug)]
 pub(super) struct Metrics {
     succeeded: Counter,

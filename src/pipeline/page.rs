@@ -1,4 +1,4 @@
-//! The plain live view: what flows now, and the handles on it.
+//! The live page: current figures, and forms to change the run.
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::web::{Asset, Event, Figure, Frame, LivePage, Page, Point, run_chart};
 
-/// What keeps the page's figures current.
+/// The script that keeps the page's figures current.
 pub(super) const PIPELINE_JS: Asset =
     Asset::new("/assets/pipeline.js", "text/javascript; charset=utf-8", include_str!("assets/pipeline.js"));
 
@@ -38,7 +38,7 @@ pub(super) fn show(
     Page(PipelinePage { frame, live, log: log.join("\n") }).into_response()
 }
 
-/// What the page needs each second beside the status.
+/// The events that the page gets each second beside the status.
 pub(super) fn events(history: &[Point<Moment>], log: &[String]) -> Vec<Event> {
     vec![Event { name: "chart", data: chart(history) }, Event { name: "log", data: log.join("\n") }]
 }
@@ -59,7 +59,7 @@ fn figures(status: &Status) -> Vec<Figure> {
     ]
 }
 
-/// The run so far as a picture.
+/// A chart of the run so far.
 fn chart(history: &[Point<Moment>]) -> String {
     let line = |value: fn(&Moment) -> f64| {
         history.iter().map(|point| (point.at.as_secs_f64(), value(&point.seen))).collect()

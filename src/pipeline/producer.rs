@@ -1,7 +1,7 @@
-//! Hands jobs in: at an interval that can be changed while it runs, or when a trace says.
+//! Enqueues jobs: at an interval that can be changed while it runs, or at the times of a trace.
 //!
-//! A job's arrival is the time it was meant for, whether or not there was room; the supervisor sees such
-//! arrivals too, or an overload would look like a load that just fits.
+//! A job's arrival is its intended time, whether or not there was room. The supervisor counts these arrivals, so
+//! that an overload does not look like a load that just fits.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ const LATE_LIMIT: Duration = Duration::from_secs(1);
 /// When jobs arrive.
 #[derive(Debug)]
 pub(super) enum Arrivals {
-    /// At an interval. As with a ticker, ticks that pass while one waits for room are left out.
+    /// At an interval. As with a ticker, ticks that pass while a job waits for room are skipped.
     Paced {
         /// The interval, which may change at any time.
         interval: watch::Receiver<Duration>,
@@ -32,7 +32,7 @@ pub(super) enum Arrivals {
         at: Arc<[Duration]>,
         /// The start.
         begun: Instant,
-        /// When it ends, whether or not anything arrives until then.
+        /// When it ends, after its last arrival or later.
         length: Duration,
         /// Which is next.
         next: usize,
@@ -84,7 +84,7 @@ impl Arrivals {
     }
 }
 
-/// Hands in what arrives until there is no more or `stop` says so. What then waits for room is not handed in.
+/// Enqueues arrivals until there are no more or `stop` says so. A job that waits for room then is not enqueued.
 pub(super) async fn run(board: Board, mut arrivals: Arrivals, stop: CancellationToken) {
     let mut outside = VecDeque::new();
     let mut over = false;
@@ -116,8 +116,8 @@ pub(super) async fn run(board: Board, mut arrivals: Arrivals, stop: Cancellation
     }
 }
 
-/// Hands in what is read until there is no more or `stop` says so. A line that then waits for room is not
-/// handed in: it has no result, and a later run takes it up.
+/// Enqueues lines until there are no more or `stop` says so. A line that waits for room then is not enqueued: it
+/// has no result, and a later run takes it up.
 pub(super) async fn run_lines(board: Board, mut lines: mpsc::Receiver<Line>, stop: CancellationToken) {
     loop {
         let line = tokio::select! {

@@ -2,7 +2,7 @@
 //!
 //! A new job is admitted while fewer than `capacity` jobs wait. A job that failed and is to be tried again
 //! is *always* admitted, at once, so that a worker never waits to hand one back: with all workers waiting to
-//! requeue into a full queue nobody would be left to empty it. This costs no bound: a requeued job comes
+//! requeue into a full queue, no worker would be left to empty it. This costs no bound: a requeued job comes
 //! from a worker, so the jobs inside grow only by admissions, each of which finds fewer than `capacity`
 //! waiting. Hence the invariant
 //!
@@ -32,11 +32,11 @@ document!(JobLedger as "lab/audit-pipeline/1");
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = PipelineLedger)]
 pub struct JobLedger {
-    /// Jobs that were handed in.
+    /// Jobs that were enqueued.
     pub created: u64,
     /// Jobs that ended well.
     pub succeeded: u64,
-    /// Jobs that failed as often as they may.
+    /// Jobs that failed on their last allowed attempt.
     pub permanently_failed: u64,
     /// Jobs that have not ended: the sum of the next three.
     pub backlog: u64,
@@ -56,16 +56,16 @@ impl JobLedger {
     }
 }
 
-/// What a worker finds.
+/// What a worker gets from the queue.
 #[derive(Debug)]
 pub(super) enum Taken {
-    /// Work.
+    /// A job.
     Job(Job),
-    /// Nothing before this time.
+    /// No job before this time.
     NotBefore(Instant),
-    /// Nothing until something changes.
+    /// No job until something changes.
     Nothing,
-    /// Nothing ever again.
+    /// No job any more.
     Closed,
 }
 
@@ -142,7 +142,7 @@ impl Queue {
         self.retries.insert((due, job.id), job);
     }
 
-    /// Takes a job back from a worker that could not begin it; it is the next.
+    /// Takes a job back from a worker that could not start it; it becomes the next.
     pub(super) fn put_back(&mut self, job: Job) {
         self.running -= 1;
         self.fresh.push_front(job);
@@ -158,12 +158,12 @@ impl Queue {
         }
     }
 
-    /// Admits nothing any more.
+    /// Closes the queue to new jobs.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Admits again.
+    /// Opens the queue again.
     pub(super) fn open(&mut self) {
         self.closed = false;
     }

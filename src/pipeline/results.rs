@@ -1,7 +1,7 @@
-//! The results: one JSON object a line, appended, and on disk before it is told of.
+//! The results: one JSON object a line, appended, and on disk before it is reported.
 //!
-//! A run killed at any moment can be resumed: what the file holds is not run again, a torn last line is cut
-//! off, and what had run without being recorded runs again. So a job has one *result*, and one more each time that
+//! A run killed at any moment can be resumed: jobs in the file are not run again, a torn last line is cut off, and
+//! jobs that ran without being recorded run again. So a job has one *result*, and one more each time that
 //! it failed for good and was tried again on request, of which the last counts; its command runs at least once.
 
 use std::{
@@ -40,7 +40,7 @@ pub(super) struct Record {
     pub(super) line: u64,
     /// `succeeded` or `failed`.
     pub(super) outcome: RecordedOutcome,
-    /// How often it was tried.
+    /// The number of attempts.
     pub(super) attempts: u32,
     /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +81,7 @@ pub enum RecordedOutcome {
 pub enum Results {
     /// A file that this process alone writes.
     File(File),
-    /// Standard output, which nothing can be resumed from.
+    /// Standard output, from which no run can be resumed.
     Stdout,
 }
 
@@ -89,13 +89,13 @@ impl Results {
     /// Opens `path`, creating it where it is missing. A file with results is taken up only to `resume`.
     ///
     /// # Errors
-    /// When it is no regular file or cannot be opened, another process writes it, it holds something else than
-    /// results, or it holds results and is not to be resumed.
+    /// When it is not a regular file or cannot be opened, another process writes it, it holds something other than
+    /// results, or it holds results and `resume` is false.
     pub fn open(path: &Path, resume: bool) -> io::Result<(Self, Recorded)> {
         let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
         // Before it is opened: opening a pipe would wait for its reader.
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return refuse("it is no regular file; - is standard output".to_owned());
+            return refuse("it is not a regular file; - is standard output".to_owned());
         }
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
         if file.try_lock().is_err() {

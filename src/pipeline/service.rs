@@ -1,4 +1,4 @@
-//! The pipeline behind HTTP: what it does, and start, stop, rate and policy for an administrator.
+//! The pipeline over HTTP: its status for everybody; start, stop, rate and policy for an administrator.
 //!
 //! Inside `lab` it is idle until started, and each start is a run of its own. `lab pipeline` starts it at once and
 //! ends with its run.
@@ -56,10 +56,10 @@ impl Service {
         &self.shared.lifecycle
     }
 
-    /// Starts a run with `load`; `results` keeps what came of lines.
+    /// Starts a run with `load`; `results` gets the results of jobs from lines.
     ///
     /// # Errors
-    /// When one runs, or the process stops.
+    /// When a run is in progress, or the process stops.
     pub async fn start_with(
         &self,
         load: Load,

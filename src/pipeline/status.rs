@@ -9,16 +9,16 @@ use crate::{document, web::RunState};
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = PipelineStatus)]
 pub struct Status {
-    /// Where it is in its life.
+    /// The state of its lifecycle.
     pub state: RunState,
     /// How the number of workers is chosen.
     pub policy: PolicyName,
     /// `generator`, jobs a second such as `4/s`, or the time between two jobs such as `250ms`: as it was given.
     #[schema(value_type = String)]
     pub rate: Rate,
-    /// Workers that are to be there.
+    /// The wanted number of workers.
     pub workers: u32,
-    /// Workers that are there, those that finish a last job among them.
+    /// Running workers, including those that finish their last job.
     pub workers_present: u32,
     /// Workers at least.
     pub min_workers: u32,
@@ -29,24 +29,24 @@ pub struct Status {
     /// The balance.
     #[serde(flatten)]
     pub ledger: JobLedger,
-    /// Jobs that the producer wanted to hand in.
+    /// Jobs that the producer wanted to enqueue.
     pub offered: u64,
-    /// Those of them that were left out because one was already waiting for room.
+    /// Those of them that were skipped because another one was already waiting for room.
     pub held_back: u64,
     /// Failed attempts that were followed by another.
     pub retries: u64,
-    /// Seconds that workers were there.
+    /// The sum of the workers' running times, seconds.
     pub worker_seconds: f64,
 }
 
 document!(Status as "lab/pipeline-status/1");
 
-/// A change: what is left out stays.
+/// A change; fields that are left out keep their values.
 #[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = PipelinePatch)]
 pub struct Patch {
-    /// What `GET /pipeline` calls itself: may be sent back, and is not read.
+    /// The schema of `GET /pipeline`: may be sent back, and is ignored.
     #[serde(skip_serializing)]
     #[schema(ignore)]
     pub schema: IgnoredAny,
@@ -69,6 +69,6 @@ pub struct Start {}
 pub(super) struct Moment {
     /// Jobs queued, in progress and waiting for a retry.
     pub(super) backlog: u64,
-    /// Workers that are there.
+    /// Running workers.
     pub(super) workers: u32,
 }

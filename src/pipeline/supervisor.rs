@@ -1,4 +1,4 @@
-//! Looks at the backlog every check interval, asks the policy, and adds or removes workers.
+//! Reads the backlog every check interval, asks the policy, and adds or removes workers.
 //!
 //! The loop reads the full state each time and repeats safely: if a worker is missing it is replaced. A
 //! worker that is busy finishes its job before it goes; if the pool is to grow again before that, it stays,
@@ -55,7 +55,7 @@ impl Pool {
         u32::try_from(active).unwrap_or(u32::MAX)
     }
 
-    /// A worker that was to go stays if it is still busy, else a new one starts.
+    /// Keeps a worker that was about to end if it is still busy; otherwise starts a new one.
     fn add(&mut self) {
         if let Some(member) = self.members.values().find(|member| member.is_retiring() && member.is_busy()) {
             member.retiring.send_replace(false);
@@ -70,7 +70,7 @@ impl Pool {
         self.members.insert(id, Member { task, retiring, busy });
     }
 
-    /// The youngest idle worker goes, or the youngest.
+    /// Ends the youngest idle worker, or the youngest if none is idle.
     fn remove(&mut self) {
         let active = || self.members.values().rev().filter(|member| !member.is_retiring());
         if let Some(member) = active().find(|member| !member.is_busy()).or_else(|| active().next()) {
@@ -89,7 +89,7 @@ impl Pool {
         let member = ids.and_then(|id| self.members.remove(&id));
         if let Some(error) = broke {
             tracing::error!(%error, "a worker broke");
-            // Nobody else ends the job that it had.
+            // No other task ends the job that it had.
             if member.is_some_and(|member| member.is_busy()) {
                 self.context.board.end(false);
             }
@@ -97,12 +97,12 @@ impl Pool {
     }
 }
 
-/// What a supervisor is given.
+/// What a supervisor needs.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    /// What workers share; dropped when the last has ended.
+    /// What workers share; dropped when the last one has ended.
     pub(super) context: WorkerContext,
-    /// The bounds and the policies' aims.
+    /// The bounds and the policies' targets.
     pub(super) settings: Settings,
     /// Which policy.
     pub(super) controls: watch::Receiver<Controls>,
@@ -137,7 +137,7 @@ impl Supervisor {
             next = later(next, interval);
             let wanted = *controls.borrow();
             if wanted.policy != policy.policy {
-                // Another policy's memory means nothing to this one.
+                // What another policy remembered does not apply to this one.
                 past = Past::default();
             }
             policy = wanted;
@@ -169,7 +169,7 @@ impl Supervisor {
     }
 }
 
-/// The next check; one that is long past is left out.
+/// The next check; checks that are long past are skipped.
 fn later(last: Instant, interval: Duration) -> Instant {
     (last + interval).max(Instant::now())
 }

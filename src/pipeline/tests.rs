@@ -137,7 +137,7 @@ fn workers_that_all_fail_at_a_full_queue_get_out_of_it() {
 }
 
 #[test]
-fn a_drain_under_load_ends_at_zero_in_the_seeds_order() {
+fn a_drain_under_load_ends_at_zero_and_logs_its_steps_in_order() {
     let (log, ended) = run(Config::embedded(), 1, 8);
     assert!(
         ended.drained && ended.statistics.ledger.balances() && ended.statistics.ledger.backlog == 0,

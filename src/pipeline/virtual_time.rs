@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 use super::{Journal, Load, Pipeline, PipelineEnd, Rate, Runtime, config::Settings};
 use crate::{output::Writer, shutdown::Shutdown, telemetry::Instruments};
 
-/// What a run in virtual time is given.
+/// The settings of a run in virtual time.
 #[derive(Debug)]
 pub struct Run {
     /// The settings.
@@ -24,7 +24,7 @@ impl Run {
     /// Runs, drains, and writes the log to `out`. Call it outside a Tokio runtime.
     ///
     /// # Errors
-    /// When there can be no runtime, or `out` does not take the log.
+    /// When the runtime cannot be started, or `out` cannot be written.
     pub fn run(self, out: Writer) -> io::Result<PipelineEnd> {
         runtime()?.block_on(async {
             let journal = Journal::in_virtual_time(out.clone());
@@ -44,7 +44,7 @@ impl Run {
     }
 }
 
-/// A runtime in which time passes only while everybody waits.
+/// A runtime whose clock advances only while every task waits.
 pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()
 }

@@ -1,4 +1,4 @@
-//! What a job is.
+//! The work of a job: simulated, or a command.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::{
 
 /// The name of the pipeline in the keys of draws.
 const SERVICE: char = 'P';
-/// The time of a command to go by until some have ended.
+/// The assumed time of a command until some have ended.
 const COMMAND_EXPECTED: Duration = Duration::from_secs(1);
 
-/// What is done with a job, and how long a failed one rests.
+/// How a job is worked on, and how long a failed one waits.
 #[derive(Debug)]
 pub(super) struct Work {
     kind: Kind,
@@ -40,16 +40,16 @@ enum Kind {
 pub struct Exec {
     /// The command.
     pub template: Template,
-    /// What it may use.
+    /// Its resource limits.
     pub limits: Limits,
-    /// What ends it with this process.
+    /// The guard that ends it with this process.
     pub guard: Guard,
-    /// Whether the first job that fails for good is the last.
+    /// Whether the run stops at the first job that fails for good.
     pub stop_on_failure: bool,
 }
 
 impl Exec {
-    /// The command for a job. It learns of the job from its environment too.
+    /// The command for a job, with the job's id, attempt and worker in its environment.
     fn call(&self, worker: u64, job: &Job) -> Result<Call, JobError> {
         let line = job.line.as_ref().ok_or(JobError::Invalid("a command needs a line"))?;
         let text = line.text.as_ref().map_err(|why| JobError::Invalid(why))?;
@@ -84,7 +84,7 @@ impl Work {
         Self { kind, seed, backoff: config.retry_backoff.get(), backoff_max: config.retry_backoff_max.get() }
     }
 
-    /// Does the work once, by this worker.
+    /// Makes one attempt, by this worker.
     pub(super) async fn attempt(&self, worker: u64, job: &Job) -> Attempt {
         let begun = Instant::now();
         match &self.kind {
@@ -112,18 +112,18 @@ impl Work {
         }
     }
 
-    /// Whether the first job that fails for good is the last.
+    /// Whether the run stops at the first job that fails for good.
     pub(super) fn stops_on_failure(&self) -> bool {
         matches!(&self.kind, Kind::Command(exec) if exec.stop_on_failure)
     }
 
-    /// How long `job`, whose attempt just failed, rests before the next.
+    /// How long `job` waits after a failed attempt.
     pub(super) fn backoff(&self, job: &Job) -> Duration {
         let jitter = self.key(job).rng(Purpose::Backoff).random::<f64>();
         backoff(self.backoff, self.backoff_max, job.failed_attempts, jitter)
     }
 
-    /// The time of an attempt to go by until some have ended.
+    /// The assumed time of an attempt until some have ended.
     pub(super) fn expected(&self) -> Duration {
         match &self.kind {
             Kind::Simulated { profile, .. } => Duration::from_secs_f64(profile.mean_ms() / 1e3),

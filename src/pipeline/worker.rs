@@ -1,7 +1,7 @@
-//! A worker: takes a job, works, says what came of it, until it is told to go or nothing can come any more.
+//! A worker: takes a job, works on it, reports the result, until it is retired or the queue has ended.
 //!
 //! ```text
-//!   board ── job ──> step: one attempt ──> again ──> board, after a rest
+//!   board ── job ──> step: one attempt ──> again ──> board, after a wait
 //!                                     ├──> ended ──> collector, and the board counts it
 //!                                     └──> hopeless ──> board, which hands out no more
 //! ```
@@ -32,7 +32,7 @@ use super::{
 pub(super) struct WorkerContext {
     /// Where jobs come from.
     pub(super) board: Board,
-    /// What a job is.
+    /// How a job is worked on.
     pub(super) work: Arc<Work>,
     /// Where ended jobs go.
     pub(super) finished: mpsc::Sender<Finished>,
@@ -44,8 +44,8 @@ pub(super) struct WorkerContext {
     pub(super) max_retries: u32,
 }
 
-/// Works until `retiring` or the end of the queue; a job that has begun is finished first. `busy` says
-/// whether one has.
+/// Works until `retiring` or the end of the queue; a job that was started is finished first. `busy` says
+/// whether there is one.
 pub(super) async fn run(
     context: WorkerContext,
     id: u64,
@@ -72,7 +72,7 @@ pub(super) async fn run(
                         .board
                         .halt(format!("job {} failed for good (--stop-on-failure)", finished.job.name()));
                 }
-                // Closed only when nobody listens any more, at an end without waiting.
+                // Closed only when the collector is gone, at an end without a drain.
                 let _ = context.finished.send(finished).await;
                 context.board.end(succeeded);
             }
@@ -86,19 +86,19 @@ pub(super) async fn run(
     drop(present);
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug)]
 enum Step {
-    /// The attempt failed; the job is to be tried again.
+    /// The attempt failed; the job will be tried again.
     Again {
         /// The job as it was taken.
         job: Job,
-        /// How long it rests before that.
+        /// How long it waits before that.
         after: Duration,
     },
-    /// The job ended, well or for good.
+    /// The job ended: it succeeded, or failed for good.
     PipelineEnd(Finished),
-    /// No job can be done; this one was not.
+    /// No job can be run, including this one.
     Hopeless {
         /// The job as it was taken.
         job: Job,
@@ -108,7 +108,7 @@ enum Step {
 }
 
 impl WorkerContext {
-    /// One attempt at one job, measured and logged. Moves the job nowhere: that is the loop's.
+    /// Makes one attempt at one job, measures and logs it. The loop moves the job.
     async fn step(&self, worker: u64, job: Job) -> Step {
         let begun = Instant::now();
         self.metrics.queue_wait(job.failed_attempts > 0, begun.saturating_duration_since(job.ready_at));
@@ -144,7 +144,7 @@ pub(super) mod tests {
         telemetry::Instruments,
     };
 
-    /// A context of `settings` and its board; the receiver gets what ended.
+    /// The context of workers under `settings`; the receiver gets ended jobs.
     pub(crate) fn context(settings: &Settings) -> (WorkerContext, mpsc::Receiver<Finished>) {
         let board = Board::new(10);
         let (finished, ended) = mpsc::channel(10);

@@ -1,4 +1,4 @@
-//! What happens when many calls meet in one service, and when a caller does not stay.
+//! How calls share a service, and what happens to a call whose caller has left.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ const QUEUE_DEFAULT: u32 = 10_000;
 /// How calls in progress share a service.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Contention {
-    /// Infinitely many servers: a call never meets another.
+    /// Infinitely many servers: a call never waits for another.
     Off,
     /// `servers` calls at a time, the others in one first-in-first-out queue of `queue_capacity`.
     Pool {
@@ -31,7 +31,7 @@ pub enum Contention {
     Usl {
         /// The serial share, 0 to 1 (sigma).
         contention: f64,
-        /// The cost of keeping one another informed, 0 to 1 (kappa).
+        /// The cost of coordination between calls, 0 to 1 (kappa).
         coherency: f64,
     },
 }

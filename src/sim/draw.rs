@@ -1,6 +1,6 @@
-//! Random draws that depend on nothing but their key.
+//! Random draws that depend on their key only.
 //!
-//! Request 17 meets the same service B under every strategy, in any order, on any thread: a draw is
+//! Request 17 gets the same draws of service B under every strategy, in any order, on any thread: a draw is
 //! the first output of a ChaCha8 generator whose 256-bit key *is* (seed, request, service, attempt,
 //! purpose). ChaCha8 is specified, so the draws are equal between versions and machines.
 
@@ -16,9 +16,9 @@ pub enum Purpose {
     Failure = 2,
     /// How long until the next arrival.
     Arrival = 3,
-    /// What arrives.
+    /// The content of an arrival.
     Payload = 4,
-    /// How long to wait before another try.
+    /// How long to wait before a retry.
     Backoff = 5,
 }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// Draws are cut off here: ten minutes.
 pub(super) const WORK_LIMIT_MS: f64 = 600_000.0;
-/// The widest log-normal that is taken; its mean is already 3,600 medians away.
+/// The widest log-normal that is allowed; its mean is already 3,600 times its median.
 const SIGMA_LIMIT: f64 = 4.0;
 /// The spread of each mode of `bimodal` when none is given.
 const BIMODAL_SIGMA: f64 = 0.1;
@@ -76,7 +76,7 @@ impl Allowed for Profile {
 }
 
 impl Profile {
-    /// Parses a profile that needs no file: what a request or a `PATCH` may name.
+    /// Parses a profile without a file, as a request or a `PATCH` may name it.
     ///
     /// # Errors
     /// Anything else, `empirical:` included, with what is allowed.
@@ -215,7 +215,7 @@ fn log_normal(median: f64, sigma: f64, rng: &mut impl Rng) -> f64 {
     LogNormal::new(median.ln(), sigma).map_or(median, |distribution| distribution.sample(rng))
 }
 
-/// Reads what a person wrote at start, `empirical:FILE` included.
+/// Reads a profile given at start, `empirical:FILE` included.
 impl FromStr for Profile {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{config::Fraction, labelled};
 
-/// What a service is like; all of it can be changed while it runs.
+/// The settings of a service; all of them can be changed while it runs.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Spec {
     /// The distribution of service time.
@@ -33,18 +33,18 @@ pub struct Spec {
     pub error_rate: Fraction,
     /// How calls in progress share the service.
     pub contention: Contention,
-    /// What becomes of a call whose caller has left.
+    /// What happens to a call whose caller has left.
     pub on_caller_gone: OnCallerGone,
 }
 
 labelled! {
-    /// Why a call ended badly.
+    /// Why a call failed.
     pub enum Failure {
-        /// The draw said so.
+        /// A failure was drawn.
         Failed = "failed",
         /// The service's queue was full.
         Refused = "refused: the queue is full",
-        /// The service ended with the call in it.
+        /// The service ended during the call.
         Stopped = "stopped",
     }
 }
@@ -98,7 +98,7 @@ impl Service {
         Self { core, driver }
     }
 
-    /// Sends a call: the service has it from now on, whether or not the answer is awaited.
+    /// Sends a call: the service works on it from now on, whether or not the answer is awaited.
     /// `latency` replaces the service's own profile for this call.
     ///
     /// Dropping the [`Call`] before its end is how a caller leaves.
@@ -128,13 +128,13 @@ impl Service {
         Call { state }
     }
 
-    /// What the service is like now.
+    /// The service's settings now.
     pub fn spec(&self) -> Arc<Spec> {
         self.core.spec.load_full()
     }
 
-    /// Changes the service. Calls in progress keep the work they were given; a new contention takes
-    /// hold of them at once.
+    /// Changes the settings. Calls in progress keep the work they were given; a new contention applies to them
+    /// at once.
     pub fn change(&self, spec: Spec) {
         let contention = spec.contention;
         self.core.spec.store(Arc::new(spec));
@@ -150,7 +150,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.driver.abort();
-        // Whoever still awaits a call is told.
+        // Callers that still wait are told.
         *self.core.station.lock() = Station::new(Contention::Off);
     }
 }
@@ -170,7 +170,7 @@ impl Core {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Lets something happen at the station now, and wakes the driver if the next completion moves by that.
+    /// Changes the station now, and wakes the driver if the next completion changes.
     fn act<T>(&self, act: impl FnOnce(&mut Station<Caller>, u64) -> T) -> T {
         let (mut station, now_ns) = self.advanced();
         let due_before = station.next_due_ns();
@@ -196,7 +196,7 @@ impl Core {
 
 fn wake(departures: Vec<Departure<Caller>>) {
     for departure in departures {
-        // A caller that has left does not listen; the station has counted the orphan.
+        // A caller that has left gets no answer; the station has counted the orphan.
         let _ = departure.payload.answer.send(finished(departure.failed));
     }
 }
@@ -232,7 +232,7 @@ async fn drive(core: Arc<Core>) {
     }
 }
 
-/// A call on its way. Await it for its end; drop it to leave, which the service notices.
+/// A call in progress. Await it for its end; dropping it tells the service that the caller has left.
 #[derive(Debug)]
 pub struct Call {
     state: State,
@@ -245,8 +245,8 @@ enum State {
 }
 
 impl Call {
-    /// A second hold on the call, if it is still on its way: to tell the service that the one who
-    /// wanted the answer has gone although somebody still awaits it.
+    /// A handle on the call, if it is still in progress: to tell the service that the caller has gone although the
+    /// call is still awaited.
     pub fn handle(&self) -> Option<CallHandle> {
         match &self.state {
             State::Sent { handle, .. } => Some(handle.clone()),
@@ -281,7 +281,7 @@ impl Drop for Call {
     }
 }
 
-/// Names a call that is on its way.
+/// A handle on a call in progress.
 #[derive(Debug, Clone)]
 pub struct CallHandle {
     core: Arc<Core>,
@@ -289,7 +289,7 @@ pub struct CallHandle {
 }
 
 impl CallHandle {
-    /// Nobody wants the answer any more, yet the call is not taken back: it carries on, orphaned.
+    /// The caller has gone, but the call is not cancelled: it carries on, orphaned.
     pub fn orphan(&self) {
         self.leave(OnCallerGone::Continue);
     }

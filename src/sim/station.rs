@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Contention, OnCallerGone};
 
-/// What a call asks of the station.
+/// The work of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// Service time at full pace, nanoseconds.
@@ -25,7 +25,7 @@ pub struct Work {
 pub struct StationLedger {
     /// Calls that arrived.
     pub started: u64,
-    /// Calls that ended well.
+    /// Calls that succeeded.
     pub completed: u64,
     /// Calls that ended in a failure, refusals included.
     pub failed: u64,
@@ -39,10 +39,10 @@ pub struct StationLedger {
     pub orphaned_ns: u64,
 }
 
-/// What became of an arrival.
+/// The result of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It had nothing to do and found a free server: it is done.
+    /// It had no work and found a free server: it is done.
     Done,
     /// It runs or waits under this number.
     Admitted(u64),
@@ -53,7 +53,7 @@ pub enum Admission {
 /// A call that reached its end.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Departure<T> {
-    /// What was handed in with the call.
+    /// The payload of the call.
     pub payload: T,
     /// Whether it failed.
     pub failed: bool,

@@ -3,11 +3,11 @@
 //!
 //! A library's channel would need a second step for each policy (take the oldest out, count a
 //! stream's share), and between the two steps the balance would not hold. Here each move is one
-//! critical section, so [`Buffer::ledger`] balances whenever it is looked at, under load too. What that
-//! costs beside the channels that were tried is shown by `cargo context --profile dist --context channels`.
+//! critical section, so [`Buffer::ledger`] balances whenever it is read, under load too. What that costs,
+//! compared with other channels, is shown by `cargo bench --profile dist --bench channels`.
 //!
-//! Nothing selects around the hand-over: a worker that is no longer wanted, and the end, are answers
-//! of [`Buffer::next`] like a chunk is.
+//! Nothing selects around the hand-over: [`Buffer::next`] returns a chunk, or says that the pool has shrunk
+//! or that the stream of chunks has ended.
 
 use std::{collections::VecDeque, pin::pin, time::Duration};
 
@@ -24,7 +24,7 @@ use super::{
     overload::Overload,
 };
 
-/// What a worker gets when it asks.
+/// What a worker gets from the buffer.
 #[derive(Debug)]
 pub(super) enum Next {
     /// A chunk, in progress from now on.
@@ -35,7 +35,7 @@ pub(super) enum Next {
     End,
 }
 
-/// What became of an offered chunk.
+/// The result of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offered {
     Accepted,
@@ -49,7 +49,7 @@ pub(super) type OnEvicted = Box<dyn Fn(Duration) + Send + Sync>;
 
 pub(super) struct Buffer {
     state: Mutex<State>,
-    /// Something for workers to look at: a chunk, another size of the pool, the end.
+    /// Notifies workers of a chunk, another size of the pool, or the end.
     news: Notify,
     overload: Overload,
     capacity: usize,
@@ -68,7 +68,7 @@ struct State {
     /// How many generated streams are wanted: those of the first numbers.
     streams_wanted: usize,
     closed: bool,
-    /// What was inside is counted as abandoned; nothing is handed out or settled any more.
+    /// The drain was cut short: what was inside is counted as abandoned, and nothing is handed out any more.
     abandoned: bool,
     ledger: ChunkLedger,
 }
@@ -85,7 +85,7 @@ struct Held {
 #[derive(Debug)]
 struct Waiting {
     chunk: Chunk,
-    /// Told when the chunk has entered; dropped when it never will.
+    /// Signalled when the chunk has entered the buffer; dropped when it never will.
     entered: oneshot::Sender<()>,
 }
 
@@ -109,7 +109,7 @@ impl Buffer {
         self.state.lock().ledger
     }
 
-    /// Whether so many streams more may join: under `fair` each needs room for a chunk of its own.
+    /// Whether this many more streams may join: under `fair` each needs room for a chunk of its own.
     pub(super) fn has_room_for_streams(&self, more: usize) -> bool {
         self.overload != Overload::Fair || self.state.lock().streams.len() + more <= self.capacity
     }
@@ -139,7 +139,7 @@ impl Buffer {
             if state.closed {
                 return Offered::Closed;
             }
-            // Who waits already goes first.
+            // Chunks that already wait go first.
             let must_wait = self.overload == Overload::Block
                 && (state.queue.len() >= self.capacity || !state.waiting.is_empty());
             if !must_wait {
@@ -205,15 +205,15 @@ impl Buffer {
         true
     }
 
-    /// Says what became of the chunk that worker `worker` had, if it had one, and waits for the next
-    /// thing for it to do. Cancel safe: what it would have returned stays.
+    /// Settles the chunk that `worker` had, if it had one, and waits for what it does next. Cancel safe: nothing
+    /// is lost when the wait is dropped.
     pub(super) async fn next(&self, worker: usize, mut had: Option<Result<(), Reason>>) -> Next {
         loop {
             if let Some(next) = self.try_next(worker, had.take()) {
                 return next;
             }
             let mut news = pin!(self.news.notified());
-            // Listening first, looking second: what comes in between is heard.
+            // Subscribe before checking, so that no notification is missed in between.
             news.as_mut().enable();
             if let Some(next) = self.try_next(worker, None) {
                 return next;
@@ -255,18 +255,18 @@ impl Buffer {
             drop(state);
             // A source that gave up just now finds its chunk in the buffer, as one that had not waited does.
             let _ = entered.send(());
-            // It entered like any other: a worker that is idle must hear of it.
+            // It entered like any other chunk, so an idle worker is notified.
             self.news.notify_one();
         }
         Some(Next::Chunk(Taken { chunk, number, wait: now.saturating_duration_since(queued) }))
     }
 
-    /// How many workers are wanted.
+    /// The wanted number of workers.
     pub(super) fn workers(&self) -> usize {
         self.state.lock().workers
     }
 
-    /// From now on `workers` are wanted; those above retire after what they are doing.
+    /// Sets the wanted number of workers; those above it end after their current chunk.
     pub(super) fn set_workers(&self, workers: usize) {
         self.state.lock().workers = workers;
         self.news.notify_waiters();
@@ -295,7 +295,7 @@ impl Buffer {
         self.news.notify_waiters();
     }
 
-    /// Gives up on what is queued or in progress; a worker that still has a chunk is not heard.
+    /// Abandons what is queued or in progress; what workers settle later is ignored.
     pub(super) fn abandon(&self) {
         self.close();
         let mut state = self.state.lock();
@@ -307,7 +307,7 @@ impl Buffer {
     }
 }
 
-/// A source's wait for room. Given up, its chunk leaves the line.
+/// A source's wait for room. When it is dropped, its chunk leaves the line.
 struct InLine<'a> {
     buffer: &'a Buffer,
     place: Place,
@@ -334,7 +334,7 @@ impl State {
         self.streams[chunk.stream.place.0].chunks
     }
 
-    /// A chunk enters the buffer, generated by that.
+    /// A chunk enters the buffer, and counts as generated from now on.
     fn enqueue(&mut self, chunk: Chunk, now: Instant) {
         let number = self.ledger.generated;
         self.ledger.generated += 1;

@@ -212,7 +212,7 @@ async fn drop_oldest_keeps_the_newest_and_tells_how_long_the_others_waited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn block_waits_for_room_first_come_first_served_and_a_close_sends_the_waiting_home() {
+async fn block_waits_for_room_first_come_first_served_and_a_close_ends_the_wait() {
     let buffer = Arc::new(buffer(Overload::Block, 1));
     let source = joined(&buffer, 0);
     for index in 0..CAPACITY as u64 {

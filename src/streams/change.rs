@@ -1,4 +1,4 @@
-//! What can be changed for a run and while it runs, and why it may be refused.
+//! Changes for a run and during it, and why they may be refused.
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
@@ -9,12 +9,12 @@ use super::{
 };
 use crate::config::Misfit;
 
-/// Another size, while it runs. What is left out stays.
+/// A new size, while it runs. Fields that are left out keep their values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = streams::Resize)]
 pub struct Resize {
-    /// What `GET /streams` calls itself: may be sent back, and is not read.
+    /// The schema of `GET /streams`: may be sent back, and is ignored.
     #[serde(skip_serializing)]
     #[schema(ignore)]
     pub schema: IgnoredAny,
@@ -26,7 +26,7 @@ pub struct Resize {
     pub streams_count: Option<StreamsCount>,
 }
 
-/// What a run may have otherwise than the configuration says. What is left out stays.
+/// Settings of one run that replace the configuration's. Fields that are left out keep their values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = streams::Overrides)]
@@ -45,7 +45,7 @@ pub struct Overrides {
     pub overload: Option<Overload>,
 }
 
-/// Why the size stays as it is.
+/// Why a resize was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResizeError {
     /// A number is out of its range.
@@ -57,15 +57,15 @@ pub enum ResizeError {
         /// Places in the buffer.
         capacity: usize,
     },
-    /// There is nothing to resize.
+    /// No run is in progress.
     #[error("the streams are not running")]
     NotRunning,
 }
 
-/// Why it cannot start.
+/// Why a run cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotStart {
-    /// A number is out of its range, or does not go with the others.
+    /// A number is out of its range, or contradicts another setting.
     #[error(transparent)]
     Misfit(Misfit),
     /// The sink or the gateway cannot be opened.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// What people call a stream.
+/// The name of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Label {
     /// A generated one, by its number.
@@ -33,7 +33,7 @@ pub(super) struct Stream {
     /// The key of its draws.
     pub(super) id: u32,
     pub(super) label: Label,
-    /// What it got when it joined the buffer.
+    /// Its place in the buffer's counts.
     pub(super) place: Place,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Chunk {
     pub(super) index: u64,
     /// When it should have been emitted: latency counts from here.
     pub(super) intended: Instant,
-    /// When it was.
+    /// When it was emitted.
     pub(super) offered: Instant,
     pub(super) data: Bytes,
 }

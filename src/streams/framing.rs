@@ -1,4 +1,4 @@
-//! How chunks are told apart in a stream of bytes: a line each, or a length before each.
+//! How chunks are separated in a stream of bytes: a line each, or a length before each.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
@@ -8,7 +8,7 @@ use crate::{choice, labelled};
 const LENGTH_BYTES: usize = 4;
 
 choice! {
-    /// How chunks are told apart.
+    /// How chunks are separated.
     pub enum Framing {
         /// A chunk is a line; `\n` or `\r\n` ends it and does not belong to it.
         Lines = "lines",
@@ -18,11 +18,11 @@ choice! {
 }
 
 choice! {
-    /// What becomes of a peer whose line is above the limit.
+    /// What happens when a peer's line is above the limit.
     pub enum LongLines {
-        /// It is closed.
+        /// The peer is closed.
         Close = "close",
-        /// The line is left out and counted; the next one is taken.
+        /// The line is skipped and counted; the next one is read.
         Skip = "skip",
     }
 }
@@ -46,7 +46,7 @@ impl Framing {
 }
 
 labelled! {
-    /// What is wrong with a peer's bytes.
+    /// Why a peer's bytes cannot be read any further.
     #[derive(thiserror::Error)]
     pub(super) enum Fault {
         /// A frame is above the limit.
@@ -73,22 +73,22 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// What was taken off a peer's bytes.
+/// What was read from a peer's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
     /// A chunk.
     Whole(Bytes),
-    /// A line above the limit, of which nothing is kept.
+    /// A line above the limit, which was skipped.
     Skipped,
 }
 
-/// Takes bytes apart; it keeps at most one frame of them.
+/// Splits bytes into frames; it keeps at most one frame of them.
 #[derive(Debug)]
 pub(super) struct Frames {
     framing: Framing,
     limit_bytes: usize,
     long_lines: LongLines,
-    /// The bytes at the front that hold no line's end.
+    /// The number of bytes at the front that hold no line end.
     searched: usize,
     /// Whether the front is the rest of a line that is skipped.
     skipping: bool,
@@ -99,7 +99,7 @@ impl Frames {
         Self { framing, limit_bytes, long_lines, searched: 0, skipping: false }
     }
 
-    /// Takes the next frame off the front of `bytes`, after which none come when they have `ended`.
+    /// Reads the next frame from the front of `bytes`; no more bytes follow when they have `ended`.
     pub(super) fn next(&mut self, bytes: &mut BytesMut, ended: bool) -> Result<Option<Frame>, Fault> {
         match self.framing {
             Framing::Lines => self.next_line(bytes, ended),
@@ -110,7 +110,7 @@ impl Frames {
         }
     }
 
-    /// What stands after the last line's end is a line too, as most tools have it.
+    /// What follows the last line end is a line too, as in most tools.
     fn next_line(&mut self, bytes: &mut BytesMut, ended: bool) -> Result<Option<Frame>, Fault> {
         loop {
             let line_end = bytes[self.searched..].iter().position(|byte| *byte == b'\n');
@@ -148,7 +148,7 @@ impl Frames {
         }
     }
 
-    /// Reserves nothing for what a peer only announces.
+    /// Reserves no memory for a length that a peer only announces.
     fn next_counted(&self, bytes: &mut BytesMut) -> Result<Option<Frame>, Fault> {
         let Some(head) = bytes.first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);

@@ -9,8 +9,7 @@
 //!
 //! Everything a peer can do is bounded: how many there are, how long one may be silent, how long a
 //! frame may be. A peer holds at most one frame of memory and, under `block`, waits for room with it,
-//! so that back-pressure reaches the other side. TCP peers hear nothing back; what became of their
-//! chunks is in the metrics.
+//! so that back-pressure reaches the other side. TCP peers get no answer; the metrics count their chunks.
 
 use std::{
     net::SocketAddr,
@@ -61,7 +60,7 @@ pub(super) struct Intake {
     pub(super) cut: CancellationToken,
 }
 
-/// What became of one stream from outside.
+/// The counts of one stream from outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = streams::Received)]
 pub struct Received {
@@ -69,7 +68,7 @@ pub struct Received {
     pub accepted: u64,
     /// Chunks that the overload policy dropped at once.
     pub dropped: u64,
-    /// Lines above the limit that were left out.
+    /// Lines above the limit that were skipped.
     pub skipped: u64,
 }
 
@@ -82,11 +81,11 @@ pub(super) enum PeerEnd {
     Whole,
     /// The orchestrator stops.
     Stopped,
-    /// It was ended for what it did.
+    /// It was closed for a fault of its own.
     Fault(Fault),
 }
 
-/// The way in. Cloning shares it.
+/// The gateway for streams from outside. Cloning shares it.
 #[derive(Clone)]
 pub(super) struct Gateway {
     shared: Arc<Shared>,
@@ -101,7 +100,7 @@ struct Shared {
     addr: OnceLock<SocketAddr>,
 }
 
-/// A stream from outside that has been let in.
+/// A stream from outside that was admitted.
 pub(super) struct Peer {
     gateway: Gateway,
     stream: Arc<Stream>,
@@ -109,7 +108,7 @@ pub(super) struct Peer {
     _source: TaskTrackerToken,
 }
 
-/// Why one was not.
+/// Why a stream was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotAdmitted {
     #[error("the orchestrator is stopping")]
@@ -119,7 +118,7 @@ pub(super) enum NotAdmitted {
 }
 
 impl Gateway {
-    /// Opens the way in, and listens if there is an address to listen at.
+    /// Opens the gateway, and listens if an address is configured.
     pub(super) fn open(
         listen: Option<SocketAddr>,
         peers_limit: usize,
@@ -149,12 +148,12 @@ impl Gateway {
         self.shared.addr.get().copied()
     }
 
-    /// Streams that are in now.
+    /// Streams that are connected now.
     pub(super) fn peers(&self) -> usize {
         self.shared.peers_limit.saturating_sub(self.shared.seats.available_permits())
     }
 
-    /// Lets one stream in, or says why not.
+    /// Admits one stream, or says why not.
     pub(super) fn admit(&self, name: Option<&str>) -> Result<Peer, NotAdmitted> {
         let intake = &self.shared.intake;
         // The token first: a drain that sees no token can be sure that none will offer.
@@ -190,7 +189,7 @@ impl Gateway {
             match accepted {
                 Ok((socket, from)) => {
                     failing = false;
-                    // Who is not let in is closed at once.
+                    // A refused connection is closed at once.
                     if let Ok(peer) = self.admit(None) {
                         tokio::spawn(async move {
                             let stream = peer.stream.clone();
@@ -222,7 +221,7 @@ impl Peer {
             () = intake.cut.cancelled() => PeerEnd::Stopped,
             ended = self.chunks(&mut bytes, &mut received) => ended,
         };
-        // Counted first, closed then: who sees the end finds it counted.
+        // Counted before it is closed, so that a peer that sees the end finds it counted.
         if let PeerEnd::Fault(fault) = ended {
             intake.metrics.fault(fault);
         }

@@ -1,5 +1,5 @@
-//! The orchestrator's instruments. What the ledger knows is read from it when somebody looks; only
-//! durations and what peers do wrong are recorded.
+//! The orchestrator's instruments. Counts are read from the ledger when metrics are collected; only durations and
+//! faults of peers are recorded.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ metrics! {
     PEERS_CONNECTED: "streams_peers_connected";
     /// Peers whose stream was ended for what they sent or did not send, by reason
     PEER_FAULTS: "streams_peer_faults_total" by "reason";
-    /// Lines above the limit that were left out
+    /// Lines above the limit that were skipped
     LINES_SKIPPED: "streams_lines_skipped_total";
     /// Peers that were refused before they could send, by reason
     PEERS_REFUSED: "streams_peers_refused_total" by "reason";
@@ -56,8 +56,8 @@ labelled! {
     /// Why a peer was refused before it could send anything.
     #[derive(thiserror::Error)]
     pub(super) enum Refusal {
-        /// As many peers as are taken at a time are there.
-        #[error("as many peers as are taken at a time are there")]
+        /// The limit of connected peers is reached.
+        #[error("the limit of connected peers is reached")]
         TooMany = "too_many_peers",
         /// Under `fair` no place in the buffer is left for another stream.
         #[error("no place in the buffer is left for another stream")]
@@ -68,10 +68,10 @@ labelled! {
 /// Chunks that a thread keeps to itself before it publishes them.
 const BATCH_CHUNKS: usize = 256;
 
-/// What is recorded: processed chunks in batches, the rest as it happens.
+/// Instruments: processed chunks are recorded in batches, the rest as things happen.
 ///
-/// An instrument is one for all threads: recording each chunk there makes them wait for each other. So a thread
-/// keeps what it processed, and publishes it when the batch is full, when somebody looks, and at the end.
+/// All threads share an instrument, so recording each chunk there would make them wait for each other. Each thread
+/// keeps the chunks it processed, and publishes them when the batch is full, when metrics are collected, and at the end.
 #[derive(Debug)]
 pub(super) struct StreamMetrics {
     unpublished: Sharded<Batch>,
@@ -91,7 +91,7 @@ pub(super) struct StreamMetrics {
     refusals: [Counter; Refusal::ALL.len()],
 }
 
-/// Processed chunks that the instruments do not know of yet.
+/// Processed chunks that are not in the instruments yet.
 #[derive(Debug, Default)]
 struct Batch {
     /// Latency and wait of each.
@@ -99,7 +99,7 @@ struct Batch {
     bytes: u64,
 }
 
-/// What callbacks read.
+/// Instruments that callbacks read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Gauges {
     pub(super) ledger: ChunkLedger,

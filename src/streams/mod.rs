@@ -1,5 +1,4 @@
-//! The stream orchestrator: many streams, one bounded buffer, a pool of workers, nothing lost
-//! uncounted.
+//! The stream orchestrator: many streams, one bounded buffer, a pool of workers; every lost chunk is counted.
 //!
 //! ```text
 //!   generated streams ┐                                   ┌ worker ┐
@@ -8,9 +7,9 @@
 //!                                   └ ledger ──> statistics, metrics, GET /streams, lab audit
 //! ```
 //!
-//! Sources emit on schedules of their own and do not wait (unless the policy is `block`); what finds
-//! no room is dropped by the [`Overload`] policy and counted. Latency counts from the intended emission.
-//! The balance `generated = processed + dropped + queued + in_progress` holds whenever it is looked at,
+//! Sources emit on schedules of their own and do not wait (unless the policy is `block`); a chunk that finds no
+//! room is dropped by the [`Overload`] policy and counted. Latency counts from the intended emission.
+//! The balance `generated = processed + dropped + queued + in_progress` holds whenever it is read,
 //! because each of its moves is one critical section of the buffer.
 //!
 //! [`Streams`] is the handle: it starts, resizes, drains and shows one run at a time. It works under a

@@ -20,16 +20,16 @@ use crate::{
     web::{History, Lifecycle, Point, StartError},
 };
 
-/// What the orchestrator is given by the process it runs in.
+/// What the process provides to the orchestrator.
 #[derive(Clone)]
 pub struct Runtime {
-    /// What its instruments are made from.
+    /// The factory of its instruments.
     pub instruments: Instruments,
-    /// The stop it obeys: intake ends when it begins, and its tracker waits for the drain.
+    /// The process's stop: intake ends when it begins, and its tracker waits for the drain.
     pub shutdown: Shutdown,
     /// The seed of all draws.
     pub seed: u64,
-    /// Hears of every processed chunk.
+    /// Called for every processed chunk.
     pub observer: Option<Observer>,
 }
 
@@ -52,7 +52,7 @@ struct Shared {
 struct State {
     /// The run in progress, or the last one.
     run: Option<Arc<Run>>,
-    /// What earlier runs came to.
+    /// The sum of earlier runs.
     ended: ChunkLedger,
 }
 
@@ -82,13 +82,13 @@ impl Streams {
     /// Starts a run. It ends by [`stop`](Self::stop), or when the process's stop begins.
     ///
     /// # Errors
-    /// [`StartError`] when one runs, the process stops, or a part of it cannot be opened.
+    /// [`StartError`] when a run is in progress, the process stops, or the sink or the gateway cannot be opened.
     pub async fn start(&self) -> Result<(), StartError<CannotStart>> {
         self.start_with(&Overrides::default(), || {}).await
     }
 
-    /// The same with some of the configuration changed for this run; calls `begun` when all is open and no chunk
-    /// has been emitted.
+    /// The same with some settings changed for this run; calls `begun` when everything is open and before a chunk is
+    /// emitted.
     ///
     /// # Errors
     /// As [`start`](Self::start), and when a value is out of its range; `begun` is not called then.
@@ -125,8 +125,8 @@ impl Streams {
         Ok(())
     }
 
-    /// Stops taking chunks in and returns when the rest is processed, with what the run came to;
-    /// `None` when nothing runs. Cancel safe: the drain goes on by itself.
+    /// Stops intake and returns the run's statistics when the rest is processed; `None` when nothing runs. Cancel
+    /// safe: the drain goes on by itself.
     pub async fn stop(&self) -> Option<Statistics> {
         self.shared.lifecycle.stop().ok()?;
         self.shared.lifecycle.ended().await;
@@ -163,7 +163,7 @@ impl Streams {
         self.run()?.gateway.addr()
     }
 
-    /// What is in force and what was measured.
+    /// The current settings and what was measured.
     pub fn status(&self) -> Status {
         let Gauges { workers, streams, peers, .. } = self.shared.gauges();
         let run = self.run();
@@ -188,7 +188,7 @@ impl Streams {
         self.shared.state.lock().run.clone()
     }
 
-    /// What its instruments were made from.
+    /// The factory of its instruments.
     pub(super) fn instruments(&self) -> &Instruments {
         &self.shared.runtime.instruments
     }

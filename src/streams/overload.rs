@@ -11,7 +11,7 @@ choice! {
         DropOldest = "drop-oldest",
         /// The source waits: a TCP peer feels it as back-pressure.
         Block = "block",
-        /// No stream may hold more than its share of the buffer, `capacity / streams`; what is above is
+        /// No stream may hold more than its share of the buffer, `capacity / streams`; chunks above it are
         /// dropped, and a stream within its share always finds room.
         Fair = "fair",
     }

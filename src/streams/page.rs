@@ -1,4 +1,4 @@
-//! The plain live view: what flows now, and the handles on it.
+//! The live page: current figures, and forms to change the run.
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use super::{ledger::ChunkLedger, orchestrator::Streams, overload::Overload, stat
 use crate::latency::{Percentiles, Quantile};
 use crate::web::{Asset, Figure, Frame, LivePage, Page, Point, run_chart};
 
-/// What keeps the page's figures current.
+/// The script that keeps the page's figures current.
 pub(super) const STREAMS_JS: Asset =
     Asset::new("/assets/streams.js", "text/javascript; charset=utf-8", include_str!("assets/streams.js"));
 
@@ -35,7 +35,7 @@ pub(super) fn show(streams: &Streams, frame: Frame, host: &str) -> Response {
     Page(StreamsPage { frame, live, status, workers_default, streams_default }).into_response()
 }
 
-/// The run so far as a picture: what stands in the buffer, and what was dropped each second.
+/// A chart of the run so far: chunks in the buffer, and chunks dropped each second.
 pub(super) fn chart(streams: &Streams) -> String {
     let points = streams.history();
     let at = |point: &Point<ChunkLedger>| point.at.as_secs_f64();
@@ -61,7 +61,7 @@ fn figures(status: &Status) -> Vec<Figure> {
     };
     let good = run.and_then(|run| run.good.good_rate);
     vec![
-        Figure::new("good", "good: within the objective, of all", good.map_or("none".to_owned(), percent)),
+        Figure::new("good", "good: share within the objective", good.map_or("none".to_owned(), percent)),
         Figure::new(
             "rate",
             "processed a second, over the run",

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{shutdown::Shutdown, telemetry::Instruments};
 
-/// What both sides of a race have in common.
+/// The settings that both sides of a race share.
 #[derive(Debug, Clone, Copy)]
 pub struct Race {
     /// Producers.
@@ -34,7 +34,7 @@ pub struct Race {
 }
 
 impl Default for Race {
-    /// The seed's defaults, without pauses and losses.
+    /// The orchestrator's defaults, without pauses and losses.
     fn default() -> Self {
         Self {
             streams: 100,

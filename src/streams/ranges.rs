@@ -1,4 +1,4 @@
-//! The five numbers that `--unbounded-ranges` lifts the upper ends of.
+//! The five numbers whose upper ends `--unbounded-ranges` lifts.
 
 use std::{fmt, str::FromStr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The orchestrator over HTTP: look, watch, start, stop, resize, and post streams.
+//! The orchestrator over HTTP: read, watch, start, stop and resize it, and post streams.
 
 use std::{error::Error as _, io};
 
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// The paths under which bodies are streamed: what the server must hand on unread.
+/// The paths under which bodies are streamed: the server passes them on unread.
 const UPLOADS_UNDER: &str = "/streams/in/";
 /// The longest name of a stream, characters.
 const NAME_LIMIT_CHARS: usize = 64;
@@ -138,11 +138,11 @@ impl Runnable for Streams {
 /// As [`Received`] is answered.
 type NamedReceived = Named<Received>;
 
-/// Takes a body apart into chunks, as the gateway does with a connection.
+/// Splits a body into chunks, as the gateway does with a connection.
 #[utoipa::path(post, path = "/streams/in/{name}", tag = "streams",
-    params(("name" = String, Path, description = "What the stream is called: 1 to 64 of A-Z a-z 0-9 . _ -")),
+    params(("name" = String, Path, description = "The stream's name: 1 to 64 of A-Z a-z 0-9 . _ -")),
     request_body(content = String, content_type = "application/octet-stream",
-        description = "Chunks, told apart as STREAMS_FRAMING says; it may be as long as it likes"),
+        description = "Chunks, separated as STREAMS_FRAMING says; the body may have any length"),
     responses(
         (status = 200, description = "How many chunks were accepted, and dropped at once", body = NamedReceived),
         (status = 400, description = "The name is not allowed, or the body broke off within a frame"),
@@ -155,7 +155,7 @@ pub(super) async fn take_in(
     body: Body,
 ) -> Result<Json<Received>, Problem> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    // Only dots would be a path's way up, wherever a sink files chunks by their stream.
+    // A name of dots only could lead out of a folder, if a sink used it as a path.
     if name.chars().all(|c| c == '.') || name.len() > NAME_LIMIT_CHARS || !name.chars().all(allowed) {
         let detail = format!("a stream's name is 1 to {NAME_LIMIT_CHARS} of A-Z a-z 0-9 . _ -");
         return Err(Problem::of(StatusCode::BAD_REQUEST).detail(detail).with("field", "name"));
@@ -183,7 +183,7 @@ pub(super) async fn take_in(
     };
     let detail = match ended {
         PeerEnd::Fault(fault) => fault.to_string(),
-        _ => "the streams stopped while the body came".to_owned(),
+        _ => "the streams stopped before the body ended".to_owned(),
     };
     Err(Problem::of(status)
         .detail(detail)
@@ -191,7 +191,7 @@ pub(super) async fn take_in(
         .with("dropped", received.dropped))
 }
 
-/// A body's error as its reader knows it; one that did not come in time as such.
+/// A body's error as an I/O error; one that came too late as a time-out.
 fn as_io_error(error: axum::Error) -> io::Error {
     let late = error.source().is_some_and(|source| source.is::<TimeoutError>());
     io::Error::new(if late { io::ErrorKind::TimedOut } else { io::ErrorKind::Other }, error)

@@ -37,12 +37,12 @@ use super::{
 };
 use crate::shutdown::Shutdown;
 
-/// What a run is given.
+/// What a run is made of.
 pub(super) struct Parts {
     pub(super) seed: u64,
     pub(super) metrics: Arc<StreamMetrics>,
     pub(super) observer: Option<Observer>,
-    /// Its stop: nothing more is taken in once it begins.
+    /// Its stop: intake ends once it begins.
     pub(super) stop: Shutdown,
 }
 
@@ -56,15 +56,15 @@ pub(super) struct Run {
     sink: Arc<Sink>,
     context: Arc<WorkerContext>,
     generator: Arc<Generator>,
-    /// How many generated streams are wanted; those above end.
+    /// The wanted number of generated streams; those above it end.
     wanted: watch::Sender<usize>,
     stop: Shutdown,
-    /// Cancelled when nothing is waited for any more.
+    /// Cancelled when the drain is cut short.
     cut: CancellationToken,
-    /// Every source while it may still offer a chunk.
+    /// Tracks every source that may still offer a chunk.
     sources: TaskTracker,
     pub(super) gateway: Gateway,
-    /// The pool and the generated streams, in the order of their numbers; changed by one at a time.
+    /// The workers and the generated streams by number; changed by one caller at a time.
     tasks: Mutex<RunTasks>,
 }
 
@@ -75,7 +75,7 @@ struct RunTasks {
 }
 
 impl Run {
-    /// Opens the sink and the gateway; nothing moves before it is [set going](Self::set_going).
+    /// Opens the sink and the gateway; nothing runs before [`set_going`](Self::set_going).
     pub(super) async fn open(config: Config, parts: Parts) -> anyhow::Result<Arc<Self>> {
         let delivery = Delivery {
             seed: parts.seed,
@@ -174,7 +174,7 @@ impl Run {
     }
 
     /// Changes the size of the pool and the number of generated streams. Returns when workers and
-    /// streams that are no longer wanted have ended what they were at; no chunk is lost. Not cancel
+    /// streams above the new size have finished their chunk; no chunk is lost. Not cancel
     /// safe: run it to its end.
     pub(super) async fn resize(&self, resize: Resize) -> Result<(), ResizeError> {
         let unbounded = self.config.unbounded;
@@ -182,7 +182,7 @@ impl Run {
         let streams = resize.streams_count.map(|count| count.within(unbounded)).transpose();
         let (workers, streams) =
             (workers.map_err(ResizeError::Misfit)?, streams.map_err(ResizeError::Misfit)?);
-        // Asked twice: the lock may be a drain's, which need not be waited for.
+        // Checked before and after the lock, which a drain may hold: there is no need to wait for a drain.
         if self.stop.is_stopping() {
             return Err(ResizeError::NotRunning);
         }
@@ -205,13 +205,13 @@ impl Run {
                 going
             });
             let fewer = streams.min(tasks.streams.len());
-            self.dismiss(tasks.streams.split_off(fewer)).await;
+            self.end_tasks(tasks.streams.split_off(fewer)).await;
             self.generate(&mut tasks, streams);
         }
         if let Some(workers) = workers {
             self.buffer.set_workers(workers);
             let fewer = workers.min(tasks.workers.len());
-            self.dismiss(tasks.workers.split_off(fewer)).await;
+            self.end_tasks(tasks.workers.split_off(fewer)).await;
             self.start_workers(&mut tasks, workers);
         }
         Ok(())
@@ -244,7 +244,7 @@ impl Run {
         self.buffer.close();
         let mut tasks = self.tasks.lock().await;
         while let Some(worker) = tasks.workers.last_mut() {
-            // A worker that was cut, or that panicked, has ended as well.
+            // A worker that was aborted or that panicked has ended as well.
             let _ = worker.await;
             tasks.workers.pop();
         }
@@ -263,15 +263,15 @@ impl Run {
         // Sources that wait for room get none.
         self.buffer.close();
         let tasks = std::mem::take(&mut *self.tasks.lock().await);
-        self.dismiss(tasks.streams).await;
-        self.dismiss(tasks.workers).await;
+        self.end_tasks(tasks.streams).await;
+        self.end_tasks(tasks.workers).await;
         self.sources.close();
         self.sources.wait().await;
         self.buffer.abandon();
     }
 
-    /// Waits until tasks that end by themselves have ended; from the cut on, makes them.
-    async fn dismiss(&self, tasks: Vec<JoinHandle<()>>) {
+    /// Waits until these tasks have ended; aborts them once the drain is cut short.
+    async fn end_tasks(&self, tasks: Vec<JoinHandle<()>>) {
         for mut task in tasks {
             tokio::select! {
                 biased;

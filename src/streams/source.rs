@@ -1,8 +1,7 @@
-//! Generated streams: each emits chunks on a schedule of its own, whatever becomes of them.
+//! Generated streams: each emits chunks on a schedule of its own, whether or not earlier ones were processed.
 //!
 //! The schedule is the sum of the drawn pauses, so that neither a late timer nor back-pressure slows
-//! it down: what was held up is emitted as soon as it can be, and its latency counts from when it
-//! should have been.
+//! it down: a late chunk is emitted as soon as possible, and its latency counts from its intended time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,7 +51,7 @@ impl Generator {
                     Ok(true) if (number as usize) < *wanted.borrow_and_update() => {}
                     _ => break,
                 }
-                // A stream that is behind, or never pauses, lets others have their turn.
+                // A stream that is late, or never pauses, yields to the others.
                 tokio::task::coop::consume_budget().await;
             }
             self.recorder.emitted(now.saturating_duration_since(intended));

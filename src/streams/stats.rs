@@ -36,7 +36,7 @@ struct Neighbours {
 #[derive(Debug, Default, Clone)]
 struct Shard {
     latency: Histogram,
-    /// For the mean, which a histogram knows to three digits only.
+    /// For the mean, which a histogram has to three digits only.
     latency_sum: Duration,
     latency_max: Duration,
     queue_wait: Histogram,
@@ -73,7 +73,7 @@ impl Recorder {
         shard.queue_wait.record(queue_wait);
     }
 
-    /// A generated stream emitted a chunk so long after it intended to.
+    /// A generated stream emitted a chunk this long after its intended time.
     pub(super) fn emitted(&self, lag: Duration) {
         self.shards.mine().emission_lag.record(lag);
     }
@@ -126,7 +126,7 @@ fn is_neighbour(stream: &Stream) -> bool {
     matches!(stream.label, Label::Number(number) if number > 0)
 }
 
-/// What a run came to so far.
+/// The statistics of a run so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
     /// The balance sheet.
@@ -158,7 +158,7 @@ impl Statistics {
         }
     }
 
-    /// The final statistics in the seed's format, then what it left out: what was dropped counted in.
+    /// The final statistics: the counts of processed chunks first, then those with dropped chunks counted in.
     pub fn text(&self) -> String {
         let ledger = &self.ledger;
         format!(
@@ -201,7 +201,7 @@ impl Statistics {
         )
     }
 
-    /// Why chunks were dropped, if any were: a line.
+    /// A line with the reasons of drops, if there were any.
     fn reasons(&self) -> String {
         let by = Reason::ALL.map(|reason| (reason.label(), self.ledger.dropped_by.of(reason)));
         let by =
@@ -210,7 +210,7 @@ impl Statistics {
         if by.is_empty() { by } else { format!("Dropped by reason: {by}\n") }
     }
 
-    /// The same for machines.
+    /// The same for programs.
     pub fn report(&self) -> RunReport {
         RunReport {
             ledger: self.ledger,
@@ -292,7 +292,7 @@ fn quantile_text(quantile: Quantile) -> String {
     }
 }
 
-/// `1m23s`, as the seed shows a whole number of seconds.
+/// `1m23s`: a whole number of seconds.
 fn elapsed_text(elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elapsed_is_written_as_the_seed_does() {
+    fn elapsed_is_written_in_whole_seconds() {
         for (seconds, text) in [(0.4, "0s"), (59.6, "1m0s"), (83.0, "1m23s"), (3_661.0, "1h1m1s")] {
             assert_eq!(elapsed_text(Duration::from_secs_f64(seconds)), text);
         }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_final_statistics_read_as_in_the_seed_and_say_what_it_leaves_out() {
+    fn the_final_statistics_keep_their_lines_and_say_what_was_dropped() {
         let recorder = Recorder::new(false);
         for _ in 0..900 {
             recorder.processed(Duration::from_millis(35), Duration::ZERO);

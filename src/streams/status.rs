@@ -12,7 +12,7 @@ use crate::{document, web::RunState};
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = streams::Status)]
 pub struct Status {
-    /// Where it is in its life.
+    /// The state of its lifecycle.
     pub state: RunState,
     /// Workers wanted in the pool.
     pub workers_count: usize,
@@ -28,9 +28,9 @@ pub struct Status {
     pub chunk_size: usize,
     /// What happens when the buffer is full.
     pub overload: Overload,
-    /// What processing is.
+    /// The sink.
     pub sink: String,
-    /// Where TCP streams are taken; `null` where none are.
+    /// The address for TCP streams; `null` if it does not listen.
     #[schema(value_type = Option<String>, required)]
     pub listening: Option<SocketAddr>,
     /// What was measured in this run, or in the last one; `null` before the first.

@@ -1,4 +1,4 @@
-//! Workers: take a chunk, process it, say what became of it.
+//! Workers: take a chunk, process it, report its result.
 
 use std::sync::{
     Arc,
@@ -16,20 +16,20 @@ use super::{
     stats::Recorder,
 };
 
-/// One processed chunk, for whoever prints a line about it.
+/// One processed chunk, for the line that is printed about it.
 pub struct Processed<'a> {
     /// The worker's number, from 0.
     pub worker: usize,
     /// The chunk's number among all that were generated, from 0.
     pub number: u64,
-    /// What its stream is called.
+    /// Its stream's name.
     pub stream: &'a dyn std::fmt::Display,
     /// Its length, bytes.
     pub length_bytes: usize,
 }
 
 impl std::fmt::Display for Processed<'_> {
-    /// The seed's line.
+    /// The line that is printed for a processed chunk.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -39,7 +39,7 @@ impl std::fmt::Display for Processed<'_> {
     }
 }
 
-/// Hears of every processed chunk, on the worker's own time: it must be quick and must not block.
+/// Called by the worker for every processed chunk: it must be quick and must not block.
 pub type Observer = Arc<dyn Fn(&Processed<'_>) + Send + Sync>;
 
 /// What all workers of a run share.

@@ -408,7 +408,7 @@ fn forms(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_seeds_texts_stay() {
+fn printed_texts_stay() {
     let (code, out, err) = run(
         &["streams", "--virtual", "--duration", "60s", "--streams-count", "10", "--workers-count", "10"],
         &[],

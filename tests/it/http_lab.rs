@@ -347,7 +347,7 @@ async fn percentiles_read_from_prometheus_are_true() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_services_of_the_seed_have_the_arithmetic_of_the_seed() {
+async fn the_default_services_have_the_expected_times() {
     let (lab, telemetry) = Lab::measured(&["--async-timeout-ms=60000"]);
     let lab = Arc::new(lab);
     let start = Instant::now();

@@ -179,7 +179,7 @@ async fn checks_decide_the_exit_code_and_every_form_is_written() {
     let (code, out, _) = with(&["--check", "p50<1us"]);
     assert!(code == 1 && out.contains("p50<0.001ms: NOT held ("), "{out}");
     let (code, out, _) = with(&["--check", "p99<10s"]);
-    assert!(code == 1 && out.contains("cannot be told of 100 requests, 1000 are needed"), "{out}");
+    assert!(code == 1 && out.contains("not known: 100 requests, but 1000 are needed"), "{out}");
 
     let (_, csv, _) = with(&["--csv"]);
     let rows: Vec<&str> = csv.lines().collect();

@@ -122,7 +122,7 @@ async fn a_live_cycle_grows_to_eight_shrinks_to_two_and_drains() {
     assert!(at("signal received — stopping producer, beginning drain") < at("draining backlog=0"));
     assert!(at("draining backlog=0") < at("jobs channel closed — stopping workers and supervisor"));
     assert_eq!(at("graceful exit complete"), lines.len() - 1);
-    // The seed's stamp, to the microsecond: 2025/08/13 10:00:00.000123
+    // The time stamp, to the microsecond: 2025/08/13 10:00:00.000123
     for line in log.lines() {
         let form: String = line[..26].chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         assert_eq!(form, "0000/00/00 00:00:00.000000", "{line}");
@@ -199,7 +199,7 @@ fn a_bad_configuration_names_the_key_the_value_and_what_is_allowed() {
 }
 
 #[test]
-fn the_seeds_file_is_read_below_the_environment_and_flags() {
+fn a_yaml_file_is_read_below_the_environment_and_flags() {
     let directory = tempfile::tempdir().expect("a directory");
     let write = |text: &str| fs::write(directory.path().join("config.yml"), text).expect("written");
     let ask = |arguments: &[&str], environment: &[(&str, &str)]| {
@@ -457,7 +457,7 @@ async fn what_cannot_be_read_or_written_is_refused_before_the_first_job() {
         (&["--jobs", "none", "--exec", "touch ran"], "--jobs=none: No such file or directory"),
         (
             &["--jobs", "jobs", "--exec", "touch ran", "--results", "fifo"],
-            "--results=fifo: it is no regular file",
+            "--results=fifo: it is not a regular file",
         ),
         (
             &["--jobs", "jobs", "--exec", "touch ran", "--results", "/dev/full"],
@@ -824,7 +824,7 @@ fn a_simulation_compares_the_policies_on_a_load_of_ones_own() {
 }
 
 #[test]
-fn the_recommended_policy_is_better_than_the_seeds_where_the_readme_says_so() {
+fn the_recommended_policy_is_better_than_the_default_where_the_docs_say_so() {
     let (code, out, err) =
         run(&["pipeline", "simulate", "steps", "bursts", "--repetitions", "3", "--csv"], &[]);
     assert_eq!(code, 0, "{err}");

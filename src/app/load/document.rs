@@ -22,7 +22,7 @@ pub(in crate::app) struct Document {
     version: String,
     /// The command that makes the same run; what may be secret in headers, bodies and URLs reads `***`.
     pub(super) command: String,
-    /// Who asks, and when: results of different kinds are not added.
+    /// The kind of loop; results of different kinds are not added.
     pub(super) pace: PaceKind,
     /// The objective, milliseconds.
     pub(super) slo_ms: u64,

@@ -201,7 +201,7 @@ fn streams(
     Ok(Streams::new(args.streams.config()?, runtime))
 }
 
-/// The banner, the start, and what has started.
+/// The banner: the settings, the start, and what has started.
 async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyhow::Result<()> {
     let config = args.streams.config()?;
     printer.print(&format!("Starting the application...\n\n{}", config.banner()));

@@ -1,6 +1,6 @@
 //! `/async-limited`: A and B in parallel, B behind a semaphore with a bounded wait.
 //!
-//! A request that has waited too long is shed, and its call to A is taken back.
+//! A request that has waited too long is shed, and its call to A is cancelled.
 
 use super::{StrategyAnswer, Instruments, Limiter, Request, Running, Settings, Shape, Strategy};
 use crate::http_lab::metrics::WaitMetrics;

@@ -1,6 +1,6 @@
 //! The strategies: one short file each, all doing the same logical work.
 //!
-//! A strategy is given a [`Request`], which makes the calls to A and B, and returns an [`StrategyAnswer`].
+//! A strategy is given a [`Request`], which makes the calls to A and B, and returns a [`StrategyAnswer`].
 //! To add one, write its file and add its line to the list below: it then has an endpoint, its own
 //! services and ledger, metrics, an entry in the OpenAPI document, a column on the page and in the
 //! audit.
@@ -35,7 +35,7 @@ pub(super) trait Strategy: Send + Sync + std::fmt::Debug {
     /// How its two calls stand to each other.
     fn shape(&self) -> Shape;
 
-    /// What a request may ask for itself: names of [`Overrides::ALLOWED`](super::settings::Overrides::ALLOWED).
+    /// The settings that a request may choose for itself: names of [`Overrides::ALLOWED`](super::settings::Overrides::ALLOWED).
     fn parameters(&self) -> &'static [&'static str] {
         &["b", "seed"]
     }

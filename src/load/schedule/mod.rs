@@ -24,7 +24,7 @@ use crate::config::Rate;
 pub use phase::{Phase, Phases};
 pub use recorded::{Recorded, RecordedError};
 
-/// What lies so little before the end of a phase belongs to the next: the binary tail of 0.1 + 0.2.
+/// An arrival this close to the end of a phase belongs to the next: room for the rounding of 0.1 + 0.2.
 const ROUNDING: f64 = 1e-9;
 
 /// How arrivals of a given rate are spaced.
@@ -32,7 +32,7 @@ const ROUNDING: f64 = 1e-9;
 pub enum Spacing {
     /// Evenly.
     Constant,
-    /// As independent users come, drawn from this seed.
+    /// Random, as from independent users, drawn from this seed.
     Poisson {
         /// The same seed gives the same arrivals.
         seed: u64,
@@ -51,11 +51,11 @@ pub enum Schedule {
     },
     /// Times that were recorded.
     Recorded(Recorded),
-    /// So many, for as long as they take.
+    /// A number of arrivals, however long they take.
     Counted {
         /// Arrivals a second.
         rate: Rate,
-        /// How many.
+        /// Number of arrivals.
         count: u64,
         /// How they are spaced.
         spacing: Spacing,
@@ -140,7 +140,7 @@ impl Iterator for Arrivals {
     }
 }
 
-/// Where the walk through the phases stands.
+/// The position in the phases.
 #[derive(Debug)]
 struct InPhases {
     phases: Phases,

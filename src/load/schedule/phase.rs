@@ -17,10 +17,10 @@ const RATE_LIMIT: f64 = 1e6;
 /// The longest schedule: a day.
 const LENGTH_LIMIT_S: f64 = 86_400.0;
 
-/// A stretch of the schedule.
+/// One phase of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Phase {
-    /// A rate that goes evenly from one value to another; equal ones hold.
+    /// A rate that changes linearly from one value to another, or stays constant if they are equal.
     Rate {
         /// Arrivals a second at the start.
         from: f64,
@@ -29,7 +29,7 @@ pub enum Phase {
         /// How long it lasts.
         length: Duration,
     },
-    /// So many at once.
+    /// A number of arrivals at once.
     Burst {
         /// Arrivals.
         count: u32,
@@ -115,8 +115,7 @@ impl FromStr for Phases {
     }
 }
 
-/// Adds what one part says; none where it is not a phase, and what is wrong with its time where that is at
-/// fault.
+/// Adds the phases of one part: `None` where it is not a phase, and an error where only its time is wrong.
 fn read(part: &str, phases: &mut Vec<Phase>) -> Option<Result<(), Invalid>> {
     if let Some(count) = part.strip_prefix("burst ") {
         let count = count.trim().parse().ok().filter(|count| (1..=BURST_LIMIT).contains(count))?;

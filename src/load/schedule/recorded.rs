@@ -10,7 +10,7 @@ const ARRIVALS_LIMIT: usize = 5_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded(Arc<[u64]>);
 
-/// Why a text is no recording.
+/// Why a text cannot be read as recorded times.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordedError {
     /// A line that is not a time.

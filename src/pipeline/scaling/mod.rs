@@ -5,8 +5,8 @@
 //!                          ^ what was seen and decided at the last checks ──────┘
 //! ```
 //!
-//! What a policy has to remember (a stabilisation window, an integral) it reads from the past in the
-//! observation, so deciding twice decides the same. Two rules hold for all of them and are applied here:
+//! A policy keeps no state: what it needs of the past (a stabilisation window, an integral) is in the observation, so
+//! the same observation gives the same decision. Two rules hold for all of them and are applied here:
 //! the answer lies in min..max, and a pipeline without backlog and without arrivals does not grow.
 
 mod behaviour;

@@ -1,9 +1,9 @@
-//! What the policies are called.
+//! The policies' names.
 
 use crate::choice;
 
 choice! {
-    /// The policies by name, the seed's first.
+    /// The policies by name, the default first.
     pub enum PolicyName {
         /// One more above a backlog, one fewer below another.
         Threshold = "threshold",

@@ -14,13 +14,13 @@ const SERVICE_OVER_CHECKS: usize = 60;
 pub struct Reading {
     /// When, since the start.
     pub at: Duration,
-    /// How many workers there are to be; those that finish a last job are not among them.
+    /// The wanted number of workers, without those that finish their last job.
     pub workers: u32,
     /// Jobs that wait, retries among them.
     pub waiting: u64,
     /// Jobs in progress.
     pub running: u64,
-    /// Jobs that the producer wanted to hand in, whether or not there was room.
+    /// Jobs that the producer wanted to enqueue, whether or not there was room.
     pub offered: u64,
     /// Retries that were asked for.
     pub retried: u64,
@@ -30,7 +30,7 @@ pub struct Reading {
     pub service: Duration,
     /// Time that workers spent working.
     pub busy: Duration,
-    /// Time that workers were there: what is paid for.
+    /// Time that workers were running: what one would pay for.
     pub paid: Duration,
 }
 
@@ -46,7 +46,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// A decision that needed no windows and no rounding.
+    /// A decision without windows and rounding.
     pub(super) fn plain(workers: u32) -> Self {
         Self { workers, recommended: workers, output: f64::from(workers) }
     }
@@ -94,13 +94,13 @@ impl Past {
 pub struct Observation<'a> {
     /// The pipeline now.
     pub now: Reading,
-    /// What was seen and decided before.
+    /// The readings and decisions of earlier checks.
     pub past: &'a Past,
     /// Workers at least.
     pub min: u32,
     /// Workers at most.
     pub max: u32,
-    /// The service time to go by until attempts have ended.
+    /// The assumed service time until attempts have ended.
     pub expected_service: Duration,
 }
 

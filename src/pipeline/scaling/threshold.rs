@@ -1,4 +1,4 @@
-//! The seed's policy: one worker more at a large backlog, one fewer at a small one.
+//! The default policy: one worker more at a large backlog, one fewer at a small one.
 //!
 //! It looks at the backlog's size only, not at its direction, and acts only outside a band; under a constant
 //! load between what min and max carry, the backlog therefore swings through the whole band for ever (a limit

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Arrivals do not wait for the pipeline: a job that finds the queue full waits outside, and its sojourn
-//! counts from its arrival all the same. A run lasts at least as long as its trace: workers that wait for
-//! nothing are paid for too. Repetitions differ in the seed only; their sojourns are counted in
+//! counts from its arrival all the same. A run lasts at least as long as its trace, so that idle workers at the end
+//! are paid for too. Repetitions differ in the seed only; their sojourns are counted in
 //! one histogram, the other figures are means over them.
 
 mod report;
@@ -51,7 +51,7 @@ pub struct Arm {
     pub actions: f64,
     /// Changes in the other direction than the one before, mean.
     pub reversals: f64,
-    /// From the most that ever waited to nobody waiting, milliseconds, mean.
+    /// From the longest queue to an empty one, milliseconds, mean.
     pub drain_ms: f64,
     /// What happened in the first repetition.
     #[serde(skip)]
@@ -67,7 +67,7 @@ struct Sample {
     waiting: u64,
 }
 
-/// All policies under one trace.
+/// The results of all policies under one trace.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = simulate::Trace)]
 pub struct TraceReport {
@@ -77,7 +77,7 @@ pub struct TraceReport {
     pub about: String,
     /// Its length, milliseconds.
     pub length_ms: f64,
-    /// The policies, the seed's first.
+    /// The policies, the default first.
     pub policies: Vec<Arm>,
     #[serde(skip)]
     load: Vec<(f64, f64)>,
@@ -201,7 +201,7 @@ fn run(policy: PolicyName, settings: &Settings, seed: u64, load: Load) -> std::i
     }))
 }
 
-/// From the most that waited to the first moment at which nobody did, seconds.
+/// From the longest queue to the first moment at which it was empty, seconds.
 fn drain(samples: &[Sample]) -> f64 {
     let Some(most) = samples.iter().map(|sample| sample.waiting).max().filter(|most| *most > 0) else {
         return 0.0;

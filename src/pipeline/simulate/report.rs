@@ -35,7 +35,7 @@ fn cells(arm: &Arm) -> [String; 8] {
     ]
 }
 
-/// What a policy comes to against the seed's, in a sentence.
+/// Compares each policy with the default one, in a sentence.
 fn verdicts(reports: &[TraceReport]) -> Vec<String> {
     let others = PolicyName::ALL.into_iter().filter(|policy| *policy != PolicyName::Threshold);
     others

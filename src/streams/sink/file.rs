@@ -23,15 +23,15 @@ struct Growing {
     file: File,
     /// Where the last whole frame ends.
     whole_bytes: u64,
-    /// A frame was begun and its end is not known: what stands behind `whole_bytes` is cut off first.
+    /// A frame may be incomplete: bytes after `whole_bytes` are cut off before the next write.
     torn: bool,
 }
 
 impl FileSink {
     pub(super) async fn open(path: &Path, framing: Framing) -> io::Result<Self> {
-        // Opening a named pipe waits for its reader, whom no signal of ours can make come.
+        // Opening a named pipe waits for its reader, and no signal could end that wait.
         if tokio::fs::metadata(path).await.is_ok_and(|found| found.file_type().is_fifo()) {
-            return Err(io::Error::other("it is a named pipe, and a file is wanted"));
+            return Err(io::Error::other("it is a named pipe, not a file"));
         }
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
         let whole_bytes = file.metadata().await?.len();

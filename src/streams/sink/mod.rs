@@ -1,4 +1,4 @@
-//! What processing a chunk is.
+//! Sinks: what processing a chunk means.
 //!
 //! | sink | a chunk is | it fails when |
 //! |---|---|---|
@@ -26,7 +26,7 @@ use crate::{
     sim::{Purpose, sleep_until_nearest},
 };
 
-/// How long simulated work takes, milliseconds (the seed's).
+/// How long simulated work takes, milliseconds.
 const WORK_MS: std::ops::RangeInclusive<u64> = 20..=50;
 
 /// The sink as it is named.
@@ -72,7 +72,7 @@ impl fmt::Display for SinkSpec {
     }
 }
 
-/// A sink at work, shared by all workers.
+/// An open sink, shared by all workers.
 #[derive(Debug)]
 pub(super) enum Sink {
     /// Nothing at all: for the benchmark.
@@ -111,7 +111,7 @@ impl Sink {
         }
     }
 
-    /// Nothing more comes: what was written is on the disk.
+    /// Ends the sink: everything written is on disk afterwards.
     pub(super) async fn finish(&self) -> anyhow::Result<()> {
         match self {
             Self::File(file) => file.finish().await,

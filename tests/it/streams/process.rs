@@ -158,7 +158,7 @@ fn a_drain_with_a_bound_ends_there_and_fails() {
 }
 
 #[test]
-fn in_a_pipe_it_prints_the_seeds_lines() {
+fn in_a_pipe_it_prints_a_line_for_each_chunk() {
     let mut running = Running::start(&["--chunk-size", "512"]);
     let head = running.lines(11);
     assert_eq!(

@@ -45,7 +45,7 @@ fn ms(duration: Option<Duration>) -> f64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_seeds_configurations_that_have_room_drop_nothing() {
+async fn configurations_with_room_drop_nothing() {
     let development =
         ["--workers-count", "10", "--streams-count", "20", "--stream-interval", "2000"].as_slice();
     let production = [
@@ -64,7 +64,7 @@ async fn the_seeds_configurations_that_have_room_drop_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_seeds_third_configuration_is_overloaded_and_says_so() {
+async fn an_overloaded_configuration_says_so() {
     let flags = [
         ["--workers-count", "150", "--streams-count", "300", "--stream-interval", "100"].as_slice(),
         ["--chunk-size", "4096", "--buffer-size", "2000"].as_slice(),
