@@ -257,7 +257,7 @@ impl Pipeline {
 }
 
 /// Waits until the backlog is zero, or until no job is in progress and none will be started, and logs progress;
-/// came first.
+/// `false` when the stop's deadline or a second signal came first.
 async fn drain(board: &Board, journal: &Journal, shutdown: &Shutdown) -> bool {
     let mut next = Instant::now() + PROGRESS_INTERVAL;
     loop {

@@ -294,6 +294,26 @@ fn what_is_no_argument_is_refused_in_one_line() {
     }
 }
 
+#[test]
+fn the_command_of_a_result_holds_what_the_environment_set_and_the_run_used() {
+    let environment = [("LAB_SEED", "5"), ("LAB_SLO_MS", "60"), ("LAB_MAX_IN_FLIGHT", "7")];
+    for (flags, command) in [
+        (&["--schedule", "burst 1"][..], "--schedule 'burst 1' --slo-ms 60"),
+        (&["-n", "1", "--arrivals", "poisson"], "--requests 1 --arrivals poisson --seed 5 --slo-ms 60"),
+    ] {
+        let (_, out, err) =
+            run(&[&["load", "http://127.0.0.1:1/"], flags, &["--json"]].concat(), &environment);
+        let result: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out} {err}"));
+        let sorted = |text: &str| {
+            let mut words: Vec<String> = text.split(" --").map(ToOwned::to_owned).collect();
+            words.sort();
+            words
+        };
+        let found = result["command"].as_str().expect("a command");
+        assert_eq!(sorted(found), sorted(&format!("lab load http://127.0.0.1:1/ {command}")));
+    }
+}
+
 /// A server that hands on what it reads and answers 304.
 async fn listens() -> (SocketAddr, tokio::sync::mpsc::Receiver<String>) {
     let (came, requests) = tokio::sync::mpsc::channel(1);

@@ -58,6 +58,8 @@ impl<A: Args> Args for Given<A> {
 impl<A: Args> FromArgMatches for Given<A> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let command = A::augment_args(Command::new("load"));
+        let arrivals = matches.try_get_raw("arrivals").ok().flatten();
+        let draws = arrivals.is_some_and(|mut values| values.any(|value| value == "poisson"));
         let mut ids = Vec::new();
         let mut placed = Vec::new();
         for id in matches.ids() {
@@ -74,7 +76,9 @@ impl<A: Args> FromArgMatches for Given<A> {
             let Some(values) = matches.get_raw(id.as_str()) else { continue };
             let values: Vec<&OsStr> = values.collect();
             let is_default = !argument.get_action().takes_values() || values == argument.get_default_values();
-            if is_default && !on_command_line {
+            // A seed from the environment is for every command; this one may draw nothing.
+            let is_unused = id == "seed" && !draws;
+            if (is_default || is_unused) && !on_command_line {
                 continue;
             }
             let mut places =
