@@ -11,8 +11,8 @@ const live = {
 
   state(state) {
     document.getElementById("state").textContent = state;
-    for (const button of document.querySelectorAll("[data-when]")) {
-      button.disabled = button.dataset.when !== state;
+    for (const button of document.querySelectorAll("form[data-path] button")) {
+      button.disabled = Boolean(button.dataset.when) && button.dataset.when !== state;
     }
   },
 
@@ -66,7 +66,10 @@ const live = {
     };
     for (const name of texts) on[name] = (data) => { document.getElementById(name).textContent = data; };
     document.addEventListener("connected", ({ detail: connected }) => {
-      if (!connected) document.getElementById("state").textContent = "not connected";
+      if (connected) return;
+      document.getElementById("state").textContent = "not connected";
+      // What is shown is old, and nothing can be done: the next status says what can.
+      for (const button of document.querySelectorAll("form[data-path] button")) button.disabled = true;
     });
     live.stream(on);
   },

@@ -9,7 +9,8 @@ const FOLLOW: &str = r#"(async () => {
   const paths = ["/"];
   for (const path of paths) {
     const answer = await fetch(path, { headers: { accept: "text/html" } });
-    if (!answer.headers.get("content-type")?.startsWith("text/html")) {
+    // Where a link only leads on, the page is found under its own address.
+    if (answer.redirected || !answer.headers.get("content-type")?.startsWith("text/html")) {
       await answer.body?.cancel();
       continue;
     }

@@ -99,7 +99,7 @@ const page = (() => {
   function loadInWords() {
     const { load } = view;
     const sent = `${live.count(load.offered)} offered, ${live.count(load.in_flight)} in flight`;
-    const share = load.elapsed_ms > 0 ? `, its thread used ${live.percent(load.cpu_ms / load.elapsed_ms)} of a core` : "";
+    const share = load.elapsed_ms > 0 ? `; the load's own thread took ${live.percent(load.cpu_ms / load.elapsed_ms)} of a core` : "";
     if (load.state === "running") {
       const left = Math.max(0, (load.length_ms - load.elapsed_ms) / 1000);
       return `Sending ${load.rate} to each of ${load.strategies.length} strategies, ${live.count(left)} s left: ${sent}${share}.`;
