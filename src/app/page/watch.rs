@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::expected::{Expected, Known, Lines};
 use super::figures::{Figures, Source};
+use super::levers;
 use super::load::{self, BuiltInLoad};
 use crate::document;
 use crate::http_lab::{EndpointStatus, HttpLab, TriggerStatus};
@@ -96,6 +97,8 @@ pub struct View {
     pub real_a: bool,
     /// Whether service B is a real one.
     pub real_b: bool,
+    /// The settings as the levers show them, by name.
+    pub levers: BTreeMap<&'static str, String>,
     /// What acts on B beside its settings.
     pub trigger: TriggerStatus,
     /// The load that this server sends itself.
@@ -345,6 +348,11 @@ impl Watch {
             shared_services: lab.shares_services(),
             real_a,
             real_b,
+            levers: levers::of(&lab.settings(), lab.real_services())
+                .into_iter()
+                .flat_map(|(_, levers)| levers)
+                .map(|lever| (lever.name, lever.value))
+                .collect(),
             trigger: lab.trigger_status(),
             load: load.status(),
             moved,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Browser, Page, View};
-use crate::support::{Server, get};
+use crate::support::{Server, get, send};
 
 const FAST: [(&str, &str); 3] =
     [("SERVICE_A_LATENCY", "uniform:5,15"), ("SERVICE_B_LATENCY", "uniform:30,120"), ("LAB_UNREADY_MS", "0")];
@@ -53,6 +53,10 @@ async fn a_lever_changes_the_setting_and_a_bad_value_is_refused_beside_it() {
     set(&page, "async_limit", "7").await;
     page.until("document.querySelector('.lever [name=async_limit]').dataset.applied === '7'").await;
     assert_eq!(settings(&server).await["async_limit"], 7);
+    // Set by somebody else, it is shown too.
+    let head = "PATCH /settings\ncontent-type: application/json";
+    assert_eq!(send(server.addr, head, r#"{"async_timeout_ms": 777}"#).await.status, 200);
+    page.until("document.querySelector('.lever [name=async_timeout_ms]').value === '777'").await;
     page.until(&format!("{}.includes('limit 7')", figure("waiting"))).await;
     assert_eq!(page.faults().await, [""; 0]);
 

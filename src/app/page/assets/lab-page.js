@@ -108,8 +108,29 @@ const page = (() => {
     return load.elapsed_ms === 0 ? "No load from here yet." : `The last load: ${sent}${share}.`;
   }
 
+  // Fields show what is set, also by somebody else, unless somebody is about to set them here.
+  function follow() {
+    for (const field of document.querySelectorAll(".lever [name]")) {
+      const set = view.levers[field.name];
+      if (set === undefined || set === field.dataset.applied) continue;
+      const isEdited = field.value !== field.dataset.applied;
+      field.dataset.applied = set;
+      if (!isEdited) field.value = set;
+      field.dispatchEvent(new Event("input"));
+    }
+    if (view.load.state === "idle") return;
+    for (const field of id("load").querySelectorAll("[name]")) {
+      // A seed may have more digits than a number here.
+      if (field === document.activeElement || field.name === "seed") continue;
+      const sent = view.load[field.name];
+      const text = field.name === "rate" ? String(sent).replace("/s", "") : String(sent / (field.dataset.scale ?? 1) || sent);
+      if (!Number.isNaN(Number(text)) || field.name === "arrivals") field.value = text;
+    }
+  }
+
   function show(data) {
     view = JSON.parse(data);
+    follow();
     for (const column of document.querySelectorAll(".column")) {
       const told = view.columns.find(({ path }) => path === column.dataset.path);
       if (told) showColumn(column, told);
