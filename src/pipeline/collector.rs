@@ -9,7 +9,7 @@ use super::{
     job::{Attempt, Finished},
     journal::Journal,
     metrics::Metrics,
-    results::{Record, RecordedOutcome, Results},
+    results::{NotKept, Record, RecordedOutcome, Results},
 };
 use crate::{
     exec::Captured,
@@ -43,18 +43,22 @@ pub(super) async fn run(
     let mut batch = Vec::with_capacity(BATCH_LIMIT_JOBS);
     let keeps = results.is_some();
     while finished.recv_many(&mut batch, BATCH_LIMIT_JOBS).await > 0 {
+        let mut kept_lines = 0;
         if let Some(open) = results.take() {
             match append(open, batch.iter().flat_map(line).collect()).await {
                 Ok(open) => results = Some(open),
                 // Only a pipe has a reader, and no file of results is one.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(NotKept { error, .. }) if error.kind() == io::ErrorKind::BrokenPipe => {
                     board.halt("the reader of standard output has gone".to_owned());
                 }
-                Err(error) => board.halt(format!("results cannot be kept: {error}")),
+                Err(not_kept) => {
+                    kept_lines = not_kept.kept_lines;
+                    board.halt(format!("results cannot be kept: {}", not_kept.error));
+                }
             }
         }
         if keeps && results.is_none() {
-            collected.unrecorded += batch.len() as u64;
+            collected.unrecorded += (batch.len() as u64).saturating_sub(kept_lines);
         }
         for Finished { job, worker, at, last } in batch.drain(..) {
             let sojourn = at.saturating_duration_since(job.offered_at);
@@ -74,8 +78,9 @@ pub(super) async fn run(
 }
 
 /// Appends to the results, away from the runtime's threads.
-async fn append(mut results: Results, lines: Vec<u8>) -> io::Result<Results> {
-    tokio::task::spawn_blocking(move || results.append(&lines).map(|()| results)).await?
+async fn append(mut results: Results, lines: Vec<u8>) -> Result<Results, NotKept> {
+    let appended = tokio::task::spawn_blocking(move || results.append(&lines).map(|()| results)).await;
+    appended.unwrap_or_else(|error| Err(NotKept { kept_lines: 0, error: error.into() }))
 }
 
 /// A result as a line of JSON; nothing for a job that was not read from a line.

@@ -136,20 +136,47 @@ impl Results {
     /// Appends whole lines and waits until they are on disk, or taken. Blocks its thread.
     ///
     /// # Errors
-    /// When that cannot be done. What was written of a line is cut off when the file is resumed.
-    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// When that cannot be done, with how many of the lines are kept all the same: those that a file had room for.
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), NotKept> {
+        let none = |error| NotKept { kept_lines: 0, error };
         match self {
             Self::File(file) => {
-                file.write_all(lines)?;
-                file.sync_data()
+                let before = file.metadata().map_err(none)?.len();
+                match file.write_all(lines) {
+                    Ok(()) => file.sync_data().map_err(none),
+                    Err(error) => Err(NotKept { kept_lines: keep_whole_lines(file, before, lines), error }),
+                }
             }
             Self::Stdout => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(lines)?;
-                stdout.flush()
+                stdout.write_all(lines).and_then(|()| stdout.flush()).map_err(none)
             }
         }
     }
+}
+
+/// Lines that could not all be written.
+#[derive(Debug)]
+pub(super) struct NotKept {
+    /// How many of them, the first ones, are on disk.
+    pub(super) kept_lines: u64,
+    /// Why the others are not.
+    pub(super) error: io::Error,
+}
+
+/// Of `lines`, of which the end could not be written after the file's first `before` bytes: cuts off what was written of
+/// a line, and says how many whole ones are on disk.
+fn keep_whole_lines(file: &File, before: u64, lines: &[u8]) -> u64 {
+    let keep = || {
+        let written = file.metadata()?.len().saturating_sub(before);
+        let written = &lines[..usize::try_from(written).unwrap_or(lines.len()).min(lines.len())];
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(before + whole as u64)?;
+        file.sync_data()?;
+        io::Result::Ok(written[..whole].iter().filter(|byte| **byte == b'\n').count() as u64)
+    };
+    // What is not known to be on disk is not kept: it runs again.
+    keep().unwrap_or(0)
 }
 
 /// A new file's name is on disk only once its folder is.
@@ -179,6 +206,25 @@ mod tests {
             stderr_bytes: 0,
         };
         serde_json::to_string(&record).expect("JSON") + "\n"
+    }
+
+    #[test]
+    fn of_lines_that_had_no_room_the_whole_ones_are_kept() {
+        let lines = record("a", RecordedOutcome::Succeeded) + &record("b", RecordedOutcome::Failed);
+        let first = record("a", RecordedOutcome::Succeeded).len();
+        for written in 0..=lines.len() {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(b"before\n").expect("written");
+            file.write_all(&lines.as_bytes()[..written]).expect("written");
+            let kept = keep_whole_lines(&file, 7, lines.as_bytes());
+            let expected = u64::from(written >= first) + u64::from(written == lines.len());
+            let length = [0, first, lines.len()][usize::try_from(kept).expect("few")];
+            assert_eq!(
+                (kept, file.metadata().expect("a file").len()),
+                (expected, 7 + length as u64),
+                "{written}"
+            );
+        }
     }
 
     #[test]
