@@ -24,6 +24,20 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Every ending.
+    pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Misused, Self::Unreachable, Self::Aborted];
+
+    /// What the exit code means, in one phrase.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed, or a check did not hold",
+            Self::Misused => "bad usage or configuration; nothing was begun",
+            Self::Unreachable => "no server answers (`lab audit`, `lab health`)",
+            Self::Aborted => "ended by a second signal; what was left has been printed",
+        }
+    }
+
     /// What an error makes of a command's end.
     pub fn of(error: &anyhow::Error) -> Self {
         if error.is::<Usage>() || error.is::<Misfit>() {

@@ -14,7 +14,7 @@ pub struct InForce {
     pub source: &'static str,
 }
 
-/// All of them.
+/// What `lab config` prints: every setting with its value and source.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct Settings {
     settings: Vec<InForce>,

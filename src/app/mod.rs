@@ -40,6 +40,7 @@ pub use ending::{Ending, Usage};
 pub use house::{House, Process};
 pub use in_force::{InForce, print_config};
 pub use output::{JsonArg, Results};
+pub use reference::reference;
 pub use serve::{serve, serve_service};
 pub use streams::{StreamsArgs, run_streams, run_streams_virtually};
 

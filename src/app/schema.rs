@@ -47,6 +47,15 @@ const DOCUMENTS: [Entry; 29] = [
     one::<Version>(),
 ];
 
+/// Every document's name, and the first paragraph on what it holds.
+pub(super) fn described() -> [(&'static str, String); DOCUMENTS.len()] {
+    DOCUMENTS.map(|(name, schema)| {
+        let schema = schema();
+        let about = schema["description"].as_str().unwrap_or_default();
+        (name, about.split("\n\n").next().unwrap_or_default().replace('\n', " "))
+    })
+}
+
 const fn one<T: Document>() -> Entry {
     (T::SCHEMA, output::schema::<T>)
 }

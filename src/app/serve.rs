@@ -27,6 +27,18 @@ use crate::{
 pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let listener = web::listen(args.addr.get(), "--addr (LAB_ADDR)")?;
     let shutdown = args.serving.shutdown();
+    let systems = systems(&args, pipeline, &listener, &telemetry, &shutdown)?;
+    run(systems, &args.serving.server, listener, &telemetry, shutdown).await
+}
+
+/// What `lab serve` serves, and the pipeline beside it if there are settings for it.
+pub(super) fn systems(
+    args: &ServeArgs,
+    pipeline: Option<InLab>,
+    listener: &TcpListener,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Vec<System>> {
     let runtime = http_lab::Runtime {
         instruments: telemetry.instruments(),
         tracing: telemetry.tracing(),
@@ -34,17 +46,17 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
         detached: shutdown.tracker().clone(),
     };
     let lab = HttpLab::start(&args.lab, runtime)?;
-    let streams = streams_of(&args, &telemetry, &shutdown)?;
-    let load = built_in_load(&args, &lab, &listener, &telemetry, &shutdown)?;
+    let streams = streams_of(args, telemetry, shutdown)?;
+    let load = built_in_load(args, &lab, listener, telemetry, shutdown)?;
     let watch = page::Watch::start(&lab, &load, telemetry.slo(), shutdown.clone());
     let stories = Stories::new(&watch, &load, shutdown.clone());
-    let http = page::on(http_lab::system(&lab), &watch, &stories, &shutdown);
+    let http = page::on(http_lab::system(&lab), &watch, &stories, shutdown);
     let mut systems =
-        vec![http, page::load::system(&load), page::telling::system(&stories), started(&args, &streams)];
+        vec![http, page::load::system(&load), page::telling::system(&stories), started(args, &streams)];
     if let Some(pipeline) = pipeline {
-        systems.push(pipeline::system(&pipeline.service(&args, &telemetry, &shutdown)?));
+        systems.push(pipeline::system(&pipeline.service(args, telemetry, shutdown)?));
     }
-    run(systems, &args.serving.server, listener, &telemetry, shutdown).await
+    Ok(systems)
 }
 
 /// Serves one simulated service until it is told to stop, and drains.

@@ -176,7 +176,7 @@ pub struct Extra {
     pub left: Step,
 }
 
-/// What is shown now, from which the ticks after it go on.
+/// The requests that the page shows as dots now; the events after it continue from here.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = FlowSnapshot)]
 pub struct Snapshot {

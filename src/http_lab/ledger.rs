@@ -149,7 +149,7 @@ impl From<crate::sim::StationLedger> for CallLedger {
     }
 }
 
-/// The sum over the endpoints, then each.
+/// The balance sheet of the requests: the sum over the endpoints, then each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HttpAudit {
     /// The sum.
@@ -167,7 +167,7 @@ impl HttpAudit {
     }
 }
 
-/// The sum over the services, then each.
+/// The balance sheet of the calls: the sum over the services, then each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ServiceAudit {
     /// The sum.

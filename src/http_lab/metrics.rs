@@ -17,23 +17,23 @@ use crate::{
 metrics! {
     /// Requests of the lab's endpoints that ended, by status (499: the client left)
     REQUESTS: "http_requests_total" by "endpoint", "method", "status";
-    /// Milliseconds from a request's arrival to its end, by outcome
+    /// Milliseconds from a request's arrival to its end, by outcome (ok, service_error, shed, deadline, cancelled)
     REQUEST_DURATION: "http_request_duration_ms" by "endpoint", "outcome";
-    /// Requests refused, by reason: the wait for the limit, or the process's safety stop
+    /// Requests refused, by reason (limit_wait: no permit in time; safety_stop: too much work in flight)
     SHED: "http_shed_total" by "endpoint", "reason";
     /// Requests in progress
     REQUESTS_IN_FLIGHT: "http_inflight" by "endpoint";
-    /// Requests whose work has not ended, detached tasks included (the safety stop's measure)
+    /// Requests whose work has not ended, detached tasks included: what LAB_MAX_IN_FLIGHT bounds
     WORK_IN_FLIGHT: "http_work_inflight";
-    /// Milliseconds waited for a permit to call B, by how the wait ended
+    /// Milliseconds waited for a permit to call B, by outcome (acquired, shed, cancelled)
     SEMAPHORE_WAIT: "serviceB_semaphore_wait_ms" by "outcome";
-    /// Calls to B that are let through at a time
+    /// Permits: calls to B that may be in progress at a time
     SEMAPHORE_LIMIT: "serviceB_semaphore_limit" by "endpoint";
     /// Requests that wait for a permit to call B
     SEMAPHORE_WAITERS: "serviceB_semaphore_waiters" by "endpoint";
-    /// Calls to B that have been let through and have not ended
+    /// Calls to B that hold a permit
     SEMAPHORE_IN_USE: "serviceB_semaphore_in_use" by "endpoint";
-    /// Milliseconds of calls to a service as their caller saw them, by outcome
+    /// Milliseconds of calls to a service as their caller saw them, by outcome (ok, error, cancelled)
     CALL_DURATION: "service_duration_ms" by "service", "outcome";
     /// Calls to a service that failed
     CALL_ERRORS: "service_errors_total" by "service";

@@ -119,7 +119,7 @@ impl ServiceServer {
                 Router::new().route("/", any(call)).with_state(self.clone()),
             ))
             .metrics(&self.inner.instruments)
-            .problems([&SIMULATED_FAILURE, &QUEUE_FULL, &STOPPED])
+            .problems(PROBLEMS)
             .sheet(Sheet::new("service", CALLS, move || audited.audit()))
             .stragglers(move || match left.audit().sum.in_flight {
                 0 => Vec::new(),
@@ -145,6 +145,9 @@ impl ServiceServer {
         Key { seed, request, service: self.inner.name.chars().next().unwrap_or_default(), attempt }
     }
 }
+
+/// The kinds of problem that a service answers with beside the general ones.
+pub static PROBLEMS: [&Kind; 3] = [&SIMULATED_FAILURE, &QUEUE_FULL, &STOPPED];
 
 static SIMULATED_FAILURE: Kind = Kind::new(
     "/problems/simulated-failure",

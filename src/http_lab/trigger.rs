@@ -29,7 +29,7 @@ pub struct Trigger {
     pub length_ms: TriggerMs,
 }
 
-/// What acts now.
+/// What makes B slower for a while, and for how long still.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TriggerStatus {
     /// Times as long as B takes; 1: no trigger acts.

@@ -8,7 +8,7 @@ use crate::metrics;
 use crate::telemetry::{Buckets, Durations, Instruments, UpDownCounter};
 
 metrics! {
-    /// Requests of the load generator that are in flight
+    /// Requests of `lab load` in flight; its metrics are pushed only
     IN_FLIGHT: "load_inflight";
     /// Milliseconds from a request's intended start to its end, by outcome
     REQUEST_DURATION: "load_request_duration_ms" by "outcome";

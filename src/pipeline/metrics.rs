@@ -11,33 +11,33 @@ use crate::{
 metrics! {
     /// Jobs that the producer wanted to hand in
     OFFERED: "pipeline_offered_total";
-    /// Jobs left out because one already waited for room in the queue
+    /// Jobs left out because another already waited for room in the queue
     HELD_BACK: "pipeline_held_back_total";
     /// Jobs that were handed in
     CREATED: "pipeline_created_total";
-    /// Jobs that ended, by outcome
+    /// Jobs that ended, by outcome (succeeded, permanently_failed)
     JOBS: "pipeline_jobs_total" by "outcome";
     /// Failed attempts that are followed by another
     RETRIES: "pipeline_retries_total";
     /// Jobs queued, in progress and waiting for a retry
     BACKLOG: "pipeline_backlog";
-    /// The backlog's terms
+    /// The backlog by the state of its jobs (queued, running, retrying)
     BACKLOG_BY_STATE: "pipeline_backlog_by_state" by "state";
-    /// Milliseconds from ready to taken, of first attempts and retries
+    /// Milliseconds that a job waited for a worker, by attempt (first, retry)
     QUEUE_WAIT: "pipeline_queue_wait_ms" by "attempt";
-    /// Milliseconds of an attempt's work, by how it ended
+    /// Milliseconds of an attempt's work, by outcome (ok, failed)
     JOB_DURATION: "pipeline_job_duration_ms" by "outcome";
-    /// Milliseconds from a job's intended arrival to its end, retries included, by outcome
+    /// Milliseconds from a job's intended arrival to its end, retries included, by outcome (succeeded, permanently_failed)
     SOJOURN: "pipeline_sojourn_ms" by "outcome";
-    /// Workers that are to be there
+    /// Workers that the pool should have
     WORKERS: "pipeline_workers";
-    /// Workers that are there, those that finish a last job among them
+    /// Workers that run, including those that finish a last job
     WORKERS_PRESENT: "pipeline_workers_present";
-    /// Seconds that workers were there: what is paid for
+    /// Seconds that workers ran, summed over the workers: what is paid for
     WORKER_SECONDS: "pipeline_worker_seconds_total";
-    /// Workers added and removed, by direction
+    /// Workers added and removed, by direction (up, down)
     SCALE_EVENTS: "pipeline_scale_events_total" by "direction";
-    /// The bounds in force: fewest and most workers, jobs that may wait
+    /// The current limits, by bound (min_workers, max_workers, queue_capacity)
     LIMIT: "pipeline_limit" by "bound";
 }
 

@@ -28,7 +28,7 @@ use crate::document;
 
 document!(JobLedger as "lab/audit-pipeline/1");
 
-/// The balance sheet: `created = succeeded + permanently_failed + backlog`.
+/// The balance sheet of the jobs: `created = succeeded + permanently_failed + backlog`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = PipelineLedger)]
 pub struct JobLedger {

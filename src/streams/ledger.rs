@@ -67,7 +67,7 @@ impl Dropped {
     }
 }
 
-/// The terms, in chunks. A chunk that waits for room (`block`) is not generated yet.
+/// The balance sheet of the streams, in chunks. A chunk that waits for room (`block`) is not generated yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = streams::Ledger)]
 pub struct ChunkLedger {

@@ -18,19 +18,19 @@ metrics! {
     CHUNKS_GENERATED: "streams_chunks_generated_total";
     /// Chunks that a worker finished
     CHUNKS_PROCESSED: "streams_chunks_processed_total";
-    /// Chunks that were dropped, by reason
+    /// Chunks that were dropped, by reason (full, evicted, share, sink, abandoned)
     CHUNKS_DROPPED: "streams_chunks_dropped_total" by "reason";
     /// Bytes of the chunks that were processed
     PROCESSED_BYTES: "streams_processed_bytes_total";
-    /// Milliseconds from a chunk's intended emission to the end of its processing, by outcome
+    /// Milliseconds from a chunk's intended emission to the end of its processing, by outcome (processed, sink_failed)
     CHUNK_LATENCY: "streams_chunk_latency_ms" by "outcome";
     /// Chunks in the buffer
     QUEUE_DEPTH: "streams_queue_depth";
     /// Places in the buffer
     QUEUE_CAPACITY: "streams_queue_capacity";
-    /// Milliseconds that a chunk was in the buffer, by how it left
+    /// Milliseconds that a chunk was in the buffer, by outcome (taken, evicted)
     QUEUE_WAIT: "streams_queue_wait_ms" by "outcome";
-    /// Workers wanted in the pool
+    /// Workers that the pool should have
     WORKERS: "streams_workers";
     /// Workers that have a chunk
     WORKERS_BUSY: "streams_workers_busy";
@@ -42,11 +42,11 @@ metrics! {
     PEERS: "streams_peers_total";
     /// Streams from outside that are connected
     PEERS_CONNECTED: "streams_peers_connected";
-    /// Peers whose stream was ended for what they sent or did not send, by reason
+    /// Peers whose stream was ended for what they sent or did not send, by reason (frame_too_long, half_frame, broken, idle)
     PEER_FAULTS: "streams_peer_faults_total" by "reason";
     /// Lines above the limit that were skipped
     LINES_SKIPPED: "streams_lines_skipped_total";
-    /// Peers that were refused before they could send, by reason
+    /// Peers that were refused before they could send, by reason (too_many_peers, no_slot)
     PEERS_REFUSED: "streams_peers_refused_total" by "reason";
     /// 1 while the orchestrator takes chunks in, else 0
     RUNNING: "streams_running";

@@ -229,7 +229,7 @@ impl Statistics {
     }
 }
 
-/// Statistics as JSON shows them.
+/// The result of `lab streams`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = streams::Report)]
 pub struct RunReport {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{overload::Overload, stats::RunReport};
 use crate::{document, web::RunState};
 
-/// The orchestrator now.
+/// The streams now: what `GET /streams` answers.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = streams::Status)]
 pub struct Status {

@@ -279,6 +279,13 @@ impl Telemetry {
     }
 }
 
+/// Observes what a process shows that pushes its metrics: itself, the runtime this is called in, the pushes.
+pub fn observe_process(instruments: &Instruments) {
+    process::observe(instruments);
+    process::observe_runtime(instruments, tokio::runtime::Handle::current());
+    export::Watch::default().observe(instruments);
+}
+
 /// A provider whose metrics are pulled from the registry.
 fn pulled() -> anyhow::Result<(MeterProviderBuilder, prometheus::Registry)> {
     let registry = prometheus::Registry::new();

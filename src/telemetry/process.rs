@@ -19,7 +19,7 @@ use super::{alloc::allocations, instruments::Instruments};
 use crate::{metrics, output};
 
 metrics! {
-    /// Lines of output that found no room or could not be written, by destination
+    /// Lines of output that found no room or could not be written, by destination (stderr, stdout, log_file)
     LINES_LOST: "output_lines_lost_total" by "destination";
     /// Times memory was asked for
     ALLOCATIONS: "process_allocations_total";

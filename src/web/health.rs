@@ -67,7 +67,7 @@ impl Health {
 #[openapi(paths(healthz, readyz, version), components(schemas(Problem)))]
 pub struct HealthApi;
 
-/// Which program this is.
+/// The program's name and version: what `GET /version` answers.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Version {
     /// The program's name.
@@ -83,7 +83,7 @@ impl Version {
     pub const CURRENT: Self = Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
 }
 
-/// What a ready server checked.
+/// What `GET /readyz` answers when the server is ready: each check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready {
     /// What each check came to, by its name.

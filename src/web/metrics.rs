@@ -17,9 +17,9 @@ use crate::telemetry::{Counter, CounterBy, Instruments, UpDownCounter};
 metrics! {
     /// Open HTTP connections
     CONNECTIONS: "web_connections";
-    /// Connections that were not served
+    /// Connections that were not served, by reason (limit, descriptors)
     CONNECTIONS_REFUSED: "web_connections_refused_total" by "reason";
-    /// Requests by route, method and status
+    /// Requests of all routes but the lab's endpoints and /metrics; route is `refused` where none was reached
     REQUESTS: "web_requests_total" by "route", "method", "status";
 }
 

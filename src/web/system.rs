@@ -208,16 +208,42 @@ pub struct Variable {
     pub name: String,
     /// Its default, if it has one.
     pub default: Option<String>,
+    /// The flags that have the same effect.
+    pub flags: Vec<String>,
+    /// What it allows, in one phrase; empty where every text is allowed.
+    pub allowed: String,
     /// What it is for.
     pub about: String,
 }
 
 impl Variable {
+    /// The variables of a command and of those below it, each once: as the first command has it, with the flags of
+    /// all.
+    pub fn all_of(command: &clap::Command) -> Vec<Self> {
+        let below = command.get_subcommands().flat_map(Self::all_of);
+        let mut all: Vec<Self> = Vec::new();
+        for variable in command.get_arguments().filter_map(Self::of).chain(below) {
+            match all.iter_mut().find(|known| known.name == variable.name) {
+                Some(known) => {
+                    known.flags.extend(variable.flags);
+                    known.flags.sort();
+                    known.flags.dedup();
+                }
+                None => all.push(variable),
+            }
+        }
+        all
+    }
+
     fn of(argument: &clap::Arg) -> Option<Self> {
         let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
+        // A value's name with a space in it is the phrase that says what is allowed.
+        let named = argument.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
         Some(Self {
             name: text(argument.get_env()?),
             default: argument.get_default_values().first().map(|value| text(value)),
+            flags: argument.get_long().map(|long| format!("--{long}")).into_iter().collect(),
+            allowed: named.filter(|name| name.contains(' ')).unwrap_or_default(),
             about: argument.get_help().map(ToString::to_string).unwrap_or_default(),
         })
     }

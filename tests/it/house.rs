@@ -5,6 +5,7 @@
 
 mod imports;
 mod licences;
+mod reference;
 mod waits;
 
 use std::{
@@ -371,37 +372,6 @@ fn the_readme_is_short_and_every_page_is_served_and_listed() {
         // A server's reference is its own.
         assert!(name == "reference" || answer.body == read(Path::new(&path)), "/docs/{name}");
     }
-}
-
-#[test]
-fn the_reference_lists_every_variable_with_its_default() {
-    let (_, printed, _) = crate::support::run(&["config", "--json"], &[]);
-    let settings = crate::support::settings(printed.as_bytes());
-    let in_force: Vec<(String, String)> = settings
-        .iter()
-        .filter(|setting| setting["name"] != "LAB_CONFIG")
-        .map(|setting| {
-            let text = |key: &str| setting[key].as_str().unwrap_or("(unset)").to_owned();
-            (text("name"), text("value"))
-        })
-        .collect();
-    assert_eq!(rows(&read(Path::new("docs/reference.md")), "| variable | default |"), in_force);
-}
-
-#[test]
-fn the_reference_lists_every_metric_with_its_labels() {
-    let listed: BTreeSet<(String, BTreeSet<String>)> =
-        rows(&read(Path::new("docs/reference.md")), "| metric | labels |")
-            .into_iter()
-            .map(|(name, labels)| {
-                let labels =
-                    labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
-                (name, labels)
-            })
-            .collect();
-    let recorded: BTreeSet<(String, BTreeSet<String>)> =
-        crate::goldens::metrics().iter().map(|metric| (metric.name.clone(), metric.labels.clone())).collect();
-    assert_eq!(listed, recorded);
 }
 
 #[test]

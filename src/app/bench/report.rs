@@ -52,7 +52,7 @@ pub(super) struct Figure {
     met: Option<bool>,
 }
 
-/// The outcome of a benchmark.
+/// The result of a benchmark (`lab bench`).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(in crate::app) struct Report<S> {
     /// The command that prints it, with the options that were used.

@@ -21,7 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, Card, Mood, Report, Section};
 
-/// The result of a comparison.
+/// The result of `lab load compare`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = load::Compared)]
 pub(in crate::app) struct CompareReport {

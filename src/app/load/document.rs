@@ -14,7 +14,7 @@ use crate::load::http::Connections;
 use crate::load::{Cause, Finding, Measured, PaceKind};
 use crate::output::Document as _;
 
-/// What `--json` writes and `lab load merge` reads.
+/// The result of `lab load`; `lab load merge` reads it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = load::Document)]
 pub(in crate::app) struct Document {

@@ -74,7 +74,7 @@ impl From<Found> for Interval {
     }
 }
 
-/// The result of a search for the highest rate.
+/// The result of `lab load --find-max`: the highest rate that holds the checks.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = load::Highest)]
 pub(in crate::app) struct FindMaxReport {

@@ -65,7 +65,7 @@ impl Row {
     }
 }
 
-/// The strips and their points.
+/// The page's charts of the last five minutes, and the points they are drawn from.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Charts {
     /// The second after the last point, since the lab began.

@@ -80,7 +80,7 @@ pub struct Mark {
     pub restarts: bool,
 }
 
-/// What the page shows.
+/// What the first page shows.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct View {
     /// The second after the last that the figures cover, since the lab began.

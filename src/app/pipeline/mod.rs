@@ -224,7 +224,7 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
     Ok(report.ending(&ended))
 }
 
-/// What a run came to.
+/// The result of `lab pipeline`.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = pipeline::Report)]
 pub(super) struct Report {

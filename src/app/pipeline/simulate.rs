@@ -49,7 +49,7 @@ impl Args {
     }
 }
 
-/// What a simulation came to.
+/// The result of `lab pipeline simulate`.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::app) struct Simulation {
     /// The command that runs the same again.

@@ -1,4 +1,8 @@
-//! The reference of a server: what its systems answer, measure and read, made from the systems themselves.
+//! The reference of a server: what its systems answer, measure and read, made from the systems themselves. Beside it
+//! the reference of the whole program, the page `docs/reference.md`, made from the same tables.
+
+mod tables;
+mod whole;
 
 use std::{
     fmt::Write as _,
@@ -8,6 +12,8 @@ use std::{
 use axum::{Router, body::Bytes, http::header, routing::get};
 use utoipa::openapi::{OpenApi, path::Operation};
 
+use self::tables::{metrics, problems, variables};
+pub use self::whole::reference;
 use crate::{
     telemetry::Described,
     web::{Kind, System, Variable},
@@ -33,7 +39,7 @@ impl Reference {
             parts.push(Part::Text(metrics(&system.metrics)));
         }
         let server = format!("\n## The server itself\n{}", metrics(process));
-        parts.push(Part::Text(server + &routes(document) + &problems(kinds)));
+        parts.push(Part::Text(server + &routes(document) + "\n## Problems\n" + &problems(kinds)));
         Self(parts)
     }
 
@@ -52,20 +58,6 @@ impl Reference {
         let text = Arc::new(LazyLock::new(move || Bytes::from(self.markdown())));
         Router::new().route("/docs/reference", get(async move || (content_type, Bytes::clone(&text))))
     }
-}
-
-/// A table of variables, if there are any.
-fn variables(variables: impl Iterator<Item = Variable>) -> String {
-    let mut variables = variables.peekable();
-    if variables.peek().is_none() {
-        return String::new();
-    }
-    let mut text = String::from("\n| variable | default | meaning |\n|---|---|---|\n");
-    for Variable { name, default, about } in variables {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "| `{name}` | `{}` | {about} |", default.as_deref().unwrap_or("(unset)"));
-    }
-    text
 }
 
 /// A table of routes.
@@ -87,27 +79,6 @@ fn routes(document: &OpenApi) -> String {
                     writeln!(text, "| `{method} {path}` | {} |", summary.lines().next().unwrap_or_default());
             }
         }
-    }
-    text
-}
-
-/// A table of the kinds of problem.
-fn problems(kinds: &[Kind]) -> String {
-    let mut text = String::from("\n## Problems\n\n| type | status | title | meaning |\n|---|---|---|---|\n");
-    for Kind { path, status, title, about } in kinds {
-        let _ = writeln!(text, "| `{path}` | {} | {title} | {about} |", status.as_u16());
-    }
-    text
-}
-
-/// A table of metrics, if there are any.
-fn metrics(described: &[Described]) -> String {
-    if described.is_empty() {
-        return String::new();
-    }
-    let mut text = String::from("\n| metric | kind | labels | meaning |\n|---|---|---|---|\n");
-    for Described { name, kind, labels, about } in described {
-        let _ = writeln!(text, "| `{name}` | {} | {} | {about} |", kind.label(), labels.join(", "));
     }
     text
 }
