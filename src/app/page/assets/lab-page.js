@@ -80,7 +80,7 @@ const page = (() => {
     const wanted = Number(windowSeconds());
     const told = [];
     if (figures && figures.seconds < wanted && view.moved && !view.ended) {
-      told.push(`A lever was moved (${view.moved.text}): the window is new, ${figures.seconds} of ${wanted} s.`);
+      told.push(`Figures begin anew at each change (${view.moved.text}): ${figures.seconds} of ${wanted} s so far.`);
     }
     if (view.ended) {
       told.push(`The figures are those of the load that ended ${live.count(view.age_ms / 1000)} s ago.`);
