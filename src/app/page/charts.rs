@@ -37,7 +37,7 @@ choice! {
 }
 
 impl Row {
-    const fn title(self) -> &'static str {
+    pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Good => "answers a second",
             Self::Latency => "latency",
@@ -209,7 +209,7 @@ impl Points {
         let mut points = Self::default();
         for (second, sample) in seconds.clone().zip(samples) {
             let one = second..second + 1;
-            let (recent, _) = recents.in_force(one.clone());
+            let (recent, _) = recents.counting(one.clone());
             let age = age + Duration::from_secs(seconds.end - one.end);
             let window = recent.window(one.clone(), age);
             let known = window.offered() > 0;

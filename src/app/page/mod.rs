@@ -39,14 +39,17 @@ use utoipa::openapi::{HttpMethod, OpenApi};
 
 pub use self::charts::Charts;
 use self::levers::Lever;
+use self::load::{Arrivals, Burst, LoadRate};
 use self::stories::Story;
 use self::telling::Stories;
 pub use self::watch::{View, Watch};
-use crate::http_lab::{Slower, Snapshot, TriggerMs};
+use crate::http_lab::{EndpointStatus, Slower, Snapshot, TriggerMs};
+use crate::latency::DurationText;
 use crate::output::Document as _;
 use crate::shutdown::Shutdown;
 use crate::web::{
-    Asset, Event, Events, Frame, Json, LIVE_JS, Page, RouteDoc, Runnable as _, Shared, System, assets,
+    Asset, Event, Events, Frame, Json, LIVE_JS, Page, RouteDoc, RunState, Runnable as _, Shared, System,
+    assets,
 };
 
 /// How often the steps of requests are sent.
@@ -65,8 +68,10 @@ const CHARTS_JS: Asset =
 #[template(path = "lab-page.html")]
 struct LabPage {
     frame: Frame,
-    view: View,
-    charts: Charts,
+    columns: Vec<EndpointStatus>,
+    load: load::Status,
+    slo_text: String,
+    real_b: bool,
     levers: Vec<(&'static str, Vec<Lever>)>,
     stories: Vec<Story>,
     host: String,
@@ -87,6 +92,7 @@ struct Shown {
     watch: Watch,
     stories: Stories,
     events: Events,
+    view: Arc<Shared>,
     charts: Arc<Shared>,
     frame: Frame,
 }
@@ -96,19 +102,24 @@ pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) 
     let (watch, stories, process) = (watch.clone(), stories.clone(), process.clone());
     system.openapi(document()).views(move |frame| {
         let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS, CHARTS_JS]);
-        let drawn = watch.clone();
+        let (drawn, seen) = (watch.clone(), watch.clone());
+        let view = Shared::new("application/json", move || Ok(serde_json::to_string(&seen.view().named())?));
         let charts =
             Shared::new("application/json", move || Ok(serde_json::to_string(&Charts::of(&drawn).named())?));
         let shown = Shown {
             events: events(&watch, &stories, process),
             watch,
             stories,
+            view: Arc::new(view),
             charts: Arc::new(charts),
             frame,
         };
         Router::new()
             .route("/", get(page))
-            .route("/view", get(async |State(shown): State<Shown>| Json(shown.watch.view())))
+            .route(
+                "/view",
+                get(async |State(shown): State<Shown>, headers: HeaderMap| shown.view.answer(&headers).await),
+            )
             .route("/view/csv", get(as_csv))
             .route(
                 "/view/charts",
@@ -151,16 +162,24 @@ async fn page(State(shown): State<Shown>, headers: HeaderMap, uri: Uri) -> Respo
     let mut response = if accept.contains("text/event-stream") {
         shown.events.answer()
     } else if !accept.contains("text/html") {
-        Json(shown.watch.view()).into_response()
+        shown.view.answer(&headers).await
     } else {
         let frame = shown.frame.clone().for_request(&headers, &uri);
-        let levers = levers::of(&shown.watch.lab().settings(), shown.watch.lab().real_services());
-        let host = text(header::HOST).unwrap_or("127.0.0.1:8080").to_owned();
-        let (view, charts) = (shown.watch.view(), Charts::of(&shown.watch));
-        let stories = shown.stories.all().to_vec();
-        Page(LabPage { frame, view, charts, levers, stories, host }).into_response()
+        let lab = shown.watch.lab();
+        let real_services = lab.real_services();
+        Page(LabPage {
+            frame,
+            columns: lab.endpoints_now(),
+            load: shown.watch.load().status(),
+            slo_text: DurationText(shown.watch.slo()).to_string(),
+            real_b: real_services[1],
+            levers: levers::of(&lab.settings(), real_services),
+            stories: shown.stories.all().to_vec(),
+            host: text(header::HOST).unwrap_or("127.0.0.1:8080").to_owned(),
+        })
+        .into_response()
     };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     response
 }
 

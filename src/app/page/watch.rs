@@ -27,7 +27,7 @@ use crate::document;
 use crate::http_lab::{EndpointStatus, HttpLab, TriggerStatus};
 use crate::latency::{Recent, SECONDS_KEPT, milliseconds};
 use crate::shutdown::Shutdown;
-use crate::web::{RunState, Runnable as _};
+use crate::web::Runnable as _;
 
 /// The windows that figures are given for, in seconds.
 pub(super) const WINDOWS_S: [u64; 3] = [10, 30, 60];
@@ -150,18 +150,6 @@ pub struct ColumnLimit {
     pub waiting: u64,
 }
 
-impl View {
-    /// Whether the built-in load runs.
-    pub(super) fn is_loaded(&self) -> bool {
-        self.load.state == RunState::Running
-    }
-
-    /// The objective, for people.
-    pub(super) fn slo_text(&self) -> String {
-        crate::latency::DurationText(Duration::from_millis(self.slo_ms)).to_string()
-    }
-}
-
 impl Watch {
     /// Watches `lab` and its load until the process stops. Must be called inside a Tokio runtime.
     pub fn start(lab: &HttpLab, load: &BuiltInLoad, slo: Duration, process: Shutdown) -> Self {
@@ -193,6 +181,11 @@ impl Watch {
     /// The lab.
     pub(super) fn lab(&self) -> &HttpLab {
         &self.shared.lab
+    }
+
+    /// Its load.
+    pub(super) fn load(&self) -> &BuiltInLoad {
+        &self.shared.load
     }
 
     /// Takes a sample.
@@ -370,8 +363,8 @@ pub(super) struct Recents {
 }
 
 impl Recents {
-    /// What counts in these seconds.
-    pub(super) fn in_force(&self, seconds: std::ops::Range<u64>) -> (&Recent, Source) {
+    /// Whose measurement counts in these seconds.
+    pub(super) fn counting(&self, seconds: std::ops::Range<u64>) -> (&Recent, Source) {
         match self.load.window(seconds, Duration::ZERO).offered() {
             0 => (&self.server, Source::Server),
             _ => (&self.load, Source::Load),
@@ -379,7 +372,7 @@ impl Recents {
     }
 
     fn figures(&self, seconds: std::ops::Range<u64>, age: Duration) -> Figures {
-        let (recent, source) = self.in_force(seconds.clone());
+        let (recent, source) = self.counting(seconds.clone());
         let length = seconds.end - seconds.start;
         Figures::of(&recent.window(seconds, age), length, source)
     }
