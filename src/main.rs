@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             let telemetry = serve.telemetry.clone();
             with_telemetry(&telemetry, |telemetry| app::serve(serve, Some(pipeline), telemetry))
         }
-        Some(task) => perform(task, &parsed.in_force),
+        Some(task) => perform(task, &parsed.settings),
     };
     match ending {
         Ok(ending) => ExitCode::from(ending.code()),
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(task: Task, in_force: &[app::InForce]) -> anyhow::Result<Ending> {
+fn perform(task: Task, settings: &[app::CurrentSetting]) -> anyhow::Result<Ending> {
     match task {
         Task::Serve(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| app::serve(args, None, telemetry))
@@ -67,7 +67,7 @@ fn perform(task: Task, in_force: &[app::InForce]) -> anyhow::Result<Ending> {
             with_telemetry(&args.telemetry.clone(), |telemetry| app::pipeline::run(args, telemetry))
         }
         Task::PipelineGuard => run(app::pipeline::guard()),
-        Task::Config(args) => app::print_config(in_force, &args.json),
+        Task::Config(args) => app::print_config(settings, &args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),
         Task::Load(args) => match args.task() {

@@ -8,7 +8,7 @@
 //!                     └ endpoints, which count their own requests ──┘
 //! ```
 //!
-//! Nothing here knows a system: what is shown of one is in its value.
+//! Nothing here depends on a particular system: its value says what is shown of it.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -36,14 +36,14 @@ use crate::{
     },
 };
 
-/// The process that a house stands in.
+/// The process that serves the systems.
 #[derive(Debug)]
 pub struct Process<'a> {
     /// What its server takes.
     pub server: &'a ServerArgs,
-    /// Where it listens: taken before anything else is made.
+    /// Its listener: opened before anything else is made.
     pub listener: TcpListener,
-    /// What it measures with.
+    /// Its telemetry.
     pub telemetry: &'a Telemetry,
     /// The stop of its work.
     pub shutdown: Shutdown,
@@ -117,7 +117,7 @@ impl House {
         self.stragglers.iter().flat_map(|left| left()).collect()
     }
 
-    /// Waits until the door has closed, and says what the drain left behind: on stderr, and in how the process
+    /// Waits until the door has closed, and reports what the drain left behind: on stderr, and in how the process
     /// ends.
     ///
     /// # Errors

@@ -17,7 +17,6 @@ mod ending;
 mod generator;
 pub mod health;
 mod house;
-mod in_force;
 pub mod load;
 mod output;
 pub mod page;
@@ -26,6 +25,7 @@ mod problems;
 mod reference;
 pub mod schema;
 mod serve;
+mod settings;
 mod status_line;
 mod streams;
 
@@ -38,10 +38,10 @@ pub use args::{
 };
 pub use ending::{Ending, Usage};
 pub use house::{House, Process};
-pub use in_force::{InForce, print_config};
 pub use output::{JsonArg, Results};
 pub use reference::reference;
 pub use serve::{serve, serve_service};
+pub use settings::{CurrentSetting, print_config};
 pub use streams::{StreamsArgs, run_streams, run_streams_virtually};
 
 /// Runs a benchmark; Ctrl-C ends it and its children.

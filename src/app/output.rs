@@ -23,7 +23,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// Stands for stdout.
+/// The path that means stdout.
 const STDOUT: &str = "-";
 
 /// The flag of a command whose result is text or JSON.
@@ -57,7 +57,7 @@ impl JsonArg {
         self.json.as_deref() == Some(Path::new(STDOUT))
     }
 
-    /// Opens what the result goes to.
+    /// Opens the places that the result is written to.
     ///
     /// # Errors
     /// [`Usage`] where the file cannot be written.

@@ -1,10 +1,10 @@
-//! `lab schema`: the JSON Schema of whatever the lab writes for programs, from the types that write it.
+//! `lab schema`: the JSON Schemas of the documents that the lab writes for programs, made from their types.
 
 use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 
-use super::{Ending, bench, in_force, load, pipeline::simulate::Simulation};
+use super::{Ending, bench, load, pipeline::simulate::Simulation, settings};
 use crate::{
     http_lab::{HttpAudit, ServiceAudit, Settings, Snapshot, TriggerStatus},
     output::{self, Document},
@@ -22,11 +22,11 @@ const DOCUMENTS: [Entry; 29] = [
     one::<Balance<pipeline::JobLedger>>(),
     one::<Balance<ServiceAudit>>(),
     one::<Balance<streams::ChunkLedger>>(),
-    one::<bench::Report<bench::http::Setting>>(),
-    one::<bench::Report<bench::load::Setting>>(),
-    one::<bench::Report<bench::start::Setting>>(),
-    one::<bench::Report<bench::streams::Setting>>(),
-    one::<in_force::Settings>(),
+    one::<bench::BenchReport<bench::http::Setting>>(),
+    one::<bench::BenchReport<bench::load::Setting>>(),
+    one::<bench::BenchReport<bench::start::Setting>>(),
+    one::<bench::BenchReport<bench::streams::Setting>>(),
+    one::<settings::Settings>(),
     one::<Snapshot>(),
     one::<TriggerStatus>(),
     one::<load::Document>(),
@@ -36,7 +36,7 @@ const DOCUMENTS: [Entry; 29] = [
     one::<super::page::Charts>(),
     one::<super::page::telling::Status>(),
     one::<super::page::View>(),
-    one::<super::pipeline::Report>(),
+    one::<super::pipeline::PipelineReport>(),
     one::<Simulation>(),
     one::<pipeline::Status>(),
     one::<Ready>(),

@@ -1,4 +1,4 @@
-//! The phrase that says what a value may be: from the derive into `--help` and every refusal.
+//! The phrase that says what a value may be: taken from the derive, shown in `--help` and in every refusal.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) fn phrases(command: &Command) -> BTreeMap<String, String> {
     own.chain(command.get_subcommands().flat_map(phrases)).collect()
 }
 
-/// What `lab --help` lists of the options; the server's stand under `lab serve --help`.
+/// The options that `lab --help` lists; `lab serve --help` lists the server's.
 const FIRST: [&str; 3] = ["addr", "config", "log_format"];
 
 /// Moves the phrase of what is allowed from the value's name into the help, and keeps the first screen short.

@@ -7,11 +7,10 @@
 //! clap knows names, variables, defaults and help; the layers below the environment are put under it:
 //! `.env` is loaded into the process's environment where a name is not set yet, and the file's values
 //! become defaults. A value is parsed once, into a type that cannot hold a bad one; the phrase that
-//! says what such a type allows stands in the derive as the value's name, from where it goes into
-//! `--help` and into every refusal.
+//! says what such a type allows is the value's name in the derive; `--help` and every refusal show it.
 
+mod current;
 mod help;
-mod in_force;
 mod layers;
 mod refusal;
 
@@ -20,8 +19,8 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path};
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
 
 use self::{
+    current::{current, others},
     help::{dress, phrases},
-    in_force::{in_force, others},
     layers::{config_path, forget_empty, load_dotenv, read_file, with_defaults},
     refusal::{misfitting, stop},
 };
@@ -65,7 +64,7 @@ pub enum Task {
     Service(app::ServiceArgs),
     /// Run the auto-scaling pipeline, or jobs of your own
     Pipeline(app::pipeline::Args),
-    /// Started by `lab pipeline --exec`: ends what its commands started, when it has ended
+    /// Started by `lab pipeline --exec`: kills the processes its commands left, after the pipeline has ended
     #[command(hide = true)]
     PipelineGuard,
     /// Print the current settings and where each came from
@@ -86,7 +85,7 @@ pub enum Task {
     Bench(app::bench::Args),
     /// Print the JSON Schemas of what the lab writes for programs
     ///
-    /// With NAME that document's, without the list of names.
+    /// With NAME: the schema of that document. Without it: the list of names.
     Schema(app::schema::Args),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
@@ -121,13 +120,13 @@ pub struct Parsed {
     /// The checked arguments.
     pub cli: Cli,
     /// Every setting of the command that was named, with its source.
-    pub in_force: Vec<app::InForce>,
+    pub settings: Vec<app::CurrentSetting>,
 }
 
 /// Parses the process's arguments over `./.env`, the environment and the configuration file.
 ///
 /// # Errors
-/// [`Stop`] when there is nothing to run.
+/// [`Stop`] when no command is to be run.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let dotenv = load_dotenv(Path::new(".env")).map_err(Stop::Refuse)?;
@@ -144,21 +143,21 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         .map_err(|error| stop(error, (&command, &arguments), &phrases, &file, &dotenv))?;
     let cli = Cli::from_arg_matches(&matches)
         .map_err(|error| stop(error, (&command, &arguments), &phrases, &file, &dotenv))?;
-    let mut in_force = in_force(&Cli::command(), &matches, &file, &dotenv);
+    let mut settings = current(&Cli::command(), &matches, &file, &dotenv);
     if matches!(cli.command, Some(Task::Config(_))) {
-        others(&Cli::command(), &file, &dotenv, &mut in_force);
+        others(&Cli::command(), &file, &dotenv, &mut settings);
     }
     match cli.check() {
-        Ok(()) => Ok(Parsed { cli, in_force }),
+        Ok(()) => Ok(Parsed { cli, settings }),
         Err(misfit) => {
             let named = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
-            Err(Stop::Refuse(misfitting(&misfit, named.unwrap_or(&command), &in_force)))
+            Err(Stop::Refuse(misfitting(&misfit, named.unwrap_or(&command), &settings)))
         }
     }
 }
 
 impl Cli {
-    /// Checks values that must go together, of the command that is run.
+    /// Checks that the values of the command that is run allow each other.
     fn check(&self) -> Result<(), Misfit> {
         let lab = |serve: &app::ServeArgs, pipeline: &app::pipeline::InLab| {
             serve.streams.config()?;

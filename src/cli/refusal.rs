@@ -1,14 +1,14 @@
-//! Why nothing is run, in one line: the variable, the flag, where the value came from, what is allowed.
+//! Why no command is run, in one line: the variable, the flag, where the value came from, what is allowed.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, Command, error::ErrorKind};
 
-use super::in_force::SECRETS;
-use crate::app::InForce;
+use super::current::SECRETS;
+use crate::app::CurrentSetting;
 use crate::config::{Invalid, Misfit, without_users};
 
-/// Why nothing is run.
+/// Why no command is run.
 #[derive(Debug)]
 pub enum Stop {
     /// `--help` or `--version`: print this on stdout, exit 0.
@@ -17,10 +17,10 @@ pub enum Stop {
     Refuse(String),
 }
 
-/// The same words as for a value that is bad by itself.
-pub(super) fn misfitting(misfit: &Misfit, command: &Command, in_force: &[InForce]) -> String {
+/// The refusal of a value that another setting does not allow, in the form of the refusal of a bad value.
+pub(super) fn misfitting(misfit: &Misfit, command: &Command, settings: &[CurrentSetting]) -> String {
     let Misfit { variable, invalid } = misfit;
-    let Some(setting) = in_force.iter().find(|setting| setting.name == *variable) else {
+    let Some(setting) = settings.iter().find(|setting| setting.name == *variable) else {
         return format!("{variable}: {invalid}");
     };
     let source = match setting.source {

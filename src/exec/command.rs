@@ -155,7 +155,7 @@ async fn attend(mut child: Child, group: Group, input: &str, limits: Limits) -> 
                 }
             }
         };
-        // The leader has ended, or must: whatever is left of its group goes with it.
+        // The leader has ended, or must: the rest of its group is killed too.
         group.end();
         if !read {
             let _ = tokio::time::timeout(LAST_OUTPUT_LIMIT, &mut reading).await;

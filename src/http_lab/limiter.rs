@@ -162,7 +162,7 @@ mod tests {
     }
 
     /// Its limit, and how many permits are in use.
-    fn in_force(limiter: &Limiter) -> (usize, usize) {
+    fn limit_and_use(limiter: &Limiter) -> (usize, usize) {
         let LimitNow { limit, in_use, .. } = limiter.look();
         (limit, in_use)
     }
@@ -191,7 +191,7 @@ mod tests {
             held.push(limiter.acquire(None).await.expect("free"));
         }
         limiter.resize(1);
-        assert_eq!(in_force(&limiter), (1, 4));
+        assert_eq!(limit_and_use(&limiter), (1, 4));
         let soon = Some(Duration::from_millis(5));
         for _ in 0..3 {
             held.pop();
@@ -205,6 +205,6 @@ mod tests {
         let three = limiter.acquire(soon).await.expect("free");
         assert!(limiter.acquire(soon).await.is_err());
         drop((one, two, three));
-        assert_eq!(in_force(&limiter), (3, 0));
+        assert_eq!(limit_and_use(&limiter), (3, 0));
     }
 }

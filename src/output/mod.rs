@@ -1,4 +1,4 @@
-//! Logs, journals, terminals, results: whatever the process prints.
+//! Logs, journals, terminals, results: everything the process prints.
 //!
 //! ```text
 //!   log lines, journals, panics ──> bounded queue ──> a thread for each destination ──> stderr, stdout, a file
@@ -8,7 +8,7 @@
 //!
 //! A reader can leave, a disk can be full, a terminal can be stopped. None of that may end a server or make it
 //! wait: a [`Writer`] takes lines without waiting and cannot fail, since a thread of its own does the writing.
-//! What finds no room in its queue, or cannot be written, is counted ([`lost_lines`]) and told among the lines
+//! What finds no room in its queue, or cannot be written, is counted ([`lost_lines`]) and reported among the lines
 //! as soon as there is room. At the end of the process the last lines get [`FLUSH_LIMIT`].
 //!
 //! What programs read is a [`Document`]: JSON that says what it is, and a schema of it from the same type.

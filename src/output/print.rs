@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Prints `text`, and a line's end where it has none, for a command that any signal ends: waits for its reader.
-/// Who closed stdout wants no more of it, which is no failure.
+/// A closed stdout is no failure: its reader wants no more.
 ///
 /// # Errors
 /// When stdout does not take it: a full disk, for one.

@@ -1,4 +1,4 @@
-//! What waits to be written: bounded, in order, each loss counted. It has no thread and writes nothing.
+//! The queue of lines to be written: bounded, in order, each loss counted. It has no thread and writes nothing.
 //!
 //! Lines are lost in two ways: they find no room, behind what waits; or they could not be written, before
 //! what waits. A note says how many, and stands where they are missing.
@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Line,
-    /// Has places of its own, so that no flood of lines keeps it out.
+    /// Has places of its own, so that lines cannot fill them.
     Text,
-    /// A picture of a progress bar: the next one replaces it, and nobody misses it.
+    /// One state of a progress bar: the next one replaces it.
     Frame,
     /// Says how many lines are missing at its place.
     Note {
@@ -45,7 +45,7 @@ impl Entry {
     }
 }
 
-/// How much may wait.
+/// The limits of the queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Entries; a note counts too.
@@ -56,7 +56,7 @@ pub(super) struct Limits {
     pub(super) texts: usize,
 }
 
-/// What waits to be written.
+/// The lines, texts and frames to be written.
 #[derive(Debug)]
 pub(super) struct Queue {
     limits: Limits,
@@ -141,7 +141,7 @@ impl Queue {
         self.waiting.push_back(entry);
     }
 
-    /// A note of so many lines; none of none.
+    /// A note that says how many lines are missing; none if no line is.
     fn note(&self, lost_lines: u64) -> Option<Entry> {
         let name = self.noted_as.filter(|_| lost_lines > 0)?;
         let lines = if lost_lines == 1 { "line was" } else { "lines were" };
@@ -219,7 +219,7 @@ mod tests {
         },
         Text,
         Frame,
-        /// So many are taken, and so many of those can be written.
+        /// How many are taken, and how many of those can be written.
         Write {
             taken: usize,
             written: usize,

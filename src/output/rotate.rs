@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(read("pipeline.log"), "line 006\nmore\n");
         file.write_all(b"too much for it\n").expect("written");
         assert_eq!(read("pipeline.log"), "too much for it\n", "nothing is kept");
-        // A next file that cannot be made costs the line, and no file.
+        // If the next file cannot be made, the line is lost and every file stays.
         fs::create_dir(folder.path().join("logs/pipeline.log.next")).expect("a folder");
         assert!(file.write_all(b"no place\n").is_err());
         assert_eq!(read("pipeline.log"), "too much for it\n");

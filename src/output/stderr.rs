@@ -41,7 +41,7 @@ pub fn start() -> AtExit {
     AtExit(stderr())
 }
 
-/// Gives the last lines on stderr their time, when it is dropped.
+/// When dropped, waits until the last lines on stderr are written, up to a limit.
 #[derive(Debug)]
 pub struct AtExit(&'static Writer);
 
@@ -51,7 +51,7 @@ impl Drop for AtExit {
     }
 }
 
-/// What std would say of a panic.
+/// The message that std would print for a panic.
 fn report(panic: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let backtrace = Backtrace::capture();

@@ -1,4 +1,4 @@
-//! Histogram boundaries, and how true a percentile is that Prometheus reads from them.
+//! Histogram boundaries, and how exact the percentiles are that Prometheus reads from them.
 //!
 //! `histogram_quantile` interpolates linearly inside a bucket, so its error is at most the bucket's
 //! width, and is as large as that for an atom (a deadline, a constant). Base-2 exponential histograms
@@ -26,7 +26,7 @@ impl Buckets {
                 Self::Percentile => 110,
                 Self::Coarse => 125,
             };
-            // Below 1 ms there is nothing to tell apart.
+            // Durations below 1 ms need no buckets of their own.
             (*edge < UNTIL_MS).then(|| (edge * percent / 100).max(edge + 1).min(UNTIL_MS))
         };
         let mut edges: Vec<u64> =

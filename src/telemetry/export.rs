@@ -1,6 +1,6 @@
-//! An exporter that says once that the collector is away and why, and once that it is back.
+//! An exporter that logs once that the collector cannot be reached and why, and once that it can again.
 //!
-//! Totals are cumulative, so an export that fails loses nothing but its moment: a line every two
+//! Totals are cumulative, so an export that fails loses only its own point in time: a line every two
 //! seconds would say nothing new. How often it failed is a metric.
 
 use std::{
@@ -95,7 +95,7 @@ impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
         match &result {
             Err(error) if !was_away => {
                 let reason = reason.lock().take().unwrap_or_else(|| error.to_string());
-                tracing::warn!(endpoint = %self.endpoint, %reason, "telemetry cannot be pushed; trying on");
+                tracing::warn!(endpoint = %self.endpoint, %reason, "telemetry cannot be pushed; trying again");
             }
             Ok(()) if was_away => tracing::info!(endpoint = %self.endpoint, "telemetry is pushed again"),
             _ => {}

@@ -8,9 +8,9 @@
 //!   their first value ([`DurationsBy::rare`]), provided that each value is also counted by a counter that starts
 //!   at 0. What an idle server is expected to answer, and whatever no counter counts, is shown from the start
 //!   ([`DurationsBy::with`]). An outcome that never comes is then never shown.
-//! - What a room knows anyway is read when somebody looks ([`Instruments::observe`]).
+//! - A value that a room holds anyway is read when metrics are collected ([`Instruments::observe`]).
 //!
-//! Whatever is made is also described in a catalogue: [`Instruments::described`].
+//! Each instrument is also described in a catalogue: [`Instruments::described`].
 
 use std::{
     sync::{Arc, OnceLock},
@@ -86,7 +86,7 @@ impl Instruments {
         Self { edges_ms, ..self.clone() }
     }
 
-    /// What was made so far, in the order of the tables.
+    /// The metrics made so far, in the order in which they were made.
     pub fn described(&self) -> Vec<Described> {
         self.catalogue.lock().clone()
     }
@@ -114,7 +114,7 @@ impl Instruments {
         DurationsBy { histogram: builder.build(), labels: metric.labels }
     }
 
-    /// A source of metrics that `look` reads each time somebody asks for them.
+    /// A source of metrics that `look` reads each time metrics are collected.
     ///
     /// The meter's provider keeps `look` for as long as it lives: hold what it looks at by a weak reference,
     /// and answer `None` once that is gone. It runs on the exporter's thread and must not panic.

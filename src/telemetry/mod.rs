@@ -1,4 +1,4 @@
-//! Everything that is measured leaves by here, recorded once and seen twice.
+//! Everything that is measured leaves the process here: recorded once, pulled and pushed.
 //!
 //! ```text
 //!   instruments ──> SdkMeterProvider ──> Prometheus reader ──> /metrics (pulled, always)
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Names are those that Prometheus shows, on both ways. Counters are named without `_total`, which
-//! both translators add; no instrument has a unit, which both would append: the kit sees to it
-//! ([`Instruments`]). Without an endpoint there is no push reader, no tracer and no thread. Pushes go through an
+//! both translators add; no instrument has a unit, which both would append ([`Instruments`]
+//! ensures both). Without an endpoint there is no push reader, no tracer and no thread. Pushes go through an
 //! HTTP client that the caller hands in. Start telemetry before the Tokio runtime and end it after the runtime,
 //! as the last thing: [`Telemetry::flush`].
 
@@ -70,7 +70,7 @@ time!(
     pub SloMs = 1 ms to 60 s in milliseconds
 );
 choice! {
-    /// The protocol spoken to an OTLP receiver: one is.
+    /// The protocol spoken to an OTLP receiver; there is one.
     pub enum Protocol {
         /// OTLP over HTTP, as protobuf.
         HttpProtobuf = "http/protobuf",
@@ -128,12 +128,12 @@ pub struct Telemetry {
     stop: Arc<OnceLock<Shutdown>>,
 }
 
-/// What came of the last export.
+/// The result of the last export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
-    /// Everything was handed over, or there was nobody to hand it to.
+    /// Everything was exported, or there is no collector.
     Whole,
-    /// The time was over.
+    /// The time ran out.
     InPart,
     /// A second signal came.
     Skipped,
@@ -226,7 +226,7 @@ impl Telemetry {
         Tracing { exported: self.tracers.is_some() }
     }
 
-    /// Sends log lines to stderr, and spans to the exporter if there is one. There is one such a process; later calls
+    /// Sends log lines to stderr, and spans to the exporter if there is one. Once for a process; later calls
     /// change nothing.
     pub fn init_logs(&self, config: &Config) {
         logs::init(config.log_format, self.tracers.as_ref().map(|tracers| tracers.tracer(logs::SCOPE)));
@@ -265,7 +265,7 @@ impl Telemetry {
         let flushing = tokio::time::timeout(limit, async {
             let metrics = tokio::task::spawn_blocking(move || meters.shutdown());
             let traces = tokio::task::spawn_blocking(move || tracers.map(|tracers| tracers.shutdown()));
-            // What a failed push costs is told where pushes are counted.
+            // Failed pushes are counted and logged by the exporter.
             let _ = tokio::join!(metrics, traces);
         });
         match aborted.run_until_cancelled(flushing).await {

@@ -1,4 +1,4 @@
-//! What the process and the runtime use, observed when somebody looks.
+//! What the process and the runtime use, read when the metrics are collected.
 //!
 //! Callbacks run on the exporter's thread and must not panic: what cannot be read is left out.
 
@@ -35,7 +35,7 @@ metrics! {
     BUSY_RATIO: "tokio_busy_ratio";
 }
 
-/// How often the workers' busy time is looked at.
+/// The window over which the workers' busy share is measured.
 const BUSY_WINDOW: Duration = Duration::from_secs(1);
 
 pub(super) fn observe(instruments: &Instruments) {

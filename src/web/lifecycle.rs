@@ -1,4 +1,4 @@
-//! The life of whatever starts, runs, drains and stops: one run at a time.
+//! The life of a system that starts, runs, drains and stops: one run at a time.
 //!
 //! ```text
 //!            start                    stop, or the process stops            the run's future ends

@@ -16,11 +16,11 @@ pub struct Limits {
     pub header_timeout_ms: u64,
     /// Bytes of a request's head, and of hyper's buffers; never below 8 KiB.
     pub head_limit_bytes: usize,
-    /// Bytes of a request's body. axum's own extractors refuse more than 2 MiB whatever stands here.
+    /// Bytes of a request's body. axum's own extractors refuse more than 2 MiB whatever this is.
     pub body_limit_bytes: usize,
     /// Time for a complete body, from the end of the head; of a streamed one, for each piece.
     pub body_timeout_ms: u64,
-    /// Where the rule for bodies is another; the first that matches stands.
+    /// Routes with another limit for bodies; the first that matches applies.
     pub routes: Vec<RouteLimit>,
     /// Names that are answered beside loopback's (`LAB_HOSTS`). None: where only this machine can connect loopback's
     /// alone, else all.
@@ -41,9 +41,9 @@ pub struct RouteLimit {
 /// What a request's body may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLimit {
-    /// At most so many bytes, read whole before the handler runs.
+    /// At most this many bytes, read whole before the handler runs.
     Bytes(usize),
-    /// As long as it likes: the handler reads it, and bounds what it keeps.
+    /// Of any length: the handler reads it and bounds what it keeps.
     Streamed,
 }
 

@@ -1,4 +1,4 @@
-//! The page of a system that starts, runs, drains and stops: its figures, the handles on it, its picture.
+//! The page of a system that starts, runs, drains and stops: its figures, its controls, its chart.
 //!
 //! A template extends `live.html` and fills its blocks; its struct has the fields `frame` and `live`. The figures
 //! are kept current by `live.js` and a script of the system's own, which finds them by their names.

@@ -27,7 +27,7 @@ metrics! {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     connections: UpDownCounter,
-    /// Connections refused because as many as are served at a time are there.
+    /// Connections refused because the limit of open connections was reached.
     pub(super) refused_limit: Counter,
     /// Connections refused because the process has no descriptor left for them.
     pub(super) refused_descriptors: Counter,

@@ -1,4 +1,4 @@
-//! The room every HTTP server of the lab stands in.
+//! What every HTTP server of the lab has in common.
 //!
 //! ```text
 //! listen -> serve -> connection -> edge -> the app's Router

@@ -24,7 +24,7 @@ pub(super) fn names_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
     target && loopback(Host::of(headers))
 }
 
-/// Whether a proxy says that it passed this on for somebody else.
+/// Whether a proxy says that it forwarded this request for a client.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")

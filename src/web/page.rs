@@ -30,7 +30,7 @@ pub struct NavItem {
 /// A link of the foot of every page.
 #[derive(Debug, Clone, Copy)]
 pub struct Link {
-    /// The heading that it stands under.
+    /// Its heading.
     pub group: &'static str,
     /// Where it leads.
     pub path: &'static str,
@@ -38,7 +38,7 @@ pub struct Link {
     pub about: &'static str,
 }
 
-/// How whoever looks at a page stands to its levers.
+/// Whether the reader of a page may change settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visitor {
     /// May use them.

@@ -16,7 +16,7 @@ use super::kind::{GENERAL, Kind};
 /// The media type of every error.
 pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// What `Retry-After` says where nobody knows better.
+/// The default of `Retry-After`.
 const RETRY_AFTER_DEFAULT_S: u32 = 1;
 
 /// One error, ready to be answered.
@@ -55,7 +55,7 @@ impl Problem {
         Self::titled(kind.path.clone(), kind.status, kind.title.clone())
     }
 
-    /// The general kind that goes with a bare status; one that has none says no more than the status
+    /// The general kind of a status; one without a kind says no more than the status
     /// (RFC 9457, 4.2.1).
     pub fn of(status: StatusCode) -> Self {
         match GENERAL.iter().find(|kind| kind.status == status) {

@@ -11,7 +11,7 @@ use super::chart::Chart;
 /// A report: figures to read at once, then sections.
 #[derive(Clone, Debug, Template)]
 #[template(path = "report.html")]
-pub struct Report {
+pub struct HtmlReport {
     /// Its name.
     pub title: String,
     /// The answer in a sentence or two.
@@ -88,7 +88,7 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-impl Report {
+impl HtmlReport {
     /// A report without figures and sections.
     pub fn new(title: impl Into<String>, lead: impl Into<String>) -> Self {
         Self {
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_report_is_one_file_that_asks_for_nothing() {
-        let mut report = Report::new("Load <x>", "It held & more.");
+        let mut report = HtmlReport::new("Load <x>", "It held & more.");
         report.cards.push(Card { label: "good".to_owned(), value: "99 %".to_owned(), mood: Mood::Good });
         let chart = Chart {
             title: "p95 over time".to_owned(),

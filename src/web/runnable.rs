@@ -52,10 +52,10 @@ pub trait Runnable: Clone + Send + Sync + 'static {
     /// What the page needs each second beside the status.
     fn events(&self) -> Vec<Event>;
 
-    /// Starts a run. Whoever asked may leave meanwhile: this is not dropped then.
+    /// Starts a run. It runs to its end even if the client leaves.
     fn start(&self, with: Self::Start) -> impl Future<Output = Result<(), StartError<Problem>>> + Send;
 
-    /// Makes a change, or refuses it whole. Whoever asked may leave meanwhile: this is not dropped then.
+    /// Makes a change, or refuses it whole. It runs to its end even if the client leaves.
     fn change(&self, change: Self::Change) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 

@@ -17,11 +17,11 @@ use super::Problem;
 /// Readers that are answered at a time.
 const READERS_MAX: usize = 64;
 
-/// A text that is made for whoever asks.
+/// A text that is made when it is asked for.
 pub struct Shared {
     kind: &'static str,
     render: Box<dyn Fn() -> anyhow::Result<String> + Send + Sync>,
-    /// Told of every reader that is refused.
+    /// Called for every reader that is refused.
     refused: Box<dyn Fn() + Send + Sync>,
     places: Arc<Semaphore>,
     /// The rendering that has not begun: all who come before it begins share it. None of them sees less than
@@ -37,7 +37,7 @@ struct Rendering {
     zipped: OnceCell<Bytes>,
 }
 
-/// The bytes of a rendering, and the place of whoever they are sent to.
+/// The bytes of a rendering, and the place of the reader they are sent to.
 struct Sent {
     bytes: Bytes,
     _place: OwnedSemaphorePermit,

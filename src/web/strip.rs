@@ -1,4 +1,4 @@
-//! Small charts that stand side by side and move as one: lines over the last minutes, and nothing else.
+//! Small charts side by side with one time axis: lines over the last minutes, and nothing else.
 //!
 //! A [`Strip`] fills its picture from edge to edge, so whoever holds its points finds any of them by its place: a reading
 //! line needs no more than the width and the number of points. Names, units and the ends of the axes are the page's, in

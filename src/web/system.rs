@@ -23,7 +23,7 @@ pub struct System {
     pub name: &'static str,
     /// Its name in the navigation.
     pub title: &'static str,
-    /// Where its page stands.
+    /// The path of its page.
     pub path: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
@@ -31,15 +31,15 @@ pub struct System {
     pub in_navigation: bool,
     /// Routes whose requests it counts itself.
     pub endpoints: Router,
-    /// What everybody may look at; given the frame of its page.
+    /// Routes that everybody may read; they get the frame of its page.
     pub views: Vec<Views>,
-    /// What only an administrator may do.
+    /// Routes that only an administrator may use.
     pub controls: Router,
-    /// Where its routes' limits differ from the server's.
+    /// The limits of its routes that differ from the server's.
     pub limits: Vec<RouteLimit>,
     /// Its part of the OpenAPI document.
     pub openapi: utoipa::openapi::OpenApi,
-    /// What the foot of every page links.
+    /// The links at the foot of every page.
     pub links: Vec<Link>,
     /// The variables that configure it; made when somebody reads the reference.
     pub variables: Vec<fn() -> Vec<Variable>>,
@@ -86,7 +86,7 @@ impl System {
         }
     }
 
-    /// Leaves it out of the navigation: it is shown on another system's page.
+    /// Keeps it out of the navigation: it is shown on another system's page.
     #[must_use]
     pub fn off_the_navigation(mut self) -> Self {
         self.in_navigation = false;
@@ -100,14 +100,14 @@ impl System {
         self
     }
 
-    /// Adds what everybody may look at.
+    /// Adds routes that everybody may read.
     #[must_use]
     pub fn views(mut self, routes: impl FnOnce(Frame) -> Router + Send + 'static) -> Self {
         self.views.push(Box::new(routes));
         self
     }
 
-    /// Adds what only an administrator may do.
+    /// Adds routes that only an administrator may use.
     #[must_use]
     pub fn controls(mut self, routes: Router) -> Self {
         self.controls = self.controls.merge(routes);
@@ -128,7 +128,7 @@ impl System {
         self
     }
 
-    /// Adds a link of the foot of every page.
+    /// Adds a link to the foot of every page.
     #[must_use]
     pub fn link(mut self, group: &'static str, path: &'static str, about: &'static str) -> Self {
         self.links.push(Link { group, path, about });

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Connections, Length, Rounds};
 use super::client::{Arm, Window};
 use super::memory;
-use super::report::{Aim, Figure, Quantity, Report, Unit};
+use super::report::{Aim, BenchReport, Figure, Quantity, Unit};
 use super::server::{self, Server};
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
@@ -101,7 +101,7 @@ pub(in crate::app) struct Setting {
     cores: usize,
 }
 
-crate::document!(Report<Setting> as "lab/bench-http/1");
+crate::document!(BenchReport<Setting> as "lab/bench-http/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,7 +109,7 @@ impl fmt::Display for Setting {
     }
 }
 
-pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<BenchReport<Setting>> {
     let program = std::env::current_exe()?;
     let servers = unless_stopped(stop, Servers::start(&program)).await?;
     let rounds = unless_stopped(stop, servers.measure(args)).await;
@@ -118,7 +118,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     let mut figures = rounds?.figures();
     stopped?;
     figures.extend(memory::figures(&program, stop).await?);
-    Ok(Report {
+    Ok(BenchReport {
         command: format!(
             "lab bench http --rounds {} --for {} --connections {}",
             args.rounds, args.length, args.connections

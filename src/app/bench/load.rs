@@ -18,7 +18,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Connections, Length, Rounds};
-use super::report::{Aim, Figure, Quantity, Report, Unit};
+use super::report::{Aim, BenchReport, Figure, Quantity, Unit};
 use super::server::Server;
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
@@ -87,7 +87,7 @@ pub(in crate::app) struct Setting {
     absent: Vec<&'static str>,
 }
 
-crate::document!(Report<Setting> as "lab/bench-load/1");
+crate::document!(BenchReport<Setting> as "lab/bench-load/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,7 +144,7 @@ struct Comparison {
     absent: Vec<&'static str>,
 }
 
-pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<BenchReport<Setting>> {
     let program = std::env::current_exe()?;
     let bare = ["bench", "bare", "--bytes", ANSWER_BYTES];
     let server = unless_stopped(stop, Server::start(&program, &bare, &[])).await?;
@@ -152,7 +152,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     let comparison = unless_stopped(stop, measure(args, &program, &url)).await;
     server.stop().await?;
     let Comparison { figures, absent } = comparison?;
-    Ok(Report {
+    Ok(BenchReport {
         command: format!(
             "lab bench load --rounds {} --for {} --connections {}",
             args.rounds, args.length, args.connections

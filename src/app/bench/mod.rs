@@ -38,7 +38,7 @@ use std::fmt::Display;
 
 use clap::Subcommand;
 
-pub(super) use self::report::Report;
+pub(super) use self::report::BenchReport;
 use super::output::JsonArg;
 use crate::{output::Document, shutdown::Shutdown};
 
@@ -85,11 +85,11 @@ pub async fn run(args: Args, shutdown: &Shutdown) -> anyhow::Result<()> {
 /// Measures, and prints what was found.
 async fn report<S: Display + Sync>(
     output: &JsonArg,
-    bench: impl Future<Output = anyhow::Result<Report<S>>>,
+    bench: impl Future<Output = anyhow::Result<BenchReport<S>>>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()>
 where
-    Report<S>: Document,
+    BenchReport<S>: Document,
 {
     let results = output.open()?;
     let report = bench.await?;

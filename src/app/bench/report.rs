@@ -54,7 +54,7 @@ pub(super) struct Figure {
 
 /// The result of a benchmark (`lab bench`).
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(in crate::app) struct Report<S> {
+pub(in crate::app) struct BenchReport<S> {
     /// The command that prints it, with the options that were used.
     pub(super) command: String,
     /// What else was held fixed.
@@ -120,7 +120,7 @@ impl Figure {
     }
 }
 
-impl<S: fmt::Display> fmt::Display for Report<S> {
+impl<S: fmt::Display> fmt::Display for BenchReport<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEAD: [&str; 6] = ["what", "figure", "median", "range", "n", "aim"];
         let mut rows = vec![HEAD.map(str::to_owned)];
@@ -147,12 +147,12 @@ impl<S: fmt::Display> fmt::Display for Report<S> {
 mod tests {
     use super::*;
 
-    fn report() -> Report<&'static str> {
+    fn report() -> BenchReport<&'static str> {
         let quantity = |key, text, unit, aim| Quantity { key, text, unit, aim };
         let ratio = quantity("ratio", "lab / bare", Unit::Ratio, Some(Aim::AtLeast(0.85)));
         let memory = quantity("memory", "a request", Unit::Bytes, Some(Aim::AtMost(14e3)));
         let cpu = quantity("cpu", "CPU", Unit::Microseconds, None);
-        Report {
+        BenchReport {
             command: "lab bench test".to_owned(),
             setting: "2 cores",
             figures: [

@@ -9,7 +9,7 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Rounds;
-use super::report::{Aim, Figure, Quantity, Report, Unit};
+use super::report::{Aim, BenchReport, Figure, Quantity, Unit};
 use super::server::Server;
 use super::stopping::unless_stopped;
 use crate::app::output::JsonArg;
@@ -47,7 +47,7 @@ pub(in crate::app) struct Setting {
     settle_ms: f64,
 }
 
-crate::document!(Report<Setting> as "lab/bench-start/1");
+crate::document!(BenchReport<Setting> as "lab/bench-start/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,7 +55,7 @@ impl fmt::Display for Setting {
     }
 }
 
-pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<BenchReport<Setting>> {
     let program = std::env::current_exe()?;
     let mut listening_ms = Vec::new();
     let mut resident_bytes = Vec::new();
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
         resident_bytes.push(started.resident_bytes as f64);
     }
     let figures = [Figure::of("serve", LISTENING, listening_ms), Figure::of("serve", IDLE, resident_bytes)];
-    Ok(Report {
+    Ok(BenchReport {
         command: format!("lab bench start --starts {}", args.starts),
         setting: Setting { starts: args.starts.get(), settle_ms: milliseconds(SETTLE) },
         figures: figures.into_iter().flatten().collect(),

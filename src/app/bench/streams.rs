@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     args::{Length, Rounds},
-    report::{Aim, Figure, Quantity, Report, Unit},
+    report::{Aim, BenchReport, Figure, Quantity, Unit},
     stats::paired_ratios,
     stopping::unless_stopped,
     usage::Usage,
@@ -99,7 +99,7 @@ pub(in crate::app) struct Setting {
     cores: usize,
 }
 
-crate::document!(Report<Setting> as "lab/bench-streams/1");
+crate::document!(BenchReport<Setting> as "lab/bench-streams/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,7 +114,7 @@ impl fmt::Display for Setting {
 /// The sizes of chunks that are raced.
 const SIZES: [(&str, usize); 2] = [("chunks of 1 byte", 1), ("chunks of 1..=1024 bytes", 1_024)];
 
-pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report<Setting>> {
+pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<BenchReport<Setting>> {
     // Instruments that somebody may read cost something; those that nobody can do not.
     let telemetry = Telemetry::scraped(1_500)?;
     let instruments = telemetry.instruments();
@@ -151,7 +151,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     figures.push(Figure::of("a chunk", INSTRUMENTS, instruments_us));
     figures.extend(unless_stopped(stop, crowd(args, &instruments)).await?);
     let race = Race::default();
-    Ok(Report {
+    Ok(BenchReport {
         command: format!(
             "lab bench streams --rounds {} --crowd {} --for {}",
             args.rounds, args.crowd, args.length

@@ -19,7 +19,7 @@ use crate::load::http::Target;
 use crate::load::{Pace, Plan};
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
-use crate::web::report::{Block, Card, Mood, Report, Section};
+use crate::web::report::{Block, Card, HtmlReport, Mood, Section};
 
 /// The result of `lab load compare`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -201,7 +201,7 @@ fn csv(outcome: &CompareReport) -> String {
 }
 
 fn html(outcome: &CompareReport) -> anyhow::Result<String> {
-    let mut report = Report::new("Did it get slower?", answer(outcome));
+    let mut report = HtmlReport::new("Did it get slower?", answer(outcome));
     if let Some(found) = outcome.comparison {
         let mood = match found.answer {
             CompareVerdict::Regression => Mood::Bad,

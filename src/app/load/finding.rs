@@ -20,7 +20,7 @@ use crate::load::find_max::{Found, Search, step_length};
 use crate::load::{Checks, Measured, Pace, Plan, Schedule};
 use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
-use crate::web::report::{Block, Report, Section};
+use crate::web::report::{Block, HtmlReport, Section};
 
 /// The lowest rate that is tried: one request in a hundred seconds.
 const LOWEST_RATE: f64 = 0.01;
@@ -251,7 +251,7 @@ fn csv(outcome: &FindMaxReport) -> String {
 }
 
 fn html(outcome: &FindMaxReport) -> anyhow::Result<String> {
-    let mut report = Report::new("What rate can it take?", answer(outcome));
+    let mut report = HtmlReport::new("What rate can it take?", answer(outcome));
     let points = |read: fn(&Percentiles) -> Quantile| {
         let mut points: Vec<(f64, f64)> = outcome
             .steps

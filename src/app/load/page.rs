@@ -6,12 +6,12 @@ use super::table::{self, Row};
 use crate::latency::{DurationText, Histogram, Quantile};
 use crate::load::{Measured, Second, Verdict};
 use crate::web::chart::{Chart, Mark, Series, Threshold, plain};
-use crate::web::report::{Block, Card, Mood, Report, Section, Table};
+use crate::web::report::{Block, Card, HtmlReport, Mood, Section, Table};
 
 /// The report of one run.
 pub(super) fn html(document: &Document) -> anyhow::Result<String> {
     let measured = &document.measured;
-    let mut report = Report::new("Load", table::offered(measured));
+    let mut report = HtmlReport::new("Load", table::offered(measured));
     report.cards = cards(document);
     let mut summary = vec![Block::Code(document.command.clone())];
     summary.extend(document.notes.iter().map(|note| Block::Text(note.clone())));

@@ -21,7 +21,7 @@ use crate::web::{
     Event, Frame, Lifecycle, Problem, RunState, Runnable, StartError, System, refused_parameter, runnable,
 };
 
-/// How long calls that are for nobody are waited for after a scene.
+/// How long a scene waits at its end for calls whose caller has gone.
 const CALLS_END_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -190,7 +190,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     });
     flushing.await.context("writing the log")?;
     drop(status_line);
-    let report = Report::of(&ended, done.as_ref());
+    let report = PipelineReport::of(&ended, done.as_ref());
     let results = if ended.did_nothing() { results.without_files() } else { results }.json(&report);
     let text = || if args.prints_text() { ended.statistics.to_string() } else { String::new() };
     let printed = results.print_until_stopped(text, &shutdown).await;
@@ -219,15 +219,14 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
         Writer::direct("stdout", std::io::BufWriter::new(std::io::stdout()))
     };
     let ended = run.run(log).context("running in virtual time")?;
-    let report = Report::of(&ended, None);
+    let report = PipelineReport::of(&ended, None);
     results.json(&report).print(|| ended.statistics.to_string())?;
     Ok(report.ending(&ended))
 }
 
 /// The result of `lab pipeline`.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-#[schema(as = pipeline::Report)]
-pub(super) struct Report {
+pub(super) struct PipelineReport {
     #[serde(flatten)]
     statistics: PipelineStatistics,
     /// With `--jobs`.
@@ -235,9 +234,9 @@ pub(super) struct Report {
     jobs: Option<JobsReport>,
 }
 
-document!(Report as "lab/pipeline/1");
+document!(PipelineReport as "lab/pipeline/1");
 
-impl Report {
+impl PipelineReport {
     fn of(ended: &PipelineEnd, done: Option<&Done>) -> Self {
         Self { statistics: ended.statistics.clone(), jobs: done.map(|done| done.report(ended)) }
     }

@@ -8,7 +8,7 @@ use crate::{
     pipeline::scaling::PolicyName,
     web::{
         chart::{Chart, Mark, Series, plain},
-        report::{Block, Report, Section, Table},
+        report::{Block, HtmlReport, Section, Table},
     },
 };
 
@@ -122,7 +122,7 @@ pub fn html(reports: &[TraceReport], repetitions: u64, command: &str) -> anyhow:
     let lead = format!(
         "The same jobs under every policy, in virtual time. Figures over {repetitions} seeds; pictures of the first."
     );
-    let mut report = Report::new("Scaling policies", lead);
+    let mut report = HtmlReport::new("Scaling policies", lead);
     let verdict = verdicts(reports).into_iter().chain([DOMINATES.to_owned()]).map(Block::Text);
     let mut blocks: Vec<Block> = verdict.collect();
     blocks.push(Block::Code(command.to_owned()));

@@ -33,7 +33,7 @@ async fn a_viewer_gets_a_picture_at_once_and_one_a_tick_drawn_once_for_all() {
     let mut one = events.answer().into_body();
     assert_eq!(next(&mut one).await.unwrap(), "retry: 2000\nevent: tick\ndata: 0\ndata: lines\n\n");
     let mut two = events.answer().into_body();
-    assert!(next(&mut two).await.unwrap().contains("data: 0"), "the picture in force");
+    assert!(next(&mut two).await.unwrap().contains("data: 0"), "the current picture");
     let before = drawn.load(Ordering::SeqCst);
     for _ in 0..3 {
         assert_eq!(next(&mut one).await, next(&mut two).await);

@@ -39,7 +39,7 @@ pub(super) struct Line {
     pub(super) recent: SharedRecent,
 }
 
-/// What a run shows while it goes on.
+/// The figures of a run in progress.
 #[derive(Debug)]
 pub(super) struct Shown {
     began: Instant,

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
-use crate::app::InForce;
+use crate::app::CurrentSetting;
 
 /// Variables whose values are never shown.
 pub(super) const SECRETS: [&str; 1] = ["LAB_ADMIN_TOKEN"];
 
-pub(super) fn in_force(
+/// The settings of the command that `matches` names.
+pub(super) fn current(
     command: &Command,
     matches: &ArgMatches,
     file: &BTreeMap<String, String>,
     dotenv: &[String],
-) -> Vec<InForce> {
+) -> Vec<CurrentSetting> {
     let (command, matches) = match matches.subcommand() {
         Some((name, matches)) => match command.find_subcommand(name) {
             Some(command) => (command, matches),
@@ -39,7 +40,7 @@ pub(super) fn in_force(
             _ if file.contains_key(name) => "file",
             _ => "default",
         };
-        settings.push(InForce {
+        settings.push(CurrentSetting {
             value: value.map(|value| if SECRETS.contains(&name) { "(hidden)".to_owned() } else { value }),
             name: name.to_owned(),
             source,
@@ -48,12 +49,12 @@ pub(super) fn in_force(
     settings
 }
 
-/// Adds the settings that only other commands take, as those commands would find them.
+/// Adds the settings that only other commands take, with the values that those commands would use.
 pub(super) fn others(
     command: &Command,
     file: &BTreeMap<String, String>,
     dotenv: &[String],
-    settings: &mut Vec<InForce>,
+    settings: &mut Vec<CurrentSetting>,
 ) {
     for argument in command.get_arguments() {
         let Some(name) = argument.get_env().and_then(|name| name.to_str()) else {
@@ -72,7 +73,7 @@ pub(super) fn others(
             (None, None) => (default(), "default"),
         };
         let value = value.map(|value| if SECRETS.contains(&name) { "(hidden)".to_owned() } else { value });
-        settings.push(InForce { name: name.to_owned(), value, source });
+        settings.push(CurrentSetting { name: name.to_owned(), value, source });
     }
     command.get_subcommands().for_each(|subcommand| others(subcommand, file, dotenv, settings));
 }

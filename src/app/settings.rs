@@ -5,7 +5,7 @@ use crate::document;
 
 /// A setting with its value and the layer it came from.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct InForce {
+pub struct CurrentSetting {
     /// The variable's name.
     pub name: String,
     /// The value as it was written; secrets hidden.
@@ -17,7 +17,7 @@ pub struct InForce {
 /// What `lab config` prints: every setting with its value and source.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct Settings {
-    settings: Vec<InForce>,
+    settings: Vec<CurrentSetting>,
 }
 
 document!(Settings as "lab/config/1");
@@ -26,14 +26,13 @@ document!(Settings as "lab/config/1");
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn print_config(in_force: &[InForce], json: &JsonArg) -> anyhow::Result<Ending> {
-    let in_force = Settings { settings: in_force.to_vec() };
-    let results = json.open()?.json(&in_force);
-    let in_force = in_force.settings;
-    let width = in_force.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
-    let line = |InForce { name, value, source }: &InForce| {
+pub fn print_config(settings: &[CurrentSetting], json: &JsonArg) -> anyhow::Result<Ending> {
+    let document = Settings { settings: settings.to_vec() };
+    let results = json.open()?.json(&document);
+    let width = settings.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
+    let line = |CurrentSetting { name, value, source }: &CurrentSetting| {
         format!("{name:<width$}  {source:<11}  {}", value.as_deref().unwrap_or("(unset)"))
     };
-    results.print(|| in_force.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    results.print(|| settings.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     Ok(Ending::Done)
 }
