@@ -104,6 +104,13 @@ impl Recent {
         start
     }
 
+    /// The last second in which a request started, if it is kept.
+    #[must_use]
+    pub fn last_offered(&self) -> Option<u64> {
+        let place = self.seconds.iter().rposition(|second| second.offered > 0)?;
+        Some(self.first + place as u64)
+    }
+
     /// The counters of that second, making room for it; `None` if it has been forgotten.
     fn reach(&mut self, second: u64) -> Option<&mut Second> {
         if self.seconds.is_empty() {

@@ -82,8 +82,19 @@ impl Plan {
     /// awaited on; a current-thread one is the cheapest, and works in virtual time. Dropping the future
     /// gives all requests up.
     pub async fn run<T: Transport>(&self, transport: Arc<T>, control: &Control, live: &Live) -> Measured {
+        self.run_from(Instant::now(), transport, control, live).await
+    }
+
+    /// The same for a run whose times count from `start`: several of one start ask at the same times.
+    pub async fn run_from<T: Transport>(
+        &self,
+        start: Instant,
+        transport: Arc<T>,
+        control: &Control,
+        live: &Live,
+    ) -> Measured {
         live.measured().parts = transport.targets().into_iter().map(Part::of).collect();
-        let run = Run { transport, live: live.clone(), timeout: self.timeout, start: Instant::now() };
+        let run = Run { transport, live: live.clone(), timeout: self.timeout, start };
         let mut tasks = JoinSet::new();
         let offered_and_ended = async {
             match &self.pace {

@@ -200,7 +200,10 @@ async fn at_rest_its_figures_are_those_of_the_metrics_and_the_audit() {
         (view["ended"] == true).then_some(view)
     })
     .await;
-    for column in view["columns"].as_array().expect("columns") {
+    let columns = view["columns"].as_array().expect("columns");
+    let counts: Vec<&Value> = columns.iter().map(|column| &column["windows"]["60"]["offered"]).collect();
+    assert!(counts.iter().all(|count| *count == counts[0]), "all are sent the same: {counts:?}");
+    for column in columns {
         let figures = &column["windows"]["60"];
         let count = |name: &str| figures[name].as_u64().expect(name);
         assert_eq!((&figures["source"], count("unfinished"), count("unanswered")), (&json!("load"), 0, 0));

@@ -144,10 +144,11 @@ impl Stories {
         let Some(story) = self.shared.stories.iter().find(|story| story.name == name) else { return };
         let lab = self.shared.watch.lab();
         let _put_back = PutBack { watch: self.shared.watch.clone(), settings: lab.settings() };
-        let mut measured = Vec::new();
+        let (mut measured, mut disturbed) = (Vec::new(), false);
         for (place, scene) in story.scenes.iter().enumerate() {
             match self.play(place, scene, stop).await {
                 Ok(Some(scene)) => measured.extend(scene),
+                Ok(None) if !stop.is_stopping() => disturbed = true,
                 // Stopped: nothing is said of half a story.
                 Ok(None) => return,
                 Err(error) => {
@@ -163,13 +164,14 @@ impl Stories {
             figures: one.all,
         });
         let (answer, text) = match answer {
+            _ if disturbed => (None, "Somebody moved a lever meanwhile: nothing can be said.".to_owned()),
             Some((place, text)) => (story.choices.get(place).map(ToString::to_string), text),
             None => (None, "Too little was measured to tell.".to_owned()),
         };
         self.shared.told.lock().last = Some(Outcome { story: name, answer, text, measured: lines.collect() });
     }
 
-    /// Plays a scene; `None` if it was stopped.
+    /// Plays a scene; `None` if it was stopped, or somebody else moved a lever.
     async fn play(
         &self,
         place: usize,
@@ -177,7 +179,7 @@ impl Stories {
         stop: &Shutdown,
     ) -> anyhow::Result<Option<Vec<Measured>>> {
         let Shared { watch, load, .. } = &*self.shared;
-        watch.lab().change(serde_json::from_value(scene.settings.clone())?);
+        let played = watch.lab().change(serde_json::from_value(scene.settings.clone())?);
         let orphaned_before: Vec<_> =
             watch.lab().endpoints_now().iter().map(|endpoint| endpoint.orphaned).collect();
         let begins = watch.second() + 1;
@@ -202,7 +204,9 @@ impl Stories {
         };
         // Those that are still there are counted as not yet orphaned.
         let _ = tokio::time::timeout(CALLS_END_WITHIN, calls_end).await;
-        if stop.is_stopping() {
+        // What others change meanwhile makes it another story. The scene's own change has been seen after a second.
+        let moved = watch.marks().iter().any(|mark| mark.restarts && mark.second > begins + 1);
+        if stop.is_stopping() || moved || *watch.lab().settings() != *played {
             return Ok(None);
         }
         let paths = load.settings().strategies;

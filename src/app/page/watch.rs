@@ -241,6 +241,12 @@ impl Watch {
         (end, now.saturating_sub(Duration::from_secs(end)))
     }
 
+    /// The last second in which the load sent requests.
+    fn last_sent(&self) -> Option<u64> {
+        let last = |place| self.shared.load.recent(place)?.look(Recent::last_offered);
+        (0..self.shared.lab.endpoints_now().len()).filter_map(last).max()
+    }
+
     /// Whether no request has come since that second.
     fn is_quiet_since(&self, second: u64) -> bool {
         let lab = &self.shared.lab;
@@ -304,7 +310,8 @@ impl Watch {
         let ended = marks
             .last()
             .filter(|mark| !mark.restarts && mark.second < now_end && self.is_quiet_since(mark.second));
-        let end = ended.map_or(now_end, |mark| mark.second);
+        // Its last second was none in which requests came to the end.
+        let end = ended.map_or(now_end, |mark| self.last_sent().unwrap_or(mark.second).min(mark.second));
         let age = age + Duration::from_secs(now_end - end);
         let [real_a, real_b] = lab.real_services();
         let expected = self.expected();

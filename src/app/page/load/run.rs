@@ -131,7 +131,8 @@ impl Sender {
         while go_on && !self.stop.is_stopping() {
             let control = Control { aborted: self.stop.aborted().clone(), ..Control::default() };
             let sent = settings.borrow_and_update().clone();
-            let left = end.saturating_duration_since(Instant::now());
+            let start = Instant::now();
+            let left = end.saturating_duration_since(start);
             if left.is_zero() {
                 break;
             }
@@ -139,7 +140,7 @@ impl Sender {
             self.shown.lives.lock().clear();
             for line in self.lines.iter().filter(|line| sent.strategies.iter().any(|path| path == line.path))
             {
-                self.begin(line, &sent, left, &control, &mut plans);
+                self.begin(line, start, self.plan(&sent, left), &control, &mut plans);
             }
             go_on = tokio::select! {
                 biased;
@@ -152,27 +153,24 @@ impl Sender {
         while plans.join_next().await.is_some() {}
     }
 
-    fn begin(
-        &self,
-        line: &Line,
-        settings: &Settings,
-        length: Duration,
-        control: &Control,
-        plans: &mut JoinSet<()>,
-    ) {
-        let limit = NonZeroU32::new(IN_FLIGHT_LIMIT).unwrap_or(NonZeroU32::MIN);
-        let plan = Plan {
-            pace: Pace::Open { schedule: settings.schedule(length), max_in_flight: limit },
-            timeout: TIMEOUT,
-            slo: self.slo,
-        };
-        let transport =
-            Arc::new(Http::new(std::slice::from_ref(&line.target), &http::Settings::plain(limit)));
+    fn plan(&self, settings: &Settings, length: Duration) -> Plan {
+        let pace = Pace::Open { schedule: settings.schedule(length), max_in_flight: in_flight_limit() };
+        Plan { pace, timeout: TIMEOUT, slo: self.slo }
+    }
+
+    /// Begins to send to one strategy; all of them have the same start, so the same times.
+    fn begin(&self, line: &Line, start: Instant, plan: Plan, control: &Control, plans: &mut JoinSet<()>) {
+        let settings = http::Settings::plain(in_flight_limit());
+        let transport = Arc::new(Http::new(std::slice::from_ref(&line.target), &settings));
         let live = Live::recording(self.slo, line.recent.clone());
         self.shown.lives.lock().push(live.clone());
         let control = control.clone();
-        plans.spawn(async move { drop(plan.run(transport, &control, &live).await) });
+        plans.spawn(async move { drop(plan.run_from(start, transport, &control, &live).await) });
     }
+}
+
+fn in_flight_limit() -> NonZeroU32 {
+    NonZeroU32::new(IN_FLIGHT_LIMIT).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Processor time of this thread.
