@@ -89,6 +89,11 @@ impl Problem {
         self
     }
 
+    /// What happened, in words.
+    pub(super) fn text(&self) -> &str {
+        self.detail.as_deref().unwrap_or(&self.title)
+    }
+
     /// The status this answers with.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -1,5 +1,6 @@
 //! `POST /session` and `DELETE /session`: a token is traded for a cookie, and the cookie given back.
 
+use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -11,7 +12,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::peer::peer;
 use super::session::{SESSION_S, cookie};
-use super::{Admin, Problem};
+use super::{Admin, Frame, Page, Problem};
 
 impl Admin {
     /// `POST /session` and `DELETE /session`.
@@ -31,6 +32,15 @@ struct SignIn {
     /// Where a browser goes next: a path of this server.
     #[serde(default)]
     next: Option<String>,
+}
+
+/// The form again, with what was wrong.
+#[derive(Template)]
+#[template(path = "sign-in.html")]
+struct RefusedPage {
+    frame: Frame,
+    why: String,
+    next: String,
 }
 
 /// Trades the admin token for a session cookie.
@@ -54,15 +64,24 @@ async fn sign_in(
     headers: HeaderMap,
     Form(form): Form<SignIn>,
 ) -> Result<Response, Problem> {
-    let id = admin.sign_in(peer(), &form.token, Instant::now())?;
-    let signed_in = cookie(&headers, &id, SESSION_S);
+    let next = form.next.as_deref().filter(|next| is_own_path(next)).unwrap_or("/");
     let wants_page = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
+    let id = match admin.sign_in(peer(), &form.token, Instant::now()) {
+        Ok(id) => id,
+        // Who typed the token on a page can type it again there.
+        Err(problem) if wants_page => {
+            let frame = Frame::new("Sign in", [].into(), "/session");
+            let page = RefusedPage { frame, why: problem.text().to_owned(), next: next.to_owned() };
+            return Ok((problem.status(), Page(page)).into_response());
+        }
+        Err(problem) => return Err(problem),
+    };
+    let signed_in = cookie(&headers, &id, SESSION_S);
     if wants_page {
-        let next = form.next.as_deref().filter(|next| is_own_path(next));
-        Ok((signed_in, Redirect::to(next.unwrap_or("/"))).into_response())
+        Ok((signed_in, Redirect::to(next)).into_response())
     } else {
         Ok((StatusCode::NO_CONTENT, signed_in).into_response())
     }

@@ -60,7 +60,9 @@ pub(super) struct Measured {
     pub(super) all: Figures,
     /// Over its last ten seconds.
     pub(super) last: Figures,
-    /// Calls that a service ended although their caller had gone.
+    /// Requests that were offered, those of the first and the last second too.
+    pub(super) offered: u64,
+    /// Calls of theirs that a service ended although their caller had gone.
     pub(super) orphaned: Option<u64>,
 }
 
@@ -211,7 +213,7 @@ pub(super) fn all() -> Vec<Story> {
             )],
             answer: |measured| {
                 let timed = of(measured, 0, "/async-timeout")?;
-                let share = timed.orphaned? as f64 / timed.all.offered as f64;
+                let share = timed.orphaned? as f64 / timed.offered as f64;
                 let late = timed.all.deadline as f64 / timed.all.offered as f64;
                 let place = if share < 0.15 { 0 } else { usize::from(share > 0.5) + 1 };
                 let text = format!(

@@ -180,8 +180,14 @@ impl Stories {
     ) -> anyhow::Result<Option<Vec<Measured>>> {
         let Shared { watch, load, .. } = &*self.shared;
         let played = watch.lab().change(serde_json::from_value(scene.settings.clone())?);
-        let orphaned_before: Vec<_> =
-            watch.lab().endpoints_now().iter().map(|endpoint| endpoint.orphaned).collect();
+        let offered = |at: usize| load.recent(at).map_or(0, |recent| recent.totals().offered);
+        let before: Vec<_> = watch
+            .lab()
+            .endpoints_now()
+            .iter()
+            .enumerate()
+            .map(|(at, endpoint)| (offered(at), endpoint.orphaned))
+            .collect();
         let begins = watch.second() + 1;
         let start: super::load::Start = serde_json::from_value(scene.load.clone())?;
         load.start(start).await.map_err(|error| anyhow::anyhow!("the load does not start: {error:?}"))?;
@@ -211,8 +217,8 @@ impl Stories {
         }
         let paths = load.settings().strategies;
         let endpoints = watch.lab().endpoints_now();
-        let played =
-            endpoints.iter().zip(&orphaned_before).enumerate().filter_map(|(at, (endpoint, before))| {
+        let played = endpoints.iter().zip(&before).enumerate().filter_map(
+            |(at, (endpoint, (offered_before, before)))| {
                 if !paths.iter().any(|path| path == endpoint.path) {
                     return None;
                 }
@@ -221,9 +227,11 @@ impl Stories {
                     path: endpoint.path,
                     all: watch.sent(at, begins..ends)?,
                     last: watch.sent(at, ends.saturating_sub(10).max(begins)..ends)?,
+                    offered: offered(at) - offered_before,
                     orphaned: endpoint.orphaned.zip(*before).map(|(now, before)| now - before),
                 })
-            });
+            },
+        );
         Ok(Some(played.collect()))
     }
 }

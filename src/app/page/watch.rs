@@ -100,6 +100,7 @@ pub struct View {
     /// The settings as the levers show them, by name.
     pub levers: BTreeMap<&'static str, String>,
     /// What acts on B beside its settings.
+    #[schema(inline)]
     pub trigger: TriggerStatus,
     /// The load that this server sends itself.
     pub load: load::Status,
@@ -137,7 +138,7 @@ pub struct Column {
     /// What theory says of it with the levers as they are.
     pub expected: Vec<Expected>,
     /// The figures, by the length of the window in seconds.
-    pub windows: BTreeMap<u64, Figures>,
+    pub windows: BTreeMap<String, Figures>,
 }
 
 /// The limit of a strategy.
@@ -319,7 +320,7 @@ impl Watch {
             let recents = self.recents(place)?;
             let figures = |length: u64| {
                 let start = end.saturating_sub(length).max(moved.as_ref().map_or(0, |mark| mark.second + 1));
-                (length, recents.figures(start.min(end)..end, age))
+                (length.to_string(), recents.figures(start.min(end)..end, age))
             };
             let orphaned_why = match status.orphaned {
                 Some(_) => None,

@@ -3,7 +3,7 @@
 use super::{Browser, View, axe::Axe};
 use crate::support::Server;
 
-const SIGNED_IN: &str = "document.querySelector('form.sign-in') === null";
+const SIGNED_IN: &str = "document.getElementById('load-button')?.disabled === false";
 
 #[tokio::test]
 async fn the_token_typed_on_the_page_gives_the_right_to_change_settings() {
@@ -21,6 +21,10 @@ async fn the_token_typed_on_the_page_gives_the_right_to_change_settings() {
     assert_eq!(page.evaluate::<u16>(change).await, 401);
     assert!(!page.faults().await.is_empty(), "the browser says what was refused");
 
+    page.type_text("input[name=token]", "wrong").await;
+    page.press("Enter").await;
+    page.until("document.body.innerText.includes('the token is wrong')").await;
+    assert!(!page.faults().await.is_empty(), "the browser notes the 401");
     page.type_text("input[name=token]", "s3cret").await;
     page.press("Enter").await;
     page.until(SIGNED_IN).await;

@@ -61,7 +61,9 @@ const page = (() => {
     const told = JSON.stringify(lines);
     if (place.dataset.told === told) return;
     place.dataset.told = told;
-    place.replaceChildren(...lines.map(({ name, value, value_why: why, trust, note }) => {
+    // Two lines that are missing for the same reason are one.
+    const same = (line, at) => line.value !== null || lines.findIndex(({ note }) => note === line.note) === at;
+    place.replaceChildren(...lines.filter(same).map(({ name, value, value_why: why, trust, note }) => {
       const [label, show] = EXPECTED[name];
       const line = document.createElement("div");
       const [term, figure] = [document.createElement("dt"), document.createElement("dd")];
