@@ -116,7 +116,7 @@ fn a_second_signal_ends_it_at_once_and_what_is_left_is_printed_and_counted() {
     assert_eq!(status.code(), Some(130), "{out}{err}");
     assert_balance(&report);
     let abandoned = report["dropped_by"]["abandoned"].as_u64().expect("a count");
-    assert!(abandoned > 0 && err.contains(&format!("left behind: {abandoned} chunks")), "{err}");
+    assert!(abandoned > 0 && err.contains(&format!("left behind: {abandoned} chunk")), "{err}");
     assert!(out.contains("Application exited."), "{out}");
 }
 
