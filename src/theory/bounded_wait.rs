@@ -9,7 +9,7 @@ use super::waiting::erlang_b;
 /// It has a steady state under every load. What an arrival would wait with unbounded patience is its virtual wait V;
 /// it is lost when V exceeds the patience τ. With θ = cμ - λ, below τ the density of V is λ p[c-1] e^(-θx), and above
 /// it falls as e^(-cμ(x-τ)), so that the lost share is λ p[c-1] e^(-θτ) / (cμ); p[c-1] comes from the sum over all
-/// states, Σ p[j<c] = p[c-1] / B(c-1), with Erlang's B.
+/// states, `Σ p[j<c] = p[c-1] / B(c-1)`, with Erlang's B.
 ///
 /// Exact for M/M/c+D: Baccelli and Hebuterne, "On queues with impatient customers", Performance '81. For other
 /// service times it is taken with τ divided by (1 + v) / 2 and waits multiplied by it, v being the squared

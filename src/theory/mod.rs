@@ -6,7 +6,7 @@
 //!   contention, coherency ──> Scalability: throughput, its peak, the tipping point
 //! ```
 //!
-//! A page asks [`unloaded`] and [`limited`], and gets a [`Figure`]: exact, approximate with its error, or none with
+//! A page asks [`unloaded`] and [`limited()`], and gets a [`Figure`]: exact, approximate with its error, or none with
 //! the reason: no steady state, not reached, no formula. The formulas are beneath it:
 //!
 //! | what | source | trust |
