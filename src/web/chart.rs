@@ -274,8 +274,9 @@ fn text() -> TextStyle<'static> {
     ("sans-serif", TEXT_SIZE).into_font().color(&INK.mix(0.9))
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// A text as it stands in an element or between the quotes of an attribute.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

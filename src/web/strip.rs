@@ -11,6 +11,8 @@ use plotters::element::PathElement;
 use plotters::prelude::SVGBackend;
 use plotters::style::{Color as _, RGBColor, ShapeStyle};
 
+use super::chart::escape;
+
 /// The picture's own units; a page stretches it to any size.
 const SIZE: (u32, u32) = (600, 120);
 
@@ -147,10 +149,6 @@ fn classed(body: &str) -> String {
         let RGBColor(r, g, b) = role.colour();
         body.replace(&format!("stroke=\"#{r:02X}{g:02X}{b:02X}\""), &format!("class=\"{}\"", role.class()))
     })
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -338,3 +338,19 @@ async fn a_story_is_told_alone_and_puts_the_settings_back() {
     let (code, refused) = change(&server, "POST /story/start", r#"{"story": "limit"}"#).await;
     assert_eq!(code, 409, "a story sends a load of its own: {refused}");
 }
+
+#[tokio::test]
+async fn a_story_whose_load_somebody_ends_says_nothing() {
+    let server = Server::start(&["serve"], &[("LAB_UNREADY_MS", "0")]);
+    let (code, _) = change(&server, "POST /story/start", r#"{"story": "parallel"}"#).await;
+    assert_eq!(code, 200);
+    until(server.addr, "/load", |answer| (answer.json()["state"] == "running").then_some(())).await;
+    assert_eq!(change(&server, "POST /load/stop", "").await.0, 200);
+    let told = until(server.addr, "/story", |answer| {
+        let told = answer.json();
+        (told["state"] == "idle").then_some(told)
+    })
+    .await;
+    let (answer, text) = (&told["last"]["answer"], told["last"]["text"].as_str().expect("a sentence"));
+    assert!(answer.is_null() && text.starts_with("Somebody moved a lever or ended the load"), "{told}");
+}

@@ -48,12 +48,14 @@ use crate::latency::DurationText;
 use crate::output::Document as _;
 use crate::shutdown::Shutdown;
 use crate::web::{
-    Asset, Event, Events, Frame, Json, LIVE_JS, Page, RouteDoc, RunState, Runnable as _, Shared, System,
-    assets,
+    Asset, Event, Events, Frame, LIVE_JS, Page, RouteDoc, RunState, Runnable as _, Shared, System, assets,
 };
 
 /// How often the steps of requests are sent.
 const FLOW_EVERY: Duration = Duration::from_millis(250);
+
+/// When a reader is refused.
+const TOO_MANY: &str = "As many readers are being answered as may be at a time, or as many viewers watch";
 
 const LAB_PAGE_CSS: Asset =
     Asset::new("/assets/lab-page.css", "text/css; charset=utf-8", include_str!("assets/lab-page.css"));
@@ -93,7 +95,9 @@ struct Shown {
     stories: Stories,
     events: Events,
     view: Arc<Shared>,
+    csv: Arc<Shared>,
     charts: Arc<Shared>,
+    flow: Arc<Shared>,
     frame: Frame,
 }
 
@@ -102,37 +106,34 @@ pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) 
     let (watch, stories, process) = (watch.clone(), stories.clone(), process.clone());
     system.openapi(document()).views(move |frame| {
         let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS, CHARTS_JS]);
-        let (drawn, seen) = (watch.clone(), watch.clone());
-        let view = Shared::new("application/json", move || Ok(serde_json::to_string(&seen.view().named())?));
-        let charts =
-            Shared::new("application/json", move || Ok(serde_json::to_string(&Charts::of(&drawn).named())?));
+        // However many ask at the same moment, each of these is made once.
+        let json = "application/json";
+        let of = |kind, make: fn(&Watch) -> anyhow::Result<String>| {
+            let watch = watch.clone();
+            Arc::new(Shared::new(kind, move || make(&watch)))
+        };
         let shown = Shown {
             events: events(&watch, &stories, process),
+            view: of(json, |watch| Ok(serde_json::to_string(&watch.view().named())?)),
+            csv: of("text/csv; charset=utf-8", |watch| Ok(csv::table(&watch.view()))),
+            charts: of(json, |watch| Ok(serde_json::to_string(&Charts::of(watch).named())?)),
+            flow: of(json, |watch| Ok(serde_json::to_string(&watch.lab().flow().snapshot().named())?)),
             watch,
             stories,
-            view: Arc::new(view),
-            charts: Arc::new(charts),
             frame,
         };
-        Router::new()
-            .route("/", get(page))
-            .route(
-                "/view",
-                get(async |State(shown): State<Shown>, headers: HeaderMap| shown.view.answer(&headers).await),
-            )
-            .route("/view/csv", get(as_csv))
-            .route(
-                "/view/charts",
-                get(async |State(shown): State<Shown>, headers: HeaderMap| {
-                    shown.charts.answer(&headers).await
-                }),
-            )
-            .route(
-                "/view/flow",
-                get(async |State(shown): State<Shown>| -> Json<Snapshot> {
-                    Json(shown.watch.lab().flow().snapshot())
-                }),
-            )
+        let shared = [
+            ("/view", &shown.view),
+            ("/view/csv", &shown.csv),
+            ("/view/charts", &shown.charts),
+            ("/view/flow", &shown.flow),
+        ];
+        shared
+            .into_iter()
+            .fold(Router::new().route("/", get(page)), |router, (path, shared)| {
+                let shared = shared.clone();
+                router.route(path, get(async move |headers: HeaderMap| shared.answer(&headers).await))
+            })
             .with_state(shown)
             .merge(own)
     })
@@ -183,11 +184,6 @@ async fn page(State(shown): State<Shown>, headers: HeaderMap, uri: Uri) -> Respo
     response
 }
 
-async fn as_csv(State(shown): State<Shown>) -> Response {
-    let kind = (header::CONTENT_TYPE, "text/csv; charset=utf-8");
-    ([kind], csv::table(&shown.watch.view())).into_response()
-}
-
 fn document() -> OpenApi {
     let route = |path: &str, id: &str, about| RouteDoc::new(HttpMethod::Get, path, "lab", about).id(id);
     let page = route(
@@ -196,14 +192,19 @@ fn document() -> OpenApi {
         "What the page shows: as JSON, as the page (Accept: text/html), or as server-sent events (Accept: text/event-stream)",
     );
     [
-        page.answer::<View>(200, "What the page shows now"),
-        route("/view", "view", "What the page shows").answer::<View>(200, "What the page shows now"),
+        page.answer::<View>(200, "What the page shows now").problem(503, TOO_MANY),
+        route("/view", "view", "What the page shows")
+            .answer::<View>(200, "What the page shows now")
+            .problem(503, TOO_MANY),
         route("/view/csv", "view-csv", "What the page shows, a line for each strategy and window")
-            .media("The figures", "text/csv"),
+            .media("The figures", "text/csv")
+            .problem(503, TOO_MANY),
         route("/view/charts", "view-charts", "The last five minutes: points, and the pictures made of them")
-            .answer::<Charts>(200, "The charts now"),
+            .answer::<Charts>(200, "The charts now")
+            .problem(503, TOO_MANY),
         route("/view/flow", "view-flow", "The requests that are shown as dots now")
-            .answer::<Snapshot>(200, "The dots now"),
+            .answer::<Snapshot>(200, "The dots now")
+            .problem(503, TOO_MANY),
     ]
     .into_iter()
     .map(RouteDoc::into_document)

@@ -164,14 +164,16 @@ impl Stories {
             figures: one.all,
         });
         let (answer, text) = match answer {
-            _ if disturbed => (None, "Somebody moved a lever meanwhile: nothing can be said.".to_owned()),
+            _ if disturbed => {
+                (None, "Somebody moved a lever or ended the load meanwhile: nothing can be said.".to_owned())
+            }
             Some((place, text)) => (story.choices.get(place).map(ToString::to_string), text),
             None => (None, "Too little was measured to tell.".to_owned()),
         };
         self.shared.told.lock().last = Some(Outcome { story: name, answer, text, measured: lines.collect() });
     }
 
-    /// Plays a scene; `None` if it was stopped, or somebody else moved a lever.
+    /// Plays a scene; `None` if it was stopped, or somebody else moved a lever or ended its load.
     async fn play(
         &self,
         place: usize,
@@ -212,7 +214,8 @@ impl Stories {
         let _ = tokio::time::timeout(CALLS_END_WITHIN, calls_end).await;
         // What others change meanwhile makes it another story. The scene's own change has been seen after a second.
         let moved = watch.marks().iter().any(|mark| mark.restarts && mark.second > begins + 1);
-        if stop.is_stopping() || moved || *watch.lab().settings() != *played {
+        let cut_short = load.elapsed() < load.settings().length_ms.get();
+        if stop.is_stopping() || moved || cut_short || *watch.lab().settings() != *played {
             return Ok(None);
         }
         let paths = load.settings().strategies;

@@ -109,5 +109,5 @@ const charts = (() => {
     refresh();
   }
 
-  return { start, refresh, latest: () => shown };
+  return { start, refresh };
 })();

@@ -26,7 +26,7 @@ const flow = (() => {
 
   function readColours() {
     const style = getComputedStyle(document.documentElement);
-    for (const name of ["ink", "soft", "line", "good", "bad", "warn", "accent", "card"]) {
+    for (const name of ["soft", "line", "good", "bad", "warn", "accent"]) {
       colours[name] = style.getPropertyValue(`--${name}`).trim();
     }
   }
@@ -117,7 +117,8 @@ const flow = (() => {
       const text = oneOf > 1 ? `1 of ${oneOf.toLocaleString("en")} shown; outlined: others that ended badly` : "";
       if (shown && shown.textContent !== text) shown.textContent = text;
     }
-    if (catching) return;
+    // What is not drawn is not kept: who goes on starts again from a snapshot.
+    if (catching || paused) return;
     if (seq === null || told.seq > seq + 1 || told.seq < seq) {
       catchUp();
       return;

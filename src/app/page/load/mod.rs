@@ -112,6 +112,11 @@ impl BuiltInLoad {
         Some(&self.shared.lines.get(place)?.recent)
     }
 
+    /// How long the run in progress has been, or the last one was.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.shared.run.lock().as_ref().map_or(Duration::ZERO, |(shown, _)| shown.elapsed())
+    }
+
     /// Whether it runs or drains.
     pub(super) fn is_active(&self) -> bool {
         self.shared.lifecycle.state() != RunState::Idle
@@ -168,7 +173,7 @@ impl Runnable for BuiltInLoad {
         Status {
             state,
             settings: self.settings(),
-            elapsed_ms: run.as_ref().map_or(0.0, |(shown, _)| milliseconds(shown.elapsed())),
+            elapsed_ms: milliseconds(self.elapsed()),
             totals: run.as_ref().map_or_else(Totals::default, |(_, before)| self.totals() - *before),
             own_lag_ms: own_lag.map(milliseconds),
             own_lag_why: own_lag.is_none().then_some("too_few"),
