@@ -41,6 +41,7 @@
 mod admin;
 mod asset;
 pub mod chart;
+pub mod charts;
 mod connection;
 mod edge;
 mod events;
@@ -81,7 +82,7 @@ mod trace;
 mod tests;
 
 pub use admin::Admin;
-pub use asset::{Asset, FAVICON, LAB_CSS, LIVE_JS, assets};
+pub use asset::{Asset, CHARTS_JS, FAVICON, LAB_CSS, LIVE_JS, assets};
 pub use events::{Event, Events};
 pub use extract::{Json, OptionalJson, Query};
 pub use health::{Check, Health, HealthApi, Ready, Version};

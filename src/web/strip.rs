@@ -12,44 +12,36 @@ use plotters::prelude::SVGBackend;
 use plotters::style::{Color as _, RGBColor, ShapeStyle};
 
 use super::chart::escape;
+use crate::choice;
 
 /// The picture's own units; a page stretches it to any size.
 const SIZE: (u32, u32) = (600, 120);
 
-/// What a line means. Each has a colour that only a stylesheet sees, which puts another in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// What was asked of the system.
-    Offered,
-    /// What it did well.
-    Good,
-    /// A figure that is neither good nor bad.
-    Plain,
-    /// A second figure of the same kind.
-    Second,
-    /// What was lost.
-    Bad,
-    /// What theory says.
-    Theory,
-    /// A level to compare with.
-    Level,
+choice! {
+    /// What a line means. Each has a colour that only a stylesheet sees, which puts another in its place.
+    pub enum Role {
+        /// What was asked of the system.
+        Offered = "offered",
+        /// What it did well.
+        Good = "good",
+        /// A figure that is neither good nor bad.
+        Plain = "plain",
+        /// A second figure of the same kind.
+        Second = "second",
+        /// A third one.
+        Third = "third",
+        /// What was lost.
+        Bad = "bad",
+        /// What theory says.
+        Theory = "theory",
+        /// A level to compare with.
+        Level = "level",
+    }
 }
 
 impl Role {
     const fn colour(self) -> RGBColor {
         RGBColor(1, 1, self as u8 + 1)
-    }
-
-    const fn class(self) -> &'static str {
-        match self {
-            Self::Offered => "line offered",
-            Self::Good => "line good",
-            Self::Plain => "line plain",
-            Self::Second => "line second",
-            Self::Bad => "line bad",
-            Self::Theory => "line theory",
-            Self::Level => "line level",
-        }
     }
 }
 
@@ -144,10 +136,9 @@ pub fn round_top(values: impl IntoIterator<Item = f64>) -> f64 {
 
 /// Puts each line's class where its colour stands.
 fn classed(body: &str) -> String {
-    let roles = [Role::Offered, Role::Good, Role::Plain, Role::Second, Role::Bad, Role::Theory, Role::Level];
-    roles.into_iter().fold(body.to_owned(), |body, role| {
+    Role::ALL.into_iter().fold(body.to_owned(), |body, role| {
         let RGBColor(r, g, b) = role.colour();
-        body.replace(&format!("stroke=\"#{r:02X}{g:02X}{b:02X}\""), &format!("class=\"{}\"", role.class()))
+        body.replace(&format!("stroke=\"#{r:02X}{g:02X}{b:02X}\""), &format!("class=\"line {role}\""))
     })
 }
 

@@ -13,6 +13,7 @@ use crate::choice;
 use crate::document;
 use crate::http_lab::EndpointStatus;
 use crate::latency::{Known, Quantile, milliseconds};
+use crate::web::charts::{ChartColumn, ChartLine, ChartRow, Reads};
 use crate::web::strip::{Line, Role, Strip, round_top};
 
 /// How far back they reach.
@@ -24,7 +25,7 @@ const MEAN_S: u64 = 10;
 
 choice! {
     /// A row of strips.
-    pub enum Row {
+    pub(super) enum Row {
         /// Good answers, and offered requests.
         Good = "good",
         /// p50 and p95.
@@ -56,6 +57,26 @@ impl Row {
         }
     }
 
+    /// The lines that are read at a place.
+    fn lines(self) -> Vec<ChartLine> {
+        let line = |name, label, role, reads| ChartLine { name, label, role, reads };
+        match self {
+            Self::Good => vec![
+                line("good", "good", Role::Good, Reads::PerSecond),
+                line("offered", "of", Role::Offered, Reads::PerSecond),
+            ],
+            Self::Latency => vec![
+                line("p50", "p50", Role::Second, Reads::Time),
+                line("p95", "p95", Role::Plain, Reads::Time),
+            ],
+            Self::InFlight => vec![
+                line("in_flight", "in flight", Role::Plain, Reads::Count),
+                line("lambda_w", "λW", Role::Second, Reads::Mean),
+            ],
+            Self::Waiting => vec![line("waiting", "waiting", Role::Plain, Reads::Count)],
+        }
+    }
+
     const fn unit(self) -> &'static str {
         match self {
             Self::Good => "/s",
@@ -73,59 +94,32 @@ pub struct Charts {
     /// The time between two points.
     pub seconds_a_point: u64,
     /// The rows, from above.
-    pub rows: Vec<RowShown>,
+    pub rows: Vec<ChartRow>,
     /// A column for each strategy.
-    pub columns: Vec<ColumnShown>,
+    pub columns: Vec<ChartColumn>,
     /// Where levers were moved.
     pub marks: Vec<Mark>,
 }
 
 document!(Charts as "lab/charts/1");
 
-/// A row of strips, on the same axis.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[schema(as = ChartsRow)]
-pub struct RowShown {
-    /// Its name.
-    pub name: Row,
-    /// What it shows.
-    pub title: &'static str,
-    /// The unit of its axis.
-    pub unit: &'static str,
-    /// The value at the upper edge; the lower one is 0.
-    pub top: f64,
-}
-
-/// The strips of a strategy.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[schema(as = ChartsColumn)]
-pub struct ColumnShown {
-    /// Its endpoint.
-    pub path: &'static str,
-    /// The values, from the left edge to the right one.
-    pub points: Points,
-    /// The strips as SVG, by row.
-    pub strips: BTreeMap<&'static str, String>,
-}
-
 /// The values of a strategy, a point each; where there is none, nothing is known or nothing was offered.
-#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
-#[schema(as = ChartsPoints)]
-pub struct Points {
+#[derive(Debug, Clone, Default)]
+struct Points {
     /// Requests offered a second.
-    pub offered: Vec<Option<f64>>,
+    offered: Vec<Option<f64>>,
     /// Good answers a second.
-    pub good: Vec<Option<f64>>,
+    good: Vec<Option<f64>>,
     /// The p50 over all offered in milliseconds.
-    pub p50: Vec<Option<f64>>,
+    p50: Vec<Option<f64>>,
     /// The p95 over all offered in milliseconds.
-    pub p95: Vec<Option<f64>>,
+    p95: Vec<Option<f64>>,
     /// Requests in flight.
-    pub in_flight: Vec<Option<f64>>,
+    in_flight: Vec<Option<f64>>,
     /// Arrivals a second times the mean time in the system.
-    pub lambda_w: Vec<Option<f64>>,
+    lambda_w: Vec<Option<f64>>,
     /// Requests that wait for a limit.
-    pub waiting: Vec<Option<f64>>,
+    waiting: Vec<Option<f64>>,
 }
 
 impl Charts {
@@ -151,14 +145,14 @@ impl Charts {
             })
             .collect();
         let slo_ms = milliseconds(watch.slo());
-        let rows: Vec<RowShown> = Row::ALL
+        let rows: Vec<ChartRow> = Row::ALL
             .into_iter()
             .map(|row| {
                 let values =
                     columns.iter().flat_map(|(.., points)| points.lines(row)).flat_map(|line| line.values);
                 let level = (row == Row::Latency).then_some(slo_ms);
                 let top = round_top(values.flatten().chain(level));
-                RowShown { name: row, title: row.title(), unit: row.unit(), top }
+                ChartRow { name: row.label(), title: row.title(), unit: row.unit(), top, lines: row.lines() }
             })
             .collect();
         let columns = columns
@@ -173,23 +167,24 @@ impl Charts {
                         .chain(std::iter::repeat_n(Some(value), about))
                         .collect()
                 };
-                let strips = rows
-                    .iter()
-                    .map(|row| {
-                        let mut lines = points.lines(row.name);
-                        if row.name == Row::Latency {
+                let strips = Row::ALL
+                    .into_iter()
+                    .zip(&rows)
+                    .map(|(name, row)| {
+                        let mut lines = points.lines(name);
+                        if name == Row::Latency {
                             let level = vec![Some(slo_ms); points.offered.len()];
                             lines.push(Line { role: Role::Level, values: level });
                         }
-                        let told = theory.iter().filter(|line| row.name.of_theory().contains(&line.name));
+                        let told = theory.iter().filter(|line| name.of_theory().contains(&line.name));
                         lines.extend(told.filter_map(|line| {
                             Some(Line { role: Role::Theory, values: level(line.value?) })
                         }));
                         let title = format!("{} of {path}, the last five minutes", row.title);
-                        (row.name.label(), Strip { title, top: row.top, lines }.svg())
+                        (name.label(), Strip { title, top: row.top, lines }.svg())
                     })
                     .collect();
-                ColumnShown { path, points, strips }
+                ChartColumn { path, points: points.named(), strips }
             })
             .collect();
         let shown = |mark: &Mark| mark.second >= seconds.start;
@@ -252,6 +247,21 @@ impl Points {
             values.splice(0..0, std::iter::repeat_n(None, missing));
         }
         self
+    }
+
+    /// The values by the names of their lines.
+    fn named(self) -> BTreeMap<&'static str, Vec<Option<f64>>> {
+        let Self { offered, good, p50, p95, in_flight, lambda_w, waiting } = self;
+        [
+            ("offered", offered),
+            ("good", good),
+            ("p50", p50),
+            ("p95", p95),
+            ("in_flight", in_flight),
+            ("lambda_w", lambda_w),
+            ("waiting", waiting),
+        ]
+        .into()
     }
 
     fn lines(&self, row: Row) -> Vec<Line> {

@@ -48,7 +48,8 @@ use crate::latency::DurationText;
 use crate::output::Document as _;
 use crate::shutdown::Shutdown;
 use crate::web::{
-    Asset, Event, Events, Frame, LIVE_JS, Page, RouteDoc, RunState, Runnable as _, Shared, System, assets,
+    Asset, CHARTS_JS, Event, Events, Frame, LIVE_JS, Page, RouteDoc, RunState, Runnable as _, Shared, System,
+    assets,
 };
 
 /// How often the steps of requests are sent.
@@ -63,8 +64,6 @@ const LAB_PAGE_JS: Asset =
     Asset::new("/assets/lab-page.js", "text/javascript; charset=utf-8", include_str!("assets/lab-page.js"));
 const FLOW_JS: Asset =
     Asset::new("/assets/flow.js", "text/javascript; charset=utf-8", include_str!("assets/flow.js"));
-const CHARTS_JS: Asset =
-    Asset::new("/assets/charts.js", "text/javascript; charset=utf-8", include_str!("assets/charts.js"));
 
 #[derive(Template)]
 #[template(path = "lab-page.html")]
@@ -105,7 +104,7 @@ struct Shown {
 pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) -> System {
     let (watch, stories, process) = (watch.clone(), stories.clone(), process.clone());
     system.openapi(document()).views(move |frame| {
-        let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS, CHARTS_JS]);
+        let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS]);
         // However many ask at the same moment, each of these is made once.
         let json = "application/json";
         let of = |kind, make: fn(&Watch) -> anyhow::Result<String>| {

@@ -1,5 +1,5 @@
-// The strips of the last five minutes: pictures made by the server, and one reading line over all of them. What is read
-// comes from the points that the pictures were made from.
+// Strips: pictures made by the server, and one reading line over all of them. What is read comes from the points that
+// the pictures were made from.
 "use strict";
 
 const charts = (() => {
@@ -8,30 +8,34 @@ const charts = (() => {
   let asking = false;
 
   const plots = () => document.querySelectorAll(".plot");
-  const columnOf = (plot) => plot.closest(".column").dataset.path;
+  const columnOf = (plot) => plot.closest("[data-path]").dataset.path;
   const points = (path) => shown?.columns.find((column) => column.path === path)?.points;
-  const length = () => shown?.columns[0]?.points.offered.length ?? 0;
+  const series = () => Object.values(shown?.columns[0]?.points ?? {});
+  const length = () => series()[0]?.length ?? 0;
+  // A run that is young, or has ended, does not reach the right edge.
+  const newest = () => Math.max(-1, ...series().map((values) => values.findLastIndex((value) => value !== null)));
 
-  const READ = {
-    good: (at, n) => [["good", "good", text(at.good[n], live.rate)], ["offered", "of", text(at.offered[n], live.rate)]],
-    latency: (at, n) => [["second", "p50", text(at.p50[n], live.time)], ["plain", "p95", text(at.p95[n], live.time)]],
-    in_flight: (at, n) => [["plain", "in flight", text(at.in_flight[n], live.count)], ["second", "λW", text(at.lambda_w[n], live.rate)]],
-    waiting: (at, n) => [["plain", "waiting", text(at.waiting[n], live.count)]],
-  };
+  const READS = { count: live.count, per_second: (rate) => `${live.rate(rate)}/s`, mean: live.rate, time: live.time };
 
-  function text(value, show) {
-    return value === null || value === undefined ? "–" : show(value);
+  // What a row's lines say at a place: a level that is not drawn there says nothing.
+  function readRow(row, at, place) {
+    const said = row.lines.map(({ name, label, role, reads }) => [role, label, at[name]?.[place] ?? null, READS[reads]]);
+    return said
+      .filter(([role, , value]) => role !== "level" || value !== null)
+      .map(([role, label, value, show]) => [role, `${label} ${value === null ? "–" : show(value)}`]);
   }
 
   function unit(row) {
     return row.unit === "ms" ? live.time(row.top) : `${row.top.toLocaleString("en")} ${row.unit}`;
   }
 
+  const source = () => document.querySelector("[data-charts]").dataset.charts;
+
   async function refresh() {
     if (asking) return;
     asking = true;
     try {
-      const answer = await fetch("/view/charts");
+      const answer = await fetch(source());
       if (answer.ok) show(await answer.json());
     } catch {
       // The page says that it is not connected.
@@ -43,6 +47,8 @@ const charts = (() => {
   function show(charts) {
     shown = charts;
     const first = charts.second - length();
+    const ends = { first, last: charts.second - 1 };
+    for (const end of document.querySelectorAll("[data-axis]")) end.textContent = `${ends[end.dataset.axis]} s`;
     for (const plot of plots()) {
       const row = charts.rows.find(({ name }) => name === plot.dataset.row);
       const column = charts.columns.find(({ path }) => path === columnOf(plot));
@@ -50,7 +56,7 @@ const charts = (() => {
       const place = plot.querySelector(".strip-place");
       place.innerHTML = column.strips[row.name];
       plot.querySelector(".ceiling").textContent = unit(row);
-      for (const mark of charts.marks) {
+      for (const mark of charts.marks ?? []) {
         const line = document.createElement("i");
         line.className = "moved";
         line.title = mark.text;
@@ -67,22 +73,23 @@ const charts = (() => {
 
   // Shows the values at the reading line, the newest ones where there is none.
   function read() {
-    const last = length() - 1;
+    const last = newest();
     if (last < 0) return;
     const place = back === null ? last : Math.max(0, last - back);
     for (const plot of plots()) {
       const at = points(columnOf(plot));
-      if (!at) continue;
-      plot.querySelector(".readout").replaceChildren(...READ[plot.dataset.row](at, place).map(([role, name, value]) => {
+      const row = shown.rows.find(({ name }) => name === plot.dataset.row);
+      if (!at || !row) continue;
+      plot.querySelector(".readout").replaceChildren(...readRow(row, at, place).map(([role, text]) => {
         const part = document.createElement("span");
         part.className = `key ${role}`;
-        part.textContent = `${name} ${value}`;
+        part.textContent = text;
         return part;
       }));
       const line = plot.querySelector(".reading");
       if (!line) continue;
       line.hidden = back === null;
-      line.style.left = `${(100 * place) / Math.max(1, last)}%`;
+      line.style.left = `${(100 * place) / Math.max(1, length() - 1)}%`;
     }
     const told = document.getElementById("look-back-text");
     if (told) told.textContent = back === null ? "newest" : `${back} s before`;
@@ -98,7 +105,8 @@ const charts = (() => {
       const place = plot.querySelector(".strip-place");
       place.addEventListener("pointermove", (event) => {
         const { left, width } = place.getBoundingClientRect();
-        back = Math.round((1 - (event.clientX - left) / Math.max(1, width)) * (length() - 1));
+        const pointed = Math.round(((event.clientX - left) / Math.max(1, width)) * (length() - 1));
+        back = Math.max(0, newest() - pointed);
         read();
       });
       place.addEventListener("pointerleave", () => {
