@@ -1,4 +1,5 @@
-//! Files that are read whole: up to a bound, whatever they are. A device or a pipe says nothing of its length.
+//! Reads whole files up to a size limit. The limit is applied while reading, because devices and pipes do not
+//! report a length.
 
 use std::{
     fs::File,
@@ -6,24 +7,24 @@ use std::{
     path::Path,
 };
 
-/// Reads a file.
+/// Reads a whole file.
 ///
 /// # Errors
-/// When it cannot be read, or holds more than `limit_mib` MiB, which the error then names.
+/// When the file cannot be read, or holds more than `limit_mib` MiB.
 pub fn read(path: &Path, limit_mib: u64) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?, limit_mib)
 }
 
-/// Reads a file of text.
+/// Reads a whole text file.
 ///
 /// # Errors
-/// As [`read`]; and when it is not UTF-8.
+/// As [`read`]; also when the file is not UTF-8.
 pub fn read_text(path: &Path, limit_mib: u64) -> io::Result<String> {
     let bytes = read(path, limit_mib)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Reads to the end.
+/// Reads `source` to its end.
 ///
 /// # Errors
 /// As [`read`].
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_much_as_is_allowed_is_read_and_no_more() {
+    fn a_file_up_to_the_limit_is_read_and_a_longer_one_refused() {
         assert_eq!(read_from(io::repeat(7).take(1 << 20), 1).expect("it fits").len(), 1 << 20);
         for error in [read_from(io::repeat(7), 1), read(Path::new("/dev/zero"), 1)].map(Result::unwrap_err) {
             assert_eq!(error.to_string(), "at most 1 MiB are allowed");

@@ -5,7 +5,7 @@
 use std::{io::ErrorKind, process::ExitCode};
 
 use lab::{
-    app::{self, Ending, pipeline::What},
+    app::{self, Ending, pipeline::Command},
     cli::{self, Stop, Task},
     client::ExportClient,
     output,
@@ -59,7 +59,7 @@ fn perform(task: Task, settings: &[app::CurrentSetting]) -> anyhow::Result<Endin
         Task::Service(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| app::serve_service(args, telemetry))
         }
-        Task::Pipeline(app::pipeline::Args { what: Some(What::Simulate(args)), .. }) => {
+        Task::Pipeline(app::pipeline::Args { command: Some(Command::Simulate(args)), .. }) => {
             app::pipeline::simulate::run(&args)
         }
         Task::Pipeline(args) if args.virtual_time => app::pipeline::run_in_virtual_time(&args),
@@ -85,12 +85,12 @@ fn perform(task: Task, settings: &[app::CurrentSetting]) -> anyhow::Result<Endin
 fn run(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ending = runtime.block_on(task);
-    // Work that a deadline or a second signal cut short is not waited for again.
+    // Do not wait for the work that a deadline or a second signal abandoned.
     runtime.shutdown_background();
     ending
 }
 
-/// One thread, and a clock that jumps to the next timer when nothing else is to do.
+/// Runs on one thread with a paused clock, which jumps to the next timer when all tasks are idle.
 fn run_virtually(task: impl Future<Output = anyhow::Result<Ending>>) -> anyhow::Result<Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(task)

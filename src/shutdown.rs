@@ -1,17 +1,17 @@
-//! One way to stop, for every system.
+//! The shutdown sequence that all systems share.
 //!
 //! A stop passes through three points, each a [`CancellationToken`] that work can wait on:
 //!
-//! 1. *stopping*: the first signal came. Readiness fails, so that load balancers look elsewhere, but
-//!    work is still taken in.
-//! 2. *intake closed*: `unready` later. Nothing new is taken in; what is inside is finished.
-//! 3. *aborted*: a second signal came. Nobody waits any more; the binary prints what is left.
+//! 1. *stopping*: the first signal arrived. The readiness check fails, so that load balancers choose another
+//!    server, but new work is still accepted.
+//! 2. *intake closed*: `unready` later. New work is refused; accepted work is finished.
+//! 3. *aborted*: a second signal arrived. Nothing waits any longer; the program prints the unfinished work.
 //!
-//! Between 2 and 3 lies the drain deadline, counted from the first signal with the unready time
-//! included, so that it can be compared with the grace period of whatever supervises the process.
+//! Between 2 and 3 lies the drain deadline. It counts from the first signal and includes the unready time,
+//! so that it can be compared with the grace period of a process supervisor.
 //! Detached work is spawned on the [`TaskTracker`], so that a drain can wait for it.
 //!
-//! A stop cannot be taken back, and a [`Shutdown`] is not reused.
+//! A stop cannot be cancelled, and a [`Shutdown`] is not reused.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A cheap handle on the stop of one process, or of one system under test.
+/// A handle to the shutdown of one process, or of one system under test. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     shared: Arc<Shared>,
@@ -39,8 +39,8 @@ struct Shared {
 }
 
 impl Shutdown {
-    /// A stop that has not begun. `drain` bounds it as a whole (`None`: it takes the time it takes);
-    /// `unready` is how long work is still taken in after readiness fails.
+    /// A shutdown that has not begun. `drain` limits its whole duration (`None`: no limit). `unready` is how long
+    /// new work is still accepted after the readiness check has begun to fail.
     pub fn new(drain: Option<Duration>, unready: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -55,40 +55,40 @@ impl Shutdown {
         }
     }
 
-    /// Cancelled by the first signal: readiness fails from here on.
+    /// Cancelled by the first signal: from then on the readiness check fails.
     pub fn stopping(&self) -> &CancellationToken {
         &self.shared.stopping
     }
 
-    /// Cancelled `unready` after [`stopping`](Self::stopping): take nothing in any more.
+    /// Cancelled `unready` after [`stopping`](Self::stopping): from then on, refuse new work.
     pub fn intake_closed(&self) -> &CancellationToken {
         &self.shared.intake_closed
     }
 
-    /// Cancelled by the second signal: stop waiting, say what is left, go.
+    /// Cancelled by the second signal: stop waiting, report the unfinished work, exit.
     pub fn aborted(&self) -> &CancellationToken {
         &self.shared.aborted
     }
 
-    /// Where detached work is spawned, so that a drain waits for it.
+    /// The tracker on which to spawn detached work, so that a drain waits for it.
     pub fn tracker(&self) -> &TaskTracker {
         &self.shared.tracker
     }
 
-    /// Whether the first signal has come.
+    /// Whether the shutdown has begun.
     pub fn is_stopping(&self) -> bool {
-        // Not the token's own: that takes a lock, and each answer asks.
+        // Not `stopping.is_cancelled()`: it takes a lock, and this is called for each response.
         self.shared.triggered_at.get().is_some()
     }
 
-    /// When the drain gives up; `None` before the first signal, and when the drain has no bound.
+    /// When the drain gives up; `None` before the first signal, and if the drain has no limit.
     pub fn drain_deadline(&self) -> Option<Instant> {
         let triggered_at = self.shared.triggered_at.get()?;
         triggered_at.checked_add(self.shared.drain?)
     }
 
-    /// Waits until a drain must give up: at its deadline, or at the second signal. Before the first
-    /// signal this waits for that first. Cancel safe.
+    /// Waits until a drain must give up: until its deadline or the second signal. It does not complete before the
+    /// first signal. Cancel safe.
     pub async fn drain_over(&self) {
         self.stopping().cancelled().await;
         let deadline = async {
@@ -104,8 +104,8 @@ impl Shutdown {
         }
     }
 
-    /// Begins the stop, as the first signal does; later calls change nothing. Outside a Tokio
-    /// runtime there is no clock to wait on, and the intake closes at once.
+    /// Begins the shutdown, as the first signal does; later calls have no effect. Outside a Tokio runtime there is
+    /// no timer, so the intake closes at once.
     pub fn trigger(&self) {
         let runtime = tokio::runtime::Handle::try_current();
         if self.shared.triggered_at.set(Instant::now()).is_err() {
@@ -128,15 +128,15 @@ impl Shutdown {
         }
     }
 
-    /// Ends all waiting, as the second signal does.
+    /// Aborts the drain, as the second signal does.
     pub fn abort(&self) {
         self.trigger();
         self.intake_closed().cancel();
         self.aborted().cancel();
     }
 
-    /// Lets SIGINT and SIGTERM drive this stop: the first [triggers](Self::trigger), the second
-    /// [aborts](Self::abort).
+    /// Handles SIGINT and SIGTERM: the first signal [triggers](Self::trigger) the shutdown, the second
+    /// [aborts](Self::abort) it.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_trigger_moves_nothing() {
+    async fn a_second_trigger_has_no_effect() {
         let shutdown = Shutdown::new(Some(DRAIN), UNREADY);
         shutdown.trigger();
         let deadline = shutdown.drain_deadline();

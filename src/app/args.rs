@@ -1,4 +1,4 @@
-//! What the commands that serve take.
+//! The arguments of the commands that start a server.
 
 use crate::{
     bounded,
@@ -10,42 +10,42 @@ use crate::{
 };
 
 bounded!(
-    /// Connections that a server holds at a time.
+    /// How many connections may be open at a time.
     pub MaxConnections: u64 = 1 to 1000000
 );
 time!(
-    /// How long a drain may take.
+    /// The time limit of a shutdown.
     pub DrainMs = 0 s to 1 h in milliseconds
 );
 time!(
-    /// How long a server that is stopping still takes requests.
+    /// How long a stopping server still accepts requests.
     pub UnreadyMs = 0 s to 60 s in milliseconds
 );
 time!(
-    /// How long a client may take for a request's head.
+    /// The time limit for receiving a request's head.
     pub HeaderTimeoutMs = 100 ms to 10 m in milliseconds
 );
 
-/// What every server of the lab takes.
+/// The arguments of every server.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
-    /// Connections held at a time; one more is answered 503
+    /// The most open connections; further ones get a 503
     #[arg(long, env = "LAB_MAX_CONNECTIONS", default_value = "20000", value_name = MaxConnections::ALLOWED)]
     pub max_connections: MaxConnections,
-    /// How long a client may take for a request's head; an idle connection is closed after it too
+    /// The time limit for receiving a request's head; it also closes idle connections
     #[arg(long, env = "LAB_HEADER_TIMEOUT_MS", default_value = "10000", value_name = HeaderTimeoutMs::ALLOWED)]
     pub header_timeout_ms: HeaderTimeoutMs,
-    /// Names to answer to beside localhost, such as a proxy's; unset: on loopback only localhost, elsewhere all
+    /// Host names to accept in addition to localhost, such as a proxy's; unset: only localhost if the server listens on loopback, else all
     #[arg(long, env = "LAB_HOSTS", value_name = Hosts::ALLOWED)]
     pub hosts: Option<Hosts>,
-    /// The token that changes settings; unset: only this machine may change them; behind a proxy, set it
-    #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = "a text that is not empty")]
+    /// The token that allows changing settings; unset: only this machine may change them; set it behind a proxy
+    #[arg(long, env = "LAB_ADMIN_TOKEN", hide_env_values = true, value_name = Secret::ALLOWED)]
     pub admin_token: Option<Secret>,
 }
 
-/// What a server takes whose work is to answer, so that its stop has a bound.
+/// The arguments of servers whose work is to serve requests, so their shutdown has a time limit.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Server")]
@@ -53,15 +53,15 @@ pub struct ServingArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerArgs,
-    /// After a stop signal: how long requests are still taken while /readyz already fails
+    /// After a stop signal: how long requests are still accepted while /readyz already fails
     #[arg(long, env = "LAB_UNREADY_MS", default_value = "1000", value_name = UnreadyMs::ALLOWED)]
     pub unready_ms: UnreadyMs,
-    /// After a stop signal: how long the whole stop may take
+    /// After a stop signal: the time limit of the whole shutdown
     #[arg(long, env = "LAB_DRAIN_MS", default_value = "30000", value_name = DrainMs::ALLOWED)]
     pub drain_ms: DrainMs,
 }
 
-/// What `lab serve` takes.
+/// The arguments of `lab serve`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct ServeArgs {
@@ -91,17 +91,17 @@ pub struct ServeArgs {
     pub telemetry: telemetry::Config,
 }
 
-/// What `lab service` takes.
+/// The arguments of `lab service`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct ServiceArgs {
-    /// Which service
+    /// The service to serve
     #[command(subcommand)]
     pub which: http_lab::service::Which,
     /// The address to listen on
     #[arg(long, env = "SERVICE_ADDR", default_value = "127.0.0.1:8081", value_name = ListenAddr::ALLOWED, global = true)]
     pub addr: ListenAddr,
-    /// The seed of draws that the caller does not name
+    /// The seed of the random draws for which the caller sends no seed
     #[arg(long, env = "LAB_SEED", default_value = "1", global = true, value_name = Seed::ALLOWED)]
     pub seed: Seed,
     #[command(flatten)]
@@ -113,7 +113,7 @@ pub struct ServiceArgs {
 }
 
 impl ServerArgs {
-    /// What clients are granted, and where `systems` have rules of their own.
+    /// The server's limits, with the route limits of `systems`.
     pub(super) fn limits(&self, systems: &[System]) -> Limits {
         Limits {
             connections: usize::try_from(self.max_connections.get()).unwrap_or(usize::MAX),
@@ -126,7 +126,7 @@ impl ServerArgs {
 }
 
 impl ServingArgs {
-    /// A stop that has not begun.
+    /// A shutdown that has not begun.
     pub(super) fn shutdown(&self) -> Shutdown {
         Shutdown::new(Some(self.drain_ms.get()), self.unready_ms.get())
     }

@@ -1,4 +1,4 @@
-//! Which running server `lab health` and `lab audit` ask, and what it answers.
+//! Sends the requests of `lab health` and `lab audit` to a running server.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -14,22 +14,22 @@ use crate::{
     config::{Allowed as _, HttpUrl, ListenAddr, Misfit},
 };
 
-const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), answer_bytes: 4 << 20 };
+const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), body_bytes: 4 << 20 };
 
-/// The server that is asked where no URL names another.
+/// The server to ask if no URL names another.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
-pub struct Whom {
-    /// The address that the server listens on; one that means all interfaces is asked on loopback
+pub struct ServerAddr {
+    /// The address that the server listens on; for an address of all interfaces, loopback is asked
     #[arg(long, env = "LAB_ADDR", default_value = "127.0.0.1:8080", value_name = ListenAddr::ALLOWED)]
     pub addr: ListenAddr,
 }
 
-impl Whom {
-    /// That server's URL.
+impl ServerAddr {
+    /// The server's URL.
     ///
     /// # Errors
-    /// When the address names no port.
+    /// When the port is 0.
     pub(super) fn url(self) -> Result<HttpUrl, Misfit> {
         let addr = self.addr.get();
         let ip = match addr.ip() {
@@ -38,23 +38,24 @@ impl Whom {
             IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
         let url = format!("http://{}/", SocketAddr::new(ip, addr.port()));
-        let allowed = "a port from 1 to 65535, where a running server is asked (a URL names another)";
+        let allowed = "a running server's port, from 1 to 65535 (or name the server by a URL)";
         url.parse().map_err(|_| Misfit::new("LAB_ADDR", self.addr, allowed))
     }
 }
 
-/// No server was heard from.
+/// No server responded.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: start one with `lab`, or name another with {other}")]
+#[error("{what}: start a server with `lab`, or name another with {other}")]
 pub(super) struct Unreachable {
     what: String,
     other: &'static str,
 }
 
-/// The body of a 2xx answer, bounded in size and time. `other` is how the command is told another URL.
+/// Fetches the body of a 2xx response, with limits on its size and time. `other` tells the user how to name another
+/// URL.
 ///
 /// # Errors
-/// [`Unreachable`] when no server is heard from; else when the answer is broken, or not a 2xx one.
+/// [`Unreachable`] if no server responds; another error if the response is incomplete or its status is not 2xx.
 pub(super) async fn fetch(url: &HttpUrl, other: &'static str) -> anyhow::Result<String> {
     let request = Request::get(url.uri()).body(Bytes::new())?;
     let failure = match Client::for_url(url)?.fetch(request, BOUNDS).await {
@@ -79,15 +80,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_on_all_interfaces_is_asked_on_loopback() {
+    fn an_address_of_all_interfaces_becomes_loopback() {
         for (addr, url) in [
             ("0.0.0.0:8080", Some("http://127.0.0.1:8080/")),
             ("[::]:8080", Some("http://[::1]:8080/")),
             ("10.0.0.7:1", Some("http://10.0.0.7:1/")),
             ("127.0.0.1:0", None),
         ] {
-            let whom = Whom { addr: addr.parse().expect("an address") };
-            assert_eq!(whom.url().ok().map(|url| url.to_string()).as_deref(), url, "{addr}");
+            let server = ServerAddr { addr: addr.parse().expect("an address") };
+            assert_eq!(server.url().ok().map(|url| url.to_string()).as_deref(), url, "{addr}");
         }
     }
 }

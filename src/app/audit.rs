@@ -1,10 +1,10 @@
-//! `lab audit`: a running system's balance sheet, and whether it balances.
+//! `lab audit`: prints the balance sheet of a running system and checks that it balances.
 
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
 use super::{
-    ask::{Whom, fetch},
+    ask::{ServerAddr, fetch},
     ending::Ending,
     output::JsonArg,
 };
@@ -14,7 +14,7 @@ use crate::{
     web::sheet,
 };
 
-/// Which system, where, and how to print.
+/// The arguments of `lab audit`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
@@ -26,30 +26,30 @@ pub struct Args {
     pub url: Option<HttpUrl>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub whom: Whom,
+    pub server: ServerAddr,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub json: JsonArg,
 }
 
-/// What the server answers.
+/// The response to `GET /audit`.
 #[derive(serde::Deserialize)]
-struct Answer {
+struct Sheets {
     sheets: Map<String, Value>,
 }
 
-/// Asks, prints, judges.
+/// Fetches the sheet, prints it, and checks the balance.
 ///
 /// # Errors
-/// When the server does not answer, or has no such system.
+/// When the server does not respond, or has no such system.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     let results = args.json.open()?;
     let server = match &args.url {
         Some(url) => url.clone(),
-        None => args.whom.url()?,
+        None => args.server.url()?,
     };
     let url = server.below("/audit")?;
-    let Answer { sheets } = serde_json::from_str(&fetch(&url, "--url").await?)
+    let Sheets { sheets } = serde_json::from_str(&fetch(&url, "--url").await?)
         .with_context(|| format!("{url} did not answer with balance sheets"))?;
     let sheet = sheets.get(&args.system).with_context(|| {
         let known: Vec<&str> = sheets.keys().map(String::as_str).collect();
@@ -64,13 +64,13 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     Ok(Ending::Failed)
 }
 
-/// A sheet with parts as a table with a row for each and the sum; one without as a line for each term.
+/// Formats a sheet: with parts, as a table of one row per part and the sum; without, as one line per term.
 fn table(sheet: &Value) -> String {
     let terms: Vec<(&String, &Value)> = sheet
         .as_object()
         .into_iter()
         .flatten()
-        // Words and verdicts are no terms.
+        // Strings and booleans are not terms.
         .filter(|(_, value)| !value.is_string() && !value.is_boolean() && !is_parts(value))
         .collect();
     let parts: Vec<(&String, &Value)> = sheet::parts(sheet).collect();
@@ -95,7 +95,7 @@ fn is_parts(value: &Value) -> bool {
     value.as_object().is_some_and(|members| members.values().all(Value::is_object))
 }
 
-/// A term, and below it what it is made of.
+/// A term, and its members below it.
 fn lines(name: &str, value: &Value) -> String {
     match value.as_object() {
         Some(of) => {

@@ -1,4 +1,4 @@
-//! The pages of `docs/` in the source, as every server shows them.
+//! Serves the pages of `docs/` in the source.
 
 use std::fmt::Write as _;
 
@@ -9,37 +9,29 @@ use axum::{
 };
 use utoipa::openapi::HttpMethod;
 
-use crate::web::RouteDoc;
+use crate::web::{self, RouteDoc};
 
-/// As browsers show it; Markdown is readable as it is.
-const TEXT: [(HeaderName, HeaderValue); 1] =
-    [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))];
+/// The headers of a page: browsers display `text/plain` and wrap its lines, but download `text/markdown`.
+pub(super) const TEXT: [(HeaderName, HeaderValue); 2] =
+    [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")), web::NOSNIFF];
 
-/// Name, what it is about, and the page. The reference is not among them: a server makes its own.
+/// The name, the description and the text of each page, without the reference: each server generates its own.
 const PAGES: [(&str, &str, &str); 8] = [
-    (
-        "http-lab",
-        "the endpoints, their settings, what became of everything",
-        include_str!("../../docs/http-lab.md"),
-    ),
-    ("load", "honest load on any HTTP server", include_str!("../../docs/load.md")),
+    ("http-lab", "the endpoints, their settings and their counts", include_str!("../../docs/http-lab.md")),
+    ("load", "measuring any HTTP server under load", include_str!("../../docs/load.md")),
     ("stack", "collector, Prometheus, Grafana, k6; telemetry", include_str!("../../docs/stack.md")),
     ("streams", "many streams, one bounded buffer", include_str!("../../docs/streams.md")),
-    (
-        "pipeline",
-        "workers that come and go with the load; jobs of your own",
-        include_str!("../../docs/pipeline.md"),
-    ),
-    ("performance", "what the lab itself costs", include_str!("../../docs/performance.md")),
-    ("glossary", "the words of these pages", include_str!("../../docs/glossary.md")),
+    ("pipeline", "workers scaled with the load; your own jobs", include_str!("../../docs/pipeline.md")),
+    ("performance", "the overhead of the lab itself", include_str!("../../docs/performance.md")),
+    ("glossary", "the terms of these pages", include_str!("../../docs/glossary.md")),
     (
         "architecture",
-        "which files a request, a chunk, a job and a load run pass",
+        "the files that a request, a chunk, a job and a load run pass through",
         include_str!("../../docs/architecture.md"),
     ),
 ];
 
-/// The pages' part of the OpenAPI document.
+/// The routes of the pages, for the OpenAPI document.
 pub(super) fn documents() -> impl Iterator<Item = RouteDoc> {
     let page = |path: String, id: String, about: &str| {
         RouteDoc::new(HttpMethod::Get, path, "docs", about).id(&id).media("The page", "text/plain")
@@ -51,7 +43,7 @@ pub(super) fn documents() -> impl Iterator<Item = RouteDoc> {
     std::iter::once(list).chain(pages)
 }
 
-/// `GET /docs`, a list, and `GET /docs/NAME`.
+/// `GET /docs` for a list, and `GET /docs/NAME` for a page.
 pub(super) fn routes() -> Router {
     let mut list = "# Pages\n\n".to_owned();
     let own = ("reference", "routes, metrics and variables of this server");

@@ -1,9 +1,9 @@
-//! How a command ended, and the exit code that says so.
+//! How a command ended, and its exit code.
 
 use super::ask::Unreachable;
 use crate::{config::Misfit, output, shutdown::Shutdown};
 
-/// A bad argument that is found only when it is used, such as a file that is not there.
+/// An invalid argument that is detected only when it is used, such as a missing file.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
@@ -11,15 +11,15 @@ pub struct Usage(pub String);
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It did what it was asked.
+    /// It completed.
     Done,
-    /// Something was left undone, or a check did not hold.
+    /// It failed, abandoned work, or a check did not hold.
     Failed,
-    /// Its arguments or settings cannot be used.
+    /// Its arguments or settings are invalid.
     Misused,
-    /// The server that it asks cannot be reached.
+    /// It could not reach a server.
     Unreachable,
-    /// A second signal ended it; what was left has been printed.
+    /// A second signal ended it; the unfinished work has been printed.
     Aborted,
 }
 
@@ -27,18 +27,20 @@ impl Ending {
     /// Every ending.
     pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Misused, Self::Unreachable, Self::Aborted];
 
-    /// What the exit code means, in one phrase.
+    /// The meaning of the exit code, in one phrase.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Failed => "failed, or a check did not hold",
-            Self::Misused => "bad usage or configuration; nothing was begun",
+            Self::Failed => {
+                "failed, a check did not hold, or a stop abandoned work (which it names on stderr)"
+            }
+            Self::Misused => "bad usage or configuration; nothing was started",
             Self::Unreachable => "no server answers (`lab audit`, `lab health`)",
-            Self::Aborted => "ended by a second signal; what was left has been printed",
+            Self::Aborted => "ended by a second signal; the unfinished work has been printed",
         }
     }
 
-    /// What an error makes of a command's end.
+    /// How a command ended that returned this error.
     pub fn of(error: &anyhow::Error) -> Self {
         if error.is::<Usage>() || error.is::<Misfit>() {
             Self::Misused
@@ -60,15 +62,15 @@ impl Ending {
         }
     }
 
-    /// The ending of a command that was stopped before anything was measured: it has no result, so that the files
-    /// for one keep what they hold.
+    /// The ending of a command that was stopped before it measured anything. It has no result, so the result files
+    /// stay unchanged.
     pub(super) fn without_result(shutdown: &Shutdown) -> anyhow::Result<Self> {
-        let told = anyhow::anyhow!("it was stopped before anything was measured: no result is written");
-        Self::Failed.once_printed(Err(told), shutdown)
+        let error = anyhow::anyhow!("stopped before anything was measured: no result is written");
+        Self::Failed.once_printed(Err(error), shutdown)
     }
 
-    /// The ending of a command that has printed its result, or could not. A second signal goes before that
-    /// error, which is still told.
+    /// The ending of a command after it has printed its result, or failed to. After a second signal the ending is
+    /// [`Aborted`](Self::Aborted), and the error is only printed.
     pub(super) fn once_printed(
         self,
         printed: anyhow::Result<()>,

@@ -1,4 +1,4 @@
-//! Runs of the load generator: each on a thread of its own, and on a terminal with a line that shows how it goes.
+//! Runs the load generator on its own thread, with a progress line on a terminal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use crate::latency::Outcome;
 use crate::load::{Control, Live, LoadMetrics, Measured, Plan, Transport};
 use crate::output;
 
-/// How often the line is drawn.
+/// How often the progress line is redrawn.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Makes runs.
+/// Runs load plans.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Generator {
-    /// How a run is ended early.
+    /// Ends a run early.
     pub(super) control: Control,
-    /// What is recorded as it goes.
+    /// The metrics to record, if any.
     pub(super) metrics: Option<LoadMetrics>,
 }
 
 impl Generator {
-    /// Makes the run, which is shown under the name `what`. Dropping the future gives up all requests.
+    /// Runs `plan`, with `what` as the prefix of the progress line. Dropping the future gives up all requests.
     ///
     /// # Errors
-    /// When its thread cannot be started, or ends by a panic.
+    /// When the thread cannot be started or panics.
     pub(super) async fn run<T: Transport>(
         &self,
         plan: Plan,
@@ -52,27 +52,27 @@ impl Generator {
     }
 }
 
-/// Shows how a run goes, for as long as it is awaited.
-/// Runs `work` on a thread of its own: there a request costs least, and nothing else delays it.
+/// Runs `work` on a thread of its own, where a request costs the least and no other work delays it.
 ///
 /// # Errors
-/// When the thread cannot be started, or ends by a panic.
+/// When the thread cannot be started or panics.
 pub(super) async fn on_a_thread<T: Send + 'static>(
     work: impl AsyncFnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<T> {
     let running = task::spawn_blocking(move || {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let done = runtime.block_on(work());
-        // A name that is being looked up is not waited for.
+        // Do not wait for a name lookup.
         runtime.shutdown_background();
         anyhow::Ok(done)
     });
     running.await.context("the generator failed")?
 }
 
+/// Shows the progress of a run until it is dropped.
 async fn show(live: &Live, length: Duration, what: &str) -> std::convert::Infallible {
     let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-    // Dropped, it is cleared away.
+    // Dropping it clears the line.
     let bar = ProgressBar::with_draw_target(Some(length_ms), output::progress());
     if bar.is_hidden() {
         return std::future::pending().await;
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::load::{Answer, Cause, Pace, Trace};
 
-    /// Tells that a request has come, and never answers.
+    /// Reports that a request has arrived, and never responds.
     struct Silent(mpsc::Sender<()>);
 
     impl Transport for Silent {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_nobody_waits_for_ends() {
+    async fn dropping_a_run_ends_it() {
         let (tell, mut told) = mpsc::channel(1);
         let hour = Duration::from_secs(3_600);
         let pace = Pace::Closed { requests: None, users: NonZeroU32::MIN, length: hour, schedule: None };
@@ -141,8 +141,8 @@ mod tests {
             ended = generator.run(plan, Arc::new(Silent(tell)), "") => panic!("{ended:?}"),
             asked = told.recv() => assert_eq!(asked, Some(())),
         }
-        // The transport goes when its thread has ended.
+        // The transport is dropped when the thread has ended.
         assert_eq!(told.recv().await, None);
-        assert!(!generator.control.stopping.is_cancelled(), "others can go on");
+        assert!(!generator.control.stopping.is_cancelled(), "other runs continue");
     }
 }

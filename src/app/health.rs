@@ -1,32 +1,32 @@
-//! `lab health`: the question that a container's health check asks, by the binary itself.
+//! `lab health`: a health check for containers that needs no other program.
 
 use super::{
-    ask::{Whom, fetch},
+    ask::{ServerAddr, fetch},
     ending::Ending,
 };
 use crate::{config::HttpUrl, output};
 
-/// Whom to ask.
+/// The arguments of `lab health`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// The URL to ask instead of /healthz at the server's address; without a path its /healthz
+    /// The URL to ask instead of /healthz at the server's address; if it has no path, /healthz is asked
     #[arg(value_name = "URL")]
     pub url: Option<HttpUrl>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub whom: Whom,
+    pub server: ServerAddr,
 }
 
-/// Asks once.
+/// Sends one request and prints the response.
 ///
 /// # Errors
-/// When nothing answers, or not with 2xx.
+/// When there is no response, or its status is not 2xx.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
     let url = match &args.url {
         Some(url) if url.has_path() => url.clone(),
         Some(url) => url.below("/healthz")?,
-        None => args.whom.url()?.below("/healthz")?,
+        None => args.server.url()?.below("/healthz")?,
     };
     let answer = fetch(&url, "`lab health URL`").await?;
     output::print(answer.trim_end())?;

@@ -1,12 +1,13 @@
-//! Puts the rooms together: `lab`, `lab serve`, `lab service`, and the small commands around them.
+//! Combines the rooms into commands: `lab`, `lab serve`, `lab service`, `lab load`, and the small ones.
 //!
 //! ```text
-//!   args ──> telemetry ──> runtime ──> list of systems ──> House ──> web::serve ──> drain ──> flush
+//!   args ──> telemetry ──> runtime ──> list of systems ──> Server ──> web::serve ──> drain ──> flush
 //! ```
 //!
-//! Every command that serves is a list of systems: `lab`, `lab serve`, `lab streams`, `lab pipeline`, `lab service`.
+//! Every command that starts a server passes it a list of systems: `lab`, `lab serve`, `lab streams`, `lab pipeline`,
+//! `lab service`.
 //!
-//! What joins two rooms is here and nowhere else: a system never names another.
+//! Only this room connects systems with each other: a system never names another.
 
 mod args;
 mod ask;
@@ -16,7 +17,7 @@ mod docs;
 mod ending;
 mod generator;
 pub mod health;
-mod house;
+
 pub mod load;
 mod output;
 pub mod page;
@@ -25,6 +26,7 @@ mod problems;
 mod reference;
 pub mod schema;
 mod serve;
+mod server;
 mod settings;
 mod status_line;
 mod streams;
@@ -37,14 +39,14 @@ pub use args::{
     DrainMs, HeaderTimeoutMs, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, ServingArgs, UnreadyMs,
 };
 pub use ending::{Ending, Usage};
-pub use house::{House, Process};
 pub use output::{JsonArg, Results};
 pub use reference::reference;
 pub use serve::{serve, serve_service};
+pub use server::{Process, Server};
 pub use settings::{CurrentSetting, print_config};
 pub use streams::{StreamsArgs, run_streams, run_streams_virtually};
 
-/// Runs a benchmark; Ctrl-C ends it and its children.
+/// Runs a benchmark. Ctrl-C ends it and its child processes.
 ///
 /// # Errors
 /// When an arm fails, or the benchmark is interrupted.

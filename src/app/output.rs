@@ -1,12 +1,10 @@
-//! Where a command's result goes: text for people on stdout, and JSON, CSV or HTML there instead or into files
-//! beside it.
+//! Writes a command's result: as text on stdout, and as JSON, CSV or HTML into files or on stdout instead of the text.
 //!
 //! ```text
 //!   --json[=FILE] ──> open, before the work starts ──> the work ──> .json(..).csv(..) ──> .print(text)
 //! ```
 //!
-//! A file keeps what it holds until the result is there. A file that was made for a result that never came is
-//! removed again.
+//! An existing file stays unchanged until the result is available. A new file is removed if there is no result.
 
 use std::{
     fs::{File, OpenOptions},
@@ -26,41 +24,41 @@ use crate::{
 /// The path that means stdout.
 const STDOUT: &str = "-";
 
-/// The flag of a command whose result is text or JSON.
+/// The output flag of a command whose result is text or JSON.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Output")]
 pub struct JsonArg {
-    /// JSON: instead of the text on stdout, or to FILE beside it
+    /// Print JSON instead of text; with =FILE, write the JSON there and still print the text
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = STDOUT)]
     json: Option<PathBuf>,
 }
 
-/// The flags of a command whose result has every form.
+/// The output flags of a command whose result has all formats.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Output")]
 pub(super) struct FormArgs {
     #[command(flatten)]
     json: JsonArg,
-    /// CSV, likewise
+    /// The same for CSV
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = STDOUT)]
     csv: Option<PathBuf>,
-    /// A report as one HTML file, likewise
+    /// The same for a report as one HTML file
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = STDOUT)]
     html: Option<PathBuf>,
 }
 
 impl JsonArg {
-    /// Whether stdout holds JSON and nothing else.
+    /// Whether only JSON goes to stdout.
     pub(super) fn is_on_stdout(&self) -> bool {
         self.json.as_deref() == Some(Path::new(STDOUT))
     }
 
-    /// Opens the places that the result is written to.
+    /// Opens the output files.
     ///
     /// # Errors
-    /// [`Usage`] where the file cannot be written.
+    /// [`Usage`] if a file cannot be written.
     pub fn open(&self) -> anyhow::Result<Results> {
         Results::open([("--json", &self.json)])
     }
@@ -72,19 +70,19 @@ impl FormArgs {
     }
 }
 
-/// The places of a result, open, and what has been written to them.
+/// The open outputs of a result.
 #[derive(Debug)]
 pub struct Results {
-    /// By the flag that chose it; none is stdout.
-    places: Vec<(&'static str, Option<ResultFile>)>,
+    /// The flag of each format and its file; `None` is stdout.
+    outputs: Vec<(&'static str, Option<ResultFile>)>,
     on_stdout: Option<String>,
     failed: Option<anyhow::Error>,
 }
 
 impl Results {
     fn open<const N: usize>(chosen: [(&'static str, &Option<PathBuf>); N]) -> anyhow::Result<Self> {
-        let mut places = Vec::new();
-        let mut taken = Vec::new();
+        let mut outputs = Vec::new();
+        let mut used = Vec::new();
         for (flag, path) in chosen {
             let Some(path) = path.as_deref() else { continue };
             let (file, place) = if path == Path::new(STDOUT) {
@@ -96,54 +94,52 @@ impl Results {
                 })?;
                 (Some(file), place)
             };
-            if place.is_some_and(|place| taken.contains(&place)) {
+            if place.is_some_and(|place| used.contains(&place)) {
                 let what = if file.is_none() { "stdout" } else { "the same file" };
-                return Err(
-                    Usage(format!("{flag}: another form goes to {what}: give it a FILE of its own")).into()
-                );
+                return Err(Usage(format!("{flag}: another format goes to {what}: use another FILE")).into());
             }
-            taken.extend(place);
-            places.push((flag, file));
+            used.extend(place);
+            outputs.push((flag, file));
         }
-        Ok(Self { places, on_stdout: None, failed: None })
+        Ok(Self { outputs, on_stdout: None, failed: None })
     }
 
-    /// Leaves the files as they are.
+    /// Drops the files without writing to them.
     #[must_use]
     pub(super) fn without_files(mut self) -> Self {
-        self.places.retain(|(_, file)| file.is_none());
+        self.outputs.retain(|(_, file)| file.is_none());
         self
     }
 
-    /// Writes the result as JSON, if that was asked for.
+    /// Writes the result as JSON, if requested.
     #[must_use]
     pub fn json(self, document: &(impl Document + Sync)) -> Self {
         self.write("--json", || Ok(document.json()?))
     }
 
-    /// Writes a document that another program sent, likewise.
+    /// Writes a document from another program as JSON, if requested.
     #[must_use]
     pub(super) fn received_json(self, document: &serde_json::Value) -> Self {
         self.write("--json", || Ok(serde_json::to_string_pretty(document)?))
     }
 
-    /// Writes the result as CSV, if that was asked for.
+    /// Writes the result as CSV, if requested.
     #[must_use]
     pub(super) fn csv(self, make: impl FnOnce() -> String) -> Self {
         self.write("--csv", || Ok(make()))
     }
 
-    /// Writes the result as HTML, if that was asked for.
+    /// Writes the result as HTML, if requested.
     #[must_use]
     pub(super) fn html(self, make: impl FnOnce() -> anyhow::Result<String>) -> Self {
         self.write("--html", make)
     }
 
     fn write(mut self, flag: &str, make: impl FnOnce() -> anyhow::Result<String>) -> Self {
-        let Some(at) = self.places.iter().position(|(chosen, _)| *chosen == flag) else {
+        let Some(at) = self.outputs.iter().position(|(chosen, _)| *chosen == flag) else {
             return self;
         };
-        let written = make().and_then(|text| match self.places.remove(at).1 {
+        let written = make().and_then(|text| match self.outputs.remove(at).1 {
             Some(file) => file.write(&text),
             None => {
                 self.on_stdout = Some(text);
@@ -156,13 +152,13 @@ impl Results {
         self
     }
 
-    /// What goes to stdout, which is `text` if nothing else does; and whether all else was written. What could
-    /// not be written into a file does not keep people from the text.
+    /// Returns the text for stdout, which is `text` if no other format goes there, and the first error of the files.
+    /// The text is returned even if a file could not be written.
     pub(super) fn finish(self, text: impl FnOnce() -> String) -> (String, anyhow::Result<()>) {
         (self.on_stdout.unwrap_or_else(text), self.failed.map_or(Ok(()), Err))
     }
 
-    /// Prints, for a command that any signal ends.
+    /// Prints the result, for a command that a signal kills.
     ///
     /// # Errors
     /// When the result could not be written, to stdout or to a file.
@@ -174,10 +170,10 @@ impl Results {
         written
     }
 
-    /// Prints, for a command that signals stop and not end.
+    /// Prints the result, for a command that handles signals.
     ///
     /// # Errors
-    /// As [`Results::print`]; and when nobody reads stdout and the command was stopped.
+    /// As [`Results::print`]; also when nobody reads stdout and the command is stopping.
     pub(super) async fn print_until_stopped(
         self,
         text: impl FnOnce() -> String,
@@ -191,7 +187,7 @@ impl Results {
     }
 }
 
-/// What takes one result and no other, whatever it is called.
+/// An output that can hold only one format, identified independently of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Stdout,
@@ -207,7 +203,7 @@ enum Place {
 struct ResultFile {
     path: PathBuf,
     file: File,
-    /// Dropped last.
+    /// Must be dropped after `file`.
     _clean_up: CleanUp,
 }
 
@@ -218,7 +214,7 @@ impl ResultFile {
         Ok(Self { path: path.to_owned(), file, _clean_up: clean_up })
     }
 
-    /// None of a pipe or a device, which takes one result after the other.
+    /// `None` for a pipe or a device, which can take several formats one after the other.
     fn place(&self) -> io::Result<Option<Place>> {
         let found = self.file.metadata()?;
         Ok(found.is_file().then(|| Place::File { device: found.dev(), inode: found.ino() }))
@@ -245,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_keeps_what_it_holds_until_the_result_is_there_and_none_is_left_over() {
+    fn a_file_stays_unchanged_without_a_result_and_a_new_one_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         std::fs::write(&old, "a longer result than the next").expect("written");
@@ -269,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn one_place_takes_one_form_and_a_form_that_fails_does_not_hide_the_text() {
+    fn a_file_takes_only_one_format_and_a_failed_format_does_not_hide_the_text() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("result");
         let (link, held) = (folder.path().join("link"), folder.path().join("held"));

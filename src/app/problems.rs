@@ -1,4 +1,4 @@
-//! `GET /problems/{name}`: what a problem's `type` means and what to do about it.
+//! `GET /problems/{name}`: explains the `type` of a problem.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use axum::{
 
 use crate::web::{GENERAL, Kind, System};
 
-/// Every kind that a server of `systems` answers with.
+/// Every kind that a server of `systems` responds with.
 pub(super) fn of(systems: &[System]) -> Arc<[Kind]> {
     GENERAL.iter().chain(systems.iter().flat_map(|system| &system.problems)).cloned().collect()
 }
@@ -26,11 +26,11 @@ pub(super) fn routes(kinds: Arc<[Kind]>) -> Router {
 #[openapi(paths(explain))]
 pub(super) struct ProblemsApi;
 
-/// What a problem's type means, and what to do.
+/// Explains a problem's type and what to do about it.
 #[utoipa::path(get, path = "/problems/{name}", tag = "problems",
     params(("name" = String, Path, description = "The last part of the type, such as not-found")),
     responses(
-        (status = 200, description = "The kind in words", body = String),
+        (status = 200, description = "The explanation", body = String),
         (status = 404, description = "This server has no such kind")))]
 async fn explain(State(kinds): State<Arc<[Kind]>>, Path(name): Path<String>) -> Result<String, StatusCode> {
     let kind = kinds.iter().find(|kind| kind.path.rsplit('/').next() == Some(name.as_str()));

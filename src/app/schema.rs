@@ -1,4 +1,4 @@
-//! `lab schema`: the JSON Schemas of the documents that the lab writes for programs, made from their types.
+//! `lab schema`: prints the JSON Schemas of the lab's documents, which are derived from their types.
 
 use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
@@ -14,7 +14,7 @@ use crate::{
 
 type Entry = (&'static str, fn() -> Value);
 
-/// Every document: the name in its member `schema`, and the schema.
+/// Every document: its name, which is its member `schema`, and its JSON Schema.
 const DOCUMENTS: [Entry; 29] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
@@ -47,7 +47,7 @@ const DOCUMENTS: [Entry; 29] = [
     one::<Version>(),
 ];
 
-/// Every document's name, and the first paragraph on what it holds.
+/// Every document's name, and the first paragraph of its description.
 pub(super) fn described() -> [(&'static str, String); DOCUMENTS.len()] {
     DOCUMENTS.map(|(name, schema)| {
         let schema = schema();
@@ -60,11 +60,11 @@ const fn one<T: Document>() -> Entry {
     (T::SCHEMA, output::schema::<T>)
 }
 
-/// What `lab schema` takes.
+/// The arguments of `lab schema`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// A document, as its member `schema` names it; without one: print the names
+    /// The document's name, which is its member `schema`; without it, print all names
     #[arg(value_parser = PossibleValuesParser::new(DOCUMENTS.map(|(name, _)| name)), hide_possible_values = true)]
     pub name: Option<String>,
 }
@@ -72,7 +72,7 @@ pub struct Args {
 /// Prints the schema, or the names.
 ///
 /// # Errors
-/// When stdout does not take it.
+/// When writing to stdout fails.
 pub fn run(args: &Args) -> anyhow::Result<Ending> {
     let text = match &args.name {
         None => DOCUMENTS.map(|(name, _)| name).join("\n"),

@@ -1,4 +1,4 @@
-//! `lab`, `lab serve` and `lab service`: servers whose work is to answer.
+//! `lab`, `lab serve` and `lab service`: servers whose work is to serve requests.
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -6,9 +6,9 @@ use tokio::net::TcpListener;
 use super::{
     args::{ServeArgs, ServerArgs, ServiceArgs},
     ending::Ending,
-    house::{House, Process},
     page::{self, load::BuiltInLoad, telling::Stories},
     pipeline::InLab,
+    server::{Process, Server},
 };
 use crate::{
     http_lab::{self, HttpLab, service::ServiceServer},
@@ -19,11 +19,10 @@ use crate::{
     web::{self, System},
 };
 
-/// Serves the HTTP lab and the streams, and with its settings the pipeline beside them, until it is told to stop,
-/// and drains.
+/// Serves the HTTP lab and the streams, and also the pipeline if it has settings, until a signal; then drains.
 ///
 /// # Errors
-/// When the address cannot be taken, or the process cannot hear signals.
+/// When the address cannot be bound, or the signal handlers cannot be installed.
 pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let listener = web::listen(args.addr.get(), "--addr (LAB_ADDR)")?;
     let shutdown = args.serving.shutdown();
@@ -31,7 +30,7 @@ pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetr
     run(systems, &args.serving.server, listener, &telemetry, shutdown).await
 }
 
-/// What `lab serve` serves, and the pipeline beside it if there are settings for it.
+/// The systems of `lab serve`, and the pipeline if it has settings.
 pub(super) fn systems(
     args: &ServeArgs,
     pipeline: Option<InLab>,
@@ -59,10 +58,10 @@ pub(super) fn systems(
     Ok(systems)
 }
 
-/// Serves one simulated service until it is told to stop, and drains.
+/// Serves one simulated service until a signal; then drains.
 ///
 /// # Errors
-/// When the address cannot be taken, or the process cannot hear signals.
+/// When the address cannot be bound, or the signal handlers cannot be installed.
 pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let listener = web::listen(args.addr.get(), "--addr (SERVICE_ADDR)")?;
     let shutdown = args.serving.shutdown();
@@ -82,7 +81,7 @@ async fn run(
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let process = Process { server, listener, telemetry, shutdown: shutdown.clone() };
-    House::open(systems, process, shutdown).await?.drained().await
+    Server::start(systems, process, shutdown).await?.drained().await
 }
 
 fn built_in_load(
@@ -107,7 +106,7 @@ fn streams_of(args: &ServeArgs, telemetry: &Telemetry, shutdown: &Shutdown) -> a
     Ok(Streams::new(args.streams.config()?, runtime))
 }
 
-/// The streams as a system that starts with the server where `STREAMS_ENABLED` says so.
+/// The streams as a system, which starts with the server if `STREAMS_ENABLED` is set.
 fn started(args: &ServeArgs, streams: &Streams) -> System {
     let system = streams::system(streams);
     if !args.streams_enabled {

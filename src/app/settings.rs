@@ -3,18 +3,18 @@
 use super::{ending::Ending, output::JsonArg};
 use crate::document;
 
-/// A setting with its value and the layer it came from.
+/// A setting with its value and its source.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct CurrentSetting {
     /// The variable's name.
     pub name: String,
-    /// The value as it was written; secrets hidden.
+    /// The value as it was given; secrets are hidden. `null` if it is not set.
     pub value: Option<String>,
     /// `default`, `file`, `.env`, `environment` or `flag`.
     pub source: &'static str,
 }
 
-/// What `lab config` prints: every setting with its value and source.
+/// All current settings (`lab config`).
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct Settings {
     settings: Vec<CurrentSetting>,
@@ -25,7 +25,7 @@ document!(Settings as "lab/config/1");
 /// Prints the current settings.
 ///
 /// # Errors
-/// When they cannot be written.
+/// When writing them fails.
 pub fn print_config(settings: &[CurrentSetting], json: &JsonArg) -> anyhow::Result<Ending> {
     let document = Settings { settings: settings.to_vec() };
     let results = json.open()?.json(&document);

@@ -1,4 +1,4 @@
-//! The live status on a terminal: one line, redrawn.
+//! A live status line on a terminal.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::output;
 
 const REDRAW: Duration = Duration::from_millis(250);
 
-/// A line on stderr that shows what flows, until it is dropped.
+/// A line on stderr that is redrawn until this is dropped.
 pub(super) struct StatusLine {
     bar: ProgressBar,
     task: AbortHandle,
 }
 
 impl StatusLine {
-    /// Shows what `look` says, each time it says something.
+    /// Calls `look` at each redraw, and shows its text if it returns one.
     pub(super) fn start(mut look: impl FnMut() -> Option<String> + Send + 'static) -> Self {
         let bar = ProgressBar::with_draw_target(None, output::progress());
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {

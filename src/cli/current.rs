@@ -1,4 +1,4 @@
-//! Finds the current settings, each with its source.
+//! Collects the current settings, each with its source.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use clap::{ArgMatches, Command, parser::ValueSource};
 
 use crate::app::CurrentSetting;
 
-/// Variables whose values are never shown.
+/// Variables whose values are never printed.
 pub(super) const SECRETS: [&str; 1] = ["LAB_ADMIN_TOKEN"];
 
-/// The settings of the command that `matches` names.
+/// The settings of the subcommand in `matches`, or of `lab` itself if there is none.
 pub(super) fn current(
     command: &Command,
     matches: &ArgMatches,
@@ -49,7 +49,7 @@ pub(super) fn current(
     settings
 }
 
-/// Adds the settings that only other commands take, with the values that those commands would use.
+/// Adds the settings of all other commands, with the values that those commands would use.
 pub(super) fn others(
     command: &Command,
     file: &BTreeMap<String, String>,

@@ -1,4 +1,5 @@
-//! The phrase that says what a value may be: taken from the derive, shown in `--help` and in every refusal.
+//! The phrase that describes an argument's allowed values. It is the `value_name` in the derive; `--help` and the
+//! error messages print it.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ fn phrase(argument: &Arg) -> Option<String> {
     name.contains(' ').then(|| name.to_string())
 }
 
-/// What each argument allows, by its id.
+/// The phrase of each argument, by the argument's ID.
 pub(super) fn phrases(command: &Command) -> BTreeMap<String, String> {
     let own = command
         .get_arguments()
@@ -19,12 +20,12 @@ pub(super) fn phrases(command: &Command) -> BTreeMap<String, String> {
     own.chain(command.get_subcommands().flat_map(phrases)).collect()
 }
 
-/// The options that `lab --help` lists; `lab serve --help` lists the server's.
-const FIRST: [&str; 3] = ["addr", "config", "log_format"];
+/// The options that `lab --help` lists. `lab serve --help` lists the others.
+const LISTED: [&str; 3] = ["addr", "config", "log_format"];
 
-/// Moves the phrase of what is allowed from the value's name into the help, and keeps the first screen short.
-pub(super) fn dress(command: Command) -> Command {
-    let dressed = each_argument(command, &|argument| {
+/// Moves each phrase from the value's name into the help text, and shortens `lab --help`.
+pub(super) fn with_allowed_values(command: Command) -> Command {
+    let command = each_argument(command, &|argument| {
         let Some(phrase) = phrase(&argument) else {
             return argument;
         };
@@ -32,19 +33,19 @@ pub(super) fn dress(command: Command) -> Command {
         if !argument.get_action().takes_values() {
             return argument.help(format!("{help} [allowed: {phrase}, in the variable]"));
         }
-        let word = word(&phrase);
-        argument.help(format!("{help} [allowed: {phrase}]")).value_name(word).hide_possible_values(true)
+        let name = value_name(&phrase);
+        argument.help(format!("{help} [allowed: {phrase}]")).value_name(name).hide_possible_values(true)
     });
-    let first = |argument: Arg| match FIRST.contains(&argument.get_id().as_str()) {
+    let listed = |argument: Arg| match LISTED.contains(&argument.get_id().as_str()) {
         true => argument.help_heading(None),
         false => argument.hide(true),
     };
-    dressed.mut_args(first)
+    command.mut_args(listed)
 }
 
-/// The kind of value that a phrase describes, in a word.
-fn word(phrase: &str) -> &'static str {
-    const WORDS: [(&str, &str); 15] = [
+/// The short value name for a phrase.
+fn value_name(phrase: &str) -> &'static str {
+    const NAMES: [(&str, &str); 15] = [
         ("a time", "TIME"),
         ("constant:MS", "TIMES"),
         ("NAME: VALUE", "HEADER"),
@@ -61,6 +62,6 @@ fn word(phrase: &str) -> &'static str {
         ("the path", "FILE"),
         ("a command", "COMMAND"),
     ];
-    let named = WORDS.iter().find(|(begins, _)| phrase.starts_with(begins));
-    named.map_or("VALUE", |(_, word)| word)
+    let named = NAMES.iter().find(|(prefix, _)| phrase.starts_with(prefix));
+    named.map_or("VALUE", |(_, name)| name)
 }

@@ -1,4 +1,4 @@
-//! The layers below the command line: `.env`, the environment, the configuration file.
+//! The sources of settings below the command line: the environment, `.env`, the configuration file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,10 @@ use clap::{Arg, Command};
 
 use crate::{config::Invalid, input, pipeline};
 
-/// Longer files of settings are refused.
+/// The largest settings file that is read.
 const FILE_LIMIT_MIB: u64 = 1;
 
-/// Loads `.env` where a variable is not set yet, and returns the names that came from it.
+/// Sets the variables of `.env` that are not set yet, and returns their names.
 pub(super) fn load_dotenv(path: &Path) -> Result<Vec<String>, String> {
     let text = match input::read_text(path, FILE_LIMIT_MIB) {
         Ok(text) => text,
@@ -33,7 +33,7 @@ pub(super) fn load_dotenv(path: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Says which line is wrong, without quoting it: it may hold a secret.
+/// The error for an invalid line. It does not quote the line, which may hold a secret.
 fn not_an_entry(text: &str, error: &dotenvy::Error) -> String {
     let at = match error {
         dotenvy::Error::LineParse(line, _) => text.find(line.as_str()),
@@ -45,13 +45,13 @@ fn not_an_entry(text: &str, error: &dotenvy::Error) -> String {
     }
 }
 
-/// The number of the line, from 1, that byte `at` is in.
+/// The number, from 1, of the line that contains byte `at`.
 fn line_at(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// An empty variable counts as unset, as it is what `${NAME:-}` in a compose file gives.
-pub(super) fn forget_empty(command: Command) -> Command {
+/// Treats an empty variable as unset, because `${NAME:-}` in a compose file sets it to the empty string.
+pub(super) fn ignore_empty_variables(command: Command) -> Command {
     each_argument(command, &|argument| {
         let empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
         if empty { argument.env(None::<&str>) } else { argument }
@@ -62,7 +62,8 @@ pub(super) fn each_argument(command: Command, change: &dyn Fn(Arg) -> Arg) -> Co
     command.mut_args(change).mut_subcommands(|subcommand| each_argument(subcommand, change))
 }
 
-/// The file's path: the flag or `LAB_CONFIG`, before the rest is parsed.
+/// The path of the configuration file, from the flag or from `LAB_CONFIG`. The file must be read before clap
+/// parses the other arguments.
 pub(super) fn config_path(command: &Command, arguments: &[OsString]) -> Option<OsString> {
     let flag = arguments.iter().enumerate().find_map(|(index, argument)| {
         let text = argument.to_str()?;
@@ -76,7 +77,7 @@ pub(super) fn config_path(command: &Command, arguments: &[OsString]) -> Option<O
     flag.or_else(|| known?.get_env().and_then(std::env::var_os))
 }
 
-/// Reads the file's flat table; a key is a variable's name in lower case.
+/// Reads a configuration file: a flat table whose keys are variable names in lower case.
 pub(super) fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<String, String>, String> {
     let name = path.display();
     let text = input::read_text(path, FILE_LIMIT_MIB)
@@ -104,7 +105,9 @@ pub(super) fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<Strin
             toml::Value::Float(number) => number.to_string(),
             toml::Value::Boolean(flag) => flag.to_string(),
             _ => {
-                return Err(format!("LAB_CONFIG: {name}: {key}: a text, a number or true/false is allowed"));
+                return Err(format!(
+                    "LAB_CONFIG: {name}: {key}: only a string, a number or true/false is allowed"
+                ));
             }
         };
         values.insert(variable, text);
@@ -112,11 +115,11 @@ pub(super) fn read_file(path: &Path, command: &Command) -> Result<BTreeMap<Strin
     Ok(values)
 }
 
-/// Reads a file of the pipeline's form: `pipeline:` with its keys.
+/// Reads a file in the pipeline's YAML format: a `pipeline:` section.
 fn read_yaml(name: &str, text: &str, known: &[String]) -> Result<BTreeMap<String, String>, String> {
     let values = pipeline::config::read_yaml(text).map_err(|error| format!("LAB_CONFIG: {name}: {error}"))?;
-    let stranger = values.iter().find(|(variable, _)| !known.contains(variable));
-    let Some((variable, value)) = stranger else {
+    let unknown = values.iter().find(|(variable, _)| !known.contains(variable));
+    let Some((variable, value)) = unknown else {
         return Ok(values);
     };
     let key = |variable: &str| variable.trim_start_matches("PIPELINE_").to_lowercase();
@@ -128,7 +131,7 @@ fn read_yaml(name: &str, text: &str, known: &[String]) -> Result<BTreeMap<String
     Err(format!("LAB_CONFIG: {name}: {invalid}"))
 }
 
-/// The names of all variables that any command takes.
+/// The names of the variables of all commands.
 fn variables(command: &Command) -> Vec<String> {
     let own = command.get_arguments().filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
     own.chain(command.get_subcommands().flat_map(variables)).collect()

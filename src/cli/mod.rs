@@ -4,10 +4,10 @@
 //!   default  <  file (--config, LAB_CONFIG)  <  .env  <  environment  <  flag
 //! ```
 //!
-//! clap knows names, variables, defaults and help; the layers below the environment are put under it:
-//! `.env` is loaded into the process's environment where a name is not set yet, and the file's values
-//! become defaults. A value is parsed once, into a type that cannot hold a bad one; the phrase that
-//! says what such a type allows is the value's name in the derive; `--help` and every refusal show it.
+//! clap handles names, variables, defaults and help. Two steps add the layers that it does not know: the variables
+//! of `.env` are set in the process's environment unless they are set already, and the file's values become the
+//! arguments' defaults. Each value is parsed once, into a type that cannot hold an invalid value. The phrase that
+//! describes the allowed values is the `value_name` in the derive; `--help` and the error messages print it.
 
 mod current;
 mod help;
@@ -20,9 +20,9 @@ use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
 
 use self::{
     current::{current, others},
-    help::{dress, phrases},
-    layers::{config_path, forget_empty, load_dotenv, read_file, with_defaults},
-    refusal::{misfitting, stop},
+    help::{phrases, with_allowed_values},
+    layers::{config_path, ignore_empty_variables, load_dotenv, read_file, with_defaults},
+    refusal::{conflict, stop},
 };
 use crate::{app, config::Misfit, output};
 
@@ -32,10 +32,10 @@ pub use refusal::Stop;
 #[derive(Debug, Parser)]
 #[command(name = "lab", version, about = ABOUT, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// Read settings from this file: TOML, its keys the variables' names in lower case; or the pipeline's YAML
+    /// Read settings from this file: TOML with the variable names in lower case as keys, or the pipeline's YAML
     #[arg(long, env = "LAB_CONFIG", global = true, value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
-    /// What to do; without a command: the lab with all its systems
+    /// The command; without one, serve the lab with all its systems
     #[command(subcommand)]
     pub command: Option<Task>,
     #[command(flatten)]
@@ -48,8 +48,8 @@ pub struct Cli {
 
 const ABOUT: &str = "A concurrency lab: how should a service treat a slow dependency? Measured, not guessed.\n\n\
 Without a command it serves the lab on http://127.0.0.1:8080 with nothing else installed.";
-const AFTER_HELP: &str = "`lab` alone also takes what `lab serve --help` lists, and the pipeline's flags as --pipeline-NAME.\n\
-Pages: docs/ in the source, and /docs of a running lab.";
+const AFTER_HELP: &str = "`lab` without a command also takes the options that `lab serve --help` lists, and the pipeline's as --pipeline-NAME.\n\
+Documentation: docs/ in the source, and /docs on a running lab.";
 
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
@@ -60,30 +60,30 @@ pub enum Task {
     ///
     /// Many streams, one bounded buffer, a pool of workers.
     Streams(Box<app::StreamsArgs>),
-    /// Serve a simulated service as a process of its own
+    /// Serve one simulated service in its own process
     Service(app::ServiceArgs),
-    /// Run the auto-scaling pipeline, or jobs of your own
+    /// Run the auto-scaling pipeline, or your own jobs
     Pipeline(app::pipeline::Args),
-    /// Started by `lab pipeline --exec`: kills the processes its commands left, after the pipeline has ended
+    /// Started by `lab pipeline --exec`: kills the processes that its commands left behind when the pipeline ends
     #[command(hide = true)]
     PipelineGuard,
-    /// Print the current settings and where each came from
+    /// Print the current settings and the source of each
     Config(ConfigArgs),
-    /// Print a running system's balance sheet
+    /// Check that a running server's counts add up
     ///
     /// Exit code 1 if it does not balance, 3 if no server answers.
     Audit(app::audit::Args),
-    /// Ask a running server whether it is healthy
+    /// Check the health of a running server
     ///
-    /// Exit code 1 if not, 3 if no server answers: the container's health check.
+    /// Exit code 1 if it is not healthy, 3 if no server answers. The container's health check runs it.
     Health(app::health::Args),
-    /// Put honest load on any HTTP server
+    /// Put load on any HTTP server and measure its latency
     ///
-    /// An open loop, whose latency runs from the intended start.
+    /// Open loop: requests start on schedule, and latency counts from the scheduled start.
     Load(Box<app::load::Args>),
-    /// Measure what the lab itself costs
+    /// Measure the overhead of the lab itself
     Bench(app::bench::Args),
-    /// Print the JSON Schemas of what the lab writes for programs
+    /// Print the JSON Schemas of the documents that the lab writes
     ///
     /// With NAME: the schema of that document. Without it: the list of names.
     Schema(app::schema::Args),
@@ -91,7 +91,7 @@ pub enum Task {
     Completions(CompletionArgs),
 }
 
-/// What `lab config` takes: what `lab` takes, and how to print.
+/// The arguments of `lab config`: those of `lab`, and the output format.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct ConfigArgs {
@@ -106,7 +106,7 @@ pub struct ConfigArgs {
     pub pipeline: Box<app::pipeline::InLab>,
 }
 
-/// What `lab completions` takes.
+/// The arguments of `lab completions`.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct CompletionArgs {
@@ -114,29 +114,29 @@ pub struct CompletionArgs {
     pub shell: clap_complete::Shell,
 }
 
-/// What was read from the command line and the layers below it.
+/// The parsed command line, and the settings from all sources.
 #[derive(Debug)]
 pub struct Parsed {
     /// The checked arguments.
     pub cli: Cli,
-    /// Every setting of the command that was named, with its source.
+    /// The settings of the command, each with its source.
     pub settings: Vec<app::CurrentSetting>,
 }
 
-/// Parses the process's arguments over `./.env`, the environment and the configuration file.
+/// Parses the arguments, with settings from `./.env`, the environment and the configuration file.
 ///
 /// # Errors
-/// [`Stop`] when no command is to be run.
+/// [`Stop`] if no command should run.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let dotenv = load_dotenv(Path::new(".env")).map_err(Stop::Refuse)?;
-    let command = forget_empty(Cli::command());
+    let command = ignore_empty_variables(Cli::command());
     let file = match config_path(&command, &arguments) {
         Some(path) => read_file(Path::new(&path), &command).map_err(Stop::Refuse)?,
         None => BTreeMap::new(),
     };
     let phrases = phrases(&command);
-    let command = dress(with_defaults(command, &file));
+    let command = with_allowed_values(with_defaults(command, &file));
     let matches = command
         .clone()
         .try_get_matches_from(&arguments)
@@ -151,13 +151,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
         Ok(()) => Ok(Parsed { cli, settings }),
         Err(misfit) => {
             let named = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
-            Err(Stop::Refuse(misfitting(&misfit, named.unwrap_or(&command), &settings)))
+            Err(Stop::Refuse(conflict(&misfit, named.unwrap_or(&command), &settings)))
         }
     }
 }
 
 impl Cli {
-    /// Checks that the values of the command that is run allow each other.
+    /// Checks that the settings of the selected command do not conflict with each other.
     fn check(&self) -> Result<(), Misfit> {
         let lab = |serve: &app::ServeArgs, pipeline: &app::pipeline::InLab| {
             serve.streams.config()?;
@@ -174,15 +174,15 @@ impl Cli {
     }
 }
 
-/// The command as people see it, for help, completions and tests.
+/// The clap command with its final help texts, for help, completions and tests.
 pub fn command() -> Command {
-    dress(Cli::command())
+    with_allowed_values(Cli::command())
 }
 
 /// Prints a completion script.
 ///
 /// # Errors
-/// When stdout does not take it.
+/// When writing to stdout fails.
 pub fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<app::Ending> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "lab", &mut script);
@@ -195,13 +195,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_holds_together() {
+    fn the_command_line_passes_claps_own_checks() {
         Cli::command().debug_assert();
         command().debug_assert();
     }
 
     #[test]
-    fn every_setting_says_its_variable_and_what_it_allows() {
+    fn every_settings_help_names_its_variable_and_allowed_values() {
         fn check(command: &Command, missing: &mut Vec<String>) {
             for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
                 let help = argument.get_help().map(ToString::to_string).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Why no command is run, in one line: the variable, the flag, where the value came from, what is allowed.
+//! One-line error messages for bad usage: the variable, the flag, the value's source, and the allowed values.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -8,7 +8,7 @@ use super::current::SECRETS;
 use crate::app::CurrentSetting;
 use crate::config::{Invalid, Misfit, without_users};
 
-/// Why no command is run.
+/// Why no command runs.
 #[derive(Debug)]
 pub enum Stop {
     /// `--help` or `--version`: print this on stdout, exit 0.
@@ -17,8 +17,8 @@ pub enum Stop {
     Refuse(String),
 }
 
-/// The refusal of a value that another setting does not allow, in the form of the refusal of a bad value.
-pub(super) fn misfitting(misfit: &Misfit, command: &Command, settings: &[CurrentSetting]) -> String {
+/// The error message for a value that conflicts with another setting, in the format of [`refusal`].
+pub(super) fn conflict(misfit: &Misfit, command: &Command, settings: &[CurrentSetting]) -> String {
     let Misfit { variable, invalid } = misfit;
     let Some(setting) = settings.iter().find(|setting| setting.name == *variable) else {
         return format!("{variable}: {invalid}");
@@ -34,7 +34,7 @@ pub(super) fn misfitting(misfit: &Misfit, command: &Command, settings: &[Current
     format!("{variable} (--{long}, {source}): {invalid}")
 }
 
-/// The flag of a variable.
+/// The long flag of a variable.
 fn long_of(command: &Command, variable: &str) -> Option<String> {
     let own =
         command.get_arguments().find(|argument| argument.get_env().is_some_and(|name| name == variable));
@@ -63,7 +63,7 @@ pub(super) fn stop(
     }
 }
 
-/// clap's own message without its decoration, on one line.
+/// clap's error message on one line, without its prefix and usage.
 fn brief(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -72,6 +72,7 @@ fn brief(error: &clap::Error) -> String {
     without_users(&lines.collect::<Vec<_>>().join(" "))
 }
 
+/// The error for a value after a flag that takes none:
 /// `STREAMS_ENABLED (--streams-enabled, from the flag): the flag takes no value, ...`
 fn valued_flag(error: &clap::Error, command: &Command) -> Option<String> {
     use clap::error::{ContextKind, ContextValue};
@@ -84,14 +85,15 @@ fn valued_flag(error: &clap::Error, command: &Command) -> Option<String> {
         return None;
     }
     let Some(name) = argument.get_env() else {
-        return Some(format!("--{long} takes no value: write it alone, or leave it out"));
+        return Some(format!("--{long} takes no value: write only --{long}, or leave it out"));
     };
     let name = name.to_string_lossy();
     Some(format!(
-        "{name} (--{long}, from the flag): the flag takes no value: write it alone, or leave it out; {name} takes true or false"
+        "{name} (--{long}, from the flag): the flag takes no value: write only --{long}, or leave it out; {name} takes true or false"
     ))
 }
 
+/// The error for an invalid value:
 /// `ASYNC_LIMIT (--async-limit, from .env): "0" is not allowed: a whole number from 1 to 10000`.
 fn refusal(
     error: &clap::Error,
@@ -108,7 +110,7 @@ fn refusal(
         return None;
     };
     let long = shown.strip_prefix("--")?.split([' ', '=']).next()?;
-    let argument = find(asked(command, arguments), long)?;
+    let argument = find(selected(command, arguments), long)?;
     let invalid = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Invalid>());
     let allowed = match invalid {
         Some(invalid) => invalid.allowed.clone(),
@@ -131,13 +133,13 @@ fn refusal(
     Some(format!("{name} (--{long}, {source}): {shown} is not allowed: {allowed}"))
 }
 
-/// The command that `arguments` ask for: two commands may have a flag of one name.
-fn asked<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
-    let mut asked = command;
+/// The subcommand that `arguments` select: two commands may have a flag with the same name.
+fn selected<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
+    let mut selected = command;
     for argument in arguments.iter().skip(1) {
-        asked = asked.find_subcommand(argument).unwrap_or(asked);
+        selected = selected.find_subcommand(argument).unwrap_or(selected);
     }
-    asked
+    selected
 }
 
 fn find<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {

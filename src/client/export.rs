@@ -1,7 +1,8 @@
-//! The client of the OTLP exporters.
+//! The HTTP client of the OTLP exporters.
 //!
-//! They run on threads of their own, before the program's runtime lives and after it has ended, and drive
-//! their futures without one. So this client has a thread with a small runtime, which ends with it.
+//! The exporters run on their own threads without a Tokio runtime, from before the program's runtime starts until
+//! after it has ended. So this client runs its requests on a thread with a small runtime of its own; the thread
+//! ends when the client is dropped.
 
 use std::time::Duration;
 
@@ -18,39 +19,39 @@ use super::{
 };
 use crate::config::HttpUrl;
 
-/// The most bytes of a collector's answer: it says how much was refused and why.
-const ANSWER_LIMIT_BYTES: usize = 4 << 20;
-/// Requests that wait for the thread: an exporter has one at a time.
+/// The largest response body of a collector: it holds the number of refused items and the reason.
+const RESPONSE_LIMIT_BYTES: usize = 4 << 20;
+/// Requests that wait for the thread: an exporter sends one at a time.
 const WAITING_LIMIT_REQUESTS: usize = 1;
-/// Threads that look names up beside it: lookups that hang must not pile up.
+/// Threads that resolve names: lookups that hang must not accumulate.
 const LOOKUP_LIMIT_THREADS: usize = 1;
 
 type Exchange = (Request<Bytes>, oneshot::Sender<Result<Response<Bytes>, Failure>>);
 
-/// A client that needs no runtime around it.
+/// An HTTP client that works outside a Tokio runtime.
 #[derive(Debug)]
 pub struct ExportClient {
     exchanges: mpsc::Sender<Exchange>,
 }
 
 impl ExportClient {
-    /// Starts the thread. Each request to `url` may take as long as `time_limit`.
+    /// Starts the thread. A request to `url` times out after `time_limit`.
     ///
     /// # Errors
-    /// When TLS is to be spoken and this machine trusts nobody, or there can be no thread.
+    /// When `url` is https and this machine has no trusted certificates, or the thread cannot be started.
     pub fn start(url: &HttpUrl, time_limit: Duration) -> anyhow::Result<Self> {
         let client = Client::for_url(url).with_context(|| format!("pushing telemetry to {url}"))?;
-        let bounds = Bounds { time: time_limit, answer_bytes: ANSWER_LIMIT_BYTES };
+        let bounds = Bounds { time: time_limit, body_bytes: RESPONSE_LIMIT_BYTES };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(LOOKUP_LIMIT_THREADS)
             .build()
             .context("starting the exporter's runtime")?;
-        let (exchanges, mut asked) = mpsc::channel::<Exchange>(WAITING_LIMIT_REQUESTS);
+        let (exchanges, mut received) = mpsc::channel::<Exchange>(WAITING_LIMIT_REQUESTS);
         let work = async move {
-            while let Some((request, answer)) = asked.recv().await {
-                // Nobody waits for it any more only when the process ends.
-                let _ = answer.send(client.fetch(request, bounds).await);
+            while let Some((request, response)) = received.recv().await {
+                // The receiver is dropped only when the process ends.
+                let _ = response.send(client.fetch(request, bounds).await);
             }
         };
         std::thread::Builder::new()
@@ -67,10 +68,10 @@ impl ExportClient {
 #[async_trait]
 impl HttpClient for ExportClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (answer, answered) = oneshot::channel();
-        self.exchanges.send((request, answer)).await?;
-        match answered.await? {
-            // The exporter knows by this type that another attempt would end the same.
+        let (sender, response) = oneshot::channel();
+        self.exchanges.send((request, sender)).await?;
+        match response.await? {
+            // The exporter does not retry an error of this type.
             Err(Failure::TooLarge(_)) => Err(Box::new(ResponseBodyTooLarge::new())),
             other => Ok(other?),
         }

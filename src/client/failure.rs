@@ -1,4 +1,4 @@
-//! Why an exchange failed, by name.
+//! Why an HTTP exchange failed.
 
 use std::{error::Error, io, time::Duration};
 
@@ -6,40 +6,40 @@ use axum::http::StatusCode;
 use hyper_util::client::legacy;
 use tokio_rustls::rustls;
 
-/// Why there is no answer, or none that is wanted.
+/// Why an exchange gave no usable response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Nothing listens there.
+    /// Nothing listens at the address.
     #[error("connection refused")]
     Refused,
-    /// The host's name has no address.
+    /// The host's name could not be resolved.
     #[error("the name cannot be resolved: {0}")]
     NotResolved(String),
-    /// There is no way to the server, or no connection to be had.
+    /// The connection could not be opened for another reason.
     #[error("no connection: {0}")]
     NotConnected(String),
-    /// TLS could not be agreed on, or the certificate is not trusted: rustls' reason.
+    /// The TLS handshake failed, or the certificate is not trusted: rustls' reason.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// The whole took longer than its bound.
+    /// The connection attempt or the whole exchange took longer than its limit.
     #[error("timed out after {0:?}")]
     TimedOut(Duration),
-    /// The connection ended before an answer began, or what came is not HTTP.
+    /// The connection ended before a response began, or the server did not speak HTTP.
     #[error("no answer: {0}")]
     NoAnswer(String),
-    /// The answer began and did not end.
+    /// The connection ended in the middle of the response.
     #[error("the answer broke off")]
     BrokeOff,
-    /// The answer has more bytes than its bound.
+    /// The response body is larger than its limit.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// There is an answer, with another status than was wanted.
+    /// The response has an unexpected status.
     #[error("answered {0}")]
     Status(StatusCode),
 }
 
 impl Failure {
-    /// The same without its details: one of a few words.
+    /// The kind of failure, without details.
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Refused => "connection refused",
@@ -54,12 +54,12 @@ impl Failure {
         }
     }
 
-    /// Whether nothing was heard from a server.
+    /// Whether no server was reached.
     pub const fn is_unreachable(&self) -> bool {
         matches!(self, Self::Refused | Self::NotResolved(_) | Self::NotConnected(_) | Self::TimedOut(_))
     }
 
-    /// Why no answer began; a connection attempt takes at most `connect_limit`.
+    /// Classifies an error from before the response; `connect_limit` is the time limit of a connection attempt.
     pub(super) fn before_answer(error: &legacy::Error, connect_limit: Duration) -> Self {
         let mut reason = error.to_string();
         for cause in causes(error) {
@@ -82,17 +82,17 @@ impl Failure {
     }
 }
 
-/// A name without an address. The connector's own error says so in its text only.
+/// A failed name lookup. A type of its own, because the connector's error says so only in its text.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NotResolved(pub(super) io::Error);
 
-/// An error and all that it holds, outermost first.
+/// An error and its chain of causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| inside(*error))
 }
 
-/// What `error` holds. An I/O error does not show it as its source.
+/// The cause of `error`. An I/O error does not return its inner error as its source.
 fn inside<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),

@@ -1,7 +1,7 @@
-//! Certificates that are trusted because they are in a file themselves, whoever signed them.
+//! Certificates that are trusted because a file lists them, whoever signed them.
 //!
-//! What people make for a test, and what small servers are delivered with, signs itself and calls itself an
-//! authority: rustls refuses it as a server's certificate even where it is the one that is to be trusted.
+//! Test certificates, and those that small servers are delivered with, are often self-signed and marked as a
+//! certificate authority. rustls refuses those as a server's certificate even if they are a trusted root.
 
 use std::sync::Arc;
 
@@ -11,15 +11,16 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Trusts what is signed by the listed certificates, as rustls does, and them as they stand.
+/// Trusts the listed certificates themselves, and whatever they have signed.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) signed: Arc<WebPkiServerVerifier>,
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
-/// Whether a certificate failed for who signed it alone: its dates are looked at before, its name after.
-fn failed_by_its_issuer(error: &Error) -> bool {
+/// Whether verification failed only because of the issuer. rustls checks the dates before the issuer and the
+/// name after it.
+fn only_the_issuer_failed(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
         Error::InvalidCertificate(CertificateError::Other(other)) => {
@@ -41,7 +42,7 @@ impl ServerCertVerifier for Listed {
         let signed =
             self.signed.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match signed {
-            Err(error) if failed_by_its_issuer(&error) && self.certificates.contains(end_entity) => {
+            Err(error) if only_the_issuer_failed(&error) && self.certificates.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }

@@ -1,17 +1,17 @@
-//! What the product asks as a client: services behind URLs, sinks, a running server's health and balance, the
-//! collector.
+//! The HTTP client of the program: it calls services behind URLs, sinks, a running server's health and audit
+//! endpoints, and the OTLP collector.
 //!
 //! ```text
-//!   request + bounds ──> Client ──> an idle connection, or a new one (name, TCP, TLS) ──> answer, or a Failure
-//!   OTLP exporters (threads of their own) ──> ExportClient ──> the same client, on a thread with a runtime
+//!   request + bounds ──> Client ──> an idle connection, or a new one (DNS, TCP, TLS) ──> response, or a Failure
+//!   OTLP exporters (on their own threads) ──> ExportClient ──> a Client, on a thread with a runtime
 //! ```
 //!
-//! Every exchange has bounds: its time, the bytes of its answer. What can go wrong has a name ([`Failure`]),
-//! with rustls' own words where TLS refuses. Redirects are not followed, proxies of the environment not asked.
-//! Trust is in [`tls`], for `load` as well, which counts and times each connection and so makes its own.
+//! Every exchange has a time limit and a limit on the response's size. [`Failure`] names each way to fail and
+//! keeps rustls' message. The client does not follow redirects and ignores proxy variables. [`tls`] decides which
+//! certificates to trust, also for `load`, which opens its own connections to count and time them.
 //!
-//! hyper-util's client and hyper-rustls, because hyper and rustls are here for the server and the generator
-//! already: reqwest would bring a second C build (aws-lc, with CMake) for the same TLS.
+//! It is built on hyper-util and hyper-rustls, because the server and the load generator need hyper and rustls
+//! anyway: reqwest would add a second C build (aws-lc, with CMake) for the same TLS.
 
 mod export;
 mod failure;

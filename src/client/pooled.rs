@@ -1,4 +1,4 @@
-//! A client that keeps its connections.
+//! A client that reuses its connections.
 
 use std::{io, time::Duration};
 
@@ -21,35 +21,34 @@ use super::{
 };
 use crate::config::HttpUrl;
 
-/// How long a connection attempt may take.
+/// The time limit of a connection attempt.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept: below the time after which common servers close one.
+/// How long an idle connection is kept: less than the idle timeout of common servers.
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
-/// The longest head of an answer that is read.
+/// The largest response head that is accepted.
 const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 
 type Resolver = MapErr<GaiResolver, fn(io::Error) -> NotResolved>;
 type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
-/// What one exchange may take.
+/// The limits of one exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// From the request to the answer's last byte.
+    /// From sending the request to the last byte of the response.
     pub time: Duration,
-    /// The most bytes of an answer's body that are read.
-    pub answer_bytes: usize,
+    /// The largest response body.
+    pub body_bytes: usize,
 }
 
-/// Asks servers over HTTP/1.1. Cloning shares the connections; there are as many as exchanges at a time.
+/// An HTTP/1.1 client. Clones share its connections. It opens one connection per concurrent exchange.
 #[derive(Debug, Clone)]
 pub struct Client(legacy::Client<Connector, Full<Bytes>>);
 
 impl Client {
-    /// A client for `url`, and others of the same scheme: only for `https` are this machine's trusted
-    /// authorities read.
+    /// A client for URLs with the scheme of `url`. It reads this machine's trusted certificates only for `https`.
     ///
     /// # Errors
-    /// When TLS is to be spoken and this machine trusts nobody.
+    /// When `url` is https and this machine has no trusted certificates.
     pub fn for_url(url: &HttpUrl) -> Result<Self, TrustError> {
         let trust = if url.is_encrypted() { Trust::System } else { Trust::Nobody };
         let tls = tls::client_config(&trust, None, Offer::Http1)?;
@@ -66,21 +65,22 @@ impl Client {
         Ok(Self(client))
     }
 
-    /// Sends `request` and reads the answer, whatever its status. Dropped, it closes its connection.
+    /// Sends `request` and reads the whole response, whatever its status. Dropping the future closes the
+    /// connection.
     ///
     /// # Errors
-    /// When there is no whole answer within the bounds.
+    /// When no complete response arrives within the bounds.
     pub async fn fetch(&self, request: Request<Bytes>, bounds: Bounds) -> Result<Response<Bytes>, Failure> {
         let mut body = BytesMut::new();
         let head = self.exchange(request, bounds, |data| body.extend_from_slice(&data)).await?;
         Ok(head.map(|()| body.freeze()))
     }
 
-    /// Sends `request` for the answer's status alone. The body is read and dropped, so that its connection can
-    /// be used again. Dropped, it closes its connection.
+    /// Sends `request` and returns the status. It reads and discards the body, so that the connection can be
+    /// reused. Dropping the future closes the connection.
     ///
     /// # Errors
-    /// When there is no whole answer within the bounds.
+    /// When no complete response arrives within the bounds.
     pub async fn status(&self, request: Request<Bytes>, bounds: Bounds) -> Result<StatusCode, Failure> {
         Ok(self.exchange(request, bounds, drop).await?.status())
     }
@@ -95,10 +95,10 @@ impl Client {
             let response = self.0.request(request.map(Full::new)).await;
             let response = response.map_err(|error| Failure::before_answer(&error, CONNECT_LIMIT))?;
             let (head, mut body) = response.into_parts();
-            let mut room = bounds.answer_bytes;
+            let mut room = bounds.body_bytes;
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame.map_err(|_| Failure::BrokeOff)?.into_data() {
-                    room = room.checked_sub(data.len()).ok_or(Failure::TooLarge(bounds.answer_bytes))?;
+                    room = room.checked_sub(data.len()).ok_or(Failure::TooLarge(bounds.body_bytes))?;
                     take(data);
                 }
             }

@@ -1,8 +1,8 @@
-//! TLS as a client: whom to trust.
+//! TLS for clients: which certificates to trust.
 //!
-//! rustls with the *ring* provider: of those that are audited it costs the least to build (a C compiler
-//! and no CMake, no system library). Trusted are the authorities that the machine trusts, so that a
-//! company's own are among them; `SSL_CERT_FILE` names others.
+//! rustls with the *ring* provider: of the audited providers it is the cheapest to build (it needs a C compiler,
+//! but no CMake and no system library). By default a client trusts the machine's certificate authorities, which
+//! include a company's own; `SSL_CERT_FILE` names others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,33 +19,33 @@ use crate::input;
 
 pub use tokio_rustls::rustls::ClientConfig;
 
-/// The name of HTTP/2 when protocols are negotiated (RFC 9113).
+/// The ALPN protocol ID of HTTP/2 (RFC 9113).
 pub const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 
-/// Longer files of certificates and keys are refused.
+/// The largest certificate or key file that is read.
 const FILE_LIMIT_MIB: u64 = 4;
 
-/// Whom to trust.
+/// Which server certificates to trust.
 #[derive(Clone, Debug)]
 pub enum Trust<'a> {
-    /// The authorities of this machine.
+    /// Those signed by this machine's certificate authorities.
     System,
-    /// Those in a PEM file, whatever they signed, and no others.
+    /// Those in a PEM file, and those that they have signed.
     File(&'a Path),
-    /// Nobody: for a client that never speaks TLS.
+    /// None: for a client that never uses TLS.
     Nobody,
-    /// Anyone: encrypted, but with whom is not known.
+    /// All: the connection is encrypted, but the server is not authenticated.
     Anyone,
 }
 
-/// What is wrong with the authorities to trust.
+/// Why a TLS configuration could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// None are to be had.
+    /// The machine has no trusted certificate authorities.
     #[error("this machine has no trusted authorities{0}; name a file with SSL_CERT_FILE")]
     None(String),
-    /// The file cannot be read or holds no certificate.
+    /// A file cannot be read, or holds no certificate or key.
     #[error("{path}: {why}")]
     File {
         /// The file.
@@ -53,7 +53,7 @@ pub enum TrustError {
         /// What is wrong with it.
         why: String,
     },
-    /// A certificate of this client cannot be used.
+    /// The client's own certificate cannot be used.
     #[error("{0}")]
     Identity(String),
     /// The provider does not support its own defaults.
@@ -61,31 +61,31 @@ pub enum TrustError {
     Provider(#[from] Error),
 }
 
-/// Who a client is, for servers that ask.
+/// The client's own certificate, for servers that request one.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
-    /// A PEM file with its certificate, and those between it and an authority.
+    /// A PEM file with the certificate and the intermediate certificates.
     pub certificate: &'a Path,
-    /// A PEM file with its key.
+    /// A PEM file with the private key.
     pub key: &'a Path,
 }
 
-/// Which protocols are offered.
+/// The protocols that the client offers to the server (ALPN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// HTTP/2, and HTTP/1.1 for those who cannot.
+    /// HTTP/2, and HTTP/1.1 for servers without it.
     Both,
-    /// HTTP/1.1 alone.
+    /// Only HTTP/1.1.
     Http1,
-    /// HTTP/2 alone.
+    /// Only HTTP/2.
     Http2,
 }
 
-/// A client's side of TLS.
+/// The TLS configuration of a client.
 ///
 /// # Errors
 ///
-/// When there is nobody to trust, or the client's own certificate cannot be used.
+/// When there are no certificates to trust, or the client's own certificate cannot be used.
 pub fn client_config(
     trust: &Trust<'_>,
     identity: Option<&Identity<'_>>,
@@ -164,7 +164,7 @@ fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustErr
     if certificates.is_empty() { Err(wrong("it holds no certificate".to_owned())) } else { Ok(certificates) }
 }
 
-/// Takes every certificate, and still checks that the peer has its key.
+/// Accepts every certificate, but still checks that the server has the private key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

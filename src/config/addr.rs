@@ -9,14 +9,15 @@ use super::invalid::{Allowed, Invalid};
 pub struct ListenAddr(SocketAddr);
 
 impl ListenAddr {
-    /// The address.
+    /// The socket address.
     pub const fn get(self) -> SocketAddr {
         self.0
     }
 }
 
 impl Allowed for ListenAddr {
-    const ALLOWED: &'static str = "IP:PORT such as 127.0.0.1:8080 (port 0: a free one)";
+    const ALLOWED: &'static str =
+        "IP:PORT or localhost:PORT, such as 127.0.0.1:8080; port 0 chooses a free port";
 }
 
 impl FromStr for ListenAddr {

@@ -1,6 +1,6 @@
-//! Enums whose variants have names: each variant and its name are written once, the rest follows.
+//! Enums whose variants have names. Each variant is declared once, with its name.
 
-/// Makes an enum whose variants are shown by a name: in a metric's label, a report, a document.
+/// Declares an enum whose variants have a name for metric labels, reports and documents.
 #[macro_export]
 macro_rules! labelled {
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
@@ -13,10 +13,10 @@ macro_rules! labelled {
         }
 
         impl $name {
-            /// All of them, in the order of declaration.
+            /// All variants, in the order of declaration.
             $vis const ALL: [Self; [$($label),+].len()] = [$(Self::$variant),+];
 
-            /// Its name.
+            /// The variant's name.
             $vis const fn label(self) -> &'static str {
                 match self {
                     $(Self::$variant => $label,)+
@@ -26,7 +26,7 @@ macro_rules! labelled {
     };
 }
 
-/// Makes an enum that is also chosen by name: in a flag, a variable, a file, a body.
+/// Declares a [`labelled!`](crate::labelled) enum that can also be parsed from a variant's name.
 #[macro_export]
 macro_rules! choice {
     (@phrase $one:literal) => { concat!("only ", $one) };

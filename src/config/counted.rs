@@ -1,4 +1,4 @@
-//! A number with its noun.
+//! A count with its noun in the singular or plural.
 
 /// `1 request`, `2 requests`.
 #[must_use]

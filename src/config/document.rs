@@ -1,4 +1,4 @@
-//! How a value stands in a document: JSON, an OpenAPI schema.
+//! The JSON form of bounded values, and its OpenAPI schema.
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 
@@ -13,21 +13,21 @@ use utoipa::openapi::{
 
 use super::invalid::{Allowed, Invalid};
 
-/// Reads a value from a document as it is read from a flag: a text, or a number by its digits.
+/// Deserializes a value with the parser that flags use: from a string, or from a number's digits.
 ///
 /// # Errors
-/// What the value's `FromStr` refuses, in its words.
+/// The error of the value's `FromStr`.
 pub fn deserialize<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err = Invalid> + Allowed,
 {
-    deserializer.deserialize_any(Written(PhantomData))
+    deserializer.deserialize_any(StringOrNumber(PhantomData))
 }
 
-struct Written<T>(PhantomData<T>);
+struct StringOrNumber<T>(PhantomData<T>);
 
-impl<T: FromStr<Err = Invalid> + Allowed> Visitor<'_> for Written<T> {
+impl<T: FromStr<Err = Invalid> + Allowed> Visitor<'_> for StringOrNumber<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,12 +47,13 @@ impl<T: FromStr<Err = Invalid> + Allowed> Visitor<'_> for Written<T> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        // `{:?}` keeps the point of 2.0, which no whole number has in a flag either.
+        // `{:?}` prints 2.0 as "2.0", which a whole number's parser refuses, as it does in a flag.
         self.visit_str(&format!("{number:?}"))
     }
 }
 
-/// The schema of a value that is written as `kind` and read from text too; of one of `choices` if there are any.
+/// The schema of a value that is written as `kind` and can also be read from a string. `choices`, if not empty,
+/// lists the allowed values.
 #[must_use]
 pub fn schema(kind: Type, allowed: &str, choices: &[&str]) -> RefOr<Schema> {
     let kind = if kind == Type::String { kind.into() } else { SchemaType::Array(vec![kind, Type::String]) };
@@ -60,8 +61,8 @@ pub fn schema(kind: Type, allowed: &str, choices: &[&str]) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(kind).enum_values(choices).description(Some(allowed)).into()
 }
 
-/// Gives a type its form in documents: `Integer` or `Number`, by the method that returns the number, or
-/// `String`, its text. All of them are read from a text too.
+/// Implements serialization and the schema for a type: as an `Integer` or a `Number` that the named method
+/// returns, or as a `String`. Either form can be read from a string.
 #[macro_export]
 macro_rules! documented {
     ($name:ident as String $(, one of $choices:expr)?) => {

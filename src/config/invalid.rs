@@ -1,8 +1,8 @@
-//! What is refused, and what would have been taken.
+//! The error for a value that is not allowed.
 
 use std::fmt;
 
-/// A value that was refused, and what would have been taken.
+/// A value that was refused, and a description of the allowed values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not allowed: {allowed}")]
 pub struct Invalid {
@@ -13,7 +13,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// A refusal of `value`; at most 80 characters of it are kept, and no user of a URL.
+    /// Refuses `value`, of which at most 80 characters are kept and users and passwords in URLs are masked.
     pub fn new(value: impl fmt::Display, allowed: impl Into<String>) -> Self {
         let mut value = without_users(&value.to_string());
         if let Some((end, _)) = value.char_indices().nth(80) {
@@ -24,7 +24,7 @@ impl Invalid {
     }
 }
 
-/// The text with `***` for whatever stands before the `@` of a URL: there may be a password in it.
+/// Masks the user part of each URL in a text as `***`, because it may hold a password.
 pub fn without_users(text: &str) -> String {
     const BEGIN: &str = "://";
     let mut parts = text.split(BEGIN);
@@ -40,26 +40,26 @@ pub fn without_users(text: &str) -> String {
     shown
 }
 
-/// A value that is allowed by itself but conflicts with another setting.
+/// A value that is valid by itself but conflicts with another setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {invalid}")]
 pub struct Misfit {
-    /// The variable at fault.
+    /// The variable that holds the conflicting value.
     pub variable: &'static str,
-    /// Its value, and what would have been taken.
+    /// The value, and what would have been accepted.
     pub invalid: Invalid,
 }
 
 impl Misfit {
-    /// A refusal of `variable`'s `value`.
+    /// Refuses the `value` of `variable`.
     pub fn new(variable: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
         Self { variable, invalid: Invalid::new(value, allowed) }
     }
 }
 
-/// A value whose type says what it allows.
+/// A type that describes its allowed values.
 pub trait Allowed {
-    /// What is allowed, as one phrase: `"a whole number from 1 to 10000"`.
+    /// The allowed values in one phrase, such as `"a whole number from 1 to 10000"`.
     const ALLOWED: &'static str;
 }
 

@@ -1,23 +1,23 @@
-//! Bounded values: what the rooms' configurations are made of.
+//! Bounded values, of which every room builds its configuration.
 //!
 //! A value is checked once, where it enters (flag, environment, file, query, JSON), and becomes a type
-//! that cannot hold a bad one. Every type here says what it allows in one phrase, so that a refusal,
-//! `--help` and the documents cannot disagree.
+//! that cannot hold an invalid value. Every type describes its allowed values in one phrase, which error
+//! messages, `--help` and the documentation all print.
 //!
-//! Each kind of value has one grammar, the same wherever it enters, and prints in a form that it reads:
+//! Each kind of value has one grammar, the same for every source, and parses what it prints:
 //!
-//! | kind | written | a number without a unit |
+//! | kind | examples | a number without a unit means |
 //! |---|---|---|
-//! | time ([`time!`](crate::time)) | `250ms`, `1.5s`, `2m30s` | milliseconds where a name ends in `ms` or a contract says so |
-//! | rate ([`Rate`]) | `100/s`, `1/m`, `5/h` | a second |
-//! | share ([`share!`](crate::share)) | `5%`, `0.05` | is the share itself |
+//! | time ([`time!`](crate::time)) | `250ms`, `1.5s`, `2m30s` | milliseconds, if the name ends in `ms` or the type says so; an error otherwise |
+//! | rate ([`Rate`]) | `100/s`, `1/m`, `5/h` | per second |
+//! | share ([`share!`](crate::share)) | `5%`, `0.05` | the share itself |
 //! | size ([`size!`](crate::size)) | `64KiB`, `10MB` | bytes |
-//! | count ([`bounded!`](crate::bounded)) | `32` | is the count |
+//! | count ([`bounded!`](crate::bounded)) | `32` | the count |
 //! | choice ([`choice!`](crate::choice)) | one of its names | |
 //!
-//! A time without a unit is refused elsewhere, and the refusal says what was probably meant. In JSON a value
-//! whose name says the unit is a number, any other a text; both are read, a number as if its digits were
-//! text. No clients, no I/O; the layering of sources is in `cli`.
+//! The error for a time without a unit suggests the unit that was probably meant. JSON documents hold a number
+//! where the name says the unit, and a string otherwise; when they are read, either form is accepted. This room
+//! has no clients and no I/O; `cli` layers the sources.
 
 mod addr;
 mod choice;

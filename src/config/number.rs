@@ -1,6 +1,6 @@
 //! Whole numbers in a range.
 
-/// Makes a newtype over a whole number that lies in a range.
+/// Declares a whole number within a range.
 #[macro_export]
 macro_rules! bounded {
     ($(#[$doc:meta])* $vis:vis $name:ident: $type:ty = $min:literal to $max:literal) => {
@@ -9,10 +9,10 @@ macro_rules! bounded {
         $vis struct $name($type);
 
         impl $name {
-            /// The smallest.
+            /// The smallest allowed value.
             #[allow(dead_code, reason = "not every value is shown with its range")]
             $vis const MIN: $type = $min;
-            /// The largest.
+            /// The largest allowed value.
             #[allow(dead_code, reason = "not every value is shown with its range")]
             $vis const MAX: $type = $max;
 
@@ -53,15 +53,15 @@ macro_rules! bounded {
 }
 
 bounded!(
-    /// What all draws come from: the same seed draws the same.
+    /// The seed of the random generators: the same seed gives the same draws.
     pub Seed: u64 = 0 to 18446744073709551615
 );
 
-/// The seed, as every command takes it.
+/// The `--seed` flag that commands share.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub struct SeedArg {
-    /// The seed of all draws: the same seed draws the same
+    /// The seed of the random draws: the same seed gives the same draws
     #[arg(long, env = "LAB_SEED", default_value = "1", value_name = <Seed as super::invalid::Allowed>::ALLOWED)]
     seed: Seed,
 }
@@ -73,7 +73,7 @@ impl SeedArg {
         self.seed.get()
     }
 
-    /// The seed `count` further on; after the last comes the first.
+    /// The seed plus `count`, wrapping around.
     #[must_use]
     pub const fn plus(self, count: u64) -> Self {
         Self { seed: Seed(self.get().wrapping_add(count)) }

@@ -7,7 +7,7 @@ use super::invalid::{Allowed, Invalid};
 /// The units, each with its seconds.
 const UNITS: [(&str, f64); 3] = [("/s", 1.0), ("/m", 60.0), ("/h", 3_600.0)];
 
-/// Reads a rate a second; none where it is not one.
+/// Parses a rate, as events per second; `None` if the text is not a rate.
 #[must_use]
 pub fn read_rate(text: &str) -> Option<f64> {
     let text = text.trim();
@@ -17,15 +17,15 @@ pub fn read_rate(text: &str) -> Option<f64> {
     (rate.is_finite() && rate >= 0.0).then_some(rate)
 }
 
-/// Events a second, from one an hour to a million a second.
+/// Events per second, from one per hour to a million per second.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Rate(f64);
 
 impl Rate {
-    /// Ten a second.
+    /// Ten per second.
     pub const TEN_PER_SECOND: Self = Self(10.0);
 
-    /// Events a second.
+    /// Events per second.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0
@@ -60,7 +60,7 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The shortest that reads back: 1/m, not 0.016666666666666666.
+        // The shortest text that parses to the same rate: 1/m, not 0.016666666666666666.
         let shorter = UNITS[1..].iter().map(|(unit, seconds)| format!("{}{unit}", self.0 * seconds));
         let texts = std::iter::once(self.0.to_string()).chain(shorter);
         let text = texts.filter(|text| read_rate(text) == Some(self.0)).min_by_key(String::len);

@@ -4,22 +4,22 @@ use std::fmt;
 
 use super::invalid::Invalid;
 
-/// Reads a share; none where it is not one.
+/// Parses a share; `None` if the text is not a share.
 #[must_use]
 pub fn read_share(text: &str) -> Option<f64> {
     let text = text.trim();
     let share = match text.strip_suffix('%') {
-        // Two places by the exponent, so that 0.1% is the number that 0.001 is.
+        // The exponent instead of a division by 100, so that 0.1% is exactly the float 0.001.
         Some(percent) => format!("{}e-2", percent.trim_end()).parse::<f64>(),
         None => text.parse(),
     };
     share.ok().filter(|share| share.is_finite())
 }
 
-/// Reads a share from `min` to `max`.
+/// Parses a share from `min` to `max`.
 ///
 /// # Errors
-/// What is allowed; for a percentage without its sign, what was probably meant.
+/// When the text is not a share in this range. For a percentage without its sign, the error suggests it.
 pub fn read_share_within(text: &str, min: f64, max: f64, allowed: &str) -> Result<f64, Invalid> {
     let within = |text: &str| read_share(text).filter(|share| (min..=max).contains(share));
     within(text).ok_or_else(|| {
@@ -31,10 +31,10 @@ pub fn read_share_within(text: &str, min: f64, max: f64, allowed: &str) -> Resul
     })
 }
 
-/// Shows a share as it is read: in percent where that has no binary tail, such as that of 0.07 * 100.
+/// Displays a share so that it parses back: in percent unless rounding would change it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ShareText(
-    /// The share to show.
+    /// The share to display.
     pub f64,
 );
 
@@ -45,7 +45,7 @@ impl fmt::Display for ShareText {
     }
 }
 
-/// Makes a share that lies in a range.
+/// Declares a share within a range.
 #[macro_export]
 macro_rules! share {
     ($(#[$doc:meta])* $vis:vis $name:ident = $min:literal to $max:literal, such as $example:literal) => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The units from the largest, each with its bytes.
+/// The units with their bytes, the largest first.
 const UNITS: [(&str, u64); 8] = [
     ("GiB", 1 << 30),
     ("GB", 1_000_000_000),
@@ -14,7 +14,7 @@ const UNITS: [(&str, u64); 8] = [
     ("B", 1),
 ];
 
-/// Reads a size in bytes, a fraction rounded to the nearest; none where it is not one.
+/// Parses a size and rounds it to whole bytes; `None` if the text is not a size.
 #[must_use]
 pub fn read_size(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -25,11 +25,11 @@ pub fn read_size(text: &str) -> Option<u64> {
         return whole.checked_mul(unit);
     }
     let bytes = number.parse::<f64>().ok()? * unit as f64;
-    // Below 2^53 a float holds each whole number.
+    // Below 2^53 a float represents every whole number.
     (unit > 1 && (0.0..9e15).contains(&bytes)).then(|| bytes.round() as u64)
 }
 
-/// Shows a size as it is read, in the largest unit of which it is a multiple.
+/// Displays a size so that it parses back, in the largest unit that divides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeText(
     /// Bytes.
@@ -44,7 +44,7 @@ impl fmt::Display for SizeText {
     }
 }
 
-/// Makes a size in bytes that lies in a range.
+/// Declares a size in bytes within a range.
 #[macro_export]
 macro_rules! size {
     (@bytes B) => { 1 };
@@ -59,7 +59,7 @@ macro_rules! size {
         $vis struct $name(u64);
 
         impl $name {
-            /// Bytes.
+            /// The size in bytes.
             $vis const fn get(self) -> u64 {
                 self.0
             }

@@ -1,5 +1,5 @@
-//! What holds for every grammar: a value prints in a form that reads as the same value, a text means the same
-//! in a flag and in a document, and no text is a panic.
+//! Rules of every grammar: a printed value parses to the same value, a text means the same in a flag and in a
+//! document, and no text makes the parser panic.
 
 use std::{fmt::Debug, fmt::Display, str::FromStr, time::Duration};
 
@@ -14,15 +14,15 @@ bounded!(
     pub(super) Small: u32 = 1 to 10
 );
 time!(
-    /// A time whose name says its unit.
+    /// A time whose name ends in its unit.
     pub(super) PatienceMs = 1 ms to 60 s in milliseconds
 );
 time!(
-    /// A time whose name does not.
+    /// A time whose name does not end in a unit.
     pub(super) Pause = 0 s to 1 h
 );
 share!(
-    /// A share that is not any.
+    /// A share whose range is not 0 to 1.
     pub(super) Margin = 0.001 to 10, such as "5% or 0.05"
 );
 size!(
@@ -41,8 +41,8 @@ choice! {
     }
 }
 
-/// The value that a text means, if any: the same in a flag and in a document, and when it is printed.
-fn means<T>(text: &str) -> Result<T, Invalid>
+/// Parses a text and checks that a document gives the same value, and that the printed value parses back.
+fn parse<T>(text: &str) -> Result<T, Invalid>
 where
     T: FromStr<Err = Invalid> + Allowed + Display + Copy + Debug + PartialEq + Serialize + DeserializeOwned,
 {
@@ -50,7 +50,7 @@ where
     let body: Result<T, String> =
         serde_json::from_value(text.into()).map_err(|error: serde_json::Error| error.to_string());
     assert_eq!(body, value.as_ref().copied().map_err(|refusal| refusal.to_string()), "{text:?} in a body");
-    // A number in a body is its digits in a flag.
+    // A JSON number means what its digits mean in a flag.
     if let Ok(number) = serde_json::from_str::<serde_json::Number>(text)
         && number.to_string() == text
     {
@@ -68,12 +68,12 @@ fn refused<T>(text: &str, allowed: &str)
 where
     T: FromStr<Err = Invalid> + Allowed + Display + Copy + Debug + PartialEq + Serialize + DeserializeOwned,
 {
-    let refusal = means::<T>(text).expect_err(text);
+    let refusal = parse::<T>(text).expect_err(text);
     assert_eq!((refusal.value.as_str(), refusal.allowed.as_str()), (text, allowed));
 }
 
 #[test]
-fn times_are_read_as_people_write_them() {
+fn times_are_parsed_with_their_units() {
     for (text, ms, printed) in [
         ("250ms", 250.0, "250ms"),
         ("1.5s", 1_500.0, "1.5s"),
@@ -84,7 +84,7 @@ fn times_are_read_as_people_write_them() {
         ("1001500us", 1_001.5, "1.0015s"),
         ("5 m", 300_000.0, "300s"),
     ] {
-        let time = means::<Pause>(text).expect(text);
+        let time = parse::<Pause>(text).expect(text);
         assert_eq!((time.get().as_secs_f64() * 1e3, time.to_string().as_str()), (ms, printed), "{text}");
     }
     let allowed = "a time from 0s to 1h, such as 250ms or 1.5s";
@@ -95,7 +95,7 @@ fn times_are_read_as_people_write_them() {
 }
 
 #[test]
-fn a_time_without_its_unit_is_refused_with_what_was_probably_meant() {
+fn the_error_for_a_time_without_a_unit_suggests_the_unit() {
     refused::<Pause>("30", "a time needs a unit: did you mean 30s?");
     refused::<Pause>("1.5", "a time needs a unit: did you mean 1.5s?");
     refused::<Pause>("250", "a time needs a unit: did you mean 250ms or 250s?");
@@ -105,10 +105,10 @@ fn a_time_without_its_unit_is_refused_with_what_was_probably_meant() {
 }
 
 #[test]
-fn a_name_that_ends_in_a_unit_takes_a_number_alone() {
+fn a_time_whose_name_ends_in_ms_accepts_a_bare_number() {
     for (text, ms) in [("1", 1), ("60000", 60_000), ("250ms", 250), ("0.5s", 500), (" 1m ", 60_000)] {
-        assert_eq!(means::<PatienceMs>(text).map(PatienceMs::ms), Ok(ms), "{text}");
-        assert_eq!(means::<PatienceMs>(text).map(PatienceMs::get), Ok(Duration::from_millis(ms)));
+        assert_eq!(parse::<PatienceMs>(text).map(PatienceMs::ms), Ok(ms), "{text}");
+        assert_eq!(parse::<PatienceMs>(text).map(PatienceMs::get), Ok(Duration::from_millis(ms)));
     }
     let allowed = "a time from 1ms to 60s, such as 250ms; a bare number is milliseconds";
     for bad in ["0", "60001", "-1", "1.5", "0.5ms", "61s", "", "soon", "1e3"] {
@@ -122,7 +122,7 @@ fn a_name_that_ends_in_a_unit_takes_a_number_alone() {
 }
 
 #[test]
-fn rates_are_per_second_unless_they_say_so() {
+fn rates_are_per_second_unless_they_name_another_unit() {
     for (text, rate, printed) in [
         ("30", 30.0, "30"),
         ("100/s", 100.0, "100"),
@@ -139,7 +139,7 @@ fn rates_are_per_second_unless_they_say_so() {
 }
 
 #[test]
-fn shares_are_percent_or_a_number() {
+fn shares_are_percentages_or_fractions() {
     for (text, share, printed) in [
         ("5%", 0.05, "5%"),
         ("0.05", 0.05, "5%"),
@@ -149,7 +149,7 @@ fn shares_are_percent_or_a_number() {
         ("1", 1.0, "100%"),
         ("0.3333333333333333", 0.333_333_333_333_333_3, "0.3333333333333333"),
     ] {
-        let read = means::<Fraction>(text).expect(text);
+        let read = parse::<Fraction>(text).expect(text);
         assert_eq!((read.get(), read.to_string().as_str()), (share, printed), "{text}");
     }
     for bad in ["-0.1", "101%", "NaN", "inf", "x", "%", "1e1%", "5%%", ""] {
@@ -157,11 +157,11 @@ fn shares_are_percent_or_a_number() {
     }
     refused::<Fraction>("5", "a share from 0 to 1, such as 5% or 0.05: did you mean 5%?");
     refused::<Margin>("0.05%", "a share from 0.001 to 10, such as 5% or 0.05");
-    assert_eq!(means::<Margin>("1000%").map(Margin::get), Ok(10.0));
+    assert_eq!(parse::<Margin>("1000%").map(Margin::get), Ok(10.0));
 }
 
 #[test]
-fn sizes_are_bytes_unless_they_say_so() {
+fn sizes_are_bytes_unless_they_name_another_unit() {
     for (text, bytes, printed) in [
         ("64KiB", 65_536, "64KiB"),
         ("10MB", 10_000_000, "10MB"),
@@ -171,7 +171,7 @@ fn sizes_are_bytes_unless_they_say_so() {
         ("7B", 7, "7B"),
         ("1.3KiB", 1_331, "1331B"),
     ] {
-        let read = means::<RoomBytes>(text).expect(text);
+        let read = parse::<RoomBytes>(text).expect(text);
         assert_eq!((read.get(), read.to_string().as_str()), (bytes, printed), "{text}");
     }
     for bad in ["", "0", "-1", "1.5", "10mb", "11GB", "KiB", "99999999999GiB", "1e3", "NaNKiB", "64Ki"] {
@@ -180,14 +180,14 @@ fn sizes_are_bytes_unless_they_say_so() {
 }
 
 #[test]
-fn counts_and_choices_are_read_by_their_digits_and_names() {
-    assert_eq!(means::<Small>(" 7 ").map(Small::get), Ok(7));
+fn counts_are_parsed_from_digits_and_choices_from_names() {
+    assert_eq!(parse::<Small>(" 7 ").map(Small::get), Ok(7));
     for bad in ["0", "11", "-1", "1.5", "7.0", "", "seven", "99999999999999999999"] {
         refused::<Small>(bad, "a whole number from 1 to 10");
     }
-    assert_eq!(means::<Seed>("18446744073709551615").map(Seed::get), Ok(u64::MAX));
+    assert_eq!(parse::<Seed>("18446744073709551615").map(Seed::get), Ok(u64::MAX));
     for colour in Colour::ALL {
-        assert_eq!(means::<Colour>(colour.label()), Ok(colour));
+        assert_eq!(parse::<Colour>(colour.label()), Ok(colour));
     }
     refused::<Colour>("blue", "green, dark-blue or white");
     let schema = serde_json::to_value(<Colour as utoipa::PartialSchema>::schema()).expect("JSON");
@@ -202,31 +202,31 @@ fn counts_and_choices_are_read_by_their_digits_and_names() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_refused_and_means_one_thing(
+    fn any_text_is_parsed_the_same_everywhere_or_refused(
         text in "[-+]?[0-9]{0,12}[.,]?[0-9]{0,12} ?(|%|/s|/m|/h|ns|us|ms|s|m|h|d|B|kB|MB|MiB|[a-zA-Zµ:%/ ]{1,6})([0-9.]{0,3}[a-z]{0,2})",
     ) {
-        let _ = (means::<Pause>(&text), means::<Span>(&text), means::<PatienceMs>(&text));
-        let _ = (means::<Fraction>(&text), means::<Margin>(&text), means::<RoomBytes>(&text), means::<Small>(&text));
+        let _ = (parse::<Pause>(&text), parse::<Span>(&text), parse::<PatienceMs>(&text));
+        let _ = (parse::<Fraction>(&text), parse::<Margin>(&text), parse::<RoomBytes>(&text), parse::<Small>(&text));
         if let Ok(rate) = text.parse::<Rate>() {
             prop_assert_eq!(rate.to_string().parse(), Ok(rate));
         }
     }
 
     #[test]
-    fn no_text_is_a_panic(text: String) {
+    fn no_text_makes_a_parser_panic(text: String) {
         let _ = (read_time(&text), read_rate(&text), read_share(&text), read_size(&text));
         let _ = (text.parse::<Pause>(), text.parse::<PatienceMs>(), text.parse::<Fraction>());
     }
 
     #[test]
-    fn every_time_prints_in_a_form_that_reads_as_itself(nanos in 1_000..86_400_000_000_000_u64) {
+    fn every_printed_time_parses_to_itself(nanos in 1_000..86_400_000_000_000_u64) {
         let span = Span::try_from(Duration::from_nanos(nanos)).expect("in range");
         prop_assert_eq!(span.get(), Duration::from_nanos(nanos));
         prop_assert_eq!(span.to_string().parse(), Ok(span));
     }
 
     #[test]
-    fn every_rate_share_and_size_prints_in_a_form_that_reads_as_itself(
+    fn every_printed_rate_share_and_size_parses_to_itself(
         rate in 0.001..1e6_f64, share in 0.0..=1.0_f64, bytes in 1..=10_000_000_000_u64,
     ) {
         let rate = Rate::try_from(rate).expect("in range");

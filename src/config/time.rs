@@ -1,8 +1,8 @@
 //! Lengths of time: `250ms`, `1.5s`, `2m30s`, `1h`.
 //!
-//! jiff reads them: numbers with the units h, m, s, ms, µs (us) and ns from the longest to the shortest, the
-//! last one with a fraction if need be; units in words (`2 minutes`) and `HH:MM:SS` are read as well. What has
-//! no fixed length (a day, a month) is refused, and so is what is negative.
+//! jiff parses them: numbers with the units h, m, s, ms, µs (us) and ns, the longest unit first; the last number
+//! may have a fraction. Units in words (`2 minutes`) and `HH:MM:SS` are accepted too. Units without a fixed
+//! length (day, month) and negative times are refused.
 
 use std::{fmt, time::Duration};
 
@@ -10,14 +10,15 @@ use jiff::fmt::friendly::SpanParser;
 
 use super::invalid::Invalid;
 
-/// Reads a length of time; none where it is not one, or has no unit.
+/// Parses a length of time; `None` if the text is not one or has no unit.
 #[must_use]
 pub fn read_time(text: &str) -> Option<Duration> {
     static PARSER: SpanParser = SpanParser::new();
     PARSER.parse_unsigned_duration(text.trim()).ok()
 }
 
-/// Reads a length of time in whole milliseconds, of which a number without a unit is one; none where it is not.
+/// Parses a length of time in whole milliseconds. A number without a unit is milliseconds. `None` if the text is
+/// not a length of time or not a whole number of milliseconds.
 #[must_use]
 pub fn read_milliseconds(text: &str) -> Option<u64> {
     let time = if is_bare(text) { read_time(&format!("{}ms", text.trim())) } else { read_time(text) };
@@ -32,10 +33,10 @@ fn is_bare(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// Shows a length of time to the nanosecond, as it is read: `250ms`, `1.5s`, `150s`.
+/// Displays a length of time to the nanosecond so that it parses back: `250ms`, `1.5s`, `150s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeText(
-    /// The length to show.
+    /// The length to display.
     pub Duration,
 );
 
@@ -51,24 +52,25 @@ impl fmt::Display for TimeText {
     }
 }
 
-/// Which lengths of time a type takes.
+/// The lengths of time that a type allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// The shortest.
+    /// The shortest allowed length.
     pub min: Duration,
-    /// The longest.
+    /// The longest allowed length.
     pub max: Duration,
-    /// Whether a number without a unit is milliseconds, and only whole ones are taken.
+    /// Whether a number without a unit is milliseconds, and only whole milliseconds are allowed.
     pub milliseconds: bool,
-    /// What is allowed, as one phrase.
+    /// The allowed lengths in one phrase.
     pub allowed: &'static str,
 }
 
 impl Times {
-    /// Reads a length of time within these bounds.
+    /// Parses a length of time within these bounds.
     ///
     /// # Errors
-    /// What is allowed; for a number without its unit, what was probably meant.
+    /// When the text is not a length of time within these bounds. For a number without a unit, the error suggests
+    /// the unit that was probably meant.
     pub fn read(&self, text: &str) -> Result<Duration, Invalid> {
         let time = match self.milliseconds {
             true => read_milliseconds(text).map(Duration::from_millis),
@@ -88,7 +90,7 @@ impl Times {
         (self.min..=self.max).contains(&time)
     }
 
-    /// What a number without a unit was probably meant to be: seconds, or either from 100 on.
+    /// The error for a number without a unit: it suggests seconds, and from 100 on milliseconds too.
     fn guess(&self, number: &str) -> String {
         let is_large = number.split('.').next().is_some_and(|whole| whole.len() > 2);
         let units = if is_large { ["ms", "s"] } else { ["s", "ms"] };
@@ -102,10 +104,10 @@ impl Times {
     }
 }
 
-/// Makes a length of time that lies in a range.
+/// Declares a length of time within a range.
 ///
-/// With `milliseconds` (for a name that ends in `ms`, or where a contract says so) a number without a unit is
-/// milliseconds, so it stands in JSON, and only whole ones are taken.
+/// With `in milliseconds`, a number without a unit is milliseconds, JSON holds the number of milliseconds, and
+/// only whole milliseconds are allowed.
 #[macro_export]
 macro_rules! time {
     (@nanos us) => { 1_000 };
@@ -123,16 +125,16 @@ macro_rules! time {
             "250ms; a bare number is milliseconds"
         );
         impl $name {
-            /// The shortest, in milliseconds.
+            /// The shortest allowed length, in milliseconds.
             #[allow(dead_code, reason = "not every value is shown with its range")]
             $vis const MIN_MS: u64 = $min * $crate::time!(@nanos $least) / 1_000_000;
-            /// The longest, in milliseconds.
+            /// The longest allowed length, in milliseconds.
             #[allow(dead_code, reason = "not every value is shown with its range")]
             $vis const MAX_MS: u64 = $max * $crate::time!(@nanos $most) / 1_000_000;
 
             /// The length in milliseconds.
             $vis const fn ms(self) -> u64 {
-                // Lossless: an upper end has far fewer.
+                // Lossless: the longest allowed lengths are far below u64::MAX milliseconds.
                 self.0.as_millis() as u64
             }
         }
@@ -152,7 +154,7 @@ macro_rules! time {
                 allowed: <Self as $crate::config::Allowed>::ALLOWED,
             };
 
-            /// The length.
+            /// The length of time.
             $vis const fn get(self) -> std::time::Duration {
                 self.0
             }
@@ -166,7 +168,7 @@ macro_rules! time {
         impl TryFrom<std::time::Duration> for $name {
             type Error = $crate::config::Invalid;
             fn try_from(time: std::time::Duration) -> Result<Self, Self::Error> {
-                // By its text, so that what is allowed is decided in one place.
+                // Through the parser, so that one place decides which lengths are allowed.
                 $crate::config::TimeText(time).to_string().parse()
             }
         }
@@ -185,6 +187,6 @@ macro_rules! time {
 }
 
 time!(
-    /// How long something lasts or may take.
+    /// A length of time.
     pub Span = 1 us to 24 h
 );

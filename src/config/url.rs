@@ -1,4 +1,4 @@
-//! The address of an HTTP server, as one type for every setting that names one.
+//! The URL of an HTTP server, for every setting that names one.
 
 use std::{fmt, str::FromStr};
 
@@ -11,25 +11,25 @@ use super::invalid::{Allowed, Invalid};
 pub struct HttpUrl(Uri);
 
 impl HttpUrl {
-    /// The URL as a request takes it.
+    /// The URL as the `Uri` of a request.
     pub const fn uri(&self) -> &Uri {
         &self.0
     }
 
-    /// Whether TLS is spoken.
+    /// Whether the scheme is `https`.
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == Some(&Scheme::HTTPS)
     }
 
-    /// `path`, which begins with a slash, below this URL, whose query is left out.
+    /// Appends `path`, which begins with a slash, to this URL without its query.
     ///
     /// # Errors
-    /// When `path` cannot stand in a URL.
+    /// When `path` is not valid in a URL.
     pub fn below(&self, path: &str) -> Result<Self, Invalid> {
         format!("{}{}{path}", self.origin(), self.0.path().trim_end_matches('/')).parse()
     }
 
-    /// Whether it names more than a server.
+    /// Whether the URL has a path or a query.
     pub fn has_path(&self) -> bool {
         self.0.path() != "/" || self.0.query().is_some()
     }
@@ -65,7 +65,7 @@ fn is_server(uri: &Uri) -> bool {
     };
     matches!(uri.scheme_str(), Some("http" | "https"))
         && !authority.host().is_empty()
-        // A password here would be shown by whatever shows the setting.
+        // A password here would appear wherever the setting is printed.
         && !authority.as_str().contains('@')
         && port_is_good
 }

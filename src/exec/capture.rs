@@ -1,21 +1,21 @@
-//! A command's output: all of it is read, the beginning is kept.
+//! A command's output: all of it is read, but only the beginning is kept.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// The beginning of an output, and how long it was.
+/// The beginning of an output, and its whole length.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captured {
-    /// What was kept.
+    /// The bytes that were kept.
     pub head: Vec<u8>,
-    /// How many bytes there were.
+    /// How many bytes the command wrote.
     pub bytes: u64,
 }
 
 impl Captured {
-    /// Reads to the end into `self`, keeping at most `limit` bytes. Dropped half way it has what was read.
+    /// Reads to the end and keeps at most `limit` bytes. If the future is dropped, `self` holds what was read.
     pub(super) async fn read(&mut self, mut from: impl AsyncRead + Unpin, limit: usize) {
         let mut buffer = [0_u8; 8 << 10];
-        // An error ends the output as its end does: the writer is gone.
+        // A read error means that the writer is gone, as the end of the output does.
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             let room = limit.saturating_sub(self.head.len()).min(read);
             self.head.extend_from_slice(&buffer[..room]);
@@ -23,7 +23,7 @@ impl Captured {
         }
     }
 
-    /// What was kept, as text.
+    /// The kept bytes as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.head).into_owned()
     }

@@ -1,4 +1,4 @@
-//! One call of a command: no shell, a process group of its own, a time limit, output in bounds.
+//! Runs a command once: without a shell, in its own process group, with limits on its time and its output.
 
 use std::{io, os::unix::process::ExitStatusExt as _, time::Duration};
 
@@ -13,35 +13,35 @@ use super::{
     guard::{Group, Guard},
 };
 
-/// How long output may still come after a command has ended: something that escaped may hold its pipes.
+/// How long to read on after a command has ended: a process that left the group may still hold the pipes.
 const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// A command with its arguments, ready to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// The program: a path, or a name that is looked for in `PATH`.
+    /// The program: a path, or a name that is looked up in `PATH`.
     pub program: String,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Variables that it gets beside those of this process.
+    /// Environment variables, in addition to those of this process.
     pub environment: Vec<(&'static str, String)>,
-    /// What it finds on standard input, as a line.
+    /// The line that it receives on standard input.
     pub input: String,
 }
 
-/// What a command may use.
+/// The limits of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// How long it may take before it is killed.
     pub time: Duration,
-    /// How much of each of its outputs is kept.
+    /// How many bytes of stdout and of stderr are kept.
     pub output_bytes: usize,
 }
 
 /// Why a command did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It exited with another code than 0.
+    /// It exited with a code other than 0.
     #[error("exit code {0}")]
     ExitCode(i32),
     /// A signal ended it.
@@ -50,18 +50,18 @@ pub enum Failure {
     /// It took longer than its limit, and was killed.
     #[error("timed out after {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// It could not be started this time.
+    /// It could not be started, but another attempt may succeed.
     #[error("not started: {0}")]
     NotStarted(String),
-    /// No process can be given these arguments: they are too long, or hold a NUL.
+    /// Its arguments are too long for the system, or contain a NUL.
     #[error("not started: its arguments cannot be passed: {0}")]
     BadArguments(String),
-    /// It can never be started.
+    /// The program is missing or not executable: another attempt would fail too.
     #[error("{program} cannot be started: {why}")]
     NoProgram {
         /// The program.
         program: String,
-        /// What the system said.
+        /// The system's error message.
         why: String,
     },
 }
@@ -83,28 +83,28 @@ impl Failure {
     }
 }
 
-/// What a command wrote.
+/// What a command wrote, and its exit code.
 #[derive(Debug, Clone, Default)]
 pub struct Output {
-    /// To standard output.
+    /// Standard output.
     pub stdout: Captured,
-    /// To standard error.
+    /// Standard error.
     pub stderr: Captured,
-    /// The code it exited with, if it did.
+    /// The exit code, unless a signal or the time limit ended the command.
     pub exit_code: Option<i32>,
 }
 
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Whether it exited with code 0.
+    /// Success if it exited with code 0.
     pub outcome: Result<(), Failure>,
-    /// What it wrote, if it was started.
+    /// What it wrote, if it started.
     pub output: Option<Output>,
 }
 
 impl Call {
-    /// Runs the command. Dropped, it kills the command's process group.
+    /// Runs the command. Dropping the future kills the command's process group.
     pub async fn run(&self, limits: Limits, guard: &Guard) -> Ended {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -155,7 +155,7 @@ async fn attend(mut child: Child, group: Group, input: &str, limits: Limits) -> 
                 }
             }
         };
-        // The leader has ended, or must: the rest of its group is killed too.
+        // The leader has ended or timed out: kill the whole group.
         group.end();
         if !read {
             let _ = tokio::time::timeout(LAST_OUTPUT_LIMIT, &mut reading).await;

@@ -1,14 +1,15 @@
-//! Process groups that end with this process, however it ends.
+//! Kills the commands' process groups when this process ends, even by `kill -9`.
 //!
 //! Each command leads a process group. The kernel kills the leader when the thread that started it ends
-//! (`PR_SET_PDEATHSIG`; that is a runtime's worker thread, which lives as long as the runtime). The rest of
-//! the group is the guard's: a second copy of this program that is told each group's number through a pipe
-//! and kills those it knows when the pipe closes, which the kernel sees to even after `kill -9`. The guard
-//! leads a group of its own, so that Ctrl-C in a terminal does not reach it, nor the commands.
+//! (`PR_SET_PDEATHSIG`; the thread is one of the runtime's workers, which live as long as the runtime). A guard
+//! process kills the rest of the group. The guard is a second copy of this program. It receives the ID of each
+//! group through a socket, and kills the groups it knows when the socket closes; the kernel closes it even after
+//! `kill -9`. The guard and the commands have process groups of their own, so Ctrl-C in a terminal does not reach
+//! them.
 //!
-//! A command tells the guard itself, between fork and exec: told by its parent, it could have started
-//! something before the guard knew of it. A group is forgotten before its leader is reaped: until then its
-//! number cannot be given to another.
+//! The new process registers its own group between fork and exec: if its parent did, the command could start
+//! children before the guard knows the group. A group is unregistered before its leader is reaped, because
+//! after that the system may reuse its ID.
 
 use std::{
     io,
@@ -30,17 +31,16 @@ use rustix::{
 
 use tokio::process::{Child, Command};
 
-/// Starts commands and knows their groups; cheap to clone.
+/// A handle to the guard process, which starts guarded commands. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// The guard reads its other end.
+    /// The guard process reads the other end.
     line: Arc<UnixStream>,
     gone: Arc<AtomicBool>,
 }
 
 impl Guard {
-    /// Starts the guard process: this program with the arguments `arguments`, which must lead it to
-    /// [`stand_guard`].
+    /// Starts the guard process: this program with `arguments`, which must make it call [`stand_guard`].
     ///
     /// # Errors
     /// When it cannot be started.
@@ -49,23 +49,23 @@ impl Guard {
         let mut command = std::process::Command::new(std::env::current_exe()?);
         command.args(arguments).stdin(OwnedFd::from(end)).stdout(Stdio::null()).stderr(Stdio::null());
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        // It ends when the line closes, after this process or with it: nobody is left to wait for it.
+        // It outlives this process, so nothing here waits for it.
         drop(command.spawn()?);
         Ok(Self { line: Arc::new(line), gone: Arc::default() })
     }
 
-    /// Starts `command` as the leader of a group that is guarded.
+    /// Starts `command` as the leader of a guarded process group.
     pub(super) fn spawn(&self, command: &mut Command) -> io::Result<(Child, Group)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.process_group(0);
-        tell_and_die_with_this_thread(command, self.line.clone());
+        register_and_die_with_this_thread(command, self.line.clone());
         match command.spawn() {
             Ok(child) => {
                 let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
                 Ok((child, Group { guard: self.clone(), id }))
             }
             Err(error) => {
-                // It may have told of itself before it found no program to become.
+                // The child may have registered its group before exec failed.
                 self.tell(b"!\n");
                 Err(error)
             }
@@ -81,12 +81,12 @@ impl Guard {
     }
 }
 
-/// Has the command tell the guard of its group, and the kernel kill it when the thread that starts it ends.
-fn tell_and_die_with_this_thread(command: &mut Command, line: Arc<UnixStream>) {
+/// Makes the new process register its group with the guard, and the kernel kill it when this thread ends.
+fn register_and_die_with_this_thread(command: &mut Command, line: Arc<UnixStream>) {
     let parent = getpid();
     let prepare = move || {
         let mut buffer = [0_u8; 16];
-        // Without a guard the command runs all the same; its parent says so.
+        // Without a guard the command runs all the same; `Guard::tell` logs it.
         let _ = send(line.as_fd(), plus(getpid(), &mut buffer), SendFlags::NOSIGNAL);
         die_with(parent)
     };
@@ -97,7 +97,7 @@ fn tell_and_die_with_this_thread(command: &mut Command, line: Arc<UnixStream>) {
     }
 }
 
-/// `+`, the number, and an end of line, without memory of its own.
+/// Formats `+ID\n` without allocating, which is not allowed between fork and exec.
 fn plus(id: Pid, buffer: &mut [u8; 16]) -> &[u8] {
     let mut rest = id.as_raw_nonzero().get();
     let mut at = buffer.len() - 1;
@@ -125,7 +125,7 @@ fn die_with(_: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// One command's process group, killed when dropped.
+/// One command's process group. Dropping it kills the group.
 #[derive(Debug)]
 pub(super) struct Group {
     guard: Guard,
@@ -133,8 +133,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Waits until the leader has ended. Where that can be seen without reaping it, it is not reaped, so that
-    /// the group's number stays its own. Cancel safe.
+    /// Waits until the leader has ended. On Linux it does not reap the leader, so that the system cannot reuse the
+    /// group's ID yet. Cancel safe.
     pub(super) async fn ended(&self, child: &mut Child) {
         #[cfg(target_os = "linux")]
         if let Some(descriptor) = self.descriptor() {
@@ -143,7 +143,7 @@ impl Group {
                 return;
             }
         }
-        // Its status is kept for whoever waits next.
+        // Tokio keeps the status for the next `wait`.
         let _ = child.wait().await;
     }
 
@@ -151,14 +151,14 @@ impl Group {
     fn descriptor(&self) -> Option<tokio::io::unix::AsyncFd<rustix::fd::OwnedFd>> {
         use rustix::process::{PidfdFlags, pidfd_open};
         let descriptor = pidfd_open(self.id?, PidfdFlags::NONBLOCK).ok()?;
-        // SAFETY: the descriptor is owned, and so stays open and the same until the registration is dropped.
+        // SAFETY: the registration owns the descriptor, so it stays open until the registration is dropped.
         #[allow(unsafe_code)]
         unsafe {
             tokio::io::unix::AsyncFd::register_with_interest(descriptor, tokio::io::Interest::READABLE).ok()
         }
     }
 
-    /// Kills what is left of the group and forgets it.
+    /// Kills what is left of the group and unregisters it.
     pub(super) fn end(self) {
         drop(self);
     }
@@ -174,7 +174,8 @@ impl Drop for Group {
     }
 }
 
-/// The guard process: remembers the groups it is told of, and kills those it knows when standard input ends.
+/// Runs the guard process: it reads group IDs from standard input, and kills the registered groups when standard
+/// input closes.
 ///
 /// # Errors
 /// When standard input cannot be read.
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_written_without_memory_of_its_own() {
+    fn the_registration_is_formatted_without_allocating() {
         for id in [1, 9, 10, 4_194_304, i32::MAX] {
             let pid = Pid::from_raw(id).expect("positive");
             assert_eq!(plus(pid, &mut [0; 16]), format!("+{id}\n").as_bytes());

@@ -1,15 +1,15 @@
-//! Commands as children: a process group each, a time limit, output in bounds, and nothing left behind.
+//! Runs commands as child processes: each in its own process group, with limits on time and output, and without
+//! leaving processes behind.
 //!
 //! ```text
 //!   template ──input──> call: command (own process group) ──> captured output, and how it ended
-//!                          └ told to the guard: killed with this process, however that ends
+//!                          └ registered with the guard, which kills the group when this process ends
 //! ```
 //!
-//! **What ends a command.** Its own exit, its time limit, and dropping the future that runs it kill its whole
-//! process group; so does the exit of its leader, for what it left running in the background. If this process
-//! itself is killed, the kernel kills each leader (`PR_SET_PDEATHSIG`) and a guard process, which notices that
-//! a pipe has closed, the groups. What starts a session or a group of its own (`setsid`) escapes all of this,
-//! and so does everything if the guard is killed first.
+//! **How a command ends.** Its whole process group is killed when its leader exits (which ends what it left in the
+//! background), at its time limit, and when the future that runs it is dropped. If this process itself is killed,
+//! the kernel kills each leader (`PR_SET_PDEATHSIG`), and the guard process kills the groups. Two cases are not
+//! covered: a process that starts its own session or group (`setsid`), and a guard that is killed first.
 
 mod capture;
 mod command;

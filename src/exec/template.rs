@@ -1,13 +1,14 @@
-//! A command with places for its input.
+//! A command with placeholders for its input.
 
 use std::str::FromStr;
 
 use crate::config::{Allowed, Invalid};
 
-/// A command whose arguments have places: words as a shell would split them, and nothing else of a shell.
+/// A command whose arguments contain placeholders. It is split into words as a shell does, without any other
+/// shell syntax.
 ///
-/// `{}` stands for the whole input and `{name}` for a field of it; both are filled within the one word that
-/// they stand in, so nothing takes the input apart. A place in braces of its own is itself: `{{}}` is `{}`.
+/// `{}` is replaced by the whole input and `{name}` by a field of it. The replacement stays within its word, so
+/// spaces and quotes in the input do no harm. Doubled braces escape a placeholder: `{{}}` becomes `{}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     program: String,
@@ -39,7 +40,7 @@ impl FromStr for Template {
         if pieces(&program).iter().any(|piece| !matches!(piece, Piece::Text(_))) {
             return Err(Invalid::new(
                 text,
-                "a command whose places stand in its arguments, not in its program",
+                "a command with placeholders only in its arguments, not in the program's name",
             ));
         }
         Ok(Self { program, arguments: words.iter().map(|word| pieces(word)).collect() })
@@ -47,12 +48,12 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// The program, which has no places.
+    /// The program, which has no placeholders.
     pub fn program(&self) -> &str {
         &self.program
     }
 
-    /// The fields that it has places for.
+    /// The names of the fields in its placeholders.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.arguments.iter().flatten().filter_map(|piece| match piece {
             Piece::Field(name) => Some(name.as_str()),
@@ -60,10 +61,10 @@ impl Template {
         })
     }
 
-    /// The arguments for `whole` and its fields.
+    /// The arguments with `whole` and its fields filled in.
     ///
     /// # Errors
-    /// The first field that has a place and is not there.
+    /// The name of the first field that is missing.
     pub fn fill<'a>(
         &'a self,
         whole: &str,
@@ -81,21 +82,21 @@ impl Template {
     }
 }
 
-/// Takes a word apart into texts and places.
+/// Splits a word into texts and placeholders.
 fn pieces(word: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let (mut text, mut rest) = (String::new(), word);
     while let Some(at) = rest.find('{') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some((place, after)) = rest.strip_prefix('{').and_then(place)
+        if let Some((name, after)) = rest.strip_prefix('{').and_then(placeholder)
             && let Some(after) = after.strip_prefix('}')
         {
-            text.push_str(&format!("{{{place}}}"));
+            text.push_str(&format!("{{{name}}}"));
             rest = after;
-        } else if let Some((place, after)) = place(rest) {
+        } else if let Some((name, after)) = placeholder(rest) {
             pieces.push(Piece::Text(std::mem::take(&mut text)));
-            pieces.push(if place.is_empty() { Piece::Whole } else { Piece::Field(place.to_owned()) });
+            pieces.push(if name.is_empty() { Piece::Whole } else { Piece::Field(name.to_owned()) });
             rest = after;
         } else {
             text.push('{');
@@ -107,8 +108,8 @@ fn pieces(word: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The name in a place at the beginning of `text`, and what follows it.
-fn place(text: &str) -> Option<(&str, &str)> {
+/// Parses the placeholder at the beginning of `text` into its name and the remaining text.
+fn placeholder(text: &str) -> Option<(&str, &str)> {
     let (name, after) = text.strip_prefix('{')?.split_once('}')?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
         && !name.starts_with(|first: char| first.is_ascii_digit() || first == '-');
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_words_and_the_input_is_within_one() {
+    fn the_input_stays_within_one_argument() {
         let words = filled("grep -e '{}' --label=\"<{}>\" 'a b'", "x y; rm -rf \"$HOME\"");
         let expected = ["-e", "x y; rm -rf \"$HOME\"", "--label=<x y; rm -rf \"$HOME\">", "a b"];
         assert_eq!(words, expected, "no shell takes the input apart");
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_the_whole_a_field_or_itself_in_braces() {
+    fn a_placeholder_is_the_whole_input_a_field_or_escaped() {
         for (template, expected) in [
             ("x {to}", "a b"),
             ("x {to}{}{to}", "a b<>a b"),

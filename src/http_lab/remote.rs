@@ -131,7 +131,7 @@ impl FromStr for RequestSpec {
             success: Option::ok_or_else(success, || refuse(&"success holds something that is not a status"))?,
             bounds: Bounds {
                 time: raw.timeout_ms.map_or(Duration::from_secs(30), CallLimitMs::get),
-                answer_bytes: raw
+                body_bytes: raw
                     .answer_limit_bytes
                     .map_or(1 << 20, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX)),
             },

@@ -1,11 +1,11 @@
-//! A run that never began leaves no file behind.
+//! Removes the empty output file of a run that failed to start.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Removes a file when dropped, with its folder, if neither was there before and nothing was written.
+/// On drop, removes an empty file and its folder, each only if it did not exist before.
 #[derive(Debug)]
 pub struct CleanUp {
     new_file: Option<PathBuf>,
@@ -13,7 +13,7 @@ pub struct CleanUp {
 }
 
 impl CleanUp {
-    /// Call it before the file at `path` is made.
+    /// Remembers what exists at `path`. Call it before creating the file.
     #[must_use]
     pub fn of(path: &Path) -> Self {
         let new = |path: &Path| {
@@ -25,7 +25,7 @@ impl CleanUp {
 
 impl Drop for CleanUp {
     fn drop(&mut self) {
-        // What cannot be removed does no harm: it is empty.
+        // A failed removal is harmless: it leaves an empty file.
         let Some(file) = &self.new_file else { return };
         if fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0) {
             let _ = fs::remove_file(file);

@@ -1,7 +1,7 @@
-//! Documents: what programs read. JSON whose first member, `schema`, says what it is, and its JSON Schema.
+//! Documents for programs: JSON whose first member, `schema`, names its format, and the JSON Schema of each format.
 //!
-//! Both come from one type, so that they cannot differ. A number that cannot be given is `null`, and the member
-//! beside it that ends in `_why` says the reason.
+//! Both are derived from one type, so they cannot differ. An unknown number is `null`, and the member of the same
+//! name with `_why` appended holds the reason.
 
 use std::marker::PhantomData;
 
@@ -12,15 +12,15 @@ use utoipa::{
     openapi::{AllOfBuilder, ObjectBuilder, RefOr, Schema, Type},
 };
 
-/// The names of a map's members whose keys are whole numbers.
+/// The pattern of map keys that are whole numbers.
 const WHOLE_NUMBER: &str = "^[0-9]+$";
 
-/// What a command prints for programs, or a route answers.
+/// A JSON document that a command prints or a route returns.
 pub trait Document: Serialize + ToSchema {
-    /// Its name, with the number of its form: another one when its meaning changes.
+    /// The name of the format and its version number, which changes when the meaning does.
     const SCHEMA: &'static str;
 
-    /// As it is written: its name, then its members.
+    /// The document with `schema` as its first member.
     fn named(&self) -> impl Serialize + Send
     where
         Self: Sync,
@@ -28,10 +28,10 @@ pub trait Document: Serialize + ToSchema {
         Written { schema: Self::SCHEMA, document: self }
     }
 
-    /// As text that people can read too.
+    /// The document as indented JSON text.
     ///
     /// # Errors
-    /// When a part of it cannot be written as JSON.
+    /// When a part of it cannot be serialized.
     fn json(&self) -> serde_json::Result<String>
     where
         Self: Sync,
@@ -40,7 +40,7 @@ pub trait Document: Serialize + ToSchema {
     }
 }
 
-/// Makes a type a [`Document`] of that name.
+/// Implements [`Document`] for a type, with the name of its format.
 #[macro_export]
 macro_rules! document {
     ($type:ty as $schema:literal) => {
@@ -57,7 +57,7 @@ struct Written<'a, T: ?Sized> {
     document: &'a T,
 }
 
-/// The schema of `T` as it is written.
+/// The schema of `T` with its `schema` member.
 #[derive(Debug)]
 pub struct Named<T>(PhantomData<T>);
 
@@ -78,34 +78,34 @@ impl<T: Document> ToSchema for Named<T> {
     }
 }
 
-/// The JSON Schema of a document; its objects have the members that it names and no others.
+/// The JSON Schema of a document. It allows no members that it does not list.
 #[must_use]
 pub fn schema<T: Document>() -> Value {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
     let parts = parts.into_iter().map(|(name, part)| (name, json!(part))).collect();
-    let mut closing = Closing { parts, used: Map::new() };
-    let whole = closing.close(json!(Named::<T>::schema()));
+    let mut conversion = Conversion { parts, used: Map::new() };
+    let whole = conversion.convert(json!(Named::<T>::schema()));
     let mut schema = Map::new();
     schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
     schema.insert("title".to_owned(), T::SCHEMA.into());
     schema.extend(whole.as_object().cloned().unwrap_or_default());
-    schema.insert("$defs".to_owned(), closing.used.into());
+    schema.insert("$defs".to_owned(), conversion.used.into());
     schema.into()
 }
 
-/// From schemas that refer to an OpenAPI document's parts to one that stands alone.
-struct Closing {
+/// Converts a schema that refers to components of an OpenAPI document into a self-contained JSON Schema.
+struct Conversion {
     parts: Map<String, Value>,
-    /// The parts that something refers to.
+    /// The converted components that the schema refers to.
     used: Map<String, Value>,
 }
 
-impl Closing {
-    fn close(&mut self, schema: Value) -> Value {
+impl Conversion {
+    fn convert(&mut self, schema: Value) -> Value {
         let mut members = match schema {
             Value::Object(members) => members,
-            Value::Array(items) => return items.into_iter().map(|item| self.close(item)).collect(),
+            Value::Array(items) => return items.into_iter().map(|item| self.convert(item)).collect(),
             other => return other,
         };
         if let Some(Value::Array(parts)) = members.remove("allOf") {
@@ -117,19 +117,19 @@ impl Closing {
             let name = name.to_owned();
             members.insert("$ref".to_owned(), format!("#/$defs/{name}").into());
             if !self.used.contains_key(&name) {
-                // Its place comes first, so that a part may hold itself.
+                // Insert a placeholder first, because a component may refer to itself.
                 self.used.insert(name.clone(), Value::Null);
-                let part = self.close(self.parts.get(&name).cloned().unwrap_or_default());
+                let part = self.convert(self.parts.get(&name).cloned().unwrap_or_default());
                 self.used.insert(name, part);
             }
         }
-        // A number that is also read from a text is written as a number.
+        // Numbers that can also be read from a string are always written as numbers.
         if let Some(Value::Array(kinds)) = members.get_mut("type")
             && kinds.iter().any(|kind| kind == "integer" || kind == "number")
         {
             kinds.retain(|kind| kind != "string");
         }
-        // A member's name is a string, whatever the map's keys are in the program.
+        // JSON member names are strings, even if the map's keys are integers in Rust.
         if let Some(names) = members.get_mut("propertyNames")
             && names["type"] == "integer"
         {
@@ -138,10 +138,10 @@ impl Closing {
         if members.contains_key("properties") && !members.contains_key("additionalProperties") {
             members.insert("additionalProperties".to_owned(), false.into());
         }
-        members.into_iter().map(|(name, member)| (name, self.close(member))).collect()
+        members.into_iter().map(|(name, member)| (name, self.convert(member))).collect()
     }
 
-    /// Members of several types that are written as one object.
+    /// Merges the members of the `parts` of an `allOf` into one object schema.
     fn join(&mut self, into: &mut Map<String, Value>, parts: Vec<Value>) {
         for part in parts {
             let name = part["$ref"].as_str().and_then(|path| path.rsplit('/').next());
@@ -153,8 +153,8 @@ impl Closing {
             }
             for (name, member) in part.as_object().cloned().unwrap_or_default() {
                 match (into.get_mut(&name), member) {
-                    (Some(Value::Object(there)), Value::Object(more)) => there.extend(more),
-                    (Some(Value::Array(there)), Value::Array(more)) => there.extend(more),
+                    (Some(Value::Object(present)), Value::Object(more)) => present.extend(more),
+                    (Some(Value::Array(present)), Value::Array(more)) => present.extend(more),
                     (Some(_), _) => {}
                     (None, member) => drop(into.insert(name, member)),
                 }

@@ -1,19 +1,19 @@
-//! Logs, journals, terminals, results: everything the process prints.
+//! Everything that the process prints: logs, journals, progress bars, results.
 //!
 //! ```text
 //!   log lines, journals, panics ──> bounded queue ──> a thread for each destination ──> stderr, stdout, a file
-//!   frames of a progress bar ─────────┘ └─ no room, or not written: counted, and told
-//!   the result of a command that only prints ──> stdout, at once: complete, or an error
+//!   frames of a progress bar ─────────┘ └─ queue full or write failed: counted, and reported
+//!   the result of a command that only prints ──> stdout, directly: complete, or an error
 //! ```
 //!
-//! A reader can leave, a disk can be full, a terminal can be stopped. None of that may end a server or make it
-//! wait: a [`Writer`] takes lines without waiting and cannot fail, since a thread of its own does the writing.
-//! What finds no room in its queue, or cannot be written, is counted ([`lost_lines`]) and reported among the lines
-//! as soon as there is room. At the end of the process the last lines get [`FLUSH_LIMIT`].
+//! A pipe's reader can exit, a disk can be full, a terminal can be stopped. None of these may end or block a server.
+//! So [`Writer`] accepts lines without blocking and without failing; its own thread writes them. Lines that do not
+//! fit into the queue or cannot be written are counted ([`lost_lines`]), and a note among the lines reports them. At
+//! the end of the process, the last lines have [`FLUSH_LIMIT`] to be written.
 //!
-//! What programs read is a [`Document`]: JSON that says what it is, and a schema of it from the same type.
+//! A [`Document`] is output for programs: JSON that names its format, with a schema derived from the same type.
 //!
-//! Not here: files that hold data (results, reports), which must be complete.
+//! Data files (results, reports) do not go through a writer, because they must be complete.
 
 mod clean_up;
 mod document;

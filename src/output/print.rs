@@ -1,4 +1,4 @@
-//! Results on stdout: complete, or an error.
+//! Prints results on stdout: completely, or with an error.
 
 use std::io::{self, ErrorKind, Write as _};
 
@@ -9,14 +9,14 @@ use super::{
     writer::{Losses, Writer},
 };
 
-/// Prints `text`, and a line's end where it has none, for a command that any signal ends: waits for its reader.
-/// A closed stdout is no failure: its reader wants no more.
+/// Prints `text` and a newline if it has none. It blocks until stdout accepts the text, so use it only in commands
+/// that a signal kills. A closed pipe is not an error: its reader has read enough.
 ///
 /// # Errors
-/// When stdout does not take it: a full disk, for one.
+/// When writing fails, for example because a disk is full.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{}", without_end(text)).and_then(|()| out.flush()) {
+    match writeln!(out, "{}", without_newline(text)).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(io::Error::new(error.kind(), format!("writing to stdout: {error}")))
         }
@@ -24,20 +24,20 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// The same for a command that signals stop, not end: see [`Writer::finish`].
+/// As [`print()`], for commands that handle signals: see [`Writer::finish`].
 ///
 /// # Errors
-/// As [`print()`]; and when nobody reads it and the command was stopped.
+/// As [`print()`]; also when the command is stopping and nobody reads the output.
 pub async fn print_until_stopped(
     text: &str,
     stopping: &CancellationToken,
     aborted: &CancellationToken,
 ) -> io::Result<()> {
     let stdout = Writer::start("stdout", Losses::Counted, Stream::stdout());
-    stdout.text(without_end(text).to_owned());
+    stdout.text(without_newline(text).to_owned());
     stdout.finish(stopping, aborted).await
 }
 
-fn without_end(text: &str) -> &str {
+fn without_newline(text: &str) -> &str {
     text.strip_suffix('\n').unwrap_or(text)
 }

@@ -1,33 +1,34 @@
-//! The queue of lines to be written: bounded, in order, each loss counted. It has no thread and writes nothing.
+//! The queue of a [`Writer`](super::Writer): bounded, ordered, and it counts lost lines. It has no thread and does
+//! no I/O.
 //!
-//! Lines are lost in two ways: they find no room, behind what waits; or they could not be written, before
-//! what waits. A note says how many, and stands where they are missing.
+//! A line is lost if the queue is full (then it is missing after the queued lines), or if it cannot be written
+//! (then it is missing before them). At the place of the missing lines, a note reports their number.
 
 use std::collections::VecDeque;
 
-/// What an entry of the queue is.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Line,
-    /// Has places of its own, so that lines cannot fill them.
+    /// An important line, for which some entries are reserved.
     Text,
     /// One state of a progress bar: the next one replaces it.
     Frame,
-    /// Says how many lines are missing at its place.
+    /// Reports how many lines are missing at its place.
     Note {
         lost_lines: u64,
     },
 }
 
-/// What an entry takes of the room for bytes. Texts and notes are few.
-fn weight_bytes(entry: &Entry) -> usize {
+/// How many bytes of the limit an entry uses. Texts and notes are few, so they use none.
+fn used_bytes(entry: &Entry) -> usize {
     match entry.kind {
         Kind::Line | Kind::Frame => entry.bytes.len(),
         Kind::Text | Kind::Note { .. } => 0,
     }
 }
 
-/// Bytes that are written whole, unless they are lost.
+/// Bytes that are written completely or lost.
 #[derive(Debug)]
 pub(super) struct Entry {
     bytes: Vec<u8>,
@@ -39,7 +40,7 @@ impl Entry {
         &self.bytes
     }
 
-    /// Whether the entry is one that its writer's [`finish`](super::Writer::finish) answers for.
+    /// Whether [`Writer::finish`](super::Writer::finish) must report an error if this entry is lost.
     pub(super) fn is_text(&self) -> bool {
         self.kind == Kind::Text
     }
@@ -48,58 +49,58 @@ impl Entry {
 /// The limits of the queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Entries; a note counts too.
+    /// Lines, frames and notes.
     pub(super) lines: usize,
     /// Bytes of lines and frames.
     pub(super) bytes: usize,
-    /// Places beside those of `lines`, which only texts can take.
+    /// Additional entries, reserved for texts.
     pub(super) texts: usize,
 }
 
-/// The lines, texts and frames to be written.
+/// The lines, texts and frames that wait to be written.
 #[derive(Debug)]
 pub(super) struct Queue {
     limits: Limits,
-    /// Whose lines are missing, in a note; none where notes are not wanted.
-    noted_as: Option<&'static str>,
+    /// The destination's name in the notes; `None` disables notes.
+    name_in_notes: Option<&'static str>,
     waiting: VecDeque<Entry>,
     waiting_bytes: usize,
-    /// Lines and texts that were lost for good.
+    /// Lines and texts that were lost.
     lost_lines: u64,
-    /// Those of them that the next note will tell: before what waits, and behind it.
-    untold_before: u64,
-    untold_behind: u64,
-    /// Entries that were accepted, and those that were written or lost afterwards. Notes do not count.
+    /// Lost lines that no note has reported yet: those before the waiting entries, and those after them.
+    unreported_before: u64,
+    unreported_after: u64,
+    /// Entries that were accepted, and how many of them were then written or lost. Notes do not count.
     accepted: u64,
     settled: u64,
 }
 
 impl Queue {
-    pub(super) fn new(limits: Limits, noted_as: Option<&'static str>) -> Self {
+    pub(super) fn new(limits: Limits, name_in_notes: Option<&'static str>) -> Self {
         Self {
             limits,
-            noted_as,
+            name_in_notes,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             lost_lines: 0,
-            untold_before: 0,
-            untold_behind: 0,
+            unreported_before: 0,
+            unreported_after: 0,
             accepted: 0,
             settled: 0,
         }
     }
 
-    /// Takes a line in, or counts it as lost: `false`.
+    /// Queues a line. Returns `false` and counts it as lost if the queue is full.
     pub(super) fn line(&mut self, bytes: Vec<u8>) -> bool {
         self.offer(bytes, Kind::Line)
     }
 
-    /// The same for a text.
+    /// Queues a text. Returns `false` and counts it as lost if the queue is full.
     pub(super) fn text(&mut self, bytes: Vec<u8>) -> bool {
         self.offer(bytes, Kind::Text)
     }
 
-    /// Takes a frame in, instead of one that nothing has followed yet; `false` where there is no room.
+    /// Queues a frame, or replaces the last entry if that is a frame too. Returns `false` if the queue is full.
     pub(super) fn frame(&mut self, bytes: Vec<u8>) -> bool {
         if let Some(last) =
             self.waiting.back_mut().filter(|last| last.kind == Kind::Frame && !bytes.is_empty())
@@ -115,7 +116,7 @@ impl Queue {
         if bytes.is_empty() {
             return true;
         }
-        let entries = self.waiting.len() + 1 + usize::from(self.untold_behind > 0);
+        let entries = self.waiting.len() + 1 + usize::from(self.unreported_after > 0);
         let room = match kind {
             Kind::Text => entries <= self.limits.lines + self.limits.texts,
             Kind::Line | Kind::Frame | Kind::Note { .. } => {
@@ -123,59 +124,59 @@ impl Queue {
             }
         };
         if room {
-            if let Some(note) = self.note(self.untold_behind) {
-                self.untold_behind = 0;
+            if let Some(note) = self.note(self.unreported_after) {
+                self.unreported_after = 0;
                 self.push(note);
             }
             self.accepted += 1;
             self.push(Entry { bytes, kind });
         } else if kind != Kind::Frame {
             self.lost_lines += 1;
-            self.untold_behind += u64::from(self.noted_as.is_some());
+            self.unreported_after += u64::from(self.name_in_notes.is_some());
         }
         room
     }
 
     fn push(&mut self, entry: Entry) {
-        self.waiting_bytes += weight_bytes(&entry);
+        self.waiting_bytes += used_bytes(&entry);
         self.waiting.push_back(entry);
     }
 
-    /// A note that says how many lines are missing; none if no line is.
+    /// A note that reports lost lines; `None` if there are none.
     fn note(&self, lost_lines: u64) -> Option<Entry> {
-        let name = self.noted_as.filter(|_| lost_lines > 0)?;
+        let name = self.name_in_notes.filter(|_| lost_lines > 0)?;
         let lines = if lost_lines == 1 { "line was" } else { "lines were" };
         let text = format!("lab: {lost_lines} {lines} lost here: {name} took no more\n");
         Some(Entry { bytes: text.into_bytes(), kind: Kind::Note { lost_lines } })
     }
 
-    /// Whether [`take`](Self::take) would give something.
+    /// Whether [`take`](Self::take) would return entries.
     pub(super) fn has_work(&self) -> bool {
-        !self.waiting.is_empty() || self.untold_behind > 0
+        !self.waiting.is_empty() || self.unreported_after > 0
     }
 
-    /// The next entries to write, `limit` of them and the notes that belong there. Each must be
-    /// [settled](Self::settle).
+    /// Removes the next entries to write: at most `limit`, and the notes at their places. The caller must
+    /// [settle](Self::settle) them.
     pub(super) fn take(&mut self, limit: usize) -> Vec<Entry> {
-        let mut batch = Vec::from_iter(self.note(self.untold_before));
-        self.untold_before = 0;
+        let mut batch = Vec::from_iter(self.note(self.unreported_before));
+        self.unreported_before = 0;
         for entry in self.waiting.drain(..self.waiting.len().min(limit)) {
-            self.waiting_bytes -= weight_bytes(&entry);
+            self.waiting_bytes -= used_bytes(&entry);
             batch.push(entry);
         }
         if self.waiting.is_empty() {
-            batch.extend(self.note(self.untold_behind));
-            self.untold_behind = 0;
+            batch.extend(self.note(self.unreported_after));
+            self.unreported_after = 0;
         }
         batch
     }
 
-    /// Ends what was taken: the first `written` entries were written, the others are lost.
+    /// Reports the result of a batch: the first `written` entries were written, and the others are lost.
     pub(super) fn settle(&mut self, batch: &[Entry], written: usize) {
         let is_note = |entry: &&Entry| matches!(entry.kind, Kind::Note { .. });
         self.settled += batch.iter().filter(|entry| !is_note(entry)).count() as u64;
         for entry in batch.iter().skip(written) {
-            let untold = match entry.kind {
+            let unreported = match entry.kind {
                 Kind::Line | Kind::Text => {
                     self.lost_lines += 1;
                     1
@@ -183,11 +184,11 @@ impl Queue {
                 Kind::Note { lost_lines } => lost_lines,
                 Kind::Frame => 0,
             };
-            self.untold_before += if self.noted_as.is_some() { untold } else { 0 };
+            self.unreported_before += if self.name_in_notes.is_some() { unreported } else { 0 };
         }
     }
 
-    /// Lines and texts that were lost so far.
+    /// How many lines and texts were lost so far.
     pub(super) fn lost_lines(&self) -> u64 {
         self.lost_lines
     }
@@ -246,7 +247,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_is_written_in_order_and_a_note_stands_for_what_is_lost(acts in acts()) {
+        fn accepted_lines_are_written_in_order_and_notes_report_lost_ones(acts in acts()) {
             let mut queue = Queue::new(LIMITS, Some("this"));
             let (mut offered, mut out) = (0_u64, Vec::new());
             for act in acts {
@@ -268,10 +269,10 @@ mod tests {
                 }
                 prop_assert!(queue.waiting.len() <= LIMITS.lines + LIMITS.texts);
                 prop_assert!(queue.waiting_bytes <= LIMITS.bytes);
-                let held = queue.waiting.iter().map(weight_bytes).sum::<usize>();
+                let held = queue.waiting.iter().map(used_bytes).sum::<usize>();
                 prop_assert_eq!(queue.waiting_bytes, held);
             }
-            while queue.has_work() || queue.untold_before > 0 {
+            while queue.has_work() || queue.unreported_before > 0 {
                 write(&mut queue, 3, usize::MAX, &mut out);
             }
             prop_assert_eq!(queue.accepted(), queue.settled());
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn without_notes_losses_are_counted_only() {
+    fn without_notes_losses_are_only_counted() {
         let mut queue = Queue::new(LIMITS, None);
         for number in 0..9 {
             queue.line(vec![b'0' + number]);
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_lines_keeps_no_text_out_and_frames_take_one_place() {
+    fn texts_fit_into_a_full_queue_and_consecutive_frames_replace_each_other() {
         let mut queue = Queue::new(LIMITS, None);
         while queue.line(b"x".to_vec()) {}
         assert!(queue.text(b"a".to_vec()) && queue.text(b"b".to_vec()) && !queue.text(b"c".to_vec()));

@@ -1,4 +1,4 @@
-//! A file that is rotated by size: `NAME` is written, `NAME.1` is the one before, and so on.
+//! A file that is rotated by size: `NAME` is the current file, `NAME.1` the previous one, and so on.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A log file with a bound on its size and on how many older ones are kept.
+/// A log file with limits on its size and on the number of old files.
 #[derive(Debug)]
 pub struct RotatingFile {
     path: PathBuf,
@@ -14,15 +14,15 @@ pub struct RotatingFile {
     keep_files: u32,
     file: File,
     bytes: u64,
-    /// Whether the last line is whole.
+    /// Whether the file ends with a complete line.
     whole: bool,
 }
 
 impl RotatingFile {
-    /// Opens `path` for appending, creating it and its folders where they are missing.
+    /// Opens `path` for appending, and creates it and its folders if they are missing.
     ///
     /// # Errors
-    /// When that cannot be done.
+    /// When the file or a folder cannot be created or opened.
     pub fn open(path: &Path, max_bytes: u64, keep_files: u32) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
@@ -32,7 +32,7 @@ impl RotatingFile {
         Ok(Self { path: path.to_owned(), max_bytes, keep_files, file, bytes, whole: true })
     }
 
-    /// The next file first: where it cannot be made, everything stays as it is.
+    /// Creates the next file before it renames any: if that fails, nothing has changed.
     fn rotate(&mut self) -> io::Result<()> {
         let next_path = self.beside("next");
         let next = append_to(&next_path)?;
@@ -62,7 +62,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 impl Write for RotatingFile {
-    /// Appends a line, to the next file if this one would become too large. What follows a part of a line goes
+    /// Appends a line, after a rotation if the file would become too large. The rest of a partly written line goes
     /// into the same file.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.whole && self.bytes > 0 && self.bytes + line.len() as u64 > self.max_bytes {
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_files_are_kept_in_order_and_no_more_than_asked() {
+    fn old_files_are_kept_in_order_up_to_their_limit() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("logs/pipeline.log");
         let mut file = RotatingFile::open(&path, 20, 2).expect("opened");

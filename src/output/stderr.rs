@@ -1,4 +1,4 @@
-//! Standard error: the log's destination, lines for whoever started the process, and panics.
+//! Standard error: log lines, messages to the user, and panics.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -21,17 +21,17 @@ pub fn stderr() -> &'static Writer {
     WRITER.get_or_init(|| Writer::start(STDERR, Losses::InPlace, Stream::stderr()))
 }
 
-/// Writes a line to stderr, without waiting.
+/// Writes a line to stderr without blocking.
 pub fn to_stderr(line: impl fmt::Display) {
     stderr().text(line.to_string());
 }
 
-/// Lets panics be reported by the writer too, and a file's size limit be an error of the write instead of the
-/// end of the process; gives what must be dropped last: it writes the last lines. Call it first.
+/// Sends panic messages through the writer, and makes exceeding a file size limit an error of the write instead of
+/// a fatal signal. Call it first in `main`, and drop the result last: the drop writes the last lines.
 #[must_use]
 pub fn start() -> AtExit {
     std::panic::set_hook(Box::new(|panic| to_stderr(report(panic))));
-    // A handler and not SIG_IGN, which commands that are started would inherit.
+    // A handler and not SIG_IGN, because child processes would inherit SIG_IGN.
     // SAFETY: the handler does nothing.
     #[allow(unsafe_code)]
     let handled = unsafe { signal_hook_registry::register(Signal::XFSZ.as_raw(), || ()) };
@@ -41,7 +41,7 @@ pub fn start() -> AtExit {
     AtExit(stderr())
 }
 
-/// When dropped, waits until the last lines on stderr are written, up to a limit.
+/// On drop, waits until the last lines on stderr are written, up to [`FLUSH_LIMIT`].
 #[derive(Debug)]
 pub struct AtExit(&'static Writer);
 
@@ -51,7 +51,7 @@ impl Drop for AtExit {
     }
 }
 
-/// The message that std would print for a panic.
+/// The message that std prints for a panic.
 fn report(panic: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let backtrace = Backtrace::capture();

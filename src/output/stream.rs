@@ -1,4 +1,4 @@
-//! The process's own stdout and stderr, without what std puts between.
+//! The process's stdout and stderr without std's buffers and locks.
 
 use std::{
     io::{self, IoSlice, Write},
@@ -10,13 +10,13 @@ use rustix::{
     io::{Errno, writev},
 };
 
-/// Written at a time, so that a slow reader's progress shows.
+/// The largest single write. It is small enough that a slow reader's progress is visible.
 const WRITE_LIMIT_BYTES: usize = 64 * 1024;
-/// Pieces written at a time: no system takes fewer.
+/// The most pieces in a single write: every system accepts this many.
 const WRITE_LIMIT_PIECES: usize = 16;
 
-/// A standard stream. Writing waits for its reader, and needs none of std's locks: a thread that is held here
-/// holds nothing else.
+/// A standard stream. Writing blocks until the reader accepts the bytes. It takes none of std's locks, so a blocked
+/// thread blocks no other.
 #[derive(Debug)]
 pub struct Stream(BorrowedFd<'static>);
 
@@ -36,7 +36,7 @@ impl Stream {
             match writev(self.0, pieces) {
                 Ok(bytes) => return Ok(bytes),
                 Err(Errno::INTR) => {}
-                // Whoever shares the descriptor has made it one that does not wait.
+                // Another process that shares the descriptor has made it non-blocking.
                 Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None) {
                     Ok(_) | Err(Errno::INTR) => {}
                     Err(error) => return Err(error.into()),

@@ -1,4 +1,4 @@
-//! Progress bars on a terminal that may be stopped.
+//! Progress bars that never block, even if the terminal is stopped.
 
 use std::{
     fmt::Write as _,
@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 
 use super::stderr::stderr;
 
-/// Redrawn at most so often in a second.
+/// The highest redraw rate.
 const FRAMES_PER_SECOND: u8 = 20;
-/// The width of a terminal that does not say.
+/// The width to assume if the terminal does not report one.
 const WIDTH_COLUMNS: u16 = 80;
 
-/// Where a progress bar is drawn: stderr, when it is a terminal that can move its cursor; else nowhere. Drawing
-/// does not wait: a frame that finds an earlier one unwritten replaces it. A bar must fit into one line
-/// (`{wide_msg}` cuts itself off), or a frame that was left out leaves traces.
+/// The target for progress bars: stderr if it is a terminal that can move its cursor, and nowhere otherwise. Drawing
+/// does not block: a new frame replaces one that is not written yet. A bar must fit into one line (`{wide_msg}`
+/// truncates itself), because a replaced frame is not cleared.
 pub fn progress() -> ProgressDrawTarget {
     let moves = std::env::var_os("TERM").is_some_and(|name| name != "dumb");
     if moves && io::stderr().is_terminal() {
@@ -27,7 +27,7 @@ pub fn progress() -> ProgressDrawTarget {
     }
 }
 
-/// Gathers a frame, and hands it to the writer when it is whole.
+/// Collects the parts of a frame and passes the complete frame to the writer.
 #[derive(Debug, Default)]
 struct Terminal {
     frame: Mutex<String>,
@@ -38,9 +38,9 @@ impl Terminal {
         self.frame.lock().write_fmt(text).map_err(io::Error::other)
     }
 
-    /// Moves the cursor, if at all; `way` is the letter of the escape sequence.
-    fn move_cursor(&self, cells: usize, way: char) -> io::Result<()> {
-        if cells == 0 { Ok(()) } else { self.add(format_args!("\x1b[{cells}{way}")) }
+    /// Moves the cursor; `direction` is the letter of the escape sequence.
+    fn move_cursor(&self, cells: usize, direction: char) -> io::Result<()> {
+        if cells == 0 { Ok(()) } else { self.add(format_args!("\x1b[{cells}{direction}")) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Takes lines without waiting; a thread writes them.
+//! Accepts lines without blocking; its own thread writes them.
 
 use std::{
     collections::BTreeMap,
@@ -16,38 +16,37 @@ use tokio_util::sync::CancellationToken;
 
 use super::queue::{Entry, Limits, Queue};
 
-/// How long the end of the process, or of a result's printing after a stop, waits for an output that takes
-/// nothing.
+/// How long to wait for a blocked output: at the end of the process, and for a result after a stop.
 pub const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// The name of standard error among destinations.
 pub(super) const STDERR: &str = "stderr";
-/// What may wait for a slow reader.
+/// The limits of the queue in front of a slow reader.
 const QUEUE_LIMITS: Limits = Limits { lines: 16 * 1024, bytes: 4 << 20, texts: 64 };
-/// Entries that are handed to the destination at a time.
+/// The most entries in one write.
 const BATCH_ENTRIES: usize = 64;
 
-/// Where it is told that lines were lost.
+/// How lost lines are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Losses {
-    /// Among the lines, at their place: for what people read.
+    /// By a note among the lines, at the place of the lost ones: for output that people read.
     InPlace,
-    /// Not among the lines, since programs read them: whoever has the writer asks for their
-    /// [number](Writer::lost_lines).
+    /// Only by their [number](Writer::lost_lines): for output that programs read.
     Counted,
 }
 
-/// The way to one destination. Cloning shares it; when the last clone is gone, the thread writes what waits
-/// and ends.
+/// Writes to one destination. Clones share the queue. When the last clone is dropped, the thread writes the
+/// remaining entries and ends.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    way: Arc<Way>,
+    mode: Arc<Mode>,
 }
 
 #[derive(Debug)]
-enum Way {
+enum Mode {
+    /// A thread writes.
     Thread(Handle),
-    /// In the caller's time.
+    /// The caller writes.
     Direct(Mutex<Direct>),
 }
 
@@ -66,7 +65,7 @@ impl fmt::Debug for Direct {
     }
 }
 
-/// Closes the queue when it is dropped.
+/// Closes the queue on drop.
 #[derive(Debug)]
 struct Handle(Arc<Shared>);
 
@@ -74,11 +73,11 @@ struct Handle(Arc<Shared>);
 struct Shared {
     name: &'static str,
     state: Mutex<State>,
-    /// There is something to write, or nothing will come any more.
+    /// Signalled when an entry was queued or the queue was closed.
     work: Condvar,
-    /// Something was written, or lost.
+    /// Signalled when an entry was written or lost.
     progress: Condvar,
-    /// How often the destination took something.
+    /// How many writes the destination has accepted.
     writes: AtomicU64,
     lost_lines: Arc<AtomicU64>,
 }
@@ -87,21 +86,21 @@ struct Shared {
 struct State {
     queue: Queue,
     closed: bool,
-    /// Why the first text that was lost was.
+    /// Why the first lost text was lost.
     failure: Option<io::Error>,
 }
 
-/// Lines lost by this process, by destination.
+/// Lines that this process has lost, by destination.
 static LOST_LINES: Mutex<BTreeMap<&'static str, Arc<AtomicU64>>> = Mutex::new(BTreeMap::new());
 
-/// How many lines each destination that was written to has lost, since the process began.
+/// How many lines were lost since the process began, for each destination that was written to.
 pub fn lost_lines() -> Vec<(&'static str, u64)> {
     LOST_LINES.lock().iter().map(|(name, lines)| (*name, lines.load(Relaxed))).collect()
 }
 
 impl Writer {
-    /// A writer to `to`, which may wait as long as it likes; its losses are counted under `name`. Where there
-    /// can be no thread, everything is lost.
+    /// Starts a writer to `to`, which may block; lost lines are counted under `name`. If the thread cannot be
+    /// started, all lines are lost.
     pub fn start(name: &'static str, losses: Losses, to: impl Write + Send + 'static) -> Self {
         Self::with_limits(name, losses, QUEUE_LIMITS, to)
     }
@@ -129,94 +128,95 @@ impl Writer {
             state.queue = Queue::new(no_room, None);
             state.failure = Some(error);
         }
-        Self { way: Arc::new(Way::Thread(Handle(shared))) }
+        Self { mode: Arc::new(Mode::Thread(Handle(shared))) }
     }
 
-    /// A writer that writes at once, and so loses nothing before its first error: for virtual time, in which
-    /// waiting costs none.
+    /// A writer that writes directly in the calling thread, and so loses no line before its first error. It is for
+    /// virtual time, which does not advance while a write blocks.
     pub fn direct(name: &'static str, to: impl Write + Send + 'static) -> Self {
-        Self { way: Arc::new(Way::Direct(Mutex::new(Direct { to: Box::new(to), name, result: Ok(()) }))) }
+        Self { mode: Arc::new(Mode::Direct(Mutex::new(Direct { to: Box::new(to), name, result: Ok(()) }))) }
     }
 
-    /// Writes a line; its end is added. It is lost when the queue is full.
+    /// Queues a line and adds its newline. The line is lost if the queue is full.
     pub fn line(&self, mut line: String) {
         line.push('\n');
         self.bytes(line.into_bytes());
     }
 
-    /// Writes what ends with a line's end, as a whole.
+    /// Queues bytes that end with a newline, as one entry.
     pub(super) fn bytes(&self, bytes: Vec<u8>) {
-        match &*self.way {
-            Way::Thread(Handle(shared)) => {
+        match &*self.mode {
+            Mode::Thread(Handle(shared)) => {
                 shared.change(|state| state.queue.line(bytes));
             }
-            Way::Direct(direct) => direct.lock().write(&bytes),
+            Mode::Direct(direct) => direct.lock().write(&bytes),
         }
     }
 
-    /// Writes a text that [`finish`](Self::finish) answers for; its line's end is added. A flood of lines does
-    /// not keep it out.
+    /// Queues an important line and adds its newline: [`finish`](Self::finish) returns an error if it is lost. It has
+    /// reserved entries in the queue, so other lines cannot crowd it out.
     pub fn text(&self, mut text: String) {
         text.push('\n');
-        match &*self.way {
-            Way::Thread(Handle(shared)) => shared.change(|state| {
+        match &*self.mode {
+            Mode::Thread(Handle(shared)) => shared.change(|state| {
                 if !state.queue.text(text.into_bytes()) {
-                    state.failure.get_or_insert_with(|| io::Error::other("too much waits for its reader"));
+                    state
+                        .failure
+                        .get_or_insert_with(|| io::Error::other("too many lines wait for the reader"));
                 }
             }),
-            Way::Direct(direct) => direct.lock().write(text.as_bytes()),
+            Mode::Direct(direct) => direct.lock().write(text.as_bytes()),
         }
     }
 
-    /// Draws a frame; one that nothing has followed and that is not written yet is left out.
+    /// Queues a frame of a progress bar. It replaces the last entry if that is a frame that is not written yet.
     pub(super) fn frame(&self, frame: String) {
-        match &*self.way {
-            Way::Thread(Handle(shared)) => {
+        match &*self.mode {
+            Mode::Thread(Handle(shared)) => {
                 shared.change(|state| state.queue.frame(frame.into_bytes()));
             }
-            Way::Direct(direct) => direct.lock().write(frame.as_bytes()),
+            Mode::Direct(direct) => direct.lock().write(frame.as_bytes()),
         }
     }
 
-    /// Lines and texts that this writer has lost so far.
+    /// How many lines and texts this writer has lost so far.
     pub fn lost_lines(&self) -> u64 {
-        match &*self.way {
-            Way::Thread(Handle(shared)) => shared.state.lock().queue.lost_lines(),
-            Way::Direct(_) => 0,
+        match &*self.mode {
+            Mode::Thread(Handle(shared)) => shared.state.lock().queue.lost_lines(),
+            Mode::Direct(_) => 0,
         }
     }
 
-    /// Waits until all that was accepted so far has been written or lost, for at most `limit`: whether it has.
-    /// Blocks its thread.
+    /// Blocks until every entry accepted so far is written or lost, but at most for `limit`. Returns whether all are.
     pub fn flush(&self, limit: Duration) -> bool {
-        match &*self.way {
-            Way::Thread(Handle(shared)) => {
+        match &*self.mode {
+            Mode::Thread(Handle(shared)) => {
                 let mut state = shared.state.lock();
                 let until = state.queue.accepted();
                 let waits = |state: &mut State| state.queue.settled() < until;
                 shared.progress.wait_while_for(&mut state, waits, limit);
                 !waits(&mut state)
             }
-            Way::Direct(direct) => {
+            Mode::Direct(direct) => {
                 direct.lock().flush();
                 true
             }
         }
     }
 
-    /// Waits for the reader until everything is written. Once the process is `stopping`, gives up when the
-    /// reader has taken nothing for [`FLUSH_LIMIT`]; when it was `aborted`, after that time in any case.
+    /// Waits until everything is written. When the process is `stopping`, it gives up once the reader has accepted
+    /// nothing for [`FLUSH_LIMIT`]; when the process is `aborted`, after that time in any case.
     ///
     /// # Errors
-    /// When a text is missing, other than because the reader has left: who leaves wants no more.
+    /// When a text was lost. A closed pipe is not an error: its reader has read enough.
     pub async fn finish(&self, stopping: &CancellationToken, aborted: &CancellationToken) -> io::Result<()> {
-        let (name, failure) = match &*self.way {
-            Way::Direct(direct) => {
+        let (name, failure) = match &*self.mode {
+            Mode::Direct(direct) => {
                 let mut direct = direct.lock();
                 direct.flush();
                 (direct.name, std::mem::replace(&mut direct.result, Ok(())).err())
             }
-            Way::Thread(Handle(shared)) => {
+            Mode::Thread(Handle(shared)) => {
                 let mut failure = None;
                 loop {
                     let before = shared.writes.load(Relaxed);
@@ -244,7 +244,7 @@ impl Writer {
     }
 }
 
-/// Whole lines of whoever writes by [`io::Write`], such as the log. Never fails.
+/// Each write must be complete lines, as those of `tracing` are. It never fails.
 impl Write for &Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes(bytes.to_vec());
@@ -278,7 +278,7 @@ impl Direct {
 }
 
 impl Shared {
-    /// Changes what waits, counts what that loses, and wakes the thread.
+    /// Changes the queue, counts the lines that this loses, and wakes the thread.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         let before = state.queue.lost_lines();
@@ -292,7 +292,7 @@ impl Shared {
 
     /// The thread: writes until the queue is closed and empty.
     fn write_all(&self, mut to: impl Write) {
-        // An entry was begun and not ended.
+        // Whether the last entry was written only in part.
         let mut torn = false;
         let mut failing = false;
         while let Some(batch) = self.next_batch() {
@@ -338,7 +338,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Says that a batch has been written, or how much of it; an error is logged once for as long as it lasts.
+    /// Records how much of a batch was written. An error is logged once, until a write succeeds again.
     fn settle(&self, batch: &[Entry], written: usize, result: io::Result<()>, failing: &mut bool) {
         let begins = result.is_err() && !std::mem::replace(failing, result.is_err());
         if let Err(error) = &result
@@ -366,8 +366,7 @@ mod tests {
 
     use super::*;
 
-    /// A destination that does what it is told, once for each write; when nobody tells it any more, it takes
-    /// everything.
+    /// A destination that follows one order per write, and accepts everything once the orders have ended.
     struct Told {
         orders: Receiver<io::Result<usize>>,
         written: Arc<Mutex<Vec<u8>>>,
@@ -428,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_that_takes_nothing_holds_nobody_and_is_told_what_it_missed() {
+    fn a_blocked_destination_blocks_no_caller_and_later_gets_a_note_on_lost_lines() {
         let test = Test::start("held", Losses::InPlace, 3);
         test.hold("0");
         for number in 1..=5 {
@@ -441,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_fails_loses_its_lines_and_a_torn_one_is_ended() {
+    fn a_failed_write_loses_its_lines_and_a_torn_line_gets_its_newline() {
         let test = Test::start("failing", Losses::InPlace, 100);
         test.hold("lost");
         test.orders.send(disk_full()).expect("it listens");
@@ -458,7 +457,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_text_that_is_lost_is_an_error_and_a_reader_that_left_is_none() {
+    async fn a_lost_text_is_an_error_and_a_closed_pipe_is_not() {
         let (stopping, aborted) = (CancellationToken::new(), CancellationToken::new());
         for (kind, fails) in [(io::ErrorKind::StorageFull, true), (io::ErrorKind::BrokenPipe, false)] {
             let test = Test::start("texts", Losses::Counted, 100);
@@ -481,7 +480,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_result_waits_for_its_reader_until_a_stop() {
+    async fn a_result_waits_for_its_reader_until_the_process_stops() {
         let (stopping, aborted) = (CancellationToken::new(), CancellationToken::new());
         let test = Test::start("unread", Losses::Counted, 100);
         test.writer.text("result".to_owned());
@@ -497,7 +496,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_writes_at_once_keeps_its_first_error_and_writes_nothing_after_it() {
+    async fn a_direct_writer_stops_at_its_first_error() {
         let (orders, told) = channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let to = Told { orders: told, written: written.clone(), asked: channel().0 };

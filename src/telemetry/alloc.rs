@@ -1,9 +1,9 @@
-//! A counting allocator: what stands where other runtimes show their garbage collector.
+//! An allocator that counts, in place of the garbage collector metrics of other runtimes.
 //!
-//! Rust frees memory when its owner ends, so there are no pauses to show. What can be shown is how
-//! much is asked for, how often, and how much is held. The system's allocator does the work; the
-//! counts are kept in cache lines of their own for each of the first threads, so that counting costs a
-//! few plain additions.
+//! Rust frees memory when its owner is dropped, so there are no collection pauses to measure. The lab measures
+//! how often memory is allocated, how many bytes, and how many are still allocated. The system's allocator does
+//! the work. Each of the first threads counts in cache lines of its own, so that counting costs a few plain
+//! additions.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-/// Threads that have a shard to themselves; later ones share the last.
+/// How many threads get their own shard; all later threads share the last.
 const OWN_SHARDS: usize = 63;
 
 #[global_allocator]
@@ -19,7 +19,7 @@ static ALLOCATOR: Counting = Counting;
 
 struct Counting;
 
-/// One thread's counts, alone in its cache lines.
+/// One thread's counts, in cache lines of their own.
 #[repr(align(128))]
 struct Shard {
     allocations: AtomicU64,
@@ -37,11 +37,11 @@ static COUNTS: [Shard; OWN_SHARDS + 1] = [const {
 static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    // No destructor and a constant start: safe to touch from inside the allocator.
+    // No destructor and a constant initial value: safe to use inside the allocator.
     static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// This thread's shard, and whether it is its own.
+/// This thread's shard, and whether no other thread uses it.
 fn shard() -> (&'static Shard, bool) {
     let index = SHARD
         .try_with(|mine| {
@@ -54,7 +54,7 @@ fn shard() -> (&'static Shard, bool) {
     (&COUNTS[index], index < OWN_SHARDS)
 }
 
-/// Adds to a counter; one that no other thread writes needs no locked instruction.
+/// Adds to a counter. If no other thread writes to it, no atomic read-modify-write is needed.
 fn add(counter: &AtomicU64, amount: u64, own: bool) {
     if own {
         counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
@@ -103,14 +103,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What has been asked of the allocator since the start.
+/// Allocations since the start of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Allocations {
-    /// How often memory was asked for (a growth counts as one).
+    /// How many allocations there were; a reallocation counts as one.
     pub(super) count: u64,
-    /// Bytes asked for.
+    /// Bytes allocated.
     pub(super) bytes: u64,
-    /// Bytes held now.
+    /// Bytes allocated and not freed.
     pub(super) held_bytes: u64,
 }
 
@@ -118,7 +118,8 @@ pub(super) fn allocations() -> Allocations {
     let mut sum = Allocations::default();
     let mut freed_bytes = 0_u64;
     for shard in &COUNTS {
-        // Freed first: a block freed on another thread in between must not make the rest negative.
+        // Read the freed bytes first: otherwise a block that another thread frees meanwhile could make the
+        // difference negative.
         freed_bytes = freed_bytes.wrapping_add(shard.freed_bytes.load(Relaxed));
     }
     for shard in &COUNTS {
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_is_counted_and_what_is_freed_is_not_held() {
+    fn allocated_bytes_are_counted_and_freed_bytes_are_not_held() {
         const BIG: usize = 64 << 20;
         let before = allocations();
         let block = vec![1_u8; BIG];

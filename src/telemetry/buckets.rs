@@ -1,24 +1,24 @@
-//! Histogram boundaries, and how exact the percentiles are that Prometheus reads from them.
+//! Histogram boundaries, and the accuracy of the percentiles that Prometheus computes from them.
 //!
-//! `histogram_quantile` interpolates linearly inside a bucket, so its error is at most the bucket's
-//! width, and is as large as that for an atom (a deadline, a constant). Base-2 exponential histograms
-//! would need no choice, but the pull path drops them.
+//! `histogram_quantile` interpolates linearly inside a bucket. Its error is at most the bucket's width, and
+//! reaches it where all values are equal (a deadline, a constant latency). Base-2 exponential histograms need no
+//! boundaries, but the Prometheus exporter drops them.
 
 const UNTIL_MS: u64 = 60_000;
 
-/// How far apart the boundaries of a histogram are, from 1 ms to 60 s.
+/// The spacing of a histogram's boundaries, from 1 ms to 60 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Buckets {
-    /// For headline percentiles: any of them is within 1 ms or 5% of the exact one up to 10 s, and within 10%
-    /// up to 60 s, whatever the distribution. 180 lines a series.
+    /// For the main latency metrics: for any distribution, a percentile is within 1 ms or 5% of the exact value
+    /// up to 10 s, and within 10% up to 60 s. 180 lines per series.
     Percentile,
-    /// For what explains a headline: within 1 ms or 25%. 50 lines a series.
+    /// For the metrics that explain them: within 1 ms or 25%. 50 lines per series.
     Coarse,
 }
 
 impl Buckets {
-    /// The boundaries in milliseconds; `also_ms` are among them, such as an objective, so that the share of
-    /// durations within it is exact.
+    /// The boundaries in milliseconds. They include `also_ms`: with a boundary at an objective, the share of
+    /// durations within the objective is exact.
     pub(super) fn edges_ms(self, also_ms: &[u64]) -> Vec<f64> {
         let next = |edge: &u64| {
             let percent = match self {
@@ -26,7 +26,7 @@ impl Buckets {
                 Self::Percentile => 110,
                 Self::Coarse => 125,
             };
-            // Durations below 1 ms need no buckets of their own.
+            // Durations below 1 ms share one bucket.
             (*edge < UNTIL_MS).then(|| (edge * percent / 100).max(edge + 1).min(UNTIL_MS))
         };
         let mut edges: Vec<u64> =
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Prometheus' `histogram_quantile` for classic buckets (promql/quantile.go), in short.
+    /// A short form of Prometheus' `histogram_quantile` for classic buckets (promql/quantile.go).
     fn quantile(edges: &[f64], counts: &[u64], q: f64) -> f64 {
         let rank = q * counts.iter().sum::<u64>() as f64;
         let mut below = 0.0;
@@ -78,7 +78,7 @@ mod tests {
     const BOTH: [(Buckets, f64); 2] = [(Buckets::Percentile, 0.05), (Buckets::Coarse, 0.25)];
 
     #[test]
-    fn edges_rise_and_hold_the_slo_once() {
+    fn edges_increase_and_include_the_slo_once() {
         for ((buckets, _), most) in BOTH.into_iter().zip([180, 50]) {
             for slo in [1, 7, 20, 333, 1500, 60_000] {
                 let edges = buckets.edges_ms(&[slo]);
@@ -93,7 +93,7 @@ mod tests {
     proptest! {
         /// Any samples, atoms among them: the percentile read is within 5% (coarse: 25%) or 1 ms of the exact one.
         #[test]
-        fn any_percentile_is_true(
+        fn any_percentile_is_within_its_error_bound(
             mut samples in prop::collection::vec(0.0..10_000.0_f64, 100..400),
             atom in 1.0..9_900.0_f64,
             atoms in 0..200_usize,

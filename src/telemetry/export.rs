@@ -1,7 +1,7 @@
-//! An exporter that logs once that the collector cannot be reached and why, and once that it can again.
+//! Wraps the exporter: it logs once when pushes begin to fail, with the reason, and once when they succeed again.
 //!
-//! Totals are cumulative, so an export that fails loses only its own point in time: a line every two
-//! seconds would say nothing new. How often it failed is a metric.
+//! A log line for every failed push would add nothing: totals are cumulative, so a failed push loses only one point
+//! in time. A metric counts the failures.
 
 use std::{
     sync::{
@@ -27,21 +27,21 @@ metrics! {
     EXPORTS: "telemetry_exports_total" by "outcome";
 }
 
-/// How pushes have gone so far. Cloning shares it.
+/// The results of the pushes so far. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Watch(Arc<Seen>);
+pub(super) struct PushResults(Arc<Counts>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Counts {
     ok: AtomicU64,
     failed: AtomicU64,
-    away: AtomicBool,
-    /// Why the last request got no answer. The exporter says no more than "network error".
+    failing: AtomicBool,
+    /// Why the last request failed. The exporter's own error says only "network error".
     reason: Mutex<Option<String>>,
 }
 
-impl Watch {
-    /// Shows them as `telemetry_exports_total{outcome}`.
+impl PushResults {
+    /// Registers `telemetry_exports_total{outcome}`.
     pub(super) fn observe(self, instruments: &Instruments) {
         instruments.observe(move || Some(self.clone())).show_by(EXPORTS, |Self(counts)| {
             [("ok", &counts.ok), ("failed", &counts.failed)]
@@ -49,22 +49,22 @@ impl Watch {
         });
     }
 
-    /// Keeps why requests of `inner` fail.
-    pub(super) fn reasons<H>(&self, inner: H) -> WithReasons<H> {
-        WithReasons { inner, watch: self.clone() }
+    /// Wraps an HTTP client and remembers why its last request failed.
+    pub(super) fn with_reasons<H>(&self, inner: H) -> WithReasons<H> {
+        WithReasons { inner, results: self.clone() }
     }
 
-    /// Watches the exports of `inner`, which go to `endpoint`.
-    pub(super) fn exports<E>(&self, inner: E, endpoint: String) -> Watched<E> {
-        Watched { inner, endpoint, watch: self.clone() }
+    /// Wraps an exporter to `endpoint`: counts its pushes and logs changes between success and failure.
+    pub(super) fn counted<E>(&self, inner: E, endpoint: String) -> Counted<E> {
+        Counted { inner, endpoint, results: self.clone() }
     }
 }
 
-/// See [`Watch::reasons`].
+/// See [`PushResults::with_reasons`].
 #[derive(Debug)]
 pub(super) struct WithReasons<H> {
     inner: H,
-    watch: Watch,
+    results: PushResults,
 }
 
 #[async_trait]
@@ -72,32 +72,32 @@ impl<H: HttpClient> HttpClient for WithReasons<H> {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let result = self.inner.send_bytes(request).await;
         let reason = result.as_ref().err().map(ToString::to_string);
-        *self.watch.0.reason.lock() = reason;
+        *self.results.0.reason.lock() = reason;
         result
     }
 }
 
-/// See [`Watch::exports`].
+/// See [`PushResults::counted`].
 #[derive(Debug)]
-pub(super) struct Watched<E> {
+pub(super) struct Counted<E> {
     inner: E,
     endpoint: String,
-    watch: Watch,
+    results: PushResults,
 }
 
-impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
+impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let result = self.inner.export(metrics).await;
-        let Seen { ok, failed, away, reason } = &*self.watch.0;
+        let Counts { ok, failed, failing, reason } = &*self.results.0;
         let counter = if result.is_ok() { ok } else { failed };
         counter.fetch_add(1, Ordering::Relaxed);
-        let was_away = away.swap(result.is_err(), Ordering::Relaxed);
+        let was_failing = failing.swap(result.is_err(), Ordering::Relaxed);
         match &result {
-            Err(error) if !was_away => {
+            Err(error) if !was_failing => {
                 let reason = reason.lock().take().unwrap_or_else(|| error.to_string());
                 tracing::warn!(endpoint = %self.endpoint, %reason, "telemetry cannot be pushed; trying again");
             }
-            Ok(()) if was_away => tracing::info!(endpoint = %self.endpoint, "telemetry is pushed again"),
+            Ok(()) if was_failing => tracing::info!(endpoint = %self.endpoint, "telemetry is pushed again"),
             _ => {}
         }
         result

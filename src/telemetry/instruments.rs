@@ -1,16 +1,15 @@
-//! The kit from which every room makes its instruments. The room's `metrics.rs` begins with their table,
-//! [`metrics!`](crate::metrics).
+//! Creates the metric instruments of every room. A room declares its metrics in a table at the top of its
+//! `metrics.rs`, with [`metrics!`](crate::metrics).
 //!
-//! - A name is the one that Prometheus shows, with the `_total` of a counter.
-//! - Instruments are bound to their labels at start: recording looks nothing up and allocates nothing.
-//! - Counters start at 0. Durations are recorded as [`Duration`] and shown in milliseconds.
-//! - A series of durations costs as many lines as it has buckets, so those of a rare outcome may appear with
-//!   their first value ([`DurationsBy::rare`]), provided that each value is also counted by a counter that starts
-//!   at 0. What an idle server is expected to answer, and whatever no counter counts, is shown from the start
-//!   ([`DurationsBy::with`]). An outcome that never comes is then never shown.
+//! - Names are those in Prometheus, so a counter's name ends in `_total`.
+//! - Instruments are bound to their labels when they are created: recording needs no lookup and no allocation.
+//! - Counters start at 0. Durations are recorded as [`Duration`] and exported in milliseconds.
+//! - A histogram series costs one line per bucket. A series for a rare outcome may therefore appear only with its
+//!   first value ([`DurationsBy::rare`]), provided that a counter that starts at 0 counts its values too. All
+//!   others are exported from the start ([`DurationsBy::with`]).
 //! - A value that a room holds anyway is read when metrics are collected ([`Instruments::observe`]).
 //!
-//! Each instrument is also described in a catalogue: [`Instruments::described`].
+//! A catalogue describes each instrument: [`Instruments::described`].
 
 use std::{
     sync::{Arc, OnceLock},
@@ -29,41 +28,41 @@ use parking_lot::Mutex;
 use super::{buckets::Buckets, metric::Metric};
 use crate::labelled;
 
-/// Counts what happens: `add(1)`.
+/// Counts events: `add(1)`.
 pub type Counter = BoundCounter<u64>;
-/// Counts what is there: `add(1)` when it comes, `add(-1)` when it goes.
+/// Counts present items: `add(1)` when one appears, `add(-1)` when one goes.
 pub type UpDownCounter = BoundUpDownCounter<i64>;
 
 labelled! {
-    /// What kind of metric a name stands for, in the words of Prometheus' `# TYPE`.
+    /// The type of a metric, in the words of Prometheus' `# TYPE`.
     pub enum Kind {
         /// A sum that only grows; its name ends in `_total`.
         Counter = "counter",
-        /// A value now.
+        /// A current value.
         Gauge = "gauge",
         /// Durations in milliseconds, in buckets.
         Histogram = "histogram",
     }
 }
 
-/// A metric, as the catalogue has it.
+/// A metric in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
-    /// The name that Prometheus shows.
+    /// Its name in Prometheus.
     pub name: &'static str,
-    /// What kind it is.
+    /// Its type.
     pub kind: Kind,
     /// The names of its labels.
     pub labels: Vec<&'static str>,
-    /// What it is, in one phrase.
+    /// Its description, in one phrase.
     pub about: &'static str,
 }
 
-/// Makes the instruments of one system and keeps the catalogue of them. Cloning shares both.
+/// Creates the instruments of one system and keeps a catalogue of them. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Instruments {
     meter: Meter,
-    /// Edges that every histogram has besides those of its [`Buckets`].
+    /// Boundaries that every histogram has in addition to those of its [`Buckets`].
     edges_ms: Vec<u64>,
     catalogue: Arc<Mutex<Vec<Described>>>,
 }
@@ -73,20 +72,20 @@ impl Instruments {
         Self { meter, edges_ms: Vec::new(), catalogue: Arc::default() }
     }
 
-    /// Instruments that record nothing, for runs in virtual time. They are in the catalogue all the same.
+    /// Instruments that record nothing, for runs in virtual time. The catalogue describes them all the same.
     pub fn silent() -> Self {
         Self::new(NoopMeterProvider::new().meter("silent"))
     }
 
-    /// The same kit, whose histograms from here on have an edge at `edge_ms` too: at an objective, so that
-    /// the share of durations within it is exact.
+    /// Instruments whose later histograms also have a boundary at `edge_ms`. With a boundary at an objective, the
+    /// share of durations within the objective is exact.
     #[must_use]
     pub fn with_edge_ms(&self, edge_ms: u64) -> Self {
         let edges_ms = self.edges_ms.iter().copied().chain([edge_ms]).collect();
         Self { edges_ms, ..self.clone() }
     }
 
-    /// The metrics made so far, in the order in which they were made.
+    /// The metrics created so far, in the order of creation.
     pub fn described(&self) -> Vec<Described> {
         self.catalogue.lock().clone()
     }
@@ -98,7 +97,7 @@ impl Instruments {
         CounterBy { counter, labels: metric.labels }
     }
 
-    /// A count of what is there, at 0.
+    /// A count of present items, which starts at 0.
     pub fn up_down_counter(&self, metric: Metric<0>) -> UpDownCounter {
         let name = self.describe(metric, Kind::Gauge);
         let counter = self.meter.i64_up_down_counter(name).with_description(metric.about).build().bind(&[]);
@@ -106,7 +105,7 @@ impl Instruments {
         counter
     }
 
-    /// A histogram of durations. Without labels, the SDK shows it from its first value on.
+    /// A histogram of durations. Without labels, the SDK exports it from its first value on.
     pub fn durations<const L: usize>(&self, metric: Metric<L>, buckets: Buckets) -> DurationsBy<L> {
         let name = self.describe(metric, Kind::Histogram);
         let edges = buckets.edges_ms(&self.edges_ms);
@@ -114,21 +113,21 @@ impl Instruments {
         DurationsBy { histogram: builder.build(), labels: metric.labels }
     }
 
-    /// A source of metrics that `look` reads each time metrics are collected.
+    /// A source of metrics. `look` is called each time metrics are collected.
     ///
-    /// The meter's provider keeps `look` for as long as it lives: hold what it looks at by a weak reference,
-    /// and answer `None` once that is gone. It runs on the exporter's thread and must not panic.
+    /// The meter's provider never drops `look`. So `look` should hold its source by a weak reference and return
+    /// `None` once the source is dropped. It runs on the exporter's thread and must not panic.
     pub fn observe<S: 'static>(&self, look: impl Fn() -> Option<S> + Send + Sync + 'static) -> Observed<S> {
         Observed { instruments: self.clone(), look: Arc::new(look) }
     }
 
-    /// Puts a metric into the catalogue and returns its name as OpenTelemetry has it: without `_total`, which
-    /// both ways out append.
+    /// Adds a metric to the catalogue and returns its OpenTelemetry name: without `_total`, which both exporters
+    /// append.
     fn describe<const L: usize>(&self, metric: Metric<L>, kind: Kind) -> &'static str {
         let Metric { name, labels, about } = metric;
         let described = Described { name, kind, about, labels: labels.to_vec() };
         let mut catalogue = self.catalogue.lock();
-        // Parts of a system may share a metric, each with label values of its own.
+        // Parts of a system may share a metric, with different label values.
         if !catalogue.contains(&described) {
             catalogue.push(described);
         }
@@ -140,7 +139,7 @@ fn pairs<const L: usize, V: Into<Value>>(labels: [&'static str; L], values: [V; 
     labels.into_iter().zip(values).map(|(label, value)| KeyValue::new(label, value)).collect()
 }
 
-/// A counter by labels. The values of labels stand in the order of their names.
+/// A counter with labels. Label values are passed in the order of the label names.
 #[derive(Debug, Clone)]
 pub struct CounterBy<const L: usize> {
     counter: opentelemetry::metrics::Counter<u64>,
@@ -148,25 +147,26 @@ pub struct CounterBy<const L: usize> {
 }
 
 impl<const L: usize> CounterBy<L> {
-    /// The counter of these values, at 0.
+    /// The counter for these label values, which starts at 0.
     pub fn with(&self, values: [&'static str; L]) -> Counter {
         self.with_values(values.map(Value::from))
     }
 
-    /// The same where values are not all names.
+    /// As [`with`](Self::with), for label values that are not string constants.
     pub fn with_values(&self, values: [Value; L]) -> Counter {
         let counter = self.counter.bind(&pairs(self.labels, values));
         counter.add(0);
         counter
     }
 
-    /// Counts one for values that are not known at start; they must be of a bounded set. Looks them up.
+    /// Counts one event with label values that are not known at the start. The set of values must be bounded. This
+    /// looks the series up each time.
     pub fn count(&self, values: [Value; L]) {
         self.counter.add(1, &pairs(self.labels, values));
     }
 }
 
-/// A histogram of durations by labels. The values of labels stand in the order of their names.
+/// A histogram of durations with labels. Label values are passed in the order of the label names.
 #[derive(Debug)]
 pub struct DurationsBy<const L: usize> {
     histogram: Histogram<f64>,
@@ -174,22 +174,22 @@ pub struct DurationsBy<const L: usize> {
 }
 
 impl<const L: usize> DurationsBy<L> {
-    /// The durations of these values, shown from the start.
+    /// The series for these label values, exported from the start.
     pub fn with(&self, values: [&'static str; L]) -> Durations {
         let durations = self.rare(values);
         durations.bound();
         durations
     }
 
-    /// The durations of these values, shown from the first one on. A counter that starts at 0 must count them
-    /// too: Prometheus' `rate` does not see the value with which a series appears.
+    /// The series for these label values, exported from its first duration on. A counter that starts at 0 must
+    /// count them too, because Prometheus' `rate` ignores the first value of a new series.
     pub fn rare(&self, values: [&'static str; L]) -> Durations {
         let (histogram, labels) = (self.histogram.clone(), pairs(self.labels, values));
         Durations { histogram, labels, bound: OnceLock::new() }
     }
 }
 
-/// Durations with certain labels.
+/// One series of a histogram of durations.
 #[derive(Debug)]
 pub struct Durations {
     histogram: Histogram<f64>,
@@ -198,7 +198,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Records one.
+    /// Records one duration.
     pub fn record(&self, took: Duration) {
         self.bound().record(took.as_secs_f64() * 1e3);
     }
@@ -208,15 +208,15 @@ impl Durations {
     }
 }
 
-/// A source of metrics; each method adds one, with what it reads of the source: a counter if its name ends in
-/// `_total`, else a gauge.
+/// A source of metrics. Each method adds a metric and the function that reads it from the source. The metric is a
+/// counter if its name ends in `_total`, and a gauge otherwise.
 pub struct Observed<S> {
     instruments: Instruments,
     look: Arc<dyn Fn() -> Option<S> + Send + Sync>,
 }
 
 impl<S: 'static> Observed<S> {
-    /// Shows a number.
+    /// Adds a metric without labels.
     pub fn show<N: Number>(
         &self,
         metric: Metric<0>,
@@ -225,7 +225,7 @@ impl<S: 'static> Observed<S> {
         self.show_by(metric, move |now| [([], read(now))])
     }
 
-    /// Shows numbers, each with the values of its labels.
+    /// Adds a metric with labels: `read` returns the label values with each number.
     pub fn show_by<N: Number, const L: usize, I: IntoIterator<Item = ([&'static str; L], N)>>(
         &self,
         metric: Metric<L>,
@@ -247,7 +247,7 @@ impl<S: 'static> Observed<S> {
     }
 }
 
-/// What can be observed: `u64` and `f64`.
+/// A number that can be observed: `u64` or `f64`.
 pub trait Number: Copy + 'static {
     /// Registers a callback as a counter.
     fn counter(meter: &Meter, name: &'static str, about: &'static str, callback: Callback<Self>);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_is_shown_from_0_and_stands_in_the_catalogue() {
+    fn instruments_are_exported_from_0_and_described_in_the_catalogue() {
         let telemetry = Telemetry::scraped(1_500).expect("telemetry");
         let instruments = telemetry.instruments();
         let jobs = instruments.counter(JOBS);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn every_histogram_has_an_edge_at_each_objective() {
+    fn every_histogram_has_a_boundary_at_each_objective() {
         let telemetry = Telemetry::scraped(1_234).expect("telemetry");
         let instruments = telemetry.instruments().with_edge_ms(777);
         for (metric, buckets) in [(FINE, Buckets::Percentile), (COARSE, Buckets::Coarse)] {

@@ -1,4 +1,4 @@
-//! Log lines: for people or for machines, on stderr.
+//! Log lines on stderr, as text or JSON.
 
 use std::io::IsTerminal as _;
 
@@ -10,20 +10,20 @@ use tracing_subscriber::{
 use crate::{choice, output};
 
 choice! {
-    /// How a log line looks.
+    /// The format of log lines.
     pub enum LogFormat {
-        /// For people.
+        /// Text for people.
         Text = "text",
-        /// One JSON object a line.
+        /// One JSON object per line.
         Json = "json",
     }
 }
 
-/// The name of this program's meter and tracer, and what the targets of its spans begin with.
+/// The name of this program's meter and tracer, and the prefix of its spans' targets.
 pub(super) const SCOPE: &str = "lab";
 
-/// Sends log lines to stderr, without waiting for it, `RUST_LOG` deciding which (default `info`), and spans to `tracer`; no colour when
-/// stderr is not a terminal or `NO_COLOR` is set. Does nothing the second time.
+/// Sends log lines to stderr without blocking, and spans to `tracer`. `RUST_LOG` filters the lines (default `info`).
+/// Lines have no colour if stderr is not a terminal or `NO_COLOR` is set. Only the first call has an effect.
 pub(super) fn init(format: LogFormat, tracer: Option<SdkTracer>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colour =
@@ -39,9 +39,9 @@ pub(super) fn init(format: LogFormat, tracer: Option<SdkTracer>) {
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
-            // Log lines are no events of the span, and spans of libraries are not ours.
+            // Export only this program's spans: no log lines as span events, and no spans of libraries.
             .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with(SCOPE)))
     });
-    // A logger that was set before stays: there is one a process.
+    // Fails if a logger is already set: a process has only one.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init();
 }

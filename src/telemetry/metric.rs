@@ -1,6 +1,6 @@
-//! The tables of metrics.
+//! Declares metrics in tables.
 
-/// A metric by its name: what it is, and the names of its `L` labels.
+/// A metric's name, its description and the names of its `L` labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric<const L: usize> {
     pub(super) name: &'static str,
@@ -16,8 +16,8 @@ impl<const L: usize> Metric<L> {
     }
 }
 
-/// Makes a room's table of metrics. A row is what the metric is, in one phrase; the constant that stands for it;
-/// the name that Prometheus shows, which ends in `_total` if it is a sum that only grows; and its labels.
+/// Declares a room's metrics. Each row has the metric's description in one phrase, its constant, its name in
+/// Prometheus (which ends in `_total` for a counter), and its labels.
 #[macro_export]
 macro_rules! metrics {
     ($(#[doc = $about:literal] $constant:ident: $name:literal $(by $($label:literal),+)?;)+) => {

@@ -1,4 +1,4 @@
-//! Everything that is measured leaves the process here: recorded once, pulled and pushed.
+//! Metrics, traces and logs: recorded once, scraped by Prometheus and pushed by OTLP.
 //!
 //! ```text
 //!   instruments ──> SdkMeterProvider ──> Prometheus reader ──> /metrics (pulled, always)
@@ -8,11 +8,10 @@
 //!   log lines ────> stderr
 //! ```
 //!
-//! Names are those that Prometheus shows, on both ways. Counters are named without `_total`, which
-//! both translators add; no instrument has a unit, which both would append ([`Instruments`]
-//! ensures both). Without an endpoint there is no push reader, no tracer and no thread. Pushes go through an
-//! HTTP client that the caller hands in. Start telemetry before the Tokio runtime and end it after the runtime,
-//! as the last thing: [`Telemetry::flush`].
+//! A metric has the same name on both paths. Inside OpenTelemetry, counters have no `_total` suffix and instruments
+//! have no unit, because both exporters append them to the name ([`Instruments`] ensures this). Without an endpoint
+//! there is no push reader, no tracer and no thread. Pushes use an HTTP client that the caller passes in. Start
+//! telemetry before the Tokio runtime, and call [`Telemetry::flush`] as the last step of the process.
 
 mod alloc;
 mod buckets;
@@ -54,30 +53,30 @@ use crate::{
     time,
 };
 
-/// How long the last export may take.
+/// The time limit of the last export.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 time!(
-    /// Time between two pushes of metrics.
+    /// The time between two pushes of metrics.
     pub ExportIntervalMs = 100 ms to 10 m in milliseconds
 );
 time!(
-    /// How long one push may take.
+    /// The time limit of one push.
     pub ExportTimeoutMs = 100 ms to 10 m in milliseconds
 );
 time!(
-    /// The service level objective: an answer within it is good.
+    /// The service level objective: a response within this time is good.
     pub SloMs = 1 ms to 60 s in milliseconds
 );
 choice! {
-    /// The protocol spoken to an OTLP receiver; there is one.
+    /// The OTLP protocol; only one is supported.
     pub enum Protocol {
         /// OTLP over HTTP, as protobuf.
         HttpProtobuf = "http/protobuf",
     }
 }
 
-/// Where telemetry goes.
+/// The settings of telemetry.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Telemetry")]
@@ -85,11 +84,11 @@ pub struct Config {
     /// Push metrics and traces by OTLP over HTTP (protobuf) to this base URL; unset: nothing is pushed
     #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = HttpUrl::ALLOWED)]
     pub endpoint: Option<HttpUrl>,
-    /// The protocol of those pushes (port 4318 of a collector)
+    /// The protocol of the pushes (a collector receives it on port 4318)
     #[arg(long = "otlp-protocol", env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "http/protobuf",
           value_name = Protocol::ALLOWED)]
     pub protocol: Protocol,
-    /// How long one attempt at a push may take; a failed one is tried again within this time
+    /// The time limit of one push, with its retries
     #[arg(long = "otlp-timeout-ms", env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000",
           value_name = ExportTimeoutMs::ALLOWED)]
     pub timeout_ms: ExportTimeoutMs,
@@ -97,7 +96,7 @@ pub struct Config {
     #[arg(long = "export-interval-ms", env = "OTEL_METRIC_EXPORT_INTERVAL", default_value = "2000",
           value_name = ExportIntervalMs::ALLOWED)]
     pub export_interval_ms: ExportIntervalMs,
-    /// Record nothing: no metrics, no traces (to measure what telemetry costs)
+    /// Record no metrics and no traces (to measure the overhead of telemetry)
     #[arg(
         long = "telemetry-disabled",
         env = "OTEL_SDK_DISABLED",
@@ -105,43 +104,43 @@ pub struct Config {
         value_name = "true or false"
     )]
     pub disabled: bool,
-    /// How log lines on stderr look
+    /// The format of the log lines on stderr
     #[arg(long = "log-format", env = "LOG_FORMAT", default_value = "text", value_name = LogFormat::ALLOWED)]
     pub log_format: LogFormat,
-    /// The service level objective: the histograms have an edge there
+    /// The service level objective: every histogram has a bucket boundary there
     #[arg(long = "slo-ms", env = "LAB_SLO_MS", default_value = "1500",
           value_name = SloMs::ALLOWED)]
     pub slo_ms: SloMs,
-    /// The name of this process among others, unless the environment names it.
+    /// The service name of this process, unless the environment sets one.
     #[arg(skip = logs::SCOPE)]
     pub service_name: &'static str,
 }
 
-/// The providers. Cloning shares them.
+/// The metric and trace providers. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     meters: SdkMeterProvider,
     tracers: Option<SdkTracerProvider>,
     registry: prometheus::Registry,
     slo_ms: u64,
-    house: Instruments,
+    process: Instruments,
     stop: Arc<OnceLock<Shutdown>>,
 }
 
 /// The result of the last export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flushed {
-    /// Everything was exported, or there is no collector.
+    /// All data was exported, or no collector is configured.
     Whole,
-    /// The time ran out.
+    /// The time limit was reached.
     InPart,
-    /// A second signal came.
+    /// A second signal arrived.
     Skipped,
 }
 
 impl Telemetry {
-    /// Builds the providers. `http` makes the client of one signal's pushes, each within a time; it is called
-    /// only when there is an endpoint. Its futures are driven by threads without a Tokio runtime.
+    /// Builds the providers. If there is an endpoint, `http` creates an HTTP client for the metrics and one for the
+    /// traces; its argument is the time limit of a push. The client's futures run on threads without a Tokio runtime.
     ///
     /// # Errors
     /// When an exporter cannot be built.
@@ -154,21 +153,21 @@ impl Telemetry {
             return Ok(Self::of(SdkMeterProvider::builder(), None, prometheus::Registry::new(), slo_ms));
         }
         let resource = resource(config.service_name);
-        let (mut meters, registry) = pulled()?;
+        let (mut meters, registry) = scraped()?;
         meters = meters.with_resource(resource.clone());
         let Some(base) = &config.endpoint else {
             return Ok(Self::of(meters, None, registry, slo_ms));
         };
         let Push { url, timeout } = Push::of(&METRICS, base, config.timeout_ms)?;
-        let watch = export::Watch::default();
+        let results = export::PushResults::default();
         let metrics = opentelemetry_otlp::MetricExporter::builder()
             .with_http()
-            .with_http_client(watch.reasons(http(&url, timeout)?))
+            .with_http_client(results.with_reasons(http(&url, timeout)?))
             .with_endpoint(url.to_string())
             .with_timeout(timeout)
             .build()
             .context("building the OTLP metrics exporter")?;
-        let metrics = watch.exports(metrics, url.to_string());
+        let metrics = results.counted(metrics, url.to_string());
         let interval = config.export_interval_ms.get();
         meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
         let Push { url, timeout } = Push::of(&TRACES, base, config.timeout_ms)?;
@@ -181,16 +180,16 @@ impl Telemetry {
             .context("building the OTLP trace exporter")?;
         let tracers = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build();
         let telemetry = Self::of(meters, Some(tracers), registry, slo_ms);
-        watch.observe(&telemetry.house);
+        results.observe(&telemetry.process);
         Ok(telemetry)
     }
 
-    /// Metrics that only [`render`](Self::render) shows: nothing is pushed and nothing traced.
+    /// Metrics for [`render`](Self::render) only, without pushes and traces.
     ///
     /// # Errors
     /// When the reader cannot be built.
     pub fn scraped(slo_ms: u64) -> anyhow::Result<Self> {
-        let (meters, registry) = pulled()?;
+        let (meters, registry) = scraped()?;
         Ok(Self::of(meters, None, registry, slo_ms))
     }
 
@@ -201,40 +200,40 @@ impl Telemetry {
         slo_ms: u64,
     ) -> Self {
         let meters = meters.build();
-        let house = Instruments::new(meters.meter(logs::SCOPE)).with_edge_ms(slo_ms);
-        process::observe(&house);
-        Self { meters, tracers, registry, slo_ms, house, stop: Arc::default() }
+        let process = Instruments::new(meters.meter(logs::SCOPE)).with_edge_ms(slo_ms);
+        process::observe(&process);
+        Self { meters, tracers, registry, slo_ms, process, stop: Arc::default() }
     }
 
-    /// An answer within this is good.
+    /// The service level objective: a response within this time is good.
     pub fn slo(&self) -> Duration {
         Duration::from_millis(self.slo_ms)
     }
 
-    /// The kit for one system's instruments, with a catalogue of its own.
+    /// Instruments for one system, with their own catalogue.
     pub fn instruments(&self) -> Instruments {
         Instruments::new(self.meters.meter(logs::SCOPE)).with_edge_ms(self.slo_ms)
     }
 
-    /// The kit for what belongs to no system: the process, its runtime, its pushes, its server.
-    pub fn house(&self) -> &Instruments {
-        &self.house
+    /// Instruments for what belongs to no system: the process, its runtime, its pushes, its server.
+    pub fn process_instruments(&self) -> &Instruments {
+        &self.process
     }
 
-    /// How rooms begin their spans.
+    /// With which rooms start their spans.
     pub fn tracing(&self) -> Tracing {
         Tracing { exported: self.tracers.is_some() }
     }
 
-    /// Sends log lines to stderr, and spans to the exporter if there is one. Once for a process; later calls
-    /// change nothing.
+    /// Sends log lines to stderr, and spans to the exporter if there is one. Only the first call in a process has an
+    /// effect.
     pub fn init_logs(&self, config: &Config) {
         logs::init(config.log_format, self.tracers.as_ref().map(|tracers| tracers.tracer(logs::SCOPE)));
     }
 
-    /// Observes the runtime it is called in: tasks, queue depth, busy share.
+    /// Adds the metrics of the current Tokio runtime: tasks, queue depth, busy share.
     pub fn observe_runtime(&self) {
-        process::observe_runtime(&self.house, tokio::runtime::Handle::current());
+        process::observe_runtime(&self.process, tokio::runtime::Handle::current());
     }
 
     /// All metrics in Prometheus' text format.
@@ -247,21 +246,21 @@ impl Telemetry {
             .context("encoding the metrics")
     }
 
-    /// Has [`flush`](Self::flush) end with this stop.
+    /// Limits [`flush`](Self::flush) to this shutdown's drain deadline and its second signal.
     pub fn stops_with(&self, shutdown: &Shutdown) {
-        // A process has one.
+        // A process has only one shutdown.
         let _ = self.stop.set(shutdown.clone());
     }
 
-    /// Exports what is left, both signals side by side: within what is left of the stop's drain, for at most
-    /// five seconds, and not after a second signal. The last thing a process does.
+    /// Exports the remaining metrics and traces concurrently: until the drain deadline, for at most five seconds,
+    /// and not after a second signal. Call it last.
     pub async fn flush(&self) -> Flushed {
         let deadline = self.stop.get().and_then(Shutdown::drain_deadline);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = left.unwrap_or(FLUSH_LIMIT).min(FLUSH_LIMIT);
         let aborted = self.stop.get().map(|stop| stop.aborted().clone()).unwrap_or_default();
         let (meters, tracers) = (self.meters.clone(), self.tracers.clone());
-        // The SDK's own limits are longer, and not all of them can be set.
+        // The SDK's own time limits are longer, and not all of them can be configured.
         let flushing = tokio::time::timeout(limit, async {
             let metrics = tokio::task::spawn_blocking(move || meters.shutdown());
             let traces = tokio::task::spawn_blocking(move || tracers.map(|tracers| tracers.shutdown()));
@@ -279,15 +278,15 @@ impl Telemetry {
     }
 }
 
-/// Observes what a process shows that pushes its metrics: itself, the runtime this is called in, the pushes.
+/// Adds the metrics of a process that pushes: the process, the current Tokio runtime, and the pushes.
 pub fn observe_process(instruments: &Instruments) {
     process::observe(instruments);
     process::observe_runtime(instruments, tokio::runtime::Handle::current());
-    export::Watch::default().observe(instruments);
+    export::PushResults::default().observe(instruments);
 }
 
-/// A provider whose metrics are pulled from the registry.
-fn pulled() -> anyhow::Result<(MeterProviderBuilder, prometheus::Registry)> {
+/// A provider with a Prometheus registry.
+fn scraped() -> anyhow::Result<(MeterProviderBuilder, prometheus::Registry)> {
     let registry = prometheus::Registry::new();
     let exporter = opentelemetry_prometheus::exporter()
         .with_registry(registry.clone())
@@ -305,7 +304,7 @@ fn resource(name: &'static str) -> Resource {
     builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
 }
 
-/// A kind of telemetry with the variables that are its own.
+/// Metrics or traces: the OTLP path, and the variables that override the common ones.
 struct Signal {
     path: &'static str,
     endpoint: &'static str,
@@ -323,31 +322,32 @@ const TRACES: Signal = Signal {
     timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
 };
 
-/// Where one signal is pushed, and how long a push may take.
+/// The URL and the time limit of one signal's pushes.
 struct Push {
     url: HttpUrl,
     timeout: Duration,
 }
 
 impl Push {
-    /// The signal's own variables where they are set (the URL as it stands), else what all signals have.
+    /// From the signal's own variables if they are set (the URL is then used unchanged), and from the common settings
+    /// otherwise.
     fn of(signal: &Signal, base: &HttpUrl, timeout_ms: ExportTimeoutMs) -> Result<Self, Misfit> {
-        let url = match own(signal.endpoint)? {
+        let url = match variable(signal.endpoint)? {
             Some(url) => url,
             None => base
                 .below(signal.path)
                 .map_err(|invalid| Misfit { variable: "OTEL_EXPORTER_OTLP_ENDPOINT", invalid })?,
         };
-        let timeout_ms = own(signal.timeout)?.unwrap_or(timeout_ms);
+        let timeout_ms = variable(signal.timeout)?.unwrap_or(timeout_ms);
         Ok(Self { url, timeout: timeout_ms.get() })
     }
 }
 
-/// The value of a variable that is no setting of the program's own; an empty one counts as unset.
-fn own<T: std::str::FromStr<Err = Invalid>>(variable: &'static str) -> Result<Option<T>, Misfit> {
-    match std::env::var(variable) {
+/// Reads a standard OpenTelemetry variable that has no flag; an empty one counts as unset.
+fn variable<T: std::str::FromStr<Err = Invalid>>(name: &'static str) -> Result<Option<T>, Misfit> {
+    match std::env::var(name) {
         Ok(text) if !text.is_empty() => {
-            text.parse().map(Some).map_err(|invalid| Misfit { variable, invalid })
+            text.parse().map(Some).map_err(|invalid| Misfit { variable: name, invalid })
         }
         _ => Ok(None),
     }

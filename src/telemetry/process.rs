@@ -1,6 +1,6 @@
-//! What the process and the runtime use, read when the metrics are collected.
+//! Metrics of the process and of the Tokio runtime, read when metrics are collected.
 //!
-//! Callbacks run on the exporter's thread and must not panic: what cannot be read is left out.
+//! The callbacks run on the exporter's thread and must not panic. They leave out a value that they cannot read.
 
 use std::{
     sync::{
@@ -19,19 +19,19 @@ use super::{alloc::allocations, instruments::Instruments};
 use crate::{metrics, output};
 
 metrics! {
-    /// Lines of output that found no room or could not be written, by destination (stderr, stdout, log_file)
+    /// Lines of output lost because the queue was full or writing failed, by destination (stderr, stdout, log_file)
     LINES_LOST: "output_lines_lost_total" by "destination";
-    /// Times memory was asked for
+    /// Memory allocations since the start
     ALLOCATIONS: "process_allocations_total";
-    /// Bytes asked for since the start
+    /// Bytes allocated since the start
     ALLOCATED_BYTES: "process_allocated_bytes_total";
-    /// Bytes asked for and not given back
+    /// Bytes allocated and not freed
     HEAP_BYTES: "process_heap_bytes";
     /// Tasks that have not ended
     ALIVE_TASKS: "tokio_alive_tasks";
-    /// Tasks that wait for a worker in the shared queue
+    /// Tasks in the shared queue that wait for a worker thread
     GLOBAL_QUEUE_DEPTH: "tokio_global_queue_depth";
-    /// Share of the workers' time spent working, over the last second
+    /// Share of time that the worker threads were busy in the last second
     BUSY_RATIO: "tokio_busy_ratio";
 }
 
@@ -83,7 +83,8 @@ pub(super) fn observe_runtime(instruments: &Instruments, handle: Handle) {
     instruments.observe(move || Some(f64::from_bits(busy.load(Relaxed)))).show(BUSY_RATIO, |ratio| *ratio);
 }
 
-/// Two readers look at the metrics, so the difference over time is taken by neither of them.
+/// Measures the busy share once per window. Two exporters read the metric, so neither of them may compute the
+/// difference since its own last read.
 async fn sample_busy_ratio(handle: Handle, ratio: Arc<AtomicU64>) {
     let metrics = handle.metrics();
     let total = || -> Duration {

@@ -1,13 +1,13 @@
-//! Spans, by `tracing`: one set of them feeds log lines and traces.
+//! Spans, made with `tracing`. The same spans are used for log lines and for traces.
 //!
 //! ```text
 //!   traceparent ──> Trace (a request) ──> Trace (a call) ──> traceparent of the call
 //!                      │ span: trace_id on log lines, exported when there is an exporter
 //! ```
 //!
-//! A span is made where somebody can see it: when spans are exported, or when the caller sent a `traceparent`.
-//! Otherwise a [`Trace`] is empty and costs a look at the headers. Spans have the level `error` so that no
-//! `RUST_LOG` takes the trace id off the lines that it lets through.
+//! A span is created only if spans are exported or the caller sent a `traceparent` header. Otherwise the [`Trace`]
+//! is empty and costs only a header lookup. Spans have the level `error`, so that every log line keeps its trace ID
+//! whatever `RUST_LOG` is.
 
 use axum::http::{HeaderMap, HeaderName, Method};
 use opentelemetry::{
@@ -23,14 +23,14 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// The header that names the caller's span (W3C Trace Context).
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Whether spans are exported: what a room needs to begin a [`Trace`].
+/// Starts the [`Trace`] of a request; it knows whether spans are exported.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tracing {
     pub(super) exported: bool,
 }
 
 impl Tracing {
-    /// The trace of a request to `route`; empty when nobody could see its span.
+    /// The trace of a request to `route`. It is empty if spans are not exported and the caller sent none.
     pub fn request(self, method: &Method, route: &str, headers: &HeaderMap) -> Trace {
         if !self.exported && !headers.contains_key(&TRACEPARENT) {
             return Trace::default();
@@ -53,14 +53,14 @@ impl Tracing {
     }
 }
 
-/// The context of `span`, begun as a child of `parent`'s.
+/// Makes `span` a child of `parent` and returns its context.
 fn own_context(span: &Span, parent: Context) -> Context {
-    // Fails only for a span without the layer or one that has begun; then it is a trace of its own.
+    // Fails only if the span is not exported or has already started; then it begins a new trace.
     let _ = span.set_parent(parent);
     span.context()
 }
 
-/// The span of a piece of work, and the context that it hands on. Ends when it is dropped.
+/// The span of a request or a call, and the context to propagate. The span ends when this is dropped.
 #[derive(Debug, Default)]
 pub struct Trace(Option<Box<Inner>>);
 
@@ -72,20 +72,20 @@ struct Inner {
 }
 
 impl Trace {
-    /// The trace of a call that this work makes to `service`.
+    /// The trace of a call to `service` on behalf of this request.
     pub fn call(&self, service: char) -> Self {
         let Some(Inner { context, exported, .. }) = self.0.as_deref() else {
             return Self::default();
         };
         if !exported {
-            // The caller's context goes on to the service as it came.
+            // Propagate the caller's context to the service unchanged.
             return Self(Some(Box::new(Inner {
                 span: Span::none(),
                 context: context.clone(),
                 exported: false,
             })));
         }
-        // No parent for `tracing`, which would keep the request's span open until its last call has ended.
+        // Without a parent in `tracing`, which would keep the request's span open until its last call has ended.
         let span = tracing::error_span!(
             parent: None, "call", otel.name = %format_args!("service {service}"), otel.kind = "client"
         );
@@ -94,13 +94,13 @@ impl Trace {
         Self(Some(Box::new(Inner { span, context, exported: true })))
     }
 
-    /// The trace's number in hexadecimal, if there is a trace.
+    /// The trace ID in hexadecimal, if there is a trace.
     pub fn id(&self) -> Option<String> {
         let Inner { context, .. } = self.0.as_deref()?;
         Some(context.span().span_context().trace_id().to_string())
     }
 
-    /// Runs `work` inside the span, so that its log lines carry the trace id.
+    /// Runs `work` inside the span, so that its log lines have the trace ID.
     pub async fn enter<T>(&self, work: impl Future<Output = T>) -> T {
         match self.0.as_deref() {
             Some(Inner { span, .. }) => work.instrument(span.clone()).await,
@@ -108,21 +108,21 @@ impl Trace {
         }
     }
 
-    /// Writes the context as `traceparent` and `tracestate`, for whom the work calls.
+    /// Writes the context into `traceparent` and `tracestate` headers.
     pub fn inject(&self, headers: &mut HeaderMap) {
         if let Some(Inner { context, .. }) = self.0.as_deref() {
             TraceContextPropagator::new().inject_context(context, &mut HeaderInjector(headers));
         }
     }
 
-    /// Says which status was answered.
+    /// Records the response status.
     pub fn answered(&self, status: u16) {
         if let Some(Inner { span, exported: true, .. }) = self.0.as_deref() {
             span.set_attribute("http.response.status_code", i64::from(status));
         }
     }
 
-    /// Says that the work failed, and why.
+    /// Records a failure and its reason.
     pub fn failed(&self, why: &'static str) {
         if let Some(Inner { span, exported: true, .. }) = self.0.as_deref() {
             span.set_status(Status::error(why));
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_an_exporter_what_comes_in_goes_out_and_nothing_else_makes_a_span() {
+    fn without_an_exporter_only_an_incoming_traceparent_is_propagated() {
         let request = |headers: &HeaderMap| Tracing::default().request(&Method::GET, "/x", headers);
         let mut headers = HeaderMap::new();
         assert!(request(&headers).0.is_none());

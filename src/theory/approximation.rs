@@ -1,13 +1,13 @@
-//! The formulas that are exact for exponential service times and near for others, each with how near.
+//! The formulas that are exact for exponential service times and approximate for others, each with its error.
 //!
-//! The errors are the largest that simulation of the queue showed over constant, uniform (0.12), log-normal (0.28 and
-//! 1.7) and two-valued (3.9) service times, in brackets the squared coefficient of variation. Without a bound on the
-//! wait: 2 to 100 servers at a utilisation of 0.5 to 0.95. With one: 1 to 100 servers at 0.5 to 1.5 and bounds of 0.2
-//! to 2 mean service times.
+//! The errors are the largest in simulations of the queue with constant, uniform (0.12), log-normal (0.28 and 1.7)
+//! and two-valued (3.9) service times; the squared coefficient of variation is in brackets. Without a bound on the
+//! wait, the simulations covered 2 to 100 servers at a utilisation of 0.5 to 0.95. With a bound, they covered 1 to
+//! 100 servers at a utilisation of 0.5 to 1.5 and bounds of 0.2 to 2 mean service times.
 
 use super::figure::Figure;
 
-/// How much service times vary, as far as the errors depend on it.
+/// The classes of variation of service times for which the errors are known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Variation {
     /// Exponential.
@@ -16,7 +16,7 @@ pub(super) enum Variation {
     Little,
     /// Up to 4.
     Much,
-    /// More: two moments no longer tell enough.
+    /// More: two moments no longer describe the distribution well enough.
     TooMuch,
 }
 
@@ -34,25 +34,25 @@ impl Variation {
     }
 }
 
-/// A formula's sources and errors.
+/// The sources and errors of a formula.
 #[derive(Debug)]
 pub(super) struct Approximation {
-    /// Where it is exact.
+    /// The source for exponential service times, where it is exact.
     memoryless: &'static str,
-    /// Where it is near ...
+    /// The source for other service times, where it is approximate.
     general: &'static str,
-    /// ... and how near.
+    /// The error for a squared coefficient of variation up to 1, and up to 4.
     little: &'static str,
     much: &'static str,
 }
 
 impl Approximation {
     pub(super) fn figure(&self, variation: Variation, value: f64) -> Figure {
-        let near = |error| Figure::Approximate { value, source: self.general, error };
+        let approximate = |error| Figure::Approximate { value, source: self.general, error };
         match variation {
             Variation::Memoryless => Figure::Exact { value, source: self.memoryless },
-            Variation::Little => near(self.little),
-            Variation::Much => near(self.much),
+            Variation::Little => approximate(self.little),
+            Variation::Much => approximate(self.much),
             Variation::TooMuch => Figure::NoFormula {
                 why: "the service times vary too much (squared coefficient of variation above 4)",
             },
@@ -78,7 +78,7 @@ pub(super) const MEAN_WAIT: Approximation = Approximation {
     much: "mean wait within 17%",
 };
 
-/// From a utilisation of [`super::waiting::HEAVY_TRAFFIC`].
+/// Valid from a utilisation of [`super::waiting::HEAVY_TRAFFIC`] on.
 pub(super) const P95_WAIT: Approximation = Approximation {
     memoryless: ERLANG,
     general: "M/G/c in heavy traffic: Köllerström 1974",

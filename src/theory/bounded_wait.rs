@@ -1,45 +1,46 @@
-//! Waiting at most for a time: M/M/c+D, M/G/c+D. Who has waited that long leaves without service.
+//! Queues with a bound on the wait: M/M/c+D, M/G/c+D. An arrival that has waited that long leaves without service.
 
 use std::num::NonZeroU32;
 
 use super::waiting::erlang_b;
 
-/// A queue for `c` servers, first come, first served, whose arrivals wait at most for `patience`.
+/// A first-come, first-served queue for `c` servers whose arrivals wait at most for `patience`.
 ///
-/// It has a steady state under every load. What an arrival would wait with unbounded patience is its virtual wait V;
-/// it is lost when V exceeds the patience τ. With θ = cμ - λ, below τ the density of V is λ p[c-1] e^(-θx), and above
-/// it falls as e^(-cμ(x-τ)), so that the lost share is λ p[c-1] e^(-θτ) / (cμ); p[c-1] comes from the sum over all
-/// states, `Σ p[j<c] = p[c-1] / B(c-1)`, with Erlang's B.
+/// It has a steady state under every load. The virtual wait V of an arrival is its wait if its patience were
+/// unbounded; the arrival is lost if V exceeds the patience τ. With θ = cμ - λ, the density of V is λ p[c-1] e^(-θx)
+/// below τ and decays as e^(-cμ(x-τ)) above it, so the lost share is λ p[c-1] e^(-θτ) / (cμ). The sum over all
+/// states gives p[c-1]: `Σ p[j<c] = p[c-1] / B(c-1)`, with Erlang's B.
 ///
 /// Exact for M/M/c+D: Baccelli and Hebuterne, "On queues with impatient customers", Performance '81. For other
-/// service times it is taken with τ divided by (1 + v) / 2 and waits multiplied by it, v being the squared
-/// coefficient of variation. Below ρ = 1 the lost share is then that of Boots and Tijms, "A multiserver queueing system
-/// with impatient customers", Management Science 45 (1999), (1-ρ)P / (1-ρP), with the tail of M/G/c in heavy traffic
-/// for P, the share that would wait longer than τ without the bound. Without patience it is exact for every
-/// distribution, Erlang's loss formula.
+/// service times, τ is divided by (1 + v) / 2 and waits are multiplied by it; v is the squared coefficient of
+/// variation. Below ρ = 1, the lost share is then that of Boots and Tijms, "A multiserver queueing system with
+/// impatient customers", Management Science 45 (1999): (1-ρ)P / (1-ρP), where P is the share that would wait longer
+/// than τ without the bound, from the heavy-traffic tail of M/G/c. With a patience of 0 it is Erlang's loss formula,
+/// which is exact for every distribution.
 ///
-/// In overload (ρ > 1) a long patience changes nothing more: the lost share goes to 1 - 1/ρ and the wait of those
-/// who are served to τ, whatever the distribution (Whitt, "Fluid models for multiserver queues with abandonments",
-/// Operations Research 54, 2006).
+/// In overload (ρ > 1), as the patience grows, the lost share approaches 1 - 1/ρ and the wait of served arrivals
+/// approaches τ, for every distribution (Whitt, "Fluid models for multiserver queues with abandonments", Operations
+/// Research 54, 2006).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BoundedWait {
     /// In the caller's unit of time.
     patience: f64,
-    /// (1 + v) / 2: what a scaled time is multiplied by.
+    /// (1 + v) / 2, the ratio of a time to its scaled time.
     scale: f64,
-    /// λ, a unit of scaled time.
+    /// λ, per unit of scaled time.
     rate: f64,
-    /// θ, a unit of scaled time; negative in overload.
+    /// θ, per unit of scaled time; negative in overload.
     theta: f64,
-    /// Weights of the three cases over p[c-1]: a server is free, it waits and is served, it waits and is lost.
+    /// The weights, relative to p[c-1], of an arrival that finds a free server, that waits and is served, and that
+    /// waits and is lost.
     free: f64,
     served: f64,
     lost: f64,
 }
 
 impl BoundedWait {
-    /// `offered` = λS in servers, a `mean` service time above 0, its squared coefficient of
-    /// variation, and a patience of at least 0 in the unit of the mean.
+    /// `offered` is the load λS in servers. `mean` is the mean service time, above 0, and `squared_variation` its
+    /// squared coefficient of variation. `patience` is at least 0, in the unit of `mean`.
     pub fn new(servers: NonZeroU32, offered: f64, mean: f64, squared_variation: f64, patience: f64) -> Self {
         let c = f64::from(servers.get());
         let scale = f64::midpoint(1.0, squared_variation);
@@ -47,7 +48,7 @@ impl BoundedWait {
         let theta = (c - offered) / mean;
         let service_gap = mean / c;
         let bound = patience / scale;
-        // In overload e^(-θτ) overflows: then all weights are divided by it.
+        // In overload e^(-θτ) can overflow, so all weights are divided by it.
         let free = (theta.min(0.0) * bound).exp() / erlang_b(servers.get() - 1, offered);
         let mut queue = Self { patience, scale, rate, theta, free, served: 0.0, lost: 0.0 };
         queue.served = queue.waiting_from(0.0);
@@ -60,7 +61,7 @@ impl BoundedWait {
         self.share(self.lost)
     }
 
-    /// The share of arrivals that are served: the rest, without the rounding of a difference.
+    /// The share of arrivals that are served: 1 minus the lost share, computed without cancellation.
     pub fn served_share(&self) -> f64 {
         1.0 / (1.0 + self.lost / (self.free + self.served))
     }
@@ -70,24 +71,25 @@ impl BoundedWait {
         self.share(self.served + self.lost)
     }
 
-    /// The share of arrivals whose virtual wait exceeds `time`; from the patience on it is the lost share.
+    /// The share of arrivals whose virtual wait exceeds `time`. If `time` is at least the patience, it is the lost
+    /// share.
     pub fn waits_longer(&self, time: f64) -> f64 {
         self.share(self.waiting_from(time / self.scale) + self.lost)
     }
 
-    /// The mean wait of those who are served, in the unit of the patience.
+    /// The mean wait of served arrivals, in the unit of the patience.
     pub fn mean_wait_of_served(&self) -> f64 {
-        // Divided by the weight of waiting first: each of the two may be near 0 or infinite.
+        // Compute the waiting share first, because either weight may be near 0 or infinite.
         let waiting_share = if self.served > 0.0 { self.served / (self.free + self.served) } else { 0.0 };
         waiting_share * self.mean_of_waiting() * self.scale
     }
 
-    /// The mean wait of all, the lost ones having waited for as long as their patience.
+    /// The mean wait of all arrivals; lost ones have waited for their whole patience.
     pub fn mean_wait(&self) -> f64 {
         self.served_share() * self.mean_wait_of_served() + self.lost_share() * self.patience
     }
 
-    /// The wait within which a share of *all* arrivals begin their service; none if more than the rest are lost.
+    /// The wait within which `share` of *all* arrivals begin their service; `None` if too many are lost.
     pub fn wait_quantile(&self, share: f64) -> Option<f64> {
         let longer = 1.0 - share;
         if self.lost_share() > longer {
@@ -113,13 +115,13 @@ impl BoundedWait {
         let (bound, theta) = (self.bound(), self.theta);
         let span = (bound - time.max(0.0)).max(0.0);
         let growth = theta.abs() * span;
-        // ∫ e^(-|θ|x) over the span, from its higher end.
+        // ∫ e^(-|θ|x) dx over the span, from the end where the density is higher.
         let integral = if growth < FLAT { span } else { -(-growth).exp_m1() / theta.abs() };
         let height = (-theta.max(0.0) * (bound - span)).exp();
         self.rate * height * integral
     }
 
-    /// The mean virtual wait (scaled) of those who wait and are served.
+    /// The mean virtual wait (scaled) of arrivals that wait and are served.
     fn mean_of_waiting(&self) -> f64 {
         let bound = self.bound();
         let x = self.theta * bound;
@@ -139,16 +141,16 @@ impl BoundedWait {
     }
 }
 
-/// The share of arrivals that are lost in overload whatever the patience, 1 - 1/ρ; 0 without overload (Whitt 2006).
+/// The share of arrivals that are lost in overload with any patience, 1 - 1/ρ; 0 without overload (Whitt 2006).
 pub fn lost_in_overload(utilisation: f64) -> f64 {
     if utilisation > 1.0 { 1.0 - 1.0 / utilisation } else { 0.0 }
 }
 
-/// Below this exponent an exponential is taken for 1: the error is of its size.
+/// Below this exponent, the exponential is approximated by 1, with an error of about the exponent.
 const FLAT: f64 = 1e-12;
-/// Below this exponent a mean is taken from its series, whose next term is of its third power over 720.
+/// Below this exponent, the mean is computed from its series; the next term is the exponent's third power / 720.
 const NEARLY_FLAT: f64 = 1e-3;
-/// Halvings of the patience: to a millionth of a millionth of it.
+/// Bisection steps: they narrow the interval to 10^-12 of the patience.
 const HALVINGS: usize = 40;
 
 #[cfg(test)]
@@ -193,7 +195,7 @@ mod tests {
 
     /// M/M/1+D as it stands in textbooks: at ρ = 1 the loss is S / (2S + τ), each state being equally weighted.
     #[test]
-    fn one_server_that_is_offered_just_what_it_carries() {
+    fn one_server_at_full_load() {
         for patience in [0.0, 1.0, 10.0, 1e6] {
             near(BoundedWait::new(servers(1), 1.0, 1.0, 1.0, patience).lost_share(), 1.0 / (2.0 + patience));
         }
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_jumps_where_the_load_passes_what_is_carried() {
+    fn results_are_continuous_at_full_load() {
         let around =
             [20.0 * (1.0 - 1e-9), 20.0, 20.0 * (1.0 + 1e-9), 20.0 * (1.0 - 1e-4), 20.0 * (1.0 + 1e-4)];
         let at = |offered| BoundedWait::new(servers(20), offered, 750.0, 0.12, 1000.0);
@@ -232,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_are_shares_and_loss_grows_with_load_and_falls_with_patience(
+        fn shares_are_from_0_to_1_and_loss_grows_with_load_and_falls_with_patience(
             c in prop_oneof![1_u32..40, 1_u32..=10_000],
             utilisation in prop_oneof![Just(0.0), Just(1.0), 0.0..2.0_f64, 0.999_999..1.000_001_f64, 0.0..1e6_f64],
             mean in prop_oneof![1e-3..1.0_f64, 1.0..600_000.0_f64],

@@ -1,34 +1,34 @@
-//! A figure that theory gives, with how far to trust it.
+//! A figure that theory predicts, with its accuracy.
 
-/// A figure, or the reason why there is none. Its unit is in the name of what gives it.
+/// A predicted value, or the reason why there is none. The name of the field or function gives its unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Figure {
-    /// True under the assumptions of the model.
+    /// Exact under the assumptions of the model.
     Exact {
         /// Finite.
         value: f64,
         /// Where the formula comes from.
         source: &'static str,
     },
-    /// Near the truth.
+    /// Approximate.
     Approximate {
         /// Finite.
         value: f64,
         /// Where the formula comes from.
         source: &'static str,
-        /// How near it is, and where that was found.
+        /// Its largest error.
         error: &'static str,
     },
-    /// Infinite: so many requests never get their answer that this figure, which is over all, is one of theirs.
+    /// Infinite: this percentile falls on requests that are never answered.
     NotReached,
-    /// More arrives than can be served: what waits grows without end.
+    /// More arrives than can be served: the backlog grows without bound.
     NoSteadyState {
-        /// Requests by which the backlog grows each second.
+        /// The growth of the backlog in requests per second.
         backlog_growth_per_second: f64,
     },
-    /// No formula is known to hold here.
+    /// No known formula applies.
     NoFormula {
-        /// What is missing.
+        /// The reason.
         why: &'static str,
     },
 }
@@ -51,7 +51,7 @@ impl Figure {
         }
     }
 
-    /// Another figure that follows from this one, with the same trust in it.
+    /// A figure that is computed from this one and has the same accuracy.
     #[must_use]
     pub fn map(self, change: impl FnOnce(f64) -> f64) -> Self {
         match self {

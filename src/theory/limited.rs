@@ -1,4 +1,4 @@
-//! Calls that wait for a permit: a limit on B, or B with so many servers, under Poisson arrivals.
+//! Calls that wait for one of a limited number of permits, with Poisson arrivals.
 
 use std::num::NonZeroU32;
 
@@ -14,28 +14,28 @@ use super::{
     waiting,
 };
 
-/// What theory says of calls that wait for one of so many permits, first come, first served.
+/// Predictions for calls that wait for one of `limit` permits, first come, first served.
 ///
-/// A percentile is over all calls offered; one that gives up waits for ever.
+/// A percentile covers all offered calls. The wait of a call that gives up counts as infinite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limited {
-    /// The most calls that can be served each second, limit / S; none for calls that take no time.
+    /// The most calls that can be served per second, limit / S; `None` for calls that take no time.
     pub carried_per_second: Option<f64>,
-    /// The load that is offered, in terms of what can be carried: λS / limit.
+    /// The offered load relative to the capacity: λS / limit.
     pub utilisation: f64,
-    /// The share of calls that cannot be served whatever the bound on their wait, 1 - 1/ρ in overload (Whitt 2006).
+    /// The share of calls that cannot be served with any bound on the wait, 1 - 1/ρ in overload (Whitt 2006).
     pub excess_share: f64,
     /// The share of calls that give up.
     pub shed_share: Figure,
-    /// Calls that are served each second.
+    /// Calls that are served per second.
     pub served_per_second: Figure,
-    /// The share of calls that find no permit free.
+    /// The share of calls that find no free permit.
     pub waiting_share: Figure,
-    /// The mean wait of the calls that are served, milliseconds.
+    /// The mean wait of the calls that are served, in milliseconds.
     pub mean_wait_ms: Figure,
-    /// The wait within which 95% of all calls get their permit, milliseconds.
+    /// The wait within which 95% of all calls get a permit, in milliseconds.
     pub p95_wait_ms: Figure,
-    /// The mean number of calls that wait, those that will give up among them.
+    /// The mean number of calls that wait, including those that will give up.
     pub waiting: Figure,
     /// The mean number of calls that hold a permit.
     pub in_service: Figure,
@@ -49,8 +49,8 @@ const EVERY_CALL: &str = "without a bound on the wait every call is served";
 const NO_TIME: &str = "calls that take no time never wait";
 const ALL_PERMITS: &str = "in overload all permits are held";
 
-/// Calls at `rate_per_second` (at most 10^9) to a service `b` behind `limit` permits, with a bound on the wait or
-/// without one.
+/// Predicts calls at `rate_per_second` (at most 10^9) to a service `b` behind `limit` permits, with or without a
+/// bound on the wait.
 pub fn limited(
     rate_per_second: f64,
     b: &ServiceTime,
@@ -120,17 +120,17 @@ impl Queue {
 
     fn unbounded(&self) -> Limited {
         let (servers, mean_ms, squared_variation) = (self.limit.get(), self.mean_ms, self.squared_variation);
-        // Below a utilisation of 1 each formula has a value.
+        // Below a utilisation of 1, each formula returns a value.
         let waiting_share = waiting::erlang_c(servers, self.offered).unwrap_or_default();
         let mean_wait_ms =
             waiting::mean_wait(servers, self.offered, mean_ms, squared_variation).unwrap_or_default();
         let p95_wait_ms = waiting::wait_quantile(servers, self.offered, mean_ms, squared_variation, HEADLINE)
             .unwrap_or_default();
-        let exact_alone = |formula: &Approximation, value| match servers {
+        let exact_for_one = |formula: &Approximation, value| match servers {
             1 => Figure::Exact { value, source: ONE_SERVER },
             _ => formula.figure(self.variation, value),
         };
-        let mean_wait_ms = exact_alone(&MEAN_WAIT, mean_wait_ms);
+        let mean_wait_ms = exact_for_one(&MEAN_WAIT, mean_wait_ms);
         let heavy = self.utilisation >= waiting::HEAVY_TRAFFIC || self.variation == Variation::Memoryless;
         Limited {
             carried_per_second: Some(self.carried_per_second()),
@@ -138,12 +138,12 @@ impl Queue {
             excess_share: 0.0,
             shed_share: Figure::Exact { value: 0.0, source: EVERY_CALL },
             served_per_second: Figure::Exact { value: self.rate_per_second, source: EVERY_CALL },
-            waiting_share: exact_alone(&WAITING_SHARE, waiting_share),
+            waiting_share: exact_for_one(&WAITING_SHARE, waiting_share),
             mean_wait_ms,
             p95_wait_ms: if heavy {
                 P95_WAIT.figure(self.variation, p95_wait_ms)
             } else {
-                Figure::NoFormula { why: "the tail of the wait is known from a utilisation of 0.9" }
+                Figure::NoFormula { why: "the tail of the wait is known only from a utilisation of 0.9" }
             },
             waiting: mean_wait_ms.map(|ms| in_flight(self.rate_per_second, ms)),
             in_service: Figure::Exact { value: self.offered, source: LITTLE },

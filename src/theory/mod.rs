@@ -1,15 +1,15 @@
-//! What queueing theory predicts, beside what is measured. Pure functions of plain numbers.
+//! Predictions of queueing theory, to compare with measurements. Pure functions of plain numbers.
 //!
 //! ```text
 //!   times of A and B ──> unloaded(flow) ──> RequestTime: percentiles, mean, timeouts ──> in_flight: L = λW
-//!   rate, times of B, limit, bound on the wait ──> limited ──> Limited: waits, what is shed, what is carried
+//!   rate, times of B, limit, bound on the wait ──> limited ──> Limited: waits, shed share, capacity
 //!   contention, coherency ──> Scalability: throughput, its peak, the tipping point
 //! ```
 //!
-//! A page asks [`unloaded`] and [`limited()`], and gets a [`Figure`]: exact, approximate with its error, or none with
-//! the reason: no steady state, not reached, no formula. The formulas are beneath it:
+//! Pages call [`unloaded`] and [`limited()`]. Each result is a [`Figure`]: exact, approximate with its error, or
+//! missing with the reason (no steady state, not reached, no formula). The formulas:
 //!
-//! | what | source | trust |
+//! | formula | source | accuracy |
 //! |---|---|---|
 //! | times without load | convolution, product of the distribution functions | exact, numeric |
 //! | requests in flight, λW | Little 1961 | exact |
@@ -23,13 +23,12 @@
 //! | loss in overload | Whitt 2006 | exact for long bounds |
 //! | slow-down with calls in progress | Gunther 1993 | a model |
 //!
-//! The errors of the approximations stand in `approximation.rs`; the tests hold them to what is stated, against a
-//! simulation of the queue.
+//! `approximation.rs` states the errors of the approximations; tests check them against a simulation of the queue.
 //!
-//! Lines about waiting hold for Poisson arrivals, independent of everything, first come, first served, in a steady
-//! state: evenly spaced arrivals wait far less. Not here: errors and retries of the services, hedging, several
-//! classes of requests, and the way to a steady state. Times are those of the services; what the lab itself costs
-//! is not in them.
+//! The formulas for waiting assume independent Poisson arrivals, first come, first served, in a steady state. Evenly
+//! spaced arrivals wait far less. The formulas do not cover errors and retries of the services, hedging, several
+//! classes of requests, and the transition to the steady state. Times are those of the services, without the
+//! overhead of the lab.
 
 mod approximation;
 mod bounded_wait;

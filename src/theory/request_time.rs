@@ -1,11 +1,11 @@
-//! How long a request takes when nothing waits: the times of A and B, put together as a strategy does.
+//! The time of a request without waiting, from the times of A and B and from how a strategy combines them.
 //!
-//! The figures are exact for independent A and B without errors. Where no closed form is used they are found
-//! numerically: shares in sequence within 0.00025, means within a millionth of smooth curves.
+//! The figures are exact for independent A and B without errors. Those without a closed form are computed
+//! numerically: shares in sequence to within 0.00025, means of smooth distributions to within a millionth.
 
 use super::{figure::Figure, service_time::ServiceTime};
 
-/// How a request's time is made of those of its two calls.
+/// How a strategy combines the times of the two calls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Flow {
     /// A, then B: their sum.
@@ -14,26 +14,26 @@ pub enum Flow {
     Parallel,
     /// Both at once, and both given up at a deadline.
     Deadline {
-        /// Milliseconds from the arrival; what ends just then is in time.
+        /// Milliseconds from the arrival; a call that ends exactly then is in time.
         ms: f64,
     },
 }
 
-/// The time of a request without load, over all requests: one that times out is infinitely slow.
+/// The distribution of a request's time without load. The time of a request that times out counts as infinite.
 #[derive(Debug, Clone)]
 pub struct RequestTime {
     flow: Flow,
     a: ServiceTime,
     b: ServiceTime,
-    /// In sequence, equally likely values of the call that varies less.
+    /// For a sequence: equally likely times of the call that varies less.
     steps_ms: Vec<f64>,
 }
 
-/// A distribution that is a mean over this many equally likely values of another is off by half of one of them.
+/// How many equally likely values replace a distribution. The error of a share is half a step.
 const STEPS: u32 = 2_000;
-/// Shares of each call at whose quantiles an integral is cut into cells ...
+/// Into how many cells the quantiles of each call divide an integral.
 const CELLS: u32 = 1_000;
-/// ... and in each tail, one for every halving of what is left.
+/// Further cells in each tail, one for each halving of the remaining share.
 const TAIL_CELLS: i32 = 40;
 /// Nodes and weights of Gauss and Legendre for five points from -1 to 1 (Abramowitz and Stegun, 25.4.30).
 const GAUSS: [(f64, f64); 5] = [
@@ -43,12 +43,12 @@ const GAUSS: [(f64, f64); 5] = [
     (0.538_469_310_105_683_1, 0.478_628_670_499_366_5),
     (0.906_179_845_938_664, 0.236_926_885_056_189_1),
 ];
-/// A sum less one of its parts may miss the other part by the last digits: that far it still counts as within.
+/// The relative rounding error of a sum: a time that is longer by this much still counts as within.
 const ROUNDING: f64 = 1e-12;
-/// Halvings of an interval: to a millionth of a millisecond from twenty minutes.
+/// Bisection steps: they narrow twenty minutes to a millionth of a millisecond.
 const HALVINGS: usize = 50;
 
-/// The time of a request to A and B by `flow` while nothing waits.
+/// The time of a request to A and B, combined by `flow`, when nothing waits.
 pub fn unloaded(flow: Flow, a: &ServiceTime, b: &ServiceTime) -> RequestTime {
     let spread = |time: &ServiceTime| time.mean_ms() * time.squared_variation().sqrt();
     let (a, b) = if spread(a) <= spread(b) { (a, b) } else { (b, a) };
@@ -76,7 +76,7 @@ impl RequestTime {
         self.exact(value)
     }
 
-    /// The smallest time within which `share` of all requests are answered, milliseconds.
+    /// The smallest time within which `share` of all requests are answered, in milliseconds.
     pub fn quantile_ms(&self, share: f64) -> Figure {
         let least = |time: &ServiceTime| time.quantile_ms(0.0);
         let most = |time: &ServiceTime| time.quantile_ms(1.0);
@@ -109,12 +109,12 @@ impl RequestTime {
         self.exact(high)
     }
 
-    /// The mean time that a request is there, milliseconds, a timed-out one until its deadline: the W of
-    /// [`in_flight`].
+    /// The mean time that a request is in flight, in milliseconds; one that times out is in flight until its
+    /// deadline. It is the W of [`in_flight`].
     pub fn mean_ms(&self) -> Figure {
         let value = match self.flow {
             Flow::Sequence => self.a.mean_ms() + self.b.mean_ms(),
-            // The longer of two and the shorter of two are together both.
+            // max(A, B) = A + B - min(A, B).
             Flow::Parallel => {
                 let shorter_ms = self.integral(f64::INFINITY, |ms| {
                     (1.0 - self.a.share_within(ms)) * (1.0 - self.b.share_within(ms))
@@ -141,8 +141,8 @@ impl RequestTime {
         }
     }
 
-    /// The integral of a curve from 0 to `until_ms`, or to the greatest time. It is cut at the quantiles of both
-    /// calls, so that jumps of their distributions fall on the edges of cells, where no node is.
+    /// The integral of a curve from 0 to `until_ms`, or to the longest time. The quantiles of both calls divide it
+    /// into cells, so that jumps of their distributions fall on cell edges, where no node lies.
     fn integral(&self, until_ms: f64, curve: impl Fn(f64) -> f64) -> f64 {
         let even = (0..=CELLS).map(|cell| f64::from(cell) / f64::from(CELLS));
         let tails = (1..=TAIL_CELLS).flat_map(|halvings| {
@@ -174,9 +174,9 @@ impl RequestTime {
     }
 }
 
-/// The mean number of requests in flight, L = λW, from the mean time that one is there.
+/// The mean number of requests in flight, L = λW, from the mean time that a request is in flight.
 ///
-/// Exact for whatever has a steady state: Little, "A proof for the queuing formula: L = λW", Operations Research 9
+/// Exact for every system in a steady state: Little, "A proof for the queuing formula: L = λW", Operations Research 9
 /// (1961).
 pub fn in_flight(rate_per_second: f64, mean_ms: f64) -> f64 {
     rate_per_second * mean_ms / 1e3

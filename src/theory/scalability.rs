@@ -1,43 +1,43 @@
 //! The Universal Scalability Law: a service that slows down with the calls in progress.
 
-/// With n calls in progress each takes `1 + contention (n - 1) + coherency n (n - 1)` times as long.
+/// With n calls in progress, each takes `1 + contention (n - 1) + coherency n (n - 1)` times as long.
 ///
-/// A model, exact for a service that is simulated by it: Gunther, "A Simple Capacity Model of Massively Parallel
-/// Transaction Systems", CMG 1993. Fractions of calls are allowed: means are.
+/// A model, which is exact for services that are simulated with it: Gunther, "A Simple Capacity Model of Massively
+/// Parallel Transaction Systems", CMG 1993. Numbers of calls may be fractional, as means are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scalability {
     /// The serial share, 0 to 1 (sigma).
     pub contention: f64,
-    /// The cost of keeping one another informed, 0 to 1 (kappa).
+    /// The cost of coordination between calls, 0 to 1 (kappa).
     pub coherency: f64,
 }
 
 impl Scalability {
-    /// How long a call takes with `calls` in progress, in the unit of `mean`, which is its time alone.
+    /// How long a call takes with `calls` in progress. `mean` is its time when it is the only one, in the same unit.
     pub fn time(&self, calls: f64, mean: f64) -> f64 {
         mean * self.stretch(calls)
     }
 
-    /// Calls that are done each second with `calls` in progress; none for a service that takes no time.
+    /// Calls that complete per second with `calls` in progress; `None` for a service that takes no time.
     pub fn throughput_per_second(&self, calls: f64, mean_ms: f64) -> Option<f64> {
         (mean_ms > 0.0).then(|| calls.max(0.0) / self.time(calls, mean_ms) * 1e3)
     }
 
-    /// The calls in progress at which throughput is highest, sqrt((1 - σ) / κ), at least 1; none where it never
-    /// falls.
+    /// The calls in progress at which throughput is highest, sqrt((1 - σ) / κ), at least 1; `None` if throughput
+    /// never falls.
     pub fn peak_calls(&self) -> Option<f64> {
         let calls = ((1.0 - self.contention) / self.coherency).sqrt().max(1.0);
         (self.coherency > 0.0 && calls.is_finite()).then_some(calls)
     }
 
-    /// The calls in progress at which as many end as arrive; none when more arrives than the service carries at its
-    /// peak.
+    /// The calls in progress at which calls complete at the rate at which they arrive; `None` if they arrive faster
+    /// than the service's peak throughput.
     ///
-    /// These are averages: chance takes the calls in progress past the tipping point sooner or later, so that under
+    /// These are averages: at random, the calls in progress sooner or later exceed the tipping point. So under
     /// open-loop load there is no steady state, only a time until collapse.
     pub fn balance(&self, rate_per_second: f64, mean_ms: f64) -> Option<Balance> {
         let offered = rate_per_second * mean_ms / 1e3;
-        // offered (1 + σ(n-1) + κn(n-1)) = n, as a quadratic in n. A call alone is not slowed: below 1, n = offered.
+        // offered (1 + σ(n-1) + κn(n-1)) = n, a quadratic in n. A single call is not slowed: below 1, n = offered.
         let square = offered * self.coherency;
         let linear = 1.0 + offered * (self.coherency - self.contention);
         let constant = offered * (1.0 - self.contention);
@@ -47,7 +47,7 @@ impl Scalability {
             return None;
         }
         let larger = linear + discriminant.max(0.0).sqrt();
-        // The smaller root from the larger one: its own formula would cancel.
+        // Compute the smaller root from the larger one to avoid cancellation.
         let stable_calls = if alone { offered } else { 2.0 * constant / larger };
         let tipping_calls = larger / (2.0 * square);
         Some(Balance { stable_calls, tipping_calls: tipping_calls.is_finite().then_some(tipping_calls) })
@@ -59,12 +59,12 @@ impl Scalability {
     }
 }
 
-/// Where a service that slows down with its calls is in balance with what arrives.
+/// The calls in progress at which a service completes calls as fast as they arrive.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Balance {
-    /// The calls in progress to which it returns.
+    /// The stable point: after a disturbance, the calls in progress return to it.
     pub stable_calls: f64,
-    /// The calls in progress from which it collapses; none where throughput never falls.
+    /// The tipping point: with more calls in progress, the service collapses. `None` if throughput never falls.
     pub tipping_calls: Option<f64>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_arrives_meets_what_ends_at_two_numbers() {
+    fn there_is_a_stable_point_and_a_tipping_point() {
         let peak = LAB.throughput_per_second(30.82, 750.0).expect("it takes time");
         let balance = LAB.balance(0.9 * peak, 750.0).expect("below the peak");
         let (low, high) = (balance.stable_calls, balance.tipping_calls.expect("it collapses"));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_law_without_coherency_never_falls() {
+    fn without_coherency_throughput_never_falls() {
         let amdahl = Scalability { contention: 0.1, coherency: 0.0 };
         assert_eq!(amdahl.peak_calls(), None);
         // n / (1 + 0.1 (n - 1)) = 5, so n = 9.
@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_peak_is_the_highest_and_a_balance_is_one(
+        fn throughput_is_highest_at_the_peak_and_equals_the_rate_at_a_balance(
             contention in prop_oneof![Just(0.0), Just(1.0), 0.0..=1.0_f64],
             coherency in prop_oneof![Just(0.0), 0.0..=1.0_f64, 0.0..1e-6_f64],
             calls in 0.0..1e5_f64,

@@ -1,11 +1,11 @@
-//! How long a service works on a call, as the formulas take it.
+//! The distribution of service times that the formulas take.
 
 use std::{fmt, sync::Arc};
 
-/// A curve: from a time to a share, or back.
+/// A function from a time to a share, or from a share to a time.
 type Curve = Arc<dyn Fn(f64) -> f64 + Send + Sync>;
 
-/// A distribution of service times, finite and not negative: its moments and its curves, all of the same distribution.
+/// A distribution of service times, which are finite and not negative: its moments and its curves.
 #[derive(Clone)]
 pub struct ServiceTime {
     mean_ms: f64,
@@ -16,9 +16,10 @@ pub struct ServiceTime {
 }
 
 impl ServiceTime {
-    /// `squared_variation` is the variance divided by the square of the mean; `share_within` is the share of calls
-    /// that take at most so many milliseconds; `quantile_ms` is the smallest time within which a share lies, the
-    /// least of all for 0 and the greatest, finite, for 1.
+    /// `squared_variation` is the variance divided by the square of the mean. `share_within` returns the share of
+    /// calls that take at most the given milliseconds. `quantile_ms` returns the smallest time within which the
+    /// given share of calls lies: the shortest time for 0 and the longest, which is finite, for 1. All four must
+    /// describe the same distribution.
     pub fn new(
         mean_ms: f64,
         squared_variation: f64,
@@ -34,13 +35,13 @@ impl ServiceTime {
         }
     }
 
-    /// Says that it is exponential: then the formulas of M/M/c are exact.
+    /// Marks the distribution as exponential, for which the formulas of M/M/c are exact.
     #[must_use]
     pub fn memoryless(self, memoryless: bool) -> Self {
         Self { memoryless, ..self }
     }
 
-    /// The mean, milliseconds.
+    /// The mean in milliseconds.
     pub fn mean_ms(&self) -> f64 {
         self.mean_ms
     }
@@ -50,7 +51,7 @@ impl ServiceTime {
         self.squared_variation
     }
 
-    /// Whether it is exponential.
+    /// Whether the distribution is exponential.
     pub fn is_memoryless(&self) -> bool {
         self.memoryless
     }
@@ -60,7 +61,7 @@ impl ServiceTime {
         (self.share_within)(ms)
     }
 
-    /// The smallest time within which `share` of the calls lies, milliseconds.
+    /// The smallest time within which `share` of the calls lies, in milliseconds.
     pub fn quantile_ms(&self, share: f64) -> f64 {
         (self.quantile_ms)(share)
     }

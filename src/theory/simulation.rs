@@ -1,5 +1,5 @@
-//! Each approximation against the simulated queue: no further off than it says, up to three standard errors of the
-//! simulation.
+//! Checks each approximation against a simulation of the queue: the difference must not exceed the stated error plus
+//! three standard errors of the simulation.
 
 use std::num::NonZeroU32;
 
@@ -14,7 +14,7 @@ use super::{
 const MEAN_MS: f64 = 750.0;
 const RATE_PER_SECOND: f64 = 30.0;
 
-/// A way to draw service times of mean 1, with their squared coefficient of variation.
+/// A distribution of service times with mean 1.
 #[derive(Debug, Clone, Copy)]
 enum Shape {
     Constant,
@@ -50,7 +50,7 @@ impl Shape {
         }
     }
 
-    /// It needs no curves where only waits are asked for.
+    /// Without curves, which the formulas for waits do not use.
     fn service_time(self) -> ServiceTime {
         ServiceTime::new(MEAN_MS, self.squared_variation(), |_| 0.0, |_| 0.0)
             .memoryless(matches!(self, Self::Exponential))
@@ -67,7 +67,7 @@ impl Shape {
 }
 
 #[test]
-fn waits_without_bound_are_as_near_as_they_say() {
+fn unbounded_waits_are_within_their_stated_errors() {
     let lab = RATE_PER_SECOND * MEAN_MS / 1e3;
     for (shape, servers, offered, mean_within, p95_within) in [
         (Shape::Uniform, 24, lab, 0.04, Some(0.2)),
@@ -102,7 +102,7 @@ fn waits_without_bound_are_as_near_as_they_say() {
 }
 
 #[test]
-fn bounded_waits_are_as_near_as_they_say() {
+fn bounded_waits_are_within_their_stated_errors() {
     // Shape, servers, offered, bound in mean service times; within: shed, waiting, mean wait and p95 over the bound.
     let little = (0.05, 0.11, 0.17, 0.16);
     let many = (0.015, 0.11, 0.17, 0.16);
@@ -133,9 +133,10 @@ fn bounded_waits_are_as_near_as_they_say() {
     }
 }
 
-/// 23 permits, a bound of 1 s: 0.79% by the formula, 0.87% as simulated, and 1.76% were the times exponential.
+/// 23 permits and a bound of 1 s: 0.79% by the formula, 0.87% in the simulation, and 1.76% by the formula for
+/// exponential times.
 #[test]
-fn the_scaled_bound_is_what_makes_the_loss_of_the_lab_near() {
+fn scaling_the_bound_makes_the_predicted_loss_of_the_lab_accurate() {
     let theory = Shape::Uniform.limited(23, 22.5, Some(1000.0)).shed_share.value().expect("a share");
     let unscaled = Shape::Exponential.limited(23, 22.5, Some(1000.0)).shed_share.value().expect("a share");
     assert!((theory - 0.0079).abs() < 0.00005, "{theory}");
@@ -153,9 +154,6 @@ fn the_tail_of_exponential_service_is_exact() {
         let seen = shown.share_longer(time);
         assert!(seen.agrees(1.0 - share, 0.0), "{share}: {seen:?}");
         let bounded = BoundedWait::new(NonZeroU32::new(8).expect("servers"), 6.4, 1.0, 1.0, 1e6);
-        assert!(
-            (bounded.waits_longer(time) - (1.0 - share)).abs() < 1e-9,
-            "patience without end is no bound"
-        );
+        assert!((bounded.waits_longer(time) - (1.0 - share)).abs() < 1e-9, "an endless patience is no bound");
     }
 }

@@ -1,10 +1,10 @@
-//! Waiting without bound for one of c servers: M/M/c, M/D/c, M/G/c, first come, first served.
+//! Waiting for one of c servers without a bound on the wait: M/M/c, M/D/c, M/G/c, first come, first served.
 //!
-//! Here `offered` is the load in servers: arrivals a second times the mean service time in seconds, λS. The
-//! utilisation ρ is `offered / servers`, and a steady state needs ρ < 1; the functions that need it give none
-//! otherwise. Waits are in the unit of the mean service time that they are given.
+//! `offered` is the load in servers: arrivals per second times the mean service time in seconds, λS. The utilisation
+//! ρ is `offered / servers`. A steady state needs ρ < 1; functions that need a steady state return `None` otherwise.
+//! Waits are in the unit of the mean service time.
 
-/// The share of arrivals that are lost when none may wait: M/G/c/c, whatever the distribution of the service time.
+/// The share of arrivals that are lost if none may wait: M/G/c/c, for every distribution of the service time.
 ///
 /// Exact. Erlang (1917), by the recurrence B(n) = a B(n-1) / (n + a B(n-1)), which neither overflows nor cancels.
 pub fn erlang_b(servers: u32, offered: f64) -> f64 {
@@ -23,7 +23,7 @@ pub fn erlang_c(servers: u32, offered: f64) -> Option<f64> {
     Some(blocked / (1.0 - utilisation * (1.0 - blocked)))
 }
 
-/// The mean wait in M/M/c, of those who do not wait too.
+/// The mean wait in M/M/c, including the arrivals that do not wait.
 ///
 /// Exact: W = C S / (c - λS).
 pub fn mean_wait_exponential(servers: u32, offered: f64, mean: f64) -> Option<f64> {
@@ -32,16 +32,16 @@ pub fn mean_wait_exponential(servers: u32, offered: f64, mean: f64) -> Option<f6
 
 /// The mean wait in M/D/c, where every service takes the same time.
 ///
-/// Approximate, exact for c = 1: Cosmetatos, "Some approximate equilibrium results for the multi-server queue
-/// (M/G/r)", Operational Research Quarterly 27 (1976). His correction grows without bound as ρ goes to 0; it is
-/// held at (c - 1) / (c + 1), which makes the wait that of light traffic, W_M c / (c + 1) (Burman and Smith, "A
+/// Exact for c = 1 and approximate otherwise: Cosmetatos, "Some approximate equilibrium results for the multi-server
+/// queue (M/G/r)", Operational Research Quarterly 27 (1976). His correction grows without bound as ρ goes to 0, so it
+/// is capped at (c - 1) / (c + 1), which gives the wait in light traffic, W_M c / (c + 1) (Burman and Smith, "A
 /// light-traffic theorem for multi-server queues", Mathematics of Operations Research 8, 1983).
 pub fn mean_wait_constant(servers: u32, offered: f64, mean: f64) -> Option<f64> {
     let exponential = mean_wait_exponential(servers, offered, mean)?;
     let c = f64::from(servers);
     let spare = 1.0 - offered / c;
     let light = (c - 1.0) / (c + 1.0);
-    // With nothing offered it is a division by 0: infinite, or none for one server.
+    // Without load this divides by 0: the result is infinite, or NaN for one server; `min` handles both.
     let correction = (spare * (c - 1.0) * ((4.0 + 5.0 * c).sqrt() - 2.0) / (16.0 * offered)).min(light);
     Some(exponential / 2.0 * (1.0 + correction))
 }
@@ -54,11 +54,11 @@ pub fn mean_wait_constant(servers: u32, offered: f64, mean: f64) -> Option<f64> 
 pub fn mean_wait(servers: u32, offered: f64, mean: f64, squared_variation: f64) -> Option<f64> {
     let exponential = mean_wait_exponential(servers, offered, mean)?;
     let constant = mean_wait_constant(servers, offered, mean)?;
-    // Too short to divide by.
+    // Too small to divide by.
     if exponential < f64::MIN_POSITIVE {
         return Some(0.0);
     }
-    // W_M / W_D is from 1 to 2, so what is divided by is at least 2.
+    // W_M / W_D is from 1 to 2, so the divisor is at least 2.
     let v = squared_variation;
     Some(exponential * ((1.0 + v) / (2.0 * v + (1.0 - v) * (exponential / constant))))
 }
@@ -74,7 +74,8 @@ pub fn waits_longer(servers: u32, offered: f64, mean: f64, squared_variation: f6
     Some(if time <= 0.0 { waits } else { waits * (-decay * time / mean).exp() })
 }
 
-/// The wait that a share of `1 - share` exceeds in M/G/c: [`waits_longer`] turned around, as exact as it is.
+/// The wait that a share of `1 - share` of the arrivals exceeds in M/G/c: the inverse of [`waits_longer`], with the
+/// same accuracy.
 pub fn wait_quantile(
     servers: u32,
     offered: f64,
@@ -88,15 +89,15 @@ pub fn wait_quantile(
     Some(if longer >= waits { 0.0 } else { (waits / longer).ln() / decay * mean })
 }
 
-/// The utilisation from which the tail of the wait is given for any distribution of the service time.
+/// The lowest utilisation at which the tail of the wait is known for every distribution of the service time.
 pub const HEAVY_TRAFFIC: f64 = 0.9;
 
-/// How fast the tail of the wait falls, in mean service times.
+/// The decay rate of the tail of the wait, per mean service time.
 fn decay(servers: u32, offered: f64, squared_variation: f64) -> f64 {
     (f64::from(servers) - offered) * 2.0 / (1.0 + squared_variation)
 }
 
-/// The utilisation, if it is one that can last.
+/// The utilisation, if it allows a steady state.
 fn steady(servers: u32, offered: f64) -> Option<f64> {
     (offered < f64::from(servers)).then(|| offered / f64::from(servers))
 }
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn with_as_much_as_it_carries_there_is_no_steady_state() {
+    fn at_full_load_there_is_no_steady_state() {
         for offered in [8.0, 9.0, 1e12] {
             assert_eq!(erlang_c(8, offered), None);
             assert_eq!(mean_wait(8, offered, 1.0, 0.5), None);
@@ -168,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_are_shares_and_all_grows_with_load(
+        fn shares_are_from_0_to_1_and_waits_grow_with_load(
             servers in prop_oneof![1_u32..40, 1_u32..=10_000],
             utilisation in prop_oneof![Just(0.0), 0.0..1.0_f64, 0.999..1.0_f64],
             less in 0.0..=1.0_f64,

@@ -1,11 +1,11 @@
-//! The queue itself, simulated: the witness against which the formulas are held.
+//! A simulation of the queue, against which the tests check the formulas.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-/// Parts of a run whose means tell how surely its mean is known: waits that follow each other are alike.
+/// The standard error comes from the means of this many parts of a run, because consecutive waits are correlated.
 const BATCHES: usize = 20;
 const WARM_UP: usize = 5_000;
 const SEED: u64 = 7;
@@ -25,20 +25,20 @@ impl Mean {
         Self { value, error: (variance / n).sqrt() }
     }
 
-    /// Whether `stated` lies within `margin` of it, up to three standard errors.
+    /// Whether `stated` differs by at most `margin` plus three standard errors.
     pub(super) fn agrees(self, stated: f64, margin: f64) -> bool {
         (stated - self.value).abs() <= margin + 3.0 * self.error
     }
 }
 
-/// What a run showed.
+/// The results of a simulation.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) lost_share: Mean,
     pub(super) waiting_share: Mean,
-    /// Of all arrivals, a lost one having waited for its patience.
+    /// Over all arrivals; a lost one has waited for its whole patience.
     pub(super) mean_wait: Mean,
-    /// In order of arrival; infinite for a lost one.
+    /// In order of arrival; infinite for a lost arrival.
     waits: Vec<f64>,
 }
 
@@ -50,20 +50,20 @@ impl Shown {
         *waits.select_nth_unstable_by(at, f64::total_cmp).1
     }
 
-    /// The share of arrivals that waited longer.
+    /// The share of arrivals that waited longer than `time`.
     pub(super) fn share_longer(&self, time: f64) -> Mean {
         batches(&self.waits, |wait| f64::from(u8::from(wait > time)))
     }
 }
 
-/// The mean of what is counted of each wait.
+/// The mean of `count` over all waits.
 fn batches(waits: &[f64], count: impl Fn(f64) -> f64) -> Mean {
     let batch = |waits: &[f64]| waits.iter().map(|wait| count(*wait)).sum::<f64>() / waits.len() as f64;
     Mean::of(&waits.chunks(waits.len() / BATCHES).map(batch).collect::<Vec<_>>())
 }
 
-/// Poisson arrivals to `servers`, `offered` in servers; `draw` makes a service time of mean 1 out of a number from 0
-/// to 1. An arrival takes the server that is free first, or leaves after `patience`.
+/// Simulates Poisson arrivals to `servers`; `offered` is the load in servers. `draw` maps a random number from 0 to 1
+/// to a service time with mean 1. An arrival takes the first free server, or leaves after `patience`.
 pub(super) fn queue(
     servers: u32,
     offered: f64,

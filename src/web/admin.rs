@@ -1,15 +1,15 @@
-//! Who may change state beyond submitting work.
+//! The rule that decides which requests may use administrative routes.
 //!
-//! | `LAB_ADMIN_TOKEN` | who may |
+//! | `LAB_ADMIN_TOKEN` | allowed requests |
 //! |---|---|
-//! | set | who sends it as a bearer token, or traded it for a session cookie at `POST /session` |
-//! | not set | a peer on loopback that addresses us by a loopback name, which defeats DNS rebinding, and through no proxy |
+//! | set | those with the token as a bearer token, or with a session cookie from `POST /session` |
+//! | not set | those from a loopback address, to a loopback name (against DNS rebinding), and not through a proxy |
 //!
-//! Pages of another origin change nothing either way: see [`serve`](super::serve()). Wrong tokens are limited in
-//! rate, for each peer: while its limit is reached its right tokens are not looked at either (429), or guessing
-//! would go on unhindered. Other peers are not affected, nor are sessions: their ids cannot be guessed.
-//! Behind a proxy on this machine every peer is loopback, and not every proxy says that it is one: set a token
-//! there.
+//! In both cases, requests from pages of another origin are refused: see [`serve`](super::serve()). Wrong tokens are
+//! rate limited per client. A client at its limit gets a 429 even for the right token, because otherwise it could go
+//! on guessing. Other clients are not affected, and neither are sessions, because their IDs cannot be guessed.
+//! Behind a proxy on this machine, every client has a loopback address, and not every proxy adds a header: set a
+//! token there.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use super::session::{self, Sessions};
 use super::throttle::Throttle;
 use super::{Problem, Secret, origin};
 
-/// The admin rule of one server; cheap to clone.
+/// The rule of one server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admin {
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ struct Mutable {
 }
 
 impl Admin {
-    /// The rule with `token`, or for loopback only.
+    /// The rule with `token`, or for loopback only if there is none.
     pub fn new(token: Option<Secret>) -> Self {
         Self { shared: Arc::new(Shared { token, state: Mutex::default() }) }
     }
@@ -56,13 +56,13 @@ impl Admin {
         self.shared.token.is_some()
     }
 
-    /// Whether a request may change state; for pages that show what is allowed.
+    /// Whether a request may use administrative routes; for pages that show the available controls.
     pub fn allows(&self, peer: SocketAddr, headers: &HeaderMap, uri: &Uri) -> bool {
         self.check(Some(peer), headers, uri, Instant::now()).is_ok()
     }
 
-    /// Puts every route of `router` under the rule. The peer is what [`serve`](super::serve()) says it is;
-    /// without one, nobody counts as loopback.
+    /// Applies the rule to every route of `router`. The client's address comes from [`serve`](super::serve()); a
+    /// request without one does not count as loopback.
     pub fn guard(&self, router: Router) -> Router {
         router.layer(from_fn_with_state(self.clone(), guard))
     }
@@ -75,7 +75,7 @@ impl Admin {
     ) -> Result<String, Problem> {
         let Some(token) = &self.shared.token else {
             return Err(Problem::of(StatusCode::NOT_FOUND)
-                .detail("LAB_ADMIN_TOKEN is not set: this machine needs no session"));
+                .detail("LAB_ADMIN_TOKEN is not set, so requests from this machine need no session"));
         };
         let mut state = self.shared.state.lock();
         state.compare(token, peer, candidate, now)?;
@@ -104,7 +104,7 @@ impl Admin {
                 Ok(())
             } else {
                 Err(Problem::of(StatusCode::FORBIDDEN).detail(
-                    "without LAB_ADMIN_TOKEN only this machine may, as localhost and through no proxy",
+                    "LAB_ADMIN_TOKEN is not set, so only requests from this machine to localhost, without a proxy, are allowed",
                 ))
             };
         };
@@ -118,7 +118,7 @@ impl Admin {
 }
 
 impl Mutable {
-    /// Compares under the lock, so that no try slips past the throttle.
+    /// Compares while the lock is held, so that concurrent attempts cannot bypass the throttle.
     fn compare(
         &mut self,
         token: &Secret,

@@ -1,7 +1,7 @@
 //! Files embedded in the binary, served with a content hash as their `ETag`.
 //!
-//! A page links an asset by [`Asset::href`], which carries the hash: that address never changes its
-//! content and is cached for good. The bare path is revalidated each time.
+//! A page links an asset by [`Asset::href`], which contains the hash: the content of that URL never changes, so it is
+//! cached forever. The URL without the hash is revalidated each time.
 
 use axum::Router;
 use axum::extract::RawQuery;
@@ -9,18 +9,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// A browser takes the content type as it is said.
-pub(super) const NOSNIFF: (HeaderName, HeaderValue) =
+/// Makes browsers use the declared content type.
+pub const NOSNIFF: (HeaderName, HeaderValue) =
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 
 /// The styles every page shares.
 pub const LAB_CSS: Asset =
     Asset::new("/assets/lab.css", "text/css; charset=utf-8", include_str!("assets/lab.css"));
 
-/// The mark of the lab in a browser's tabs, where browsers look for it without being told.
+/// The icon in a browser's tabs, at the path where browsers look for it by default.
 pub const FAVICON: Asset = Asset::new("/favicon.ico", "image/svg+xml", include_str!("assets/favicon.svg"));
 
-/// What every live page's own script stands on: figures, forms, events.
+/// The script that all live pages share: figures, forms, events.
 pub const LIVE_JS: Asset =
     Asset::new("/assets/live.js", "text/javascript; charset=utf-8", include_str!("assets/live.js"));
 
@@ -38,17 +38,17 @@ pub struct Asset {
 }
 
 impl Asset {
-    /// An asset at `path`; give it `include_str!`.
+    /// An asset at `path`, with `include_str!` as its body.
     pub const fn new(path: &'static str, content_type: &'static str, body: &'static str) -> Self {
         Self { path, content_type, body, hash: fnv1a(body.as_bytes()) }
     }
 
-    /// What it holds.
+    /// The content.
     pub const fn body(&self) -> &'static str {
         self.body
     }
 
-    /// The address to link, which changes with the content.
+    /// The URL to link, which changes with the content.
     pub fn href(&self) -> String {
         format!("{}?{}", self.path, self.version())
     }
@@ -76,7 +76,7 @@ impl Asset {
     }
 }
 
-/// Routes for `assets`, each at its path.
+/// Routes that serve `assets`, each at its path.
 pub fn assets(assets: &[Asset]) -> Router {
     assets.iter().fold(Router::new(), |router, asset| {
         let asset = *asset;
@@ -87,7 +87,7 @@ pub fn assets(assets: &[Asset]) -> Router {
     })
 }
 
-/// FNV-1a, 64 bits (draft-eastlake-fnv): enough to tell two versions of a file apart.
+/// FNV-1a with 64 bits (draft-eastlake-fnv), which is enough to distinguish versions of a file.
 const fn fnv1a(bytes: &[u8]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut at = 0;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_linked_address_is_cached_for_good_and_the_bare_one_revalidated() {
+    fn the_linked_url_is_cached_forever_and_the_bare_path_revalidated() {
         let href = LAB_CSS.href();
         let version = href.split_once('?').unwrap().1;
         let none = HeaderMap::new();

@@ -1,10 +1,10 @@
 //! One connection, from its first byte to its end.
 //!
-//! While the server stops, every answer says `Connection: close`, so a busy connection ends by itself.
-//! What remains when the intake closes are quiet ones, and ones whose request is still on its way
-//! through the kernel. hyper's graceful shutdown closes an idle connection at once, unread request or
-//! not; so a connection first gets [`QUIET_MS`] in which a request that was already sent is read and
-//! answered. A request whose head is not complete by then may go unanswered.
+//! While the server stops, every response has `Connection: close`, so a busy connection ends by itself. The others
+//! are idle when the intake closes, or their next request is still in the kernel's buffers. hyper's graceful shutdown
+//! closes an idle connection at once, even if a request is unread. So a connection first gets [`QUIET_MS`], in which
+//! a request that was already sent is read and served. A request whose head is not complete by then may get no
+//! response.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -28,10 +28,10 @@ use super::socket::Socket;
 use super::{Limits, Metrics};
 use crate::shutdown::Shutdown;
 
-/// What a connection gets after the intake closed to show that a request is on its way.
+/// How long an idle connection stays open after the intake has closed, so that a sent request can arrive.
 const QUIET_MS: u64 = 250;
 
-/// What all connections of one server share.
+/// The state that all connections of one server share.
 pub(super) struct Connections {
     http: http1::Builder,
     edge: Arc<Edge>,
@@ -39,7 +39,7 @@ pub(super) struct Connections {
     write_stall_timeout: Duration,
     metrics: Metrics,
     shutdown: Shutdown,
-    /// Cancelled when the drain gives up; never before the intake closed.
+    /// Cancelled when the drain gives up; never before the intake is closed.
     cut: CancellationToken,
 }
 
@@ -71,7 +71,7 @@ impl Connections {
         let (edge, waits) = (Arc::clone(&self.edge), head.clone());
         let service = tower::service_fn(move |request| {
             let serving = waits.serving();
-            // Not an async block, which would hold what it awaits twice.
+            // Not an async block, which would store the awaited future twice.
             Arc::clone(&edge)
                 .answer(request)
                 .map(|answered| answered.map(|answer| answer.map(|body| serving.until_the_end_of(body))))
@@ -83,7 +83,7 @@ impl Connections {
         let mut closed = pin!(self.shutdown.intake_closed().cancelled());
         let mut listens = false;
         let intake_closed = poll_fn(|cx| {
-            // The first look leaves the waker; each takes a lock that all connections share.
+            // Only the first poll registers the waker: each poll takes a lock that all connections share.
             if listens && !self.shutdown.is_stopping() {
                 return Poll::Pending;
             }
@@ -96,11 +96,11 @@ impl Connections {
             () = intake_closed => {}
             () = too_long.as_mut() => return gave_up(),
         }
-        // Boxed, so that a connection does not carry its size before it stops.
+        // Boxed, so that it uses no memory until the connection stops.
         Box::pin(self.stop(connection, too_long)).await;
     }
 
-    /// Lets a connection end, or cuts it.
+    /// Waits until the connection has ended, or cuts it.
     async fn stop<C: GracefulConnection<Error = hyper::Error>>(
         &self,
         mut connection: Pin<&mut C>,
@@ -123,7 +123,7 @@ impl Connections {
         }
     }
 
-    /// Counts what hyper refused by itself. How else a connection ends is the client's affair most of the time.
+    /// Counts the requests that hyper itself refused. Other early ends are mostly caused by the client.
     fn ended(&self, ended: hyper::Result<()>) {
         let Err(error) = ended else { return };
         if error.is_parse_too_large() {

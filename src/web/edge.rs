@@ -1,6 +1,6 @@
-//! What happens to every request just outside the app: whom it addresses and who sent it is looked at, its body
-//! is read within its limits, a panic becomes a 500, an error becomes a problem document, and while stopping
-//! each answer ends its connection. What is refused here is counted here.
+//! Wraps the app's router: checks the host and the origin of each request, reads its body within the limits, turns
+//! panics into a 500 and errors into problem documents, and closes connections while the server stops. Requests that
+//! it refuses are counted here.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use super::{BodyLimit, Limits, Metrics, Problem, origin, problem};
 use crate::shutdown::Shutdown;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-/// Longest plain text that is carried over into a problem's `detail`.
+/// The longest plain-text error that becomes a problem's `detail`.
 const DETAIL_LIMIT_BYTES: u64 = 1024;
 
 pub(super) struct Edge {
@@ -34,7 +34,7 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// The edge of a server that listens at `bound`.
+    /// The edge of a server that listens on `bound`.
     pub(super) fn new(
         app: Router,
         limits: &Limits,
@@ -46,15 +46,15 @@ impl Edge {
         Self { app, shutdown, limits: limits.clone(), hosts, metrics }
     }
 
-    /// Answers one request; dropped by hyper when the client leaves.
+    /// Serves one request. hyper drops the future when the client disconnects.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
         let (parts, body) = request.into_parts();
-        // What few requests need is boxed, so that the others do not carry its size while they wait.
+        // Futures that few requests need are boxed, so that the other requests use less memory.
         let body = match self.admits(&parts) {
             Err(refusal) => Err(refusal),
             Ok(()) if body.is_end_stream() => Ok(Body::empty()),
             Ok(()) if is_encoded(&parts.headers) => Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-                .detail("a body is taken as it is, without Content-Encoding")),
+                .detail("a compressed body is not supported: send it without Content-Encoding")),
             Ok(()) => match self.limits.body(parts.uri.path()) {
                 BodyLimit::Streamed => {
                     Ok(Body::new(Box::pin(TimeoutBody::new(self.limits.body_timeout(), body))))
@@ -81,7 +81,7 @@ impl Edge {
         Ok(response)
     }
 
-    /// Whether a request addresses this server, and is not what a page of another origin wants changed.
+    /// Checks that a request addresses this server, and that no page of another origin sent it to change something.
     fn admits(&self, parts: &request::Parts) -> Result<(), Problem> {
         self.hosts.check(parts.version, &parts.headers, &parts.uri)?;
         let safe = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
@@ -100,7 +100,7 @@ impl Edge {
         match tokio::time::timeout(body_timeout, whole).await {
             Ok(Ok(whole)) => Ok(Body::from(whole.to_bytes())),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit_bytes)),
-            Ok(Err(_)) => Err(Problem::of(StatusCode::BAD_REQUEST).detail("the body is broken off")),
+            Ok(Err(_)) => Err(Problem::of(StatusCode::BAD_REQUEST).detail("the body broke off")),
             Err(_) => Err(Problem::of(StatusCode::REQUEST_TIMEOUT)
                 .with("body_timeout_ms", body_timeout.as_millis() as u64)),
         }
@@ -111,14 +111,14 @@ fn too_large(limit_bytes: usize) -> Problem {
     Problem::of(StatusCode::PAYLOAD_TOO_LARGE).with("body_limit_bytes", limit_bytes)
 }
 
-/// Whether a body says that it is compressed: handlers read it as it stands.
+/// Whether a body is compressed, which handlers do not support.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(header::CONTENT_ENCODING);
     codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// An answer to a request that was not read to its end: the connection cannot carry another. Which encoding
-/// would have been taken stands beside 415 (RFC 9110, 15.5.16).
+/// The response to a request that was not read completely, which closes the connection. A 415 lists the supported
+/// encoding (RFC 9110, 15.5.16).
 fn closing(problem: Problem) -> Response {
     let unsupported = problem.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE;
     let mut response = ([(header::CONNECTION, CLOSE)], problem).into_response();
@@ -128,7 +128,7 @@ fn closing(problem: Problem) -> Response {
     response
 }
 
-/// A panic's answer. The panic hook has reported where it was.
+/// Responds to a panic with a 500. The panic hook has logged the location.
 #[derive(Clone, Copy)]
 pub(super) struct Panicked;
 
@@ -141,13 +141,13 @@ impl ResponseForPanic for Panicked {
     }
 }
 
-/// Whether a response is an error that is neither a problem yet nor a page.
+/// Whether a response is an error that is neither a problem nor a page.
 fn is_bare_error(response: &Response) -> bool {
     let status = response.status();
     (status.is_client_error() || status.is_server_error()) && !is_final(response.headers())
 }
 
-/// Turns a bare error into a problem. Headers (`Allow`, `Retry-After`) stay, and short plain text becomes
+/// Turns a bare error into a problem. It keeps the headers (`Allow`, `Retry-After`), and a short plain text becomes
 /// the `detail`.
 async fn with_problem(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();

@@ -1,13 +1,13 @@
-//! Server-sent events: one picture of a system, drawn once a tick for all who watch.
+//! Server-sent events: a snapshot of a system, rendered once per tick for all viewers.
 //!
 //! ```text
-//!   viewer ──> answer ──> first picture at once ──> one a tick, until it leaves or the server stops
-//!                 └ the first viewer starts the ticker, the last one's leaving ends it
+//!   viewer ──> answer ──> first snapshot at once ──> one per tick, until the viewer leaves or the server stops
+//!                 └ the ticker runs while there are viewers
 //! ```
 //!
-//! A viewer that reads slower than the ticks come misses some and gets the newest: what is kept for it
-//! is one picture. A stream ends when the server begins to stop, so that it holds no drain up; the
-//! browser then asks again, and finds the next server.
+//! A viewer that reads too slowly skips snapshots and gets the newest, so at most one snapshot is kept for it. A
+//! stream ends when the server begins to stop, so that it does not delay the drain. The browser then reconnects and
+//! reaches the next server.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -24,21 +24,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::Problem;
 use crate::shutdown::Shutdown;
 
-/// Viewers of one picture at a time; one more is answered 503.
+/// The most viewers at a time; further ones get a 503.
 const VIEWERS_LIMIT: usize = 256;
-/// How long a browser waits before it asks again, milliseconds.
+/// How long a browser waits before it reconnects.
 const RETRY_MS: u32 = 2_000;
 
-/// One event of a picture.
+/// One event of a snapshot.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Its name: what a page listens for.
+    /// The name that a page listens for.
     pub name: &'static str,
-    /// Its data: text of any number of lines, JSON most of the time.
+    /// The data: a text of any number of lines, usually JSON.
     pub data: String,
 }
 
-/// A picture that can be watched; cheap to clone.
+/// A snapshot that can be watched. Cheap to clone.
 #[derive(Clone)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -48,40 +48,40 @@ struct Shared {
     draw: Box<dyn Fn() -> Vec<Event> + Send + Sync>,
     interval: Duration,
     shutdown: Shutdown,
-    seats: Arc<Semaphore>,
-    /// The ticker's channel while there is one.
+    permits: Arc<Semaphore>,
+    /// The ticker's channel, while the ticker runs.
     ticks: Mutex<Option<watch::Sender<Bytes>>>,
 }
 
 impl Events {
-    /// A picture drawn by `draw` every `interval` while somebody watches.
+    /// A snapshot that `draw` renders every `interval` while there are viewers.
     pub fn new(
         interval: Duration,
         shutdown: Shutdown,
         draw: impl Fn() -> Vec<Event> + Send + Sync + 'static,
     ) -> Self {
-        let seats = Arc::new(Semaphore::new(VIEWERS_LIMIT));
+        let permits = Arc::new(Semaphore::new(VIEWERS_LIMIT));
         Self {
             shared: Arc::new(Shared {
                 draw: Box::new(draw),
                 interval,
                 shutdown,
-                seats,
+                permits,
                 ticks: Mutex::default(),
             }),
         }
     }
 
-    /// Answers one viewer with `text/event-stream`, or 503 when all seats are taken. Must be called
-    /// within a Tokio runtime.
+    /// Responds to one viewer with `text/event-stream`, or with a 503 if there are too many. Must be called within a
+    /// Tokio runtime.
     pub fn answer(&self) -> Response {
-        let Ok(seat) = self.shared.seats.clone().try_acquire_owned() else {
+        let Ok(permit) = self.shared.permits.clone().try_acquire_owned() else {
             return Problem::of(StatusCode::SERVICE_UNAVAILABLE)
                 .detail("too many viewers")
                 .with("viewers_limit", VIEWERS_LIMIT)
                 .into_response();
         };
-        let viewer = Viewer { ticks: self.watch(), shutdown: self.shared.shutdown.clone(), _seat: seat };
+        let viewer = Viewer { ticks: self.watch(), shutdown: self.shared.shutdown.clone(), _permit: permit };
         let rest = stream::unfold(viewer, |mut viewer| async {
             let bytes = viewer.next().await?;
             Some((Ok::<_, Infallible>(bytes), viewer))
@@ -94,7 +94,7 @@ impl Events {
         let mut ticks = self.shared.ticks.lock();
         let ticks = ticks.get_or_insert_with(|| {
             tokio::spawn(self.shared.clone().tick());
-            watch::Sender::new(self.shared.picture())
+            watch::Sender::new(self.shared.snapshot())
         });
         let mut viewer = ticks.subscribe();
         viewer.mark_changed();
@@ -103,7 +103,7 @@ impl Events {
 }
 
 impl Shared {
-    fn picture(&self) -> Bytes {
+    fn snapshot(&self) -> Bytes {
         let mut text = format!("retry: {RETRY_MS}\n");
         for event in (self.draw)() {
             // Writing to a String cannot fail.
@@ -122,16 +122,16 @@ impl Shared {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            // Looked at under the lock, so that a viewer who comes now finds a ticker or starts one.
+            // Checked while the lock is held, so that a new viewer either finds this ticker or starts another.
             let mut sender = self.ticks.lock();
             if sender.as_ref().is_none_or(|sender| sender.is_closed()) {
                 *sender = None;
                 return;
             }
             drop(sender);
-            let picture = self.picture();
+            let snapshot = self.snapshot();
             if let Some(sender) = &*self.ticks.lock() {
-                sender.send_replace(picture);
+                sender.send_replace(snapshot);
             }
         }
     }
@@ -140,7 +140,7 @@ impl Shared {
 struct Viewer {
     ticks: watch::Receiver<Bytes>,
     shutdown: Shutdown,
-    _seat: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Viewer {

@@ -1,4 +1,4 @@
-//! axum's extractors, with rejections that are problems and name the field at fault.
+//! axum's extractors, with problems as rejections that name the invalid field.
 
 use std::error::Error;
 use std::fmt;
@@ -15,17 +15,17 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 use super::Problem;
 use crate::output::Document;
 
-/// A JSON body, in or out; what goes out is a [`Document`], what comes in an object. Refuses with 415 (not JSON by its
-/// content type) or 400 (not JSON by its syntax, or JSON that holds what is not allowed), with `field` where one is
-/// at fault.
+/// A JSON body of a request, which must be an object, or of a response, which is a [`Document`]. A request is refused
+/// with 415 (its content type is not JSON) or 400 (invalid syntax or an invalid value); `field` names an invalid
+/// field.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json<T>(pub T);
 
-/// A JSON body that may be missing: then the default stands. Refuses as [`Json`] does.
+/// An optional JSON body; without one, the value is the default. It is refused as [`Json`] is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OptionalJson<T>(pub T);
 
-/// A query string. Refuses with 400 and, where one is at fault, `parameter`.
+/// A query string. It is refused with 400; `parameter` names an invalid parameter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query<T>(pub T);
 
@@ -36,7 +36,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         match axum::Json::from_request(request, state).await {
             Ok(axum::Json(Object(value))) => Ok(Self(value)),
             Err(rejection) => {
-                // axum tells bad syntax (400) from bad values (422); here both are a bad request.
+                // axum distinguishes invalid syntax (400) and invalid values (422); here both are a 400.
                 let status = match rejection.status() {
                     StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
                     other => other,
@@ -47,7 +47,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A value that is read from an object only: of an array, serde's structs would take the values by position.
+/// Deserializes a value only from an object: serde's structs would also accept an array, by position.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -100,7 +100,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Finds in `rejection` what the deserializer `E` said, and where: in the member `place` of the problem.
+/// Turns the error of the deserializer `E` inside `rejection` into a problem; the member `place` names the field.
 fn refusal<E: Error + 'static>(
     status: StatusCode,
     rejection: &(dyn Error + 'static),
@@ -111,7 +111,7 @@ fn refusal<E: Error + 'static>(
         Some(located) => {
             let said = located.inner().to_string();
             let path = located.path().to_string();
-            // An unknown name is not yet part of the path.
+            // The path does not include an unknown field.
             let unknown = said.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
             let field = match (path.strip_suffix('?'), unknown) {
                 (Some(outer), Some(name)) => format!("{outer}{name}"),
@@ -122,7 +122,7 @@ fn refusal<E: Error + 'static>(
                 |detail: &str| Problem::of(status).detail(detail.replace("type: sequence", "type: array"));
             match field.as_str() {
                 "." | "?" => problem(&said),
-                // Where in the text it stands is of no use to whoever knows the field.
+                // The position in the text is redundant if the field is known.
                 field => problem(without_position(&said)).with(place, field),
             }
         }
@@ -130,7 +130,7 @@ fn refusal<E: Error + 'static>(
     }
 }
 
-/// What serde_json said, without ` at line 1 column 16`.
+/// The message of serde_json without ` at line 1 column 16`.
 fn without_position(said: &str) -> &str {
     let is_position = |text: &str| text.chars().all(|c| c.is_ascii_digit() || " column".contains(c));
     match said.rsplit_once(" at line ") {
@@ -157,7 +157,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "only the way in is tested")]
+    #[allow(dead_code, reason = "only deserialization is tested")]
     struct Settings {
         limit: u32,
         mode: Mode,

@@ -1,8 +1,8 @@
-//! How long a connection waits for a request's head.
+//! The time limit for receiving a request's head.
 //!
-//! hyper's own bound makes a timer anew for each head. Here a connection has one timer, and a note of when its
-//! wait began: the timer looks at the note when it fires, and is set again to what is left. So a request costs a
-//! reading of the clock, and the bound is as exact.
+//! hyper's own limit creates a new timer for each head. Here a connection has one timer, and records when its wait
+//! began. When the timer fires, it is reset to the remaining time. So a request costs only one reading of the clock,
+//! and the limit is just as exact.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,49 +17,49 @@ use tokio::time::{Instant, sleep_until};
 
 /// A request is being served.
 const SERVING: u8 = 1;
-/// The client does not take its answer; that wait has a bound of its own.
+/// A write is stalled, which has its own time limit.
 const STALLED: u8 = 2;
-/// The connection is closing, which is bounded too.
+/// The connection is closing, which has its own time limit too.
 const CLOSING: u8 = 4;
 
-/// A connection's wait for a head, as those see it who know of it. Cloning shares it; all of it is changed on the
-/// connection's task.
+/// A connection's wait for a head. Clones share it. Only the connection's task changes it.
 #[derive(Clone, Debug)]
-pub(super) struct HeadWait(Arc<Note>);
+pub(super) struct HeadWait(Arc<State>);
 
 #[derive(Debug)]
-struct Note {
+struct State {
     opened: Instant,
-    /// When the wait began, counted from `opened`.
+    /// When the wait began, relative to `opened`.
     since_ns: AtomicU64,
-    /// What else the connection does.
+    /// What the connection does instead of waiting: a set of the flags above.
     busy_with: AtomicU8,
 }
 
 impl HeadWait {
-    /// Begins with the connection.
+    /// A wait that begins now, with the connection.
     pub(super) fn begin() -> Self {
-        let note = Note { opened: Instant::now(), since_ns: AtomicU64::new(0), busy_with: AtomicU8::new(0) };
-        Self(Arc::new(note))
+        let state =
+            State { opened: Instant::now(), since_ns: AtomicU64::new(0), busy_with: AtomicU8::new(0) };
+        Self(Arc::new(state))
     }
 
-    /// A head has come: there is no wait until what is returned is dropped.
+    /// A head has arrived: the connection does not wait until the returned value is dropped.
     pub(super) fn serving(&self) -> Serving {
         self.begins(SERVING);
         Serving(self.clone())
     }
 
-    /// A write makes no progress.
+    /// A write has stalled.
     pub(super) fn write_stalls(&self) {
         self.begins(STALLED);
     }
 
-    /// A stalled write makes progress again.
+    /// A stalled write has made progress.
     pub(super) fn write_goes_on(&self) {
         self.ends(STALLED);
     }
 
-    /// No head will be read any more.
+    /// The connection is closing and reads no further head.
     pub(super) fn closes(&self) {
         self.begins(CLOSING);
     }
@@ -68,14 +68,14 @@ impl HeadWait {
         self.0.busy_with.store(self.0.busy_with.load(Relaxed) | what, Relaxed);
     }
 
-    /// What is left is a wait, from now on.
+    /// Clears a flag. If no flag is set any more, a new wait begins now.
     fn ends(&self, what: u8) {
         let since_ns = u64::try_from(self.0.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.0.since_ns.store(since_ns, Relaxed);
         self.0.busy_with.store(self.0.busy_with.load(Relaxed) & !what, Relaxed);
     }
 
-    /// When the wait began, if the connection waits.
+    /// When the wait began, if the connection is waiting.
     fn since(&self) -> Option<Instant> {
         let waits = self.0.busy_with.load(Relaxed) == 0;
         waits.then(|| self.0.opened + Duration::from_nanos(self.0.since_ns.load(Relaxed)))
@@ -85,7 +85,7 @@ impl HeadWait {
     pub(super) async fn exceeds(&self, limit: Duration) {
         loop {
             let now = Instant::now();
-            // A wait that begins later also ends later.
+            // If there is no wait now, none can exceed the limit before `now + limit`.
             let due = self.since().unwrap_or(now) + limit;
             if due <= now {
                 return;
@@ -95,7 +95,7 @@ impl HeadWait {
     }
 }
 
-/// A request is being served, until this is dropped.
+/// Marks a request as being served until this is dropped.
 #[derive(Debug)]
 pub(super) struct Serving(HeadWait);
 
@@ -106,7 +106,7 @@ impl Drop for Serving {
 }
 
 impl Serving {
-    /// The body of the answer; one that is not whole yet is served until its end.
+    /// Returns the response's body. If it is streamed, the request counts as being served until the body ends.
     pub(super) fn until_the_end_of(self, body: Body) -> Body {
         match body.size_hint().exact() {
             Some(_) => body,
@@ -115,7 +115,7 @@ impl Serving {
     }
 }
 
-/// A body that comes piece by piece.
+/// A streamed body.
 struct Streamed {
     body: Body,
     _serving: Serving,
@@ -152,7 +152,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_is_exceeded_to_the_millisecond_and_begins_anew_with_the_end_of_each_request() {
+    async fn a_wait_is_limited_to_the_millisecond_and_restarts_after_each_request() {
         let head = HeadWait::begin();
         let opened = Instant::now();
         for _ in 0..3 {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn neither_service_nor_a_slow_reader_nor_the_close_is_a_wait() {
+    async fn serving_a_stalled_write_and_closing_are_not_waits() {
         let head = HeadWait::begin();
         let exceeded = Arc::new(Notify::new());
         tokio::spawn({
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_whole_is_no_longer_served() {
+    fn with_a_complete_body_the_request_is_no_longer_served() {
         let head = HeadWait::begin();
         let _body = head.serving().until_the_end_of(Body::from("whole"));
         assert!(head.since().is_some());

@@ -1,8 +1,8 @@
 //! `/healthz` (alive), `/readyz` (ready for work), `/version`.
 //!
-//! Readiness fails while the server stops, and while a named check fails or does not answer within
-//! [`CHECK_TIMEOUT_MS`]. Checks run side by side. Why one failed is logged, not told: an error may hold
-//! an address or a user name.
+//! The server is not ready while it stops, and while a check fails or takes longer than [`CHECK_TIMEOUT_MS`]. Checks
+//! run concurrently. The reason of a failure is logged but not part of the response, because an error may contain an
+//! address or a user name.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -27,13 +27,13 @@ use crate::shutdown::Shutdown;
 const CHECK_TIMEOUT_MS: u64 = 1_000;
 const NO_STORE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
-/// What a server says about itself.
+/// The health routes of a server.
 pub struct Health {
     shutdown: Shutdown,
     checks: Vec<Check>,
 }
 
-/// A dependency that must answer before a server calls itself ready.
+/// A named check that must succeed before a server reports that it is ready.
 pub struct Check {
     name: &'static str,
     run: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
@@ -45,7 +45,7 @@ impl Health {
         Self { shutdown, checks: Vec::new() }
     }
 
-    /// Adds dependencies that must answer before the server calls itself ready.
+    /// Adds checks that must succeed before the server reports that it is ready.
     #[must_use]
     pub fn with(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
         self.checks.extend(checks);
@@ -67,7 +67,7 @@ impl Health {
 #[openapi(paths(healthz, readyz, version), components(schemas(Problem)))]
 pub struct HealthApi;
 
-/// The program's name and version: what `GET /version` answers.
+/// The program's name and version: the response to `GET /version`.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Version {
     /// The program's name.
@@ -83,16 +83,16 @@ impl Version {
     pub const CURRENT: Self = Self { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
 }
 
-/// What `GET /readyz` answers when the server is ready: each check.
+/// The response to `GET /readyz` when the server is ready.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready {
-    /// What each check came to, by its name.
+    /// The result of each check, by its name.
     pub checks: BTreeMap<&'static str, &'static str>,
 }
 
 document!(Ready as "lab/ready/1");
 
-/// As the two are answered.
+// utoipa's macro needs type names without generics.
 type NamedReady = Named<Ready>;
 type NamedVersion = Named<Version>;
 
@@ -103,7 +103,7 @@ async fn healthz() -> Response {
     (NO_STORE, "ok\n").into_response()
 }
 
-/// The server takes work: it is not stopping, and its dependencies answer.
+/// The server accepts work: it is not stopping, and its checks succeed.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "Ready; each check by name", body = NamedReady),
     (status = 503, description = "Stopping, or a check failed", body = Problem,
@@ -134,7 +134,7 @@ async fn version() -> Json<Version> {
 }
 
 impl Check {
-    /// A check that `check` performs; why it failed goes to the log, not to who asks.
+    /// A check that calls `check`. The reason of a failure is logged, but not part of the response.
     pub fn new<F, Fut, E>(name: &'static str, check: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn readiness_names_what_fails_and_what_hangs() {
+    async fn readiness_names_failed_and_timed_out_checks() {
         let health = Health::new(Shutdown::new(None, Duration::ZERO)).with([
             Check::new("store", async || Ok::<_, String>(())),
             Check::new("redis", async || Err("redis://user:secret@host refused")),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readiness_ends_with_the_first_signal_and_life_does_not() {
+    async fn a_stopping_server_is_alive_but_not_ready() {
         let shutdown = Shutdown::new(None, Duration::from_secs(5));
         let routes = Health::new(shutdown.clone()).routes();
         assert_eq!(ask(routes.clone(), "/readyz").await.0, StatusCode::OK);

@@ -1,4 +1,4 @@
-//! The last points of a run, for charts: one a second, bounded, from the run's start.
+//! The last points of a run, for charts: one per second, bounded in number.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,21 +7,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::lifecycle::Lifecycle;
 
-/// Points that are kept: five minutes.
+/// How many points are kept: five minutes.
 const HISTORY_LIMIT_POINTS: usize = 300;
 /// The time between two points.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What was seen at one moment of a run.
+/// A snapshot at one moment of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point<T> {
-    /// Since the run's start.
+    /// The time since the run's start.
     pub at: Duration,
-    /// What was seen.
+    /// The snapshot.
     pub seen: T,
 }
 
-/// The points of the run in progress, or of the last one.
+/// The points of the current run, or of the last one.
 #[derive(Debug)]
 pub struct History<T> {
     points: Mutex<VecDeque<Point<T>>>,
@@ -34,8 +34,8 @@ impl<T> Default for History<T> {
 }
 
 impl<T: Clone> History<T> {
-    /// Records what `look` sees, each second until the run that `lifecycle` has just started ends. The points
-    /// of an earlier run go.
+    /// Records a snapshot from `look` every second until the current run of `lifecycle` ends. Call it when a run
+    /// starts; it removes the points of the previous run.
     pub async fn record(&self, lifecycle: &Lifecycle, look: impl Fn() -> T) {
         self.points.lock().clear();
         let begun = Instant::now();
@@ -79,7 +79,7 @@ mod tests {
     use crate::shutdown::Shutdown;
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_points_are_kept_from_the_runs_start() {
+    async fn the_last_points_of_the_current_run_are_kept() {
         let lifecycle = Lifecycle::new("test", Shutdown::new(None, Duration::ZERO));
         let history = Arc::new(History::default());
         let looks = AtomicU64::new(0);

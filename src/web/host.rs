@@ -1,8 +1,8 @@
-//! Whom a request says it addresses, and which names a server answers to. Pure.
+//! Checks which host a request addresses. Pure.
 //!
-//! With DNS rebinding a page of another site reaches a server on this machine under a name of that site's own,
-//! which shows in `Host` alone. So a server that listens on loopback answers only to names that nobody else can
-//! own, to its own address, and to those it was told (`LAB_HOSTS`).
+//! With DNS rebinding, a page of another site reaches a server on this machine under that site's name; only `Host`
+//! reveals it. So a server on a loopback address accepts only loopback's names, which no other site can own, its own
+//! address, and the configured names (`LAB_HOSTS`).
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -13,10 +13,10 @@ use axum::http::{HeaderMap, StatusCode, Uri, Version, header};
 use super::Problem;
 use crate::config::{Allowed, Invalid};
 
-/// A host and its port, as `Host` and `Origin` have them.
+/// A host and its port, as in `Host` and `Origin`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Host<'a> {
-    /// A name, or an address; one of IPv6 in its brackets.
+    /// A name, or an address; an IPv6 address with its brackets.
     name: &'a str,
     pub(super) port: Option<u16>,
 }
@@ -28,7 +28,7 @@ impl PartialEq for Host<'_> {
 }
 
 impl<'a> Host<'a> {
-    /// Reads `uri-host [ ":" port ]` (RFC 9110, 7.2); an empty host is none.
+    /// Parses `uri-host [ ":" port ]` (RFC 9110, 7.2); `None` if it is invalid or empty.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let name_ends = match text.find(']') {
@@ -45,14 +45,14 @@ impl<'a> Host<'a> {
         is_name(name).then_some(Self { name, port })
     }
 
-    /// The one host of a request; two are one too many.
+    /// The host of a request; `None` if there is not exactly one.
     pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next()?;
         if hosts.next().is_some() { None } else { Self::parse(host.as_bytes()) }
     }
 
-    /// Whether nobody but this machine can own the name.
+    /// Whether the host is a loopback name or address, which no other machine can own.
     pub(super) fn is_loopback(&self) -> bool {
         let bare = self.name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
         self.name.eq_ignore_ascii_case("localhost")
@@ -68,7 +68,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte))
 }
 
-/// Names that a server answers to beside those of loopback.
+/// Names that a server accepts in addition to those of loopback.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts(Arc<[String]>);
 
@@ -87,18 +87,18 @@ impl FromStr for Hosts {
     }
 }
 
-/// Whom one server answers.
+/// The hosts that one server accepts.
 #[derive(Debug)]
 pub(super) struct HostRule {
-    /// Its own address, as most requests have it.
+    /// The server's own address, which most requests have.
     own: String,
-    /// Whether all names are answered.
+    /// Whether all names are accepted.
     open: bool,
     hosts: Hosts,
 }
 
 impl HostRule {
-    /// The rule of a server that listens at `bound`: all names where others can reach it and no names are given.
+    /// The rule of a server that listens on `bound`. If others can reach it and `hosts` is empty, it accepts all names.
     pub(super) fn new(bound: Option<SocketAddr>, hosts: &Hosts) -> Self {
         let beyond_loopback = bound.is_some_and(|bound| !bound.ip().to_canonical().is_loopback());
         Self {
@@ -108,8 +108,7 @@ impl HostRule {
         }
     }
 
-    /// Refuses a request that does not say whom it addresses (400; HTTP/1.0 need not), or addresses somebody else
-    /// (421).
+    /// Refuses a request without a valid `Host` (400; HTTP/1.0 needs none), and one to another host (421).
     pub(super) fn check(&self, version: Version, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         let mut given = headers.get_all(header::HOST).iter();
         let host = match (given.next(), given.next()) {
@@ -131,7 +130,7 @@ impl HostRule {
         match [host, target].into_iter().flatten().find(|host| !self.answers(host)) {
             None => Ok(()),
             Some(host) => Err(Problem::of(StatusCode::MISDIRECTED_REQUEST)
-                .detail("this server answers as localhost, and to the names in LAB_HOSTS")
+                .detail("this server accepts only requests to localhost and to the names in LAB_HOSTS")
                 .with("host", host.name)),
         }
     }
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_nobody_else_can_own_are_loopback() {
+    fn only_localhost_and_loopback_addresses_are_loopback() {
         for (host, expected) in [
             ("localhost", true),
             ("LOCALHOST:8080", true),
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn an_invalid_host_is_refused() {
         for host in [
             "",
             ":80",
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_addresses_one_host_and_this_one() {
+    fn a_request_must_address_one_accepted_host() {
         let told: Hosts = "lab.example, 10.0.0.7".parse().unwrap();
         let near = HostRule::new(Some(([127, 0, 0, 1], 80).into()), &told);
         let open = HostRule::new(Some(([0, 0, 0, 0], 80).into()), &Hosts::default());
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_without_ports() {
+    fn host_names_are_configured_without_ports() {
         assert_eq!("[::1], a".parse::<Hosts>().unwrap().0.len(), 2);
         for text in ["", "a,", "a:80", "http://a"] {
             assert!(text.parse::<Hosts>().is_err(), "{text}");

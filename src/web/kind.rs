@@ -1,24 +1,24 @@
-//! Kinds of problem: what clients branch on, and what `GET /problems/{name}` explains.
+//! Kinds of problem: clients branch on them, and `GET /problems/{name}` explains them.
 
 use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
-/// A kind of problem. A system lists those that it answers with, so that they explain themselves.
+/// A kind of problem. Each system lists the kinds it responds with, and the server documents them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// The `type`: a path under `/problems/` that never changes meaning.
     pub path: Cow<'static, str>,
-    /// What it is answered with.
+    /// The status of the response.
     pub status: StatusCode,
-    /// It in words.
+    /// A short description.
     pub title: Cow<'static, str>,
-    /// What it means, and what to do.
+    /// What it means, and what the client should do.
     pub about: &'static str,
 }
 
 impl Kind {
-    /// A kind of one's own.
+    /// A kind with these fields.
     pub const fn new(
         path: &'static str,
         status: StatusCode,
@@ -29,14 +29,14 @@ impl Kind {
     }
 }
 
-/// What every server may answer with, a kind for each status.
+/// The kinds that every server may respond with, one for each status.
 pub static GENERAL: [Kind; 13] = [
     Kind::new(
         "/problems/bad-request",
         StatusCode::BAD_REQUEST,
         "The request is not understood",
-        "The request is not valid HTTP, or a value in it is not allowed: `detail` says what was expected, `field` or \
-         `parameter` where. Correct it; the same request is refused again.",
+        "The request is not valid HTTP, or a value in it is not allowed: `detail` says what was expected, and `field` \
+         or `parameter` names the value. Correct it before sending it again.",
     ),
     Kind::new(
         "/problems/unauthorized",
@@ -49,20 +49,20 @@ pub static GENERAL: [Kind; 13] = [
         "/problems/forbidden",
         StatusCode::FORBIDDEN,
         "Not allowed from here",
-        "The request was sent by a page of another origin, or without LAB_ADMIN_TOKEN from another machine or through \
-         a proxy. Ask from the same machine as localhost, or set the token.",
+        "A page of another origin sent the request; or LAB_ADMIN_TOKEN is not set and the request came from another \
+         machine or through a proxy. Send it to localhost from the same machine, or set the token.",
     ),
     Kind::new(
         "/problems/not-found",
         StatusCode::NOT_FOUND,
         "Nothing is here",
-        "No route has this path. /openapi.json and /docs/reference list those that there are.",
+        "No route has this path. /openapi.json and /docs/reference list all routes.",
     ),
     Kind::new(
         "/problems/method-not-allowed",
         StatusCode::METHOD_NOT_ALLOWED,
         "The method is not allowed here",
-        "The path has a route, but not for this method. The header `Allow` lists the methods that it has.",
+        "The path exists, but not for this method. The header `Allow` lists its methods.",
     ),
     Kind::new(
         "/problems/request-timeout",
@@ -74,21 +74,21 @@ pub static GENERAL: [Kind; 13] = [
         "/problems/body-too-large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "The body is too large",
-        "The body, or a frame of it, is above the limit that is named beside this. Send it in smaller parts.",
+        "The body, or one frame of it, exceeds the limit in this problem. Send it in smaller parts.",
     ),
     Kind::new(
         "/problems/unsupported-media-type",
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "The media type is not supported",
-        "The body is not of the type that the route reads, or is compressed. Send JSON as `Content-Type: \
+        "The body has another media type than the route accepts, or is compressed. Send JSON as `Content-Type: \
          application/json`, without `Content-Encoding`.",
     ),
     Kind::new(
         "/problems/misdirected",
         StatusCode::MISDIRECTED_REQUEST,
         "This server does not answer to that name",
-        "A server on a loopback address answers only as localhost and to the names in LAB_HOSTS, so that no page of \
-         another site can reach it under a name of its own. Ask for localhost, or add the name to LAB_HOSTS.",
+        "A server on a loopback address accepts only requests to localhost and to the names in LAB_HOSTS, so that a \
+         page of another site cannot reach it under a name of that site. Use localhost, or add the name to LAB_HOSTS.",
     ),
     Kind::new(
         "/problems/invalid-value",
@@ -100,19 +100,19 @@ pub static GENERAL: [Kind; 13] = [
         "/problems/too-many-requests",
         StatusCode::TOO_MANY_REQUESTS,
         "Too many requests",
-        "More wrong tokens came from this address than may in a second. Wait for the seconds in `Retry-After`.",
+        "This address sent too many wrong tokens within a second. Wait for the seconds in `Retry-After`.",
     ),
     Kind::new(
         "/problems/internal-error",
         StatusCode::INTERNAL_SERVER_ERROR,
         "Something broke on our side",
-        "A fault of the server, not of the request. The server's log says more.",
+        "The fault is in the server, not in the request. The server's log has the details.",
     ),
     Kind::new(
         "/problems/unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "Not available now",
-        "The server is stopping, has no room, or does not run what was asked for: `detail` says which. Ask again after \
-         the seconds in `Retry-After`.",
+        "The server is stopping or at capacity, or the requested system is not running: `detail` says which. Try again \
+         after the seconds in `Retry-After`.",
     ),
 ];

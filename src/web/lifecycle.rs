@@ -1,13 +1,13 @@
-//! The life of a system that starts, runs, drains and stops: one run at a time.
+//! The lifecycle of a system that starts, runs, drains and stops: one run at a time.
 //!
 //! ```text
 //!            start                    stop, or the process stops            the run's future ends
 //!   idle ───────────────> running ───────────────────────────> draining ─────────────────────> idle
-//!     └ refused while one runs or drains
+//!     └ a start is refused while a run is running or draining
 //! ```
 //!
-//! A run is given a [`Shutdown`] of its own. It begins with [`Lifecycle::stop`] or with the process's stop,
-//! and its drain is cut short when the process's is: at the drain deadline or at a second signal.
+//! Each run has its own [`Shutdown`], which [`Lifecycle::stop`] or the process's shutdown triggers. If the process's
+//! drain ends first, at its deadline or at a second signal, the run's drain is aborted too.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,30 +19,30 @@ use super::{Kind, Problem};
 use crate::{choice, shutdown::Shutdown};
 
 choice! {
-    /// Where a system is in its life.
+    /// The state of a system.
     pub enum RunState {
-        /// Nothing runs.
+        /// Nothing is running.
         Idle = "idle",
-        /// Work is taken in.
+        /// New work is accepted.
         Running = "running",
-        /// No more work is taken in; what is inside is finished.
+        /// New work is refused; accepted work is finished.
         Draining = "draining",
     }
 }
 
-/// Why no run starts.
+/// Why a run was not started.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError<E> {
-    /// One runs, or still drains.
+    /// Another run is running or draining.
     #[error("one run at a time: it is {}", .0.label())]
     Busy(RunState),
-    /// It could not be opened.
+    /// The run could not be prepared.
     #[error("{0:#}")]
     Failed(E),
 }
 
 impl<E> StartError<E> {
-    /// The same with another error of the opening.
+    /// Converts the error of [`Failed`](Self::Failed).
     pub fn map<O>(self, change: impl FnOnce(E) -> O) -> StartError<O> {
         match self {
             Self::Busy(state) => StartError::Busy(state),
@@ -51,12 +51,12 @@ impl<E> StartError<E> {
     }
 }
 
-/// Nothing runs that could be stopped or changed.
+/// No run can be stopped or changed, because none is in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is running")]
 pub struct NotRunning;
 
-/// The runs of one system. Cloning shares it.
+/// The runs of one system. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     shared: Arc<Shared>,
@@ -65,11 +65,11 @@ pub struct Lifecycle {
 #[derive(Debug)]
 struct Shared {
     system: &'static str,
-    /// What is answered where there is a run already, and where there is none.
+    /// The problems "already running" and "not running".
     kinds: [Kind; 2],
     process: Shutdown,
     current: Mutex<Option<Current>>,
-    /// Starts happen one at a time.
+    /// Held during a start, so that starts happen one at a time.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -80,7 +80,7 @@ struct Current {
 }
 
 impl Lifecycle {
-    /// Nothing runs yet. `system` names it in problem types and in the log; runs end with `process`.
+    /// An idle system. `system` is its name in problem types and in the log. Its runs end with `process`.
     pub fn new(system: &'static str, process: Shutdown) -> Self {
         let conflict = |kind, title: &str, about| Kind {
             path: format!("/problems/{system}-{kind}").into(),
@@ -92,9 +92,9 @@ impl Lifecycle {
             conflict(
                 "running",
                 "is running already",
-                "One run at a time: stop it, or wait until it has drained.",
+                "Only one run at a time is possible: stop the current one, or wait until it has drained.",
             ),
-            conflict("not-running", "is not running", "Only a run can be stopped or changed: start one."),
+            conflict("not-running", "is not running", "There is no run to stop or change: start one first."),
         ];
         let (current, turn) = (Mutex::default(), tokio::sync::Mutex::default());
         let shared = Shared { system, kinds, process, current, turn };
@@ -106,17 +106,17 @@ impl Lifecycle {
         self.shared.system
     }
 
-    /// The kinds of problem that its refusals are.
+    /// The kinds of problem for refused requests.
     pub(super) fn kinds(&self) -> &[Kind] {
         &self.shared.kinds
     }
 
-    /// The process's stop.
+    /// The process's shutdown.
     pub fn process(&self) -> &Shutdown {
         &self.shared.process
     }
 
-    /// Where it is in its life.
+    /// The current state.
     pub fn state(&self) -> RunState {
         match &*self.shared.current.lock() {
             None => RunState::Idle,
@@ -125,14 +125,14 @@ impl Lifecycle {
         }
     }
 
-    /// Starts a run: `open` prepares it and returns the future that runs until the stop it was given begins,
-    /// and then drains. That future goes on as a task that the process's drain waits for. In a process that stops
-    /// already, the run is stopped as it begins.
+    /// Starts a run. `open` prepares it and returns the run's future. That future must run until the given shutdown
+    /// begins, and then drain. It is spawned as a task that the process's drain waits for. If the process is already
+    /// stopping, the run begins to drain at once.
     ///
-    /// Cancel safe: dropped while `open` runs, nothing has started.
+    /// Cancel safe: if this future is dropped while `open` runs, nothing has started.
     ///
     /// # Errors
-    /// [`StartError`]; nothing has started then.
+    /// [`StartError`] if nothing was started.
     pub async fn start<E, Open, Run>(&self, open: impl FnOnce(Shutdown) -> Open) -> Result<(), StartError<E>>
     where
         Open: Future<Output = Result<Run, E>>,
@@ -143,7 +143,7 @@ impl Lifecycle {
             RunState::Idle => {}
             busy => return Err(StartError::Busy(busy)),
         }
-        // The process's deadline bounds a run; its own stop takes the time it takes.
+        // The run's own drain has no limit: only the process's deadline ends it.
         let stop = Shutdown::new(None, Duration::ZERO);
         let run = open(stop.clone()).await.map_err(StartError::Failed)?;
         let ended = CancellationToken::new();
@@ -167,16 +167,16 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Lets the run in progress drain; stopping one that drains already changes nothing.
+    /// Makes the run in progress drain. If it is already draining, this has no effect.
     ///
     /// # Errors
-    /// [`NotRunning`] when there is none.
+    /// [`NotRunning`] if there is no run.
     pub fn stop(&self) -> Result<(), NotRunning> {
         let current = self.shared.current.lock();
         current.as_ref().map(|run| run.stop.trigger()).ok_or(NotRunning)
     }
 
-    /// Waits until the run in progress has ended, whoever ends it. Cancel safe.
+    /// Waits until the run in progress has ended. Cancel safe.
     pub async fn ended(&self) {
         let run = self.shared.current.lock().clone();
         if let Some(run) = run {
@@ -184,7 +184,7 @@ impl Lifecycle {
         }
     }
 
-    /// A start that was refused, as a problem.
+    /// The problem for a refused start.
     pub(super) fn refuse_start(&self, error: &StartError<Problem>) -> Problem {
         let [running, _] = &self.shared.kinds;
         match error {
@@ -193,14 +193,14 @@ impl Lifecycle {
         }
     }
 
-    /// What is answered where a run is needed and there is none.
+    /// The problem for a request that needs a run when there is none.
     pub fn not_running(&self) -> Problem {
         let [_, not_running] = &self.shared.kinds;
         Problem::new(not_running)
     }
 }
 
-/// Ends the run's entry when its task has ended, by a panic too.
+/// Marks the run as ended when its task ends, even by a panic.
 struct Ending {
     shared: Arc<Shared>,
     ended: CancellationToken,
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_passes_through_its_states_and_another_may_follow() {
+    async fn a_run_passes_through_its_states_and_another_can_follow() {
         let (lifecycle, _process) = lifecycle();
         assert_eq!(lifecycle.stop(), Err(NotRunning));
         for _ in 0..2 {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_process_ends_a_run_cuts_it_short_and_ends_another_as_it_begins() {
+    async fn a_stopping_process_drains_a_run_aborts_it_at_the_deadline_and_stops_later_ones() {
         let (lifecycle, process) = lifecycle();
         start(&lifecycle).await.expect("idle");
         let begun = tokio::time::Instant::now();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_that_panics_leaves_nothing_running() {
+    async fn after_a_panic_the_system_is_idle() {
         let (lifecycle, _process) = lifecycle();
         let panics = |_| async { Ok::<_, Infallible>(async { panic!("on purpose") }) };
         lifecycle.start(panics).await.expect("idle");

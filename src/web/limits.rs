@@ -1,49 +1,49 @@
-//! What one server grants its clients.
+//! The limits of one server.
 
 use std::time::Duration;
 
 use super::Hosts;
 
-/// hyper's own floor for its read buffer, and so for a head.
+/// The smallest read buffer that hyper accepts, and so the smallest limit for a head.
 pub(super) const HEAD_LIMIT_FLOOR_BYTES: usize = 8 * 1024;
 
-/// The bounds of one server; every wait for a peer and every buffer it can fill is here.
+/// The limits of one server, for every wait for a client and every buffer that a client can fill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections (`LAB_MAX_CONNECTIONS`); one more is answered 503 and closed.
+    /// Open connections (`LAB_MAX_CONNECTIONS`); further ones get a 503 and are closed.
     pub connections: usize,
-    /// Time for a complete head; it also closes a keep-alive connection that stays idle.
+    /// The time to receive a complete head. It also closes idle keep-alive connections.
     pub header_timeout_ms: u64,
-    /// Bytes of a request's head, and of hyper's buffers; never below 8 KiB.
+    /// The size of a request's head, and of hyper's buffers; at least 8 KiB.
     pub head_limit_bytes: usize,
-    /// Bytes of a request's body. axum's own extractors refuse more than 2 MiB whatever this is.
+    /// The size of a request's body. axum's own extractors refuse more than 2 MiB in any case.
     pub body_limit_bytes: usize,
-    /// Time for a complete body, from the end of the head; of a streamed one, for each piece.
+    /// The time to receive a complete body after the head, or each piece of a streamed body.
     pub body_timeout_ms: u64,
-    /// Routes with another limit for bodies; the first that matches applies.
+    /// Routes with another body limit; the first match applies.
     pub routes: Vec<RouteLimit>,
-    /// Names that are answered beside loopback's (`LAB_HOSTS`). None: where only this machine can connect loopback's
-    /// alone, else all.
+    /// Host names that are accepted in addition to those of loopback (`LAB_HOSTS`). If empty, a server on a loopback
+    /// address accepts only loopback's names, and any other server accepts all.
     pub hosts: Hosts,
-    /// Time in which a client that has an answer to read must take at least some of it.
+    /// The time in which a client must read at least a part of a response that waits for it.
     pub write_stall_timeout_ms: u64,
 }
 
-/// The rule for the bodies of some routes.
+/// The body limit of some routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteLimit {
-    /// Paths that begin so.
+    /// The prefix of their paths.
     pub under: &'static str,
-    /// What their bodies may be.
+    /// Their limit.
     pub body: BodyLimit,
 }
 
-/// What a request's body may be.
+/// The limit for a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLimit {
-    /// At most this many bytes, read whole before the handler runs.
+    /// At most this many bytes, which are read before the handler runs.
     Bytes(usize),
-    /// Of any length: the handler reads it and bounds what it keeps.
+    /// Any length: the handler reads the body and must limit what it keeps.
     Streamed,
 }
 
@@ -75,13 +75,13 @@ impl Limits {
         Duration::from_millis(self.write_stall_timeout_ms)
     }
 
-    /// The rule for the body of a request to `path`.
+    /// The limit for the body of a request to `path`.
     pub(super) fn body(&self, path: &str) -> BodyLimit {
         let own = self.routes.iter().find(|route| path.starts_with(route.under));
         own.map_or(BodyLimit::Bytes(self.body_limit_bytes), |route| route.body)
     }
 
-    /// hyper panics below its floor, so a smaller value is raised to it.
+    /// The head limit, raised to hyper's minimum if necessary, because hyper panics below it.
     pub(super) fn head_buffer_bytes(&self) -> usize {
         self.head_limit_bytes.max(HEAD_LIMIT_FLOOR_BYTES)
     }

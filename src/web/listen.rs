@@ -1,4 +1,4 @@
-//! Where a server listens, and how many descriptors it may hold.
+//! Binds the listening socket, and raises the limit of file descriptors.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,10 +8,10 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::output;
 
-/// Connections the kernel may hold for us between two accepts.
+/// How many connections the kernel may queue until they are accepted.
 pub(super) const ACCEPT_BACKLOG_CONNECTIONS: u32 = 4096;
 
-/// An address that cannot be listened on, and what to do about it.
+/// Why the server cannot listen on an address, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("listening on {addr}: {what}: {remedy} {setting}")]
 pub struct CannotListen {
@@ -21,8 +21,8 @@ pub struct CannotListen {
     setting: String,
 }
 
-/// Binds `addr`; port 0 takes a free one. An address in TIME_WAIT can be taken again at once. `setting` is
-/// what chose the address, such as `--addr (LAB_ADDR)`.
+/// Binds `addr`; port 0 chooses a free port. An address in TIME_WAIT can be bound again at once. `setting` names the
+/// flag that chose the address, such as `--addr (LAB_ADDR)`.
 ///
 /// # Errors
 ///
@@ -47,18 +47,18 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(ACCEPT_BACKLOG_CONNECTIONS)
 }
 
-/// Prints the bound address as one line on stderr, for people and for scripts that used port 0.
+/// Prints the bound address on stderr, for people and for scripts that use port 0.
 ///
 /// # Errors
 ///
-/// When the listener cannot tell its own address.
+/// When the listener's address cannot be determined.
 pub fn announce(listener: &TcpListener) -> io::Result<()> {
     output::to_stderr(format_args!("listening on http://{}", listener.local_addr()?));
     Ok(())
 }
 
-/// Raises the soft limit of open descriptors to the hard one. A refusal is logged and survived: the
-/// accept loop backs off when descriptors run out.
+/// Raises the soft limit of open file descriptors to the hard limit. A failure is only logged, because the accept
+/// loop backs off when descriptors run out.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

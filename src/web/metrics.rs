@@ -1,9 +1,9 @@
-//! The instruments of this room.
+//! The metrics of HTTP servers.
 //!
-//! Labels are bounded: `route` is the template that matched, never a path; `method` is one of eight words. A
-//! request whose client left is counted with the status `cancelled`, one whose handler panicked with `500`. What
-//! never came to a route has the route `unmatched`; what was refused before any was looked for, or by routes
-//! that keep their own books, `refused`.
+//! Labels are bounded: `route` is the template that matched, never a path, and `method` is one of eight words. The
+//! status is `cancelled` if the client disconnected, and `500` if the handler panicked. The route is `unmatched` if
+//! no route matched. It is `refused` if the request was refused before routing, or by routes that count their own
+//! requests.
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -17,13 +17,13 @@ use crate::telemetry::{Counter, CounterBy, Instruments, UpDownCounter};
 metrics! {
     /// Open HTTP connections
     CONNECTIONS: "web_connections";
-    /// Connections that were not served, by reason (limit, descriptors)
+    /// Connections that were refused, by reason (limit, descriptors)
     CONNECTIONS_REFUSED: "web_connections_refused_total" by "reason";
-    /// Requests of all routes but the lab's endpoints and /metrics; route is `refused` where none was reached
+    /// Requests of all routes except the lab's endpoints and /metrics; route is `refused` if no route was reached
     REQUESTS: "web_requests_total" by "route", "method", "status";
 }
 
-/// What a server counts of its connections and requests. Cloning shares it.
+/// A server's metrics of connections and requests. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     connections: UpDownCounter,
@@ -35,7 +35,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes the instruments; series with known labels start at 0.
+    /// Creates the instruments. Series with known labels start at 0.
     pub fn new(instruments: &Instruments) -> Self {
         let refused = instruments.counter(CONNECTIONS_REFUSED);
         Self {
@@ -46,13 +46,13 @@ impl Metrics {
         }
     }
 
-    /// Counts every request of `router` in `web_requests`. Not for routes that keep their own books.
+    /// Counts every request of `router` in `web_requests_total`. Not for routes that count their own requests.
     pub fn count_requests(&self, router: Router) -> Router {
         router.layer(from_fn_with_state(self.requests.clone(), count))
     }
 
-    /// Counts the requests for a method that a route of `router` does not have, and answers them (405). For routes
-    /// that keep their own books.
+    /// Responds with 405 to methods that a route of `router` does not have, and counts these requests. For routes that
+    /// count their own requests.
     pub fn count_wrong_methods(&self, router: Router) -> Router {
         let metrics = self.clone();
         router.method_not_allowed_fallback(async move |method: Method| {
@@ -61,8 +61,8 @@ impl Metrics {
         })
     }
 
-    /// Counts a request that was refused outside of what [`count_requests`](Self::count_requests) sees; without a
-    /// method where that could not be read.
+    /// Counts a refused request that [`count_requests`](Self::count_requests) does not see. `method` is `None` if it
+    /// could not be parsed.
     pub(super) fn refused(&self, method: Option<&Method>, status: StatusCode) {
         let method = method.map_or("other", bounded);
         self.requests.count(["refused".into(), method.into(), status.as_str().to_owned().into()]);
@@ -74,7 +74,7 @@ impl Metrics {
     }
 }
 
-/// One open connection in the gauge, until dropped.
+/// Counts an open connection in the gauge until it is dropped.
 #[must_use]
 pub(super) struct OpenConnection(UpDownCounter);
 
@@ -97,7 +97,7 @@ async fn count(State(requests): State<CounterBy<3>>, request: Request, next: Nex
     response
 }
 
-/// A request that is counted when dropped, however it ended.
+/// Counts a request when dropped, however the request ended.
 struct Counted {
     requests: CounterBy<3>,
     route: String,
@@ -113,7 +113,7 @@ impl Drop for Counted {
     }
 }
 
-/// Clients may invent methods; labels may not.
+/// The label for a method. Clients can send any method, but the label must be bounded.
 fn bounded(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

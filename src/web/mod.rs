@@ -1,4 +1,4 @@
-//! What every HTTP server of the lab has in common.
+//! The parts that all HTTP servers of the lab share.
 //!
 //! ```text
 //! listen -> serve -> connection -> edge -> the app's Router
@@ -7,36 +7,35 @@
 //!             '- connection cap, descriptor outages, stop along the data's path
 //! ```
 //!
-//! [`serve()`] runs its own accept loop rather than axum's: it owns the cap and the stop, and a request in
-//! flight holds less memory. The app hands in a [`Router`](axum::Router) and gets back a
-//! [`Drained`]. Around it stand the parts an app composes: [`Health`], [`Admin`], [`Page`],
-//! [`assets`], [`openapi()`], [`Metrics`], [`scrape()`], and the extractors [`Json`] and [`Query`].
+//! [`serve()`] runs its own accept loop instead of axum's: it controls the connection cap and the shutdown, and a
+//! request in flight uses less memory. The app passes in a [`Router`](axum::Router) and gets back a [`Drained`].
+//! The other parts are for the app to compose: [`Health`], [`Admin`], [`Page`], [`assets`], [`openapi()`],
+//! [`Metrics`], [`scrape()`], and the extractors [`Json`] and [`Query`].
 //!
-//! **Limits.** Connections, heads, bodies, and each wait for a peer are bounded by [`Limits`].
-//! Bodies are read whole before a handler runs, so a handler never waits for a slow sender and no
-//! route can forget the limit. A [`RouteLimit`] sets another bound, or lets a handler read the body itself,
-//! each piece within the body's time.
+//! **Limits.** [`Limits`] bounds connections, heads, bodies, and each wait for a client. Bodies are read completely
+//! before a handler runs, so a handler never waits for a slow sender and no route can forget the limit. A
+//! [`RouteLimit`] sets another limit, or lets a handler read the body itself, each piece within the body's time.
 //!
-//! **Systems.** A [`System`] is a value that holds all the house shows of it. One that starts, runs, drains and
-//! stops has a [`Lifecycle`]; its routes and live view come from [`runnable()`], its page from [`LivePage`].
+//! **Systems.** A [`System`] is a value that describes a system to the server. A system that starts, runs, drains and
+//! stops has a [`Lifecycle`]; [`runnable()`] gives it routes and a live view, and [`LivePage`] its page.
 //!
-//! **Watching.** [`Events`] sends a picture of a system to all who watch, drawn once a tick.
+//! **Live views.** [`Events`] sends a snapshot of a system to all viewers, rendered once per tick.
 //!
-//! **Errors.** Whatever answers 4xx or 5xx leaves as `application/problem+json` ([`Problem`]), unless
-//! a handler chose `text/html`. Two answers come from hyper before any of this code runs, and have an
-//! empty body: 400 for bytes that are not HTTP/1.x, 431 for a head above the limit. A head that is
-//! not complete in time closes the connection without an answer.
+//! **Errors.** Every 4xx and 5xx response is `application/problem+json` ([`Problem`]), unless a handler chose
+//! `text/html`. hyper itself sends two responses, with an empty body, before any of this code runs: 400 for bytes
+//! that are not HTTP/1.x, and 431 for a head above the limit. If a head is not complete in time, the connection is
+//! closed without a response.
 //!
-//! **Who is answered.** A request says whom it addresses in one valid `Host`; a server on loopback answers only
-//! loopback's names and those it was told. What a page of another origin wants changed is refused, on every route.
+//! **Host and origin.** A request must have one valid `Host`. A server on loopback accepts only loopback's names and
+//! the configured ones. On every route, a request from a page of another origin must not change anything.
 //!
-//! **What it refuses.** HTTP/2 and TLS (a proxy's work), upgrades, half-closed clients: a client that
-//! closes its sending side has left, and the handler's future is dropped.
+//! **Not supported.** HTTP/2 and TLS (use a proxy), upgrades, and half-closed connections: when a client closes its
+//! sending side, it counts as gone, and the handler's future is dropped.
 //!
-//! **Pictures and reports.** [`chart`] draws SVG on the server; [`report`] makes one HTML file of figures,
-//! tables and charts that needs no network and no script.
+//! **Charts and reports.** [`chart`] draws SVG on the server. [`report`] makes one HTML file of figures, tables and
+//! charts that needs no network and no script.
 //!
-//! The room knows no system: names, navigation and checks are values handed in.
+//! This room knows no system: the app passes in names, navigation and checks as values.
 
 mod admin;
 mod asset;
@@ -46,7 +45,6 @@ mod connection;
 mod edge;
 mod events;
 mod extract;
-mod goodbye;
 mod head;
 mod health;
 mod history;
@@ -63,6 +61,7 @@ mod page;
 mod parameters;
 mod peer;
 mod problem;
+mod rejection;
 pub mod report;
 mod runnable;
 mod scrape;
@@ -82,7 +81,7 @@ mod trace;
 mod tests;
 
 pub use admin::Admin;
-pub use asset::{Asset, CHARTS_JS, FAVICON, LAB_CSS, LIVE_JS, assets};
+pub use asset::{Asset, CHARTS_JS, FAVICON, LAB_CSS, LIVE_JS, NOSNIFF, assets};
 pub use events::{Event, Events};
 pub use extract::{Json, OptionalJson, Query};
 pub use health::{Check, Health, HealthApi, Ready, Version};

@@ -1,4 +1,5 @@
-//! `/openapi.json`: the document an app merged from its rooms' parts, and parts made from lists.
+//! `/openapi.json`: serves and completes the document that an app merges from its systems' parts, and builds parts
+//! for routes.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -24,15 +25,15 @@ use crate::output::{Document, Named};
 ///
 /// # Errors
 ///
-/// When the document cannot be written as JSON.
+/// When the document cannot be serialized.
 pub fn openapi(document: &OpenApi) -> Result<Router, serde_json::Error> {
     let json = Bytes::from(serde_json::to_vec(document)?);
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     Ok(Router::new().route("/openapi.json", get(async move || (content_type, json.clone()))))
 }
 
-/// Adds what holds for every route of a server: the answers of its edge, and with `token` how an administrator is
-/// known.
+/// Adds the responses that every route of a server may give. If the server has a `token`, it also adds the ways to
+/// authenticate.
 pub fn complete(document: &mut OpenApi, token: bool) {
     const MISUNDERSTOOD: (u16, &str) = (400, "The request is not understood");
     const FOREIGN: (u16, &str) = (403, "Sent by a page of another origin");
@@ -42,7 +43,7 @@ pub fn complete(document: &mut OpenApi, token: bool) {
         (413, "The body is too large"),
         (415, "The body's media type or encoding is not supported"),
     ];
-    const GUESSED: (u16, &str) = (429, "Too many wrong tokens from there");
+    const GUESSED: (u16, &str) = (429, "Too many wrong tokens from this address");
     for item in document.paths.paths.values_mut() {
         let reads = [&mut item.get, &mut item.head].map(|operation| (false, operation));
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
@@ -65,7 +66,7 @@ pub fn complete(document: &mut OpenApi, token: bool) {
                 operation.responses.responses.entry(status.to_string()).or_insert_with(answer);
             }
             for (status, answer) in &mut operation.responses.responses {
-                // Every error is a problem, whether its route says so or not.
+                // Every error response is a problem, even if its route does not declare it.
                 if let RefOr::T(answer) = answer
                     && status.starts_with(['4', '5'])
                     && answer.content.is_empty()
@@ -87,7 +88,7 @@ pub fn complete(document: &mut OpenApi, token: bool) {
     components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
 }
 
-/// The names of the two ways to be known.
+/// The names of the two ways to authenticate.
 const BEARER: &str = "bearer";
 const SESSION: &str = "session";
 const NO_SCOPES: [&str; 0] = [];
@@ -98,7 +99,7 @@ fn problem(about: &str) -> utoipa::openapi::Response {
     ResponseBuilder::new().description(about).content("application/problem+json", content).build()
 }
 
-/// One route in the document, for routes that are made from a list or for a type.
+/// Describes one route of the document, for routes that are created from a list or for a generic type.
 pub struct RouteDoc {
     method: HttpMethod,
     path: String,
@@ -113,14 +114,14 @@ impl RouteDoc {
         Self { method, path: path.into(), operation, components: Components::default() }
     }
 
-    /// Its name for generated clients.
+    /// Sets the operation ID, which generated clients use as a name.
     #[must_use]
     pub fn id(mut self, id: &str) -> Self {
         self.operation = self.operation.operation_id(Some(id));
         self
     }
 
-    /// A text in the query that may be left out.
+    /// Adds an optional query parameter.
     #[must_use]
     pub fn parameter(mut self, name: &str, allowed: &str) -> Self {
         self.operation = self.operation.parameter(
@@ -134,7 +135,7 @@ impl RouteDoc {
         self
     }
 
-    /// A body of JSON.
+    /// Adds a JSON body.
     #[must_use]
     pub fn body<T: ToSchema>(mut self, required: bool) -> Self {
         let content = ContentBuilder::new().schema(Some(self.schema::<T>())).build();
@@ -145,13 +146,13 @@ impl RouteDoc {
         self
     }
 
-    /// An answer of JSON: a document.
+    /// Adds a JSON response that is a [`Document`].
     #[must_use]
     pub fn answer<T: Document>(self, status: u16, about: &str) -> Self {
         self.answers::<Named<T>>(status, about, "application/json")
     }
 
-    /// An answer in a media type that says its form.
+    /// Adds a 200 response of this media type.
     #[must_use]
     pub fn media(mut self, about: &str, media_type: &str) -> Self {
         let content = ContentBuilder::new().build();
@@ -160,20 +161,20 @@ impl RouteDoc {
         self
     }
 
-    /// An answer that is a problem.
+    /// Adds a problem response.
     #[must_use]
     pub fn problem(self, status: u16, about: &str) -> Self {
         self.answers::<Problem>(status, about, "application/problem+json")
     }
 
-    /// The answers of every route that only an administrator may use.
+    /// Adds the responses of a route that only an administrator may use.
     #[must_use]
     pub fn guarded(self) -> Self {
         self.problem(401, "The token is missing or wrong")
             .problem(403, "Not from this machine, or by a page of another origin")
     }
 
-    /// An answer of JSON that is none of our documents.
+    /// Adds a JSON response that is not a [`Document`].
     #[must_use]
     pub fn foreign<T: ToSchema>(self, status: u16, about: &str) -> Self {
         self.answers::<T>(status, about, "application/json")
@@ -186,7 +187,7 @@ impl RouteDoc {
         self
     }
 
-    /// A reference to the schema of `T`, which is kept with all that it refers to.
+    /// Adds the schema of `T` and those that it refers to, and returns a reference to it.
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         let mut schemas = vec![(T::name().into_owned(), T::schema())];
         T::schemas(&mut schemas);
@@ -194,7 +195,7 @@ impl RouteDoc {
         RefOr::Ref(Ref::from_schema_name(T::name()))
     }
 
-    /// A document that holds this route.
+    /// An OpenAPI document with only this route.
     pub fn into_document(self) -> OpenApi {
         let item = PathItem::new(self.method, self.operation);
         let paths = PathsBuilder::new().path(self.path, item).build();

@@ -1,14 +1,14 @@
-//! Where a request says it comes from. Pure.
+//! Determines from its headers where a request comes from. Pure.
 //!
-//! A page of another site can make a browser send requests here, which shows in `Origin` and `Sec-Fetch-Site`; a
-//! proxy makes every client look like its own machine, which shows only if it says so.
+//! A page of another site can make a browser send requests to this server; `Origin` and `Sec-Fetch-Site` reveal it.
+//! Behind a proxy, every client has the proxy's address; only headers that the proxy adds reveal it.
 
 use axum::http::{HeaderMap, Uri, header};
 
 use super::host::Host;
 
-/// Whether a browser sent this on behalf of a page of another origin. Clients other than browsers send
-/// neither header, and cannot be misled into sending a request.
+/// Whether a browser sent the request for a page of another origin. Other clients send neither header, and a page
+/// cannot make them send a request.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     let foreign_site =
         headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");
@@ -17,14 +17,14 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     foreign_site || headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin.as_bytes()))
 }
 
-/// Whether the request addresses this machine by a name that no one else can own.
+/// Whether the request addresses this machine by a loopback name, which no other site can own.
 pub(super) fn names_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
     let loopback = |host: Option<Host<'_>>| host.is_some_and(|host| host.is_loopback());
     let target = uri.authority().is_none_or(|target| loopback(Host::parse(target.as_str().as_bytes())));
     target && loopback(Host::of(headers))
 }
 
-/// Whether a proxy says that it forwarded this request for a client.
+/// Whether a header shows that a proxy forwarded the request.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_addressed_by_one_name_of_its_own() {
+    fn only_a_single_loopback_host_addresses_this_machine() {
         let honest = headers(&[("host", "localhost")]);
         assert!(names_loopback(&honest, &Uri::from_static("/")));
         assert!(!names_loopback(&honest, &Uri::from_static("http://evil.example/")));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_says_so_is_noticed() {
+    fn the_headers_of_proxies_are_recognized() {
         for name in
             ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-anything"]
         {

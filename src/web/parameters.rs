@@ -1,4 +1,4 @@
-//! Query parameters that a route does not know: refused, as whoever sends one means something by it.
+//! Refuses unknown query parameters, because ignoring one would hide a client's mistake.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use utoipa::openapi::{OpenApi, RefOr};
 use super::Problem;
 use crate::config::Invalid;
 
-/// Lets the routes of `router` take the query parameters that `document` says they have, and no others.
+/// Makes the routes of `router` refuse query parameters that `document` does not list.
 pub fn documented_parameters(router: Router, document: &OpenApi) -> Router {
     router.layer(from_fn_with_state(Arc::new(names(document)), check))
 }
 
-/// The problem of a parameter that is not allowed, with what is.
+/// The problem for an invalid parameter.
 pub fn refused_parameter(name: &str, invalid: &Invalid) -> Problem {
     Problem::of(StatusCode::BAD_REQUEST)
         .detail(format!("{name}: {invalid}"))
@@ -27,7 +27,7 @@ pub fn refused_parameter(name: &str, invalid: &Invalid) -> Problem {
         .with("allowed", invalid.allowed.as_str())
 }
 
-/// What is wrong with a parameter whose name is none of `names`.
+/// The error for a parameter that is not in `names`.
 pub fn unknown_parameter(value: &str, names: &[&str]) -> Invalid {
     let allowed =
         if names.is_empty() { "no parameter".to_owned() } else { format!("only {}", names.join(", ")) };
@@ -41,7 +41,7 @@ async fn check(State(names): State<Arc<Names>>, request: Request, next: Next) ->
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let names = path.and_then(|path| names.get(&(path, request.method().clone())));
     let Some(names) = names else {
-        // Not one of the route's methods, which its router says.
+        // The route does not have this method: the router responds with 405.
         return next.run(request).await;
     };
     let query = request.uri().query().unwrap_or_default();

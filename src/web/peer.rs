@@ -1,6 +1,6 @@
-//! Who is at the other end of a connection.
+//! The address of the client.
 //!
-//! Few routes ask, so a request does not carry it: it lies beside the connection's task.
+//! Few routes need it, so it is a task-local of the connection's task instead of an extension of every request.
 
 use std::net::SocketAddr;
 
@@ -10,12 +10,12 @@ tokio::task_local! {
     static PEER: SocketAddr;
 }
 
-/// Serves a connection of `peer`.
+/// Runs `connection` with `peer` as its client address.
 pub(super) fn serving<F: Future>(peer: SocketAddr, connection: F) -> TaskLocalFuture<SocketAddr, F> {
     PEER.scope(peer, connection)
 }
 
-/// The peer whose request this task answers; `None` where no connection is behind it.
+/// The address of the client whose request this task serves; `None` outside of a connection.
 pub fn peer() -> Option<SocketAddr> {
     PEER.try_with(|peer| *peer).ok()
 }

@@ -19,25 +19,25 @@ pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("applicati
 /// The default of `Retry-After`.
 const RETRY_AFTER_DEFAULT_S: u32 = 1;
 
-/// One error, ready to be answered.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[must_use]
 pub struct Problem {
-    /// Stable name of the kind, such as `/problems/not-found`: a path that explains it.
+    /// Stable name of the kind, such as `/problems/not-found`: a path of this server that explains it.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     kind: Cow<'static, str>,
-    /// The kind in words.
+    /// A short description of the kind.
     #[schema(value_type = String)]
     title: Cow<'static, str>,
     /// The HTTP status, repeated.
     #[serde(serialize_with = "status_as_number")]
     #[schema(value_type = u16)]
     status: StatusCode,
-    /// What happened this time.
+    /// Details of this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// Further members, by name; boxed, so that a result that may be a problem stays small.
+    /// Further members, by name. Boxed, so that a `Result` with a problem stays small.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     members: Box<Map<String, Value>>,
@@ -55,8 +55,7 @@ impl Problem {
         Self::titled(kind.path.clone(), kind.status, kind.title.clone())
     }
 
-    /// The general kind of a status; one without a kind says no more than the status
-    /// (RFC 9457, 4.2.1).
+    /// The general kind for a status. If there is none, the type is `about:blank` (RFC 9457, 4.2.1).
     pub fn of(status: StatusCode) -> Self {
         match GENERAL.iter().find(|kind| kind.status == status) {
             Some(kind) => Self::new(kind),
@@ -71,7 +70,7 @@ impl Problem {
         Self { kind, title, status, detail: None, members: Box::default(), retry_after_s: None }
     }
 
-    /// Says what happened this time. Never put a secret or a path of this machine here.
+    /// Sets the details of this occurrence. They must not contain a secret or a path of this machine.
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
@@ -83,18 +82,18 @@ impl Problem {
         self
     }
 
-    /// Says when to come back.
+    /// Sets `Retry-After`.
     pub fn retry_after_s(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
 
-    /// What happened, in words.
+    /// The details, or the title if there are none.
     pub(super) fn text(&self) -> &str {
         self.detail.as_deref().unwrap_or(&self.title)
     }
 
-    /// The status this answers with.
+    /// The status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -105,8 +104,7 @@ impl Problem {
         Some(HeaderValue::from(seconds))
     }
 
-    /// The document's bytes. All members are strings, numbers and JSON values, so this cannot fail;
-    /// if it did, the status would still stand.
+    /// The JSON document. All members are strings, numbers and JSON values, so serialization cannot fail.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
@@ -142,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_429_and_503_must_say_when_to_come_back() {
+    fn only_429_and_503_always_have_a_retry_after() {
         let seconds = |status| {
             let response = Problem::of(status).into_response();
             response.headers().get(header::RETRY_AFTER).cloned()

@@ -1,47 +1,47 @@
-//! A report as one HTML file that needs nothing else: styles inside, charts as SVG, no script.
+//! The HTML report that commands write with `--html`.
 //!
-//! What a command writes with `--html`. It can be opened from disk, mailed, printed; it asks the
-//! network for nothing.
+//! It is one self-contained file, with inline styles, charts as SVG and no script. It can be opened from disk, mailed
+//! and printed, and it makes no network requests.
 
 use askama::Template;
 
 use super::LAB_CSS;
 use super::chart::Chart;
 
-/// A report: figures to read at once, then sections.
+/// A report: key figures, then sections.
 #[derive(Clone, Debug, Template)]
 #[template(path = "report.html")]
 pub struct HtmlReport {
-    /// Its name.
+    /// The title.
     pub title: String,
-    /// The answer in a sentence or two.
+    /// The result in a sentence or two.
     pub lead: String,
-    /// The few figures that matter most.
+    /// The most important figures.
     pub cards: Vec<Card>,
-    /// The rest.
+    /// The details.
     pub sections: Vec<Section>,
     css: &'static str,
 }
 
-/// One figure, large.
+/// One key figure.
 #[derive(Clone, Debug)]
 pub struct Card {
-    /// What it is.
+    /// Its label.
     pub label: String,
     /// The figure, with its unit.
     pub value: String,
-    /// How it should be felt.
+    /// Whether it is good or bad.
     pub mood: Mood,
 }
 
-/// Whether a figure is as it should be.
+/// Whether a figure meets its objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
-    /// Neither.
+    /// It has no objective.
     Plain,
-    /// As it should be.
+    /// It does.
     Good,
-    /// Not as it should be.
+    /// It does not.
     Bad,
 }
 
@@ -55,32 +55,32 @@ impl Mood {
     }
 }
 
-/// A heading and what stands under it.
+/// A heading and its content.
 #[derive(Clone, Debug)]
 pub struct Section {
     /// The heading.
     pub title: String,
-    /// In order.
+    /// The content, in order.
     pub blocks: Vec<Block>,
 }
 
-/// One thing in a section.
+/// One part of a section.
 #[derive(Clone, Debug)]
 pub enum Block {
     /// A paragraph.
     Text(String),
-    /// Lines as they are, such as a command.
+    /// Preformatted lines, such as a command.
     Code(String),
-    /// A picture.
+    /// A chart.
     Chart(Chart),
-    /// Rows and columns.
+    /// A table.
     Table(Table),
 }
 
-/// Rows and columns; the first column names its row, the others are figures.
+/// A table. The first column holds the rows' names, the others hold figures.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// What it shows.
+    /// The caption.
     pub caption: String,
     /// The names of the columns.
     pub head: Vec<String>,
@@ -115,7 +115,7 @@ mod tests {
     use crate::web::chart::{Mark, Series, plain};
 
     #[test]
-    fn a_report_is_one_file_that_asks_for_nothing() {
+    fn a_report_is_one_self_contained_file() {
         let mut report = HtmlReport::new("Load <x>", "It held & more.");
         report.cards.push(Card { label: "good".to_owned(), value: "99 %".to_owned(), mood: Mood::Good });
         let chart = Chart {

@@ -1,11 +1,11 @@
-//! The routes of a system that starts, runs, drains and stops: the same for every such system.
+//! The routes that all systems share that start, run, drain and stop.
 //!
-//! | route | who | answer |
+//! | route | allowed for | response |
 //! |---|---|---|
-//! | `GET /NAME` | everybody | the status: JSON, a page, or server-sent events, as the client accepts |
-//! | `POST /NAME/start` | administrators | 200 and the status; 409 while one runs or drains |
-//! | `PATCH /NAME` | administrators | 200 and the status: the change is made |
-//! | `POST /NAME/stop` | administrators | 200 and the status: the drain has begun, or with `wait_ms` ended |
+//! | `GET /NAME` | everybody | the status as JSON, a page, or server-sent events, depending on `Accept` |
+//! | `POST /NAME/start` | administrators | 200 and the status; 409 while a run is running or draining |
+//! | `PATCH /NAME` | administrators | 200 and the status after the change |
+//! | `POST /NAME/stop` | administrators | 200 and the status once the drain has begun; with `wait_ms`, once it has ended |
 
 use std::time::Duration;
 
@@ -23,43 +23,43 @@ use super::system::System;
 use super::{Event, Events, Frame, Json, OptionalJson, Problem, Query, RouteDoc};
 use crate::{output::Document, time};
 
-/// How often those who watch get the status.
+/// How often viewers get the status.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 time!(
-    /// How long a stop is waited for.
+    /// How long to wait for a stop.
     StopWaitMs = 0 s to 10 m in milliseconds
 );
 
-/// A system that can be started, watched, changed and stopped. A handle: cloning shares it.
+/// A handle to a system that can be started, watched, changed and stopped. Clones share the system.
 pub trait Runnable: Clone + Send + Sync + 'static {
-    /// What `GET` shows; its member `state` is the lifecycle's.
+    /// The response to `GET`; its member `state` is the lifecycle's state.
     type Status: Document + Sync;
-    /// What a start may change of the settings for its run.
+    /// The settings that a start can override for its run.
     type Start: DeserializeOwned + Default + ToSchema + Send + 'static;
-    /// What can be changed while it runs.
+    /// The settings that can be changed during a run.
     type Change: DeserializeOwned + Serialize + ToSchema + Send + 'static;
 
-    /// Its runs.
+    /// The lifecycle of its runs.
     fn lifecycle(&self) -> &Lifecycle;
 
-    /// The status now.
+    /// The current status.
     fn status(&self) -> Self::Status;
 
     /// The page.
     fn page(&self, frame: Frame, host: &str) -> Response;
 
-    /// What the page needs each second beside the status.
+    /// The events that the page needs every second in addition to the status.
     fn events(&self) -> Vec<Event>;
 
-    /// Starts a run. It runs to its end even if the client leaves.
+    /// Starts a run. The start completes even if the client disconnects.
     fn start(&self, with: Self::Start) -> impl Future<Output = Result<(), StartError<Problem>>> + Send;
 
-    /// Makes a change, or refuses it whole. It runs to its end even if the client leaves.
+    /// Applies a change completely, or refuses it. The change completes even if the client disconnects.
     fn change(&self, change: Self::Change) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// Gives `system` the routes of `runnable`, and their part of the OpenAPI document.
+/// Adds the routes of `runnable` to `system`, and their part of the OpenAPI document.
 pub fn runnable<R: Runnable>(system: System, runnable: &R) -> System {
     let (watched, path) = (runnable.clone(), system.path);
     let draw = move || {
@@ -93,33 +93,33 @@ fn document<R: Runnable>(system: &System) -> OpenApi {
         path.to_owned(),
         "show",
         "The status: as JSON, as a page (Accept: text/html), or as server-sent events (Accept: text/event-stream), \
-         one a second",
+         one per second",
     )
-    .answer::<R::Status>(200, "The status now");
+    .answer::<R::Status>(200, "The current status");
     let start = route(HttpMethod::Post, format!("{path}/start"), "start", "Starts a run")
         .body::<R::Start>(false)
-        .answer::<R::Status>(200, "It runs")
+        .answer::<R::Status>(200, "The run has started")
         .problem(400, "A value is not allowed; nothing was started")
-        .problem(409, "It runs already, is still draining, or cannot be started")
+        .problem(409, "A run is running or draining, or the run cannot be started")
         .problem(503, "The server is stopping")
         .guarded();
-    let stop = route(
-        HttpMethod::Post,
-        format!("{path}/stop"),
-        "stop",
-        "Takes no more work in, and lets the rest drain",
-    )
-    .parameter("wait_ms", "Answer when it has drained, or after so long; without it, at once")
-    .answer::<R::Status>(200, "It drains, or has drained")
-    .problem(409, "It does not run")
-    .guarded();
-    let change =
-        route(HttpMethod::Patch, path.to_owned(), "change", "Changes what runs; what is left out stays")
-            .body::<R::Change>(true)
-            .answer::<R::Status>(200, "The change is made")
-            .problem(400, "A value is not allowed; nothing was changed")
-            .problem(409, "It does not run, or cannot be changed so")
+    let stop =
+        route(HttpMethod::Post, format!("{path}/stop"), "stop", "Refuses new work and drains the rest")
+            .parameter("wait_ms", "Wait until the run has drained, but at most this long, before responding")
+            .answer::<R::Status>(200, "The run is draining or has drained")
+            .problem(409, "Nothing is running")
             .guarded();
+    let change = route(
+        HttpMethod::Patch,
+        path.to_owned(),
+        "change",
+        "Changes settings of the run; absent members stay unchanged",
+    )
+    .body::<R::Change>(true)
+    .answer::<R::Status>(200, "The settings are applied")
+    .problem(400, "A value is not allowed; nothing was changed")
+    .problem(409, "Nothing is running, or the run does not allow this change")
+    .guarded();
     [start, stop, change]
         .into_iter()
         .fold(show.into_document(), |document, route| document.merge_from(route.into_document()))
@@ -177,7 +177,7 @@ async fn stop<R: Runnable>(
     lifecycle.stop().map_err(|_| lifecycle.not_running())?;
     tracing::info!(system = lifecycle.system(), "draining");
     if let Some(wait) = wait_ms {
-        // Too late or not, the status says how far it is.
+        // After a timeout too, the returned status shows the state.
         let _ = tokio::time::timeout(wait.get(), lifecycle.ended()).await;
     }
     Ok(Json(runnable.status()))
@@ -187,17 +187,17 @@ async fn change<R: Runnable>(
     State(runnable): State<R>,
     Json(change): Json<R::Change>,
 ) -> Result<Json<R::Status>, Problem> {
-    let told = serde_json::to_string(&change).unwrap_or_default();
+    let logged = serde_json::to_string(&change).unwrap_or_default();
     let changed = tokio::spawn({
         let runnable = runnable.clone();
         async move { runnable.change(change).await }
     });
     finished(changed.await)??;
-    tracing::info!(system = runnable.lifecycle().system(), change = told, "changed");
+    tracing::info!(system = runnable.lifecycle().system(), change = logged, "changed");
     Ok(Json(runnable.status()))
 }
 
-/// What a task came to; one that panicked is a fault of ours.
+/// The result of a task; a panic becomes a 500.
 fn finished<T>(task: Result<T, tokio::task::JoinError>) -> Result<T, Problem> {
     task.map_err(|_| Problem::of(StatusCode::INTERNAL_SERVER_ERROR))
 }

@@ -1,4 +1,4 @@
-//! `GET /metrics`: rendered once for all who ask at the same moment, and compressed once for those who take it.
+//! `GET /metrics`. Concurrent scrapes share one rendering, and one compression of it if they accept gzip.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use axum::routing::get;
 use super::{Metrics, Shared};
 use crate::telemetry::Telemetry;
 
-/// Scrapes that are answered at a time.
+/// The most concurrent scrapes.
 const SCRAPES_MAX: usize = 64;
 
-/// The route; what it refuses is counted in `metrics`.
+/// The route. Refused scrapes are counted in `metrics`.
 pub fn scrape(telemetry: &Telemetry, metrics: &Metrics) -> Router {
     let telemetry = telemetry.clone();
     routes(scraped(SCRAPES_MAX, metrics, move || telemetry.render()).into())
@@ -54,7 +54,7 @@ mod tests {
 
     const PLACES: usize = 8;
 
-    /// A scrape whose renderings are what `render` makes of their numbers.
+    /// A scrape that passes the number of each rendering to `render`.
     fn numbered(metrics: &Metrics, render: impl Fn(u64) -> String + Send + Sync + 'static) -> Arc<Shared> {
         let renderings = AtomicU64::new(0);
         let render = move || Ok(render(renderings.fetch_add(1, Ordering::Relaxed) + 1));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_compressed_for_those_who_take_it() {
+    async fn it_is_compressed_for_clients_that_accept_gzip() {
         let app = routes(numbered(&silent(), |_| "one line\n".repeat(1_000)));
         for (coding, zipped) in [
             ("", false),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_who_ask_before_it_begins_share_one_rendering() {
+    async fn requests_before_a_rendering_begins_share_it() {
         let scrape = numbered(&silent(), |number| format!("renderings {number}\n"));
         let none = HeaderMap::new();
         let begins = scrape.turn.lock().await;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scrapes_are_bounded_until_they_are_read() {
+    async fn a_scrape_counts_towards_the_limit_until_it_is_read() {
         let scrape = numbered(&silent(), |number| format!("renderings {number}\n"));
         let none = HeaderMap::new();
         let mut held = Vec::new();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn clients_that_pipeline_and_never_read_share_one_rendering_and_hold_up_nobody() {
+    async fn clients_that_never_read_share_one_rendering_and_block_no_others() {
         const CLIENTS: usize = 50;
         const PIPELINED: usize = 12;
         // More than the socket buffers of both ends take: the first answer stalls, and those behind it wait.

@@ -1,30 +1,37 @@
-//! A value that must not be seen, nor guessed by timing.
+//! A value that must not be printed, nor be guessed by timing.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// A secret such as the admin token. `Debug` shows `***`; there is no way to read it back.
+use crate::config::{Allowed, Invalid};
+
+/// A secret such as the admin token. `Debug` prints `***`, and there is no accessor.
 #[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `value`; `None` when it is empty, which would match an empty guess.
+    /// Keeps `value`. `None` if it is blank, which would be easy to guess, or has whitespace at an end, which HTTP
+    /// strips from a header: no request could send such a value.
     pub fn new(value: impl Into<String>) -> Option<Self> {
         let value = value.into();
-        (!value.is_empty()).then_some(Self(value))
+        (!value.is_empty() && value.trim() == value).then_some(Self(value))
     }
 
-    /// Compares in a time that depends on the lengths only.
+    /// Compares in a time that depends only on the lengths.
     pub fn matches(&self, candidate: &str) -> bool {
         self.0.as_bytes().ct_eq(candidate.as_bytes()).into()
     }
 }
 
+impl Allowed for Secret {
+    const ALLOWED: &'static str = "a text that is not blank and has no spaces at its ends";
+}
+
 impl std::str::FromStr for Secret {
-    type Err = crate::config::Invalid;
+    type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::new(text).ok_or_else(|| crate::config::Invalid::new("", "a text that is not empty"))
+        Self::new(text).ok_or_else(|| Invalid::new("", Self::ALLOWED))
     }
 }
 
@@ -45,6 +52,8 @@ mod tests {
         assert!(secret.matches("open sesame"));
         assert!(!secret.matches("open sesam"));
         assert!(!secret.matches(""));
-        assert!(Secret::new("").is_none());
+        for unusable in ["", " ", "\t\n", " open sesame", "open sesame\n"] {
+            assert!(Secret::new(unusable).is_none(), "{unusable:?}");
+        }
     }
 }

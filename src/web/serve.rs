@@ -1,12 +1,12 @@
-//! The accept loop, and the stop along the data's path.
+//! The accept loop and its shutdown.
 //!
-//! From *stopping* to *intake closed* connections are still taken, each answer ends its connection.
-//! Then what the kernel accepted for us is taken too, the listener closes, and connections and
-//! detached tasks are waited for until the drain deadline. What is open then is counted, and cut when
-//! its owner has said what it was.
+//! From *stopping* to *intake closed*, connections are still accepted, and each response closes its connection.
+//! Then the kernel's backlog is accepted too, the listener is closed, and the drain waits for connections and
+//! detached tasks until its deadline. The connections that are still open then are counted. The caller reports
+//! them and cuts them ([`Drained::cut`]).
 //!
-//! One gap remains that no system call closes: a connection whose handshake ends between the last
-//! look at the backlog and the close of the listener is reset by the kernel. It was never accepted.
+//! One gap remains that no system call can close: if a handshake completes between the last accept and the close of
+//! the listener, the kernel resets that connection. It was never accepted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,39 +22,38 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connections;
 use super::edge::Edge;
-use super::goodbye::Goodbyes;
 use super::listen::ACCEPT_BACKLOG_CONNECTIONS;
+use super::rejection::Rejections;
 use super::{Limits, Metrics, peer};
 use crate::shutdown::Shutdown;
 
-/// Pause after an accept that failed for want of resources.
+/// The pause after an accept that failed for lack of resources.
 const ACCEPT_RETRY_MS: u64 = 100;
-/// What connections get to end that have said all they had to say when the drain is over: they are not left behind.
+/// How long the drain still waits after its deadline for connections that have sent their last response.
 const ENDING_MS: u64 = 100;
-/// What cut connections get to be dropped; only a handler that blocks its thread needs longer.
+/// How long to wait for cut connections to be dropped; only a handler that blocks its thread takes longer.
 const CUT_MS: u64 = 1_000;
 
-/// How a server's stop went.
+/// The result of a server's drain.
 #[derive(Debug)]
 #[must_use]
 pub struct Drained {
-    /// Whether every connection and every detached task ended by itself.
+    /// Whether every connection and every detached task has ended.
     pub clean: bool,
-    /// Connections taken in over the server's life, refused ones not included.
+    /// Connections that the server accepted, without refused ones.
     pub connections_accepted: u64,
-    /// Connections that are still open at the deadline, or at the second signal; [`cut`](Self::cut)
-    /// ends them.
+    /// Connections that were still open at the deadline or at the second signal; [`cut`](Self::cut) ends them.
     pub connections_left: usize,
-    /// Detached tasks of the whole process that had not ended by then; they are not stopped here.
+    /// Detached tasks of the whole process that had not ended by then; nothing here stops them.
     pub tasks_left: usize,
     tasks: TaskTracker,
     cut: CancellationToken,
 }
 
-/// Serves `app` on `listener` until `shutdown` has run its course. `app` is told of its peer by
+/// Serves `app` on `listener` until `shutdown` has completed. Handlers get the client's address from
 /// [`peer`](super::peer()).
 ///
-/// Dropping this future closes the listener; connections already taken go on unattended.
+/// Dropping this future closes the listener; accepted connections continue as detached tasks.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -62,7 +61,8 @@ pub async fn serve(
     metrics: &Metrics,
     shutdown: Shutdown,
 ) -> Drained {
-    let mut door = Door::new(app, &limits, listener.local_addr().ok(), metrics.clone(), shutdown.clone());
+    let mut acceptor =
+        Acceptor::new(app, &limits, listener.local_addr().ok(), metrics.clone(), shutdown.clone());
     let mut outage = Outage::default();
     loop {
         let accepted = tokio::select! {
@@ -73,7 +73,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 outage.over();
-                door.admit(stream, peer);
+                acceptor.admit(stream, peer);
             }
             Err(error) if outage.begins_or_lasts(&error, metrics) => {
                 tokio::select! {
@@ -85,18 +85,18 @@ pub async fn serve(
             Err(_) => {}
         }
     }
-    if let Err(error) = door.admit_backlog(listener) {
+    if let Err(error) = acceptor.admit_backlog(listener) {
         tracing::warn!(%error, "the accept backlog could not be emptied");
     }
-    door.drain().await
+    acceptor.drain().await
 }
 
-/// Admits connections while there is room, and knows which are open.
-struct Door {
+/// Accepts connections up to the cap, and keeps track of the open ones.
+struct Acceptor {
     connections: Arc<Connections>,
     room: Arc<Semaphore>,
     room_max: usize,
-    goodbyes: Goodbyes,
+    rejections: Rejections,
     tasks: TaskTracker,
     cut: CancellationToken,
     accepted: u64,
@@ -104,7 +104,7 @@ struct Door {
     shutdown: Shutdown,
 }
 
-impl Door {
+impl Acceptor {
     fn new(
         app: Router,
         limits: &Limits,
@@ -125,7 +125,7 @@ impl Door {
             )),
             room: Arc::new(Semaphore::new(room_max)),
             room_max,
-            goodbyes: Goodbyes::new(),
+            rejections: Rejections::new(),
             tasks: TaskTracker::new(),
             cut,
             accepted: 0,
@@ -137,7 +137,7 @@ impl Door {
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             self.metrics.refused_limit.add(1);
-            return self.goodbyes.say(stream, &self.tasks);
+            return self.rejections.send(stream, &self.tasks);
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "the peer left before it was served");
@@ -151,8 +151,8 @@ impl Door {
         });
     }
 
-    /// Takes what the kernel accepted for us, then closes the listener. Goes by the system call, since
-    /// Tokio's readiness may lag behind it.
+    /// Accepts the connections in the kernel's backlog, then closes the listener. It calls `accept` directly, because
+    /// Tokio's readiness may lag behind the kernel.
     fn admit_backlog(&mut self, listener: TcpListener) -> io::Result<()> {
         let listener = listener.into_std()?;
         for _ in 0..ACCEPT_BACKLOG_CONNECTIONS {
@@ -162,7 +162,7 @@ impl Door {
                     self.admit(TcpStream::from_std(stream)?, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if is_peers_doing(&error) => {}
+                Err(error) if is_caused_by_peer(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -194,7 +194,7 @@ impl Door {
 }
 
 impl Drained {
-    /// Cuts the connections that are left, after their owner has looked at what they were doing.
+    /// Cuts the remaining connections. Call it after reporting what they were doing.
     pub async fn cut(self) {
         self.cut.cancel();
         let dropped = tokio::time::timeout(Duration::from_millis(CUT_MS), self.tasks.wait());
@@ -204,7 +204,7 @@ impl Drained {
     }
 }
 
-/// A stretch of time in which accepting fails; logged once.
+/// A period in which accepting fails, which is logged once.
 #[derive(Default)]
 struct Outage {
     lasting: bool,
@@ -217,9 +217,9 @@ impl Outage {
         }
     }
 
-    /// Whether `error` is an outage of ours, rather than a peer that left before it was accepted.
+    /// Whether `error` is an outage of this server. It is not if the client disconnected before it was accepted.
     fn begins_or_lasts(&mut self, error: &io::Error, metrics: &Metrics) -> bool {
-        if is_peers_doing(error) {
+        if is_caused_by_peer(error) {
             return false;
         }
         if is_out_of_descriptors(error) {
@@ -232,7 +232,7 @@ impl Outage {
     }
 }
 
-fn is_peers_doing(error: &io::Error) -> bool {
+fn is_caused_by_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_ours_and_a_departed_peer_is_not() {
+    fn a_disconnected_peer_is_not_an_outage() {
         let metrics = Metrics::new(&crate::telemetry::Instruments::silent());
         let mut outage = Outage::default();
         let departed = io::Error::from(io::ErrorKind::ConnectionAborted);

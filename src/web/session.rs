@@ -1,10 +1,10 @@
-//! Sessions of people who traded the admin token for a cookie.
+//! Sessions of users who have signed in with the admin token.
 //!
-//! An id is 256 bits from the operating system; ids live in memory only, at most [`SESSIONS_MAX`] of
-//! them for [`SESSION_S`] each, and a full store forgets the one that would expire first. The cookie is named by the
-//! port that the request addresses: browsers keep cookies by host alone, and two labs may be on one. It is
-//! `HttpOnly`, `SameSite=Strict` and `Path=/`. It is not `Secure`, since the lab speaks plain HTTP on
-//! loopback and a browser would not send it back; put TLS in front before going further.
+//! A session ID is 256 random bits from the operating system. IDs are kept only in memory, at most [`SESSIONS_MAX`]
+//! for [`SESSION_S`] each; a full store drops the session that would expire first. The cookie's name contains the
+//! port of the request, because browsers share cookies between the ports of a host and two labs may run on one. The
+//! cookie is `HttpOnly`, `SameSite=Strict` and `Path=/`. It is not `Secure`, because the lab speaks plain HTTP on
+//! loopback and a browser would not send it back; beyond loopback, use a proxy with TLS.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -18,9 +18,9 @@ use super::host::Host;
 const SESSIONS_MAX: usize = 1_024;
 pub(super) const SESSION_S: u64 = 12 * 60 * 60;
 const ID_BYTES: usize = 32;
-/// A cookie's name before its port.
+/// The cookie's name, to which the port is appended.
 const COOKIE: &str = "lab_session_";
-/// The port of a `Host` that names none.
+/// The port of a `Host` without one.
 const PORT_DEFAULT: u16 = 80;
 
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Opens a session and gives its id.
+    /// Opens a session and returns its ID.
     pub(super) fn open(&mut self, now: Instant) -> Result<String, getrandom::Error> {
         let mut bytes = [0; ID_BYTES];
         getrandom::fill(&mut bytes)?;
@@ -61,7 +61,7 @@ fn port(headers: &HeaderMap) -> u16 {
     Host::of(headers).and_then(|host| host.port).unwrap_or(PORT_DEFAULT)
 }
 
-/// The session id a request carries.
+/// The session ID in a request's cookies.
 pub(super) fn id_in(headers: &HeaderMap) -> Option<&str> {
     let port = port(headers);
     let is_ours = |name: &str| name.strip_prefix(COOKIE).and_then(|port| port.parse().ok()) == Some(port);
@@ -74,7 +74,7 @@ pub(super) fn id_in(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, value)| is_ours(name).then_some(value))
 }
 
-/// The cookie of a session that a request with `headers` begins or ends.
+/// The `Set-Cookie` header for a session that a request with `headers` opens or closes.
 pub(super) fn cookie(headers: &HeaderMap, id: &str, max_age_s: u64) -> [(header::HeaderName, String); 1] {
     let port = port(headers);
     let cookie = format!("{COOKIE}{port}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={max_age_s}");

@@ -1,7 +1,7 @@
-//! A text that is made once for all who ask at the same moment, and compressed once for those who take it.
+//! A text that is rendered once for all concurrent requests, and compressed once for those that accept gzip.
 //!
-//! However many ask and do not read, little is held for them: they share the bytes of a rendering, and at most
-//! [`READERS_MAX`] are answered at a time, each until its last byte is sent; one more is told to come back (503).
+//! This bounds the memory for clients that request and do not read: they share the bytes of a rendering, and at most
+//! [`READERS_MAX`] are served at a time, each until its last byte is sent. Further requests get a 503.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
 
-/// Readers that are answered at a time.
+/// The most readers that are served at a time.
 const READERS_MAX: usize = 64;
 
-/// A text that is made when it is asked for.
+/// A text that is rendered on request.
 pub struct Shared {
     kind: &'static str,
     render: Box<dyn Fn() -> anyhow::Result<String> + Send + Sync>,
-    /// Called for every reader that is refused.
+    /// Called for every refused reader.
     refused: Box<dyn Fn() + Send + Sync>,
-    places: Arc<Semaphore>,
-    /// The rendering that has not begun: all who come before it begins share it. None of them sees less than
-    /// what had been recorded when it asked.
+    permits: Arc<Semaphore>,
+    /// The next rendering. All requests before it begins share it, so each sees everything that was recorded before
+    /// the request.
     next: Mutex<Arc<OnceCell<Rendering>>>,
-    /// One rendering at a time.
+    /// Held during a rendering, so that there is one at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
 
@@ -37,10 +37,10 @@ struct Rendering {
     zipped: OnceCell<Bytes>,
 }
 
-/// The bytes of a rendering, and the place of the reader they are sent to.
+/// The bytes of a rendering, with the permit of the reader to which they are sent.
 struct Sent {
     bytes: Bytes,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for Sent {
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// A text of this content type that `render` makes.
+    /// A text of content type `kind` that `render` makes.
     pub fn new(
         kind: &'static str,
         render: impl Fn() -> anyhow::Result<String> + Send + Sync + 'static,
@@ -65,30 +65,30 @@ impl Shared {
             kind,
             render: Box::new(render),
             refused: Box::new(|| {}),
-            places: Arc::new(Semaphore::new(READERS_MAX)),
+            permits: Arc::new(Semaphore::new(READERS_MAX)),
             next: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The same with another bound on the readers at a time, and with `refused` told of each that is one too many.
+    /// Sets the most readers at a time, and a function that is called for each refused reader.
     #[must_use]
     pub(super) fn bounded(self, readers_max: usize, refused: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { places: Arc::new(Semaphore::new(readers_max)), refused: Box::new(refused), ..self }
+        Self { permits: Arc::new(Semaphore::new(readers_max)), refused: Box::new(refused), ..self }
     }
 
-    /// Answers one reader.
+    /// Serves one reader.
     pub async fn answer(&self, headers: &HeaderMap) -> Response {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             (self.refused)();
             return Problem::of(StatusCode::SERVICE_UNAVAILABLE)
-                .detail("as many readers are being answered as may be at a time")
+                .detail("too many readers at a time")
                 .into_response();
         };
-        let zipped = takes_gzip(headers);
+        let zipped = accepts_gzip(headers);
         match self.rendered(zipped).await {
             Ok(bytes) => {
-                let body = Bytes::from_owner(Sent { bytes, _place: place });
+                let body = Bytes::from_owner(Sent { bytes, _permit: permit });
                 let kind = HeaderValue::from_static(self.kind);
                 let vary = HeaderValue::from_static("accept-encoding");
                 let mut response =
@@ -99,7 +99,7 @@ impl Shared {
                 response
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "what was asked for cannot be shown");
+                tracing::error!(error = format!("{error:#}"), "the text could not be rendered");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }
@@ -128,8 +128,8 @@ fn gzip(plain: &[u8]) -> std::io::Result<Bytes> {
     Ok(zipped.finish()?.into())
 }
 
-/// Whether `Accept-Encoding` names gzip, and not with the weight 0.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+/// Whether `Accept-Encoding` includes gzip with a weight above 0.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|codings| codings.to_str().ok());
     codings.flat_map(|codings| codings.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));

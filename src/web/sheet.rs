@@ -1,7 +1,7 @@
-//! Balance sheets: the terms of a system's work, and the equation that they satisfy.
+//! Balance sheets: counts of a system's work, and the equation that they must satisfy.
 //!
-//! An equation such as `started = completed + cancelled + in_flight` is data. The server shows it beside the
-//! terms, so whoever reads a sheet can check it without knowing the system.
+//! An equation such as `started = completed + cancelled + in_flight` is data. The server sends it with the counts,
+//! so a client can check it without knowing the system.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -17,15 +17,15 @@ use crate::{document, output::Document};
 
 /// One balance sheet of a system.
 pub struct Sheet {
-    /// Its name, as `lab audit NAME` and the keys of `GET /audit` have it.
+    /// Its name in `lab audit NAME` and in `GET /audit`.
     pub name: &'static str,
     equation: &'static str,
     look: Box<dyn Fn() -> Value + Send + Sync>,
-    /// Gives the route of this sheet its answer.
+    /// Adds this sheet's response to its route.
     answer: fn(RouteDoc) -> RouteDoc,
 }
 
-/// A balance sheet as it is answered.
+/// A balance sheet as a response.
 #[derive(Debug, Serialize)]
 pub struct Balance<T> {
     #[serde(flatten)]
@@ -36,9 +36,9 @@ pub struct Balance<T> {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Verdict {
-    /// What the terms satisfy, and each of the parts.
+    /// The equation that the terms, and those of each part, must satisfy.
     equation: &'static str,
-    /// Whether they do.
+    /// Whether they satisfy it.
     balances: bool,
 }
 
@@ -50,7 +50,7 @@ impl<T: ToSchema> PartialSchema for Balance<T> {
 
 impl<T: ToSchema> ToSchema for Balance<T> {
     fn name() -> Cow<'static, str> {
-        // Not that of its terms, which other documents hold too.
+        // Not the name of its terms, because other documents contain those too.
         format!("{}Sheet", T::name()).into()
     }
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
@@ -66,22 +66,22 @@ impl<T: Document> Document for Balance<T> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AllSheets)]
 pub struct Audit {
-    /// By name; each is a document of its own.
+    /// The sheets by name; each is a document.
     sheets: BTreeMap<&'static str, Value>,
 }
 
 document!(Audit as "lab/audit/1");
 
 impl Audit {
-    /// The sheets now.
+    /// The current sheets.
     pub fn of(sheets: &[Sheet]) -> Self {
         Self { sheets: sheets.iter().map(|sheet| (sheet.name, sheet.document())).collect() }
     }
 }
 
 impl Sheet {
-    /// A sheet whose terms are the members of what `look` returns. Members that are objects of objects are parts,
-    /// to which the equation applies too.
+    /// A sheet whose terms are the members of the value that `look` returns. A member that is an object of objects
+    /// holds parts, to each of which the equation applies too.
     pub fn new<T: Document + Sync>(
         name: &'static str,
         equation: &'static str,
@@ -93,16 +93,16 @@ impl Sheet {
             let verdict = Verdict { equation, balances };
             serde_json::to_value(Balance { terms, verdict }.named()).unwrap_or_default()
         };
-        let answer = |route: RouteDoc| route.answer::<Balance<T>>(200, "The terms now");
+        let answer = |route: RouteDoc| route.answer::<Balance<T>>(200, "The current terms");
         Self { name, equation, look: Box::new(look), answer }
     }
 
-    /// The terms now, with the equation and whether it holds: a document.
+    /// The document with the current terms, the equation and whether it holds.
     pub fn document(&self) -> Value {
         (self.look)()
     }
 
-    /// The route of this sheet in the OpenAPI document.
+    /// Documents the route of this sheet.
     pub fn documented(&self, route: RouteDoc) -> RouteDoc {
         (self.answer)(route)
     }
@@ -117,7 +117,7 @@ impl std::fmt::Debug for Sheet {
     }
 }
 
-/// Whether `sheet` and each of its parts satisfy `equation`. A term that is missing or no whole number does not.
+/// Whether `sheet` and each of its parts satisfy `equation`. All terms must be present and whole numbers.
 pub fn balances(equation: &str, sheet: &Value) -> bool {
     let whole = holds(equation, sheet) == Some(true);
     whole && parts(sheet).all(|(_, part)| holds(equation, part) == Some(true))
@@ -151,7 +151,7 @@ mod tests {
     const EQUATION: &str = "started = completed + failed + in_flight";
 
     #[test]
-    fn a_sheet_balances_when_it_and_all_its_parts_do() {
+    fn a_sheet_balances_if_it_and_all_its_parts_do() {
         let good = json!({"started": 5, "completed": 3, "failed": 1, "in_flight": 1});
         let bad = json!({"started": 5, "completed": 3, "failed": 1, "in_flight": 0});
         let with = |parts: Value| {

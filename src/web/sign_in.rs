@@ -1,4 +1,4 @@
-//! `POST /session` and `DELETE /session`: a token is traded for a cookie, and the cookie given back.
+//! `POST /session` exchanges the admin token for a session cookie; `DELETE /session` ends the session.
 
 use askama::Template;
 use axum::extract::State;
@@ -29,12 +29,12 @@ pub struct SessionApi;
 #[derive(Deserialize, ToSchema)]
 struct SignIn {
     token: String,
-    /// Where a browser goes next: a path of this server.
+    /// The path of this server to which a browser is redirected.
     #[serde(default)]
     next: Option<String>,
 }
 
-/// The form again, with what was wrong.
+/// The sign-in form with an error message.
 #[derive(Template)]
 #[template(path = "sign-in.html")]
 struct RefusedPage {
@@ -43,7 +43,7 @@ struct RefusedPage {
     next: String,
 }
 
-/// Trades the admin token for a session cookie.
+/// Exchanges the admin token for a session cookie.
 #[utoipa::path(post, path = "/session", tag = "session", security(()),
     request_body(content = SignIn, content_type = "application/x-www-form-urlencoded"),
     responses(
@@ -71,7 +71,7 @@ async fn sign_in(
         .is_some_and(|accept| accept.contains("text/html"));
     let id = match admin.sign_in(peer(), &form.token, Instant::now()) {
         Ok(id) => id,
-        // Who typed the token on a page can type it again there.
+        // A browser gets the form again to correct the token.
         Err(problem) if wants_page => {
             let frame = Frame::new("Sign in", [].into(), "/session");
             let page = RefusedPage { frame, why: problem.text().to_owned(), next: next.to_owned() };
@@ -97,8 +97,8 @@ async fn sign_out(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     (StatusCode::NO_CONTENT, cookie(&headers, "", 0)).into_response()
 }
 
-/// Whether a browser would stay on this server: `//host` and `/\host` would leave it, and browsers
-/// drop tabs and line ends before they look.
+/// Whether a redirect to `path` stays on this server: `//host` and `/\host` lead to other hosts, and browsers remove
+/// tabs and newlines before they parse a URL.
 fn is_own_path(path: &str) -> bool {
     path.starts_with('/')
         && !path.starts_with("//")

@@ -1,13 +1,13 @@
-//! A TCP stream that gives up on peers who do not read, and that closes without losing an answer.
+//! A TCP stream that gives up on clients that do not read, and that closes without losing a response.
 //!
-//! hyper bounds the wait for a head but not the wait for a client to take its answer: here a write
-//! that makes no progress for the stall timeout fails. The timer is allocated only while a write is
-//! stalled, so an ordinary connection pays one pointer for it. A client that takes a byte now and then
-//! is not caught; the connection cap bounds how much that can cost.
+//! hyper limits the wait for a head, but not the wait for a client to read its response. Here a write fails if it
+//! makes no progress for the stall timeout. The timer is allocated only while a write is stalled, so a normal
+//! connection needs only one pointer for it. A client that reads a byte now and then is not detected; the connection
+//! cap limits the damage.
 //!
-//! Closing a socket while request bytes are unread makes the kernel reset the connection, and the
-//! reset may overtake the answer. `shutdown` therefore sends the end of our side, then reads and
-//! discards until the peer ends its own, or for [`LINGER_MS`].
+//! If a socket is closed while request bytes are unread, the kernel resets the connection, and the reset may overtake
+//! the response. So `shutdown` closes only the sending side, and then reads and discards until the client closes its
+//! side, at most for [`LINGER_MS`].
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -20,16 +20,16 @@ use tokio::time::{Sleep, sleep};
 
 use super::head::HeadWait;
 
-/// How long a closing connection waits for its peer's end.
+/// How long a closing connection waits for the client to close its side.
 const LINGER_MS: u64 = 1_000;
-/// Discarded a read; on the stack, so small.
+/// The size of a discarding read; small, because the buffer is on the stack.
 const DISCARD_BYTES: usize = 1024;
 
 pub(super) struct Socket {
     stream: TcpStream,
     stall_timeout: Duration,
     head: HeadWait,
-    /// Runs while a write is stalled, then while the close lingers.
+    /// Set while a write is stalled, and while the close lingers.
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
@@ -39,7 +39,7 @@ impl Socket {
         Self { stream, stall_timeout, head, timer: None, ended: false }
     }
 
-    /// Passes a write's progress on, unless there was none for too long.
+    /// Returns the write's progress, or a timeout error if there was none for the stall timeout.
     fn watch(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if progress.is_ready() {
             if self.timer.take().is_some() {

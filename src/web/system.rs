@@ -1,8 +1,8 @@
-//! A system as the house sees it: a value.
+//! The description of a system to the server, as a value.
 //!
-//! A room builds one and hands it up; the app folds a list of them into one server. Whatever the house shows of
-//! its systems (navigation, links, OpenAPI document, readiness, audit, drain report, reference) is made
-//! from these values, so a new system appears everywhere by being in the list.
+//! Each system's room builds one; the app combines a list of them into one server. The server's navigation, links,
+//! OpenAPI document, readiness, audit, drain report and reference are all made from these values, so a new system
+//! appears everywhere once it is in the list.
 
 use axum::Router;
 use futures_util::FutureExt as _;
@@ -17,51 +17,51 @@ type Start = Box<dyn FnOnce() -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 type Stop = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 type Stragglers = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// One system: what it answers, shows, counts, and how it begins and ends.
+/// One system: its routes, pages, metrics and balance sheets, and how it starts and stops.
 pub struct System {
-    /// Its name: in paths, problem types and the log.
+    /// Its name in paths, problem types and the log.
     pub name: &'static str,
     /// Its name in the navigation.
     pub title: &'static str,
     /// The path of its page.
     pub path: &'static str,
-    /// What it is, in one line.
+    /// Its description in one line.
     pub about: &'static str,
-    /// Whether the navigation leads to its page.
+    /// Whether the navigation links to its page.
     pub in_navigation: bool,
-    /// Routes whose requests it counts itself.
+    /// Routes whose requests the system counts itself.
     pub endpoints: Router,
-    /// Routes that everybody may read; they get the frame of its page.
+    /// Public routes. Each gets the frame of the system's page.
     pub views: Vec<Views>,
     /// Routes that only an administrator may use.
     pub controls: Router,
-    /// The limits of its routes that differ from the server's.
+    /// Body limits of its routes that differ from the server's.
     pub limits: Vec<RouteLimit>,
     /// Its part of the OpenAPI document.
     pub openapi: utoipa::openapi::OpenApi,
     /// The links at the foot of every page.
     pub links: Vec<Link>,
-    /// The variables that configure it; made when somebody reads the reference.
+    /// Functions that list the variables that configure it; called when the reference is requested.
     pub variables: Vec<fn() -> Vec<Variable>>,
-    /// What it measures.
+    /// Its metrics.
     pub metrics: Vec<Described>,
-    /// The kinds of problem that it answers with beside the general ones.
+    /// The kinds of problem that it responds with, without the general ones.
     pub problems: Vec<Kind>,
-    /// What must answer before the server calls itself ready.
+    /// Checks that must succeed before the server reports that it is ready.
     pub checks: Vec<Check>,
-    /// Runs once the address is taken and before it is announced; of several systems the last of the list first.
+    /// Called after the address is bound and before it is announced. The last system of the list is started first.
     pub start: Option<Start>,
-    /// Runs when the process's stop begins and returns when no more work is taken in; of several systems the
-    /// first of the list first.
+    /// Called when the process begins to stop. It returns when the system refuses new work. The first system of the
+    /// list is stopped first.
     pub stop: Option<Stop>,
-    /// What a drain left unfinished; empty when nothing is.
+    /// Lists the work that a drain left unfinished.
     pub stragglers: Stragglers,
     /// Its balance sheets.
     pub sheets: Vec<Sheet>,
 }
 
 impl System {
-    /// A system with nothing but its name, the title and path of its page, and what it is.
+    /// A system with only a name, the title and the path of its page, and a description.
     pub fn new(name: &'static str, title: &'static str, path: &'static str, about: &'static str) -> Self {
         Self {
             name,
@@ -86,7 +86,7 @@ impl System {
         }
     }
 
-    /// Keeps it out of the navigation: it is shown on another system's page.
+    /// Leaves it out of the navigation, because another system's page shows it.
     #[must_use]
     pub fn off_the_navigation(mut self) -> Self {
         self.in_navigation = false;
@@ -100,7 +100,7 @@ impl System {
         self
     }
 
-    /// Adds routes that everybody may read.
+    /// Adds public routes.
     #[must_use]
     pub fn views(mut self, routes: impl FnOnce(Frame) -> Router + Send + 'static) -> Self {
         self.views.push(Box::new(routes));
@@ -114,7 +114,7 @@ impl System {
         self
     }
 
-    /// Adds a limit of its own for routes under a path.
+    /// Adds a body limit for routes under a path.
     #[must_use]
     pub fn limit(mut self, limit: RouteLimit) -> Self {
         self.limits.push(limit);
@@ -135,7 +135,7 @@ impl System {
         self
     }
 
-    /// Adds the variables that `A` reads.
+    /// Adds the variables of the arguments `A`.
     #[must_use]
     pub fn variables<A: clap::Args>(mut self) -> Self {
         self.variables.push(|| {
@@ -145,28 +145,28 @@ impl System {
         self
     }
 
-    /// Adds the metrics that were made from `instruments`.
+    /// Adds the metrics that were created from `instruments`.
     #[must_use]
     pub fn metrics(mut self, instruments: &Instruments) -> Self {
         self.metrics.extend(instruments.described());
         self
     }
 
-    /// Adds kinds of problem that it answers with.
+    /// Adds kinds of problem that it responds with.
     #[must_use]
     pub fn problems<'a>(mut self, kinds: impl IntoIterator<Item = &'a Kind>) -> Self {
         self.problems.extend(kinds.into_iter().cloned());
         self
     }
 
-    /// Adds a dependency that must answer before the server calls itself ready.
+    /// Adds a check that must succeed before the server reports that it is ready.
     #[must_use]
     pub fn check(mut self, check: Check) -> Self {
         self.checks.push(check);
         self
     }
 
-    /// Sets what runs once the address is taken and before it is announced.
+    /// Sets the function that is called after the address is bound and before it is announced.
     #[must_use]
     pub fn on_start<F>(mut self, start: impl FnOnce() -> F + Send + 'static) -> Self
     where
@@ -176,7 +176,7 @@ impl System {
         self
     }
 
-    /// Sets what runs when the process's stop begins; it returns when no more work is taken in.
+    /// Sets the function that is called when the process begins to stop; it returns when the system refuses new work.
     #[must_use]
     pub fn on_stop<F>(mut self, stop: impl FnOnce() -> F + Send + 'static) -> Self
     where
@@ -186,7 +186,7 @@ impl System {
         self
     }
 
-    /// Sets what a drain left unfinished, as phrases such as `3 jobs of the pipeline`.
+    /// Sets the function that lists the work that a drain left unfinished, in phrases such as `3 jobs of the pipeline`.
     #[must_use]
     pub fn stragglers(mut self, left: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
         self.stragglers = Box::new(left);
@@ -201,24 +201,24 @@ impl System {
     }
 }
 
-/// A variable, for the reference.
+/// A variable in the reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
     /// Its name.
     pub name: String,
     /// Its default, if it has one.
     pub default: Option<String>,
-    /// The flags that have the same effect.
+    /// The equivalent flags.
     pub flags: Vec<String>,
-    /// What it allows, in one phrase; empty where every text is allowed.
+    /// Its allowed values, in one phrase; empty if every text is allowed.
     pub allowed: String,
-    /// What it is for.
+    /// Its purpose.
     pub about: String,
 }
 
 impl Variable {
-    /// The variables of a command and of those below it, each once: as the first command has it, with the flags of
-    /// all.
+    /// The variables of a command and its subcommands. Each variable is listed once, with the description of the
+    /// first command that has it and the flags of all.
     pub fn all_of(command: &clap::Command) -> Vec<Self> {
         let below = command.get_subcommands().flat_map(Self::all_of);
         let mut all: Vec<Self> = Vec::new();
@@ -237,7 +237,7 @@ impl Variable {
 
     fn of(argument: &clap::Arg) -> Option<Self> {
         let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
-        // A value's name with a space in it is the phrase that says what is allowed.
+        // A value name with a space is the phrase that describes the allowed values.
         let named = argument.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
         Some(Self {
             name: text(argument.get_env()?),

@@ -1,18 +1,18 @@
-//! How often each peer may fail before it is not heard for a while: token buckets, bounded in number. Pure.
+//! Limits the rate of failed attempts per client, with a bounded number of token buckets. Pure.
 //!
-//! A peer is an address of IPv4, or a network of IPv6 (/64, which one client has for itself). Only failures take a
-//! bucket; when all are taken, the one that was tried least recently is given up: it has refilled the longest.
+//! A client is an IPv4 address or an IPv6 /64 network, which usually belongs to one client. Only failures create a
+//! bucket. When there are too many, the least recently used one is dropped, because it has refilled the longest.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tokio::time::Instant;
 
-/// Failures a second, and at once.
+/// The rate of failures, and the largest burst.
 const FAILURES_PER_SECOND: f64 = 10.0;
 const PEERS_MAX: usize = 1_024;
 
-/// The buckets of all peers; those without an address share one.
+/// The buckets of all clients; those without an address share one.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     buckets: HashMap<Option<IpAddr>, Bucket>,
@@ -25,12 +25,12 @@ struct Bucket {
 }
 
 impl Throttle {
-    /// Whether one more try of `peer` may be made at `now`.
+    /// Whether `peer` may make another attempt at `now`.
     pub(super) fn is_open(&mut self, peer: Option<SocketAddr>, now: Instant) -> bool {
         self.buckets.get_mut(&network(peer)).is_none_or(|bucket| bucket.filled(now).tokens >= 1.0)
     }
 
-    /// Takes a failed try out of the bucket of `peer`.
+    /// Records a failed attempt of `peer`.
     pub(super) fn failed(&mut self, peer: Option<SocketAddr>, now: Instant) {
         let peer = network(peer);
         if self.buckets.len() >= PEERS_MAX && !self.buckets.contains_key(&peer) {
@@ -70,7 +70,7 @@ mod tests {
         Some((ip.parse::<IpAddr>().unwrap(), 1).into())
     }
 
-    /// A throttle that `ip` has closed for itself.
+    /// A throttle after as many failures of `ip` as it allows.
     fn closed_by(ip: &str, now: Instant) -> Throttle {
         let mut throttle = Throttle::default();
         for _ in 0..10 {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ten_failures_close_it_and_a_tenth_of_a_second_opens_it_for_one() {
+    async fn ten_failures_close_it_and_a_tenth_of_a_second_allows_one_more() {
         let now = Instant::now();
         let one = peer("10.0.0.1");
         let mut throttle = closed_by("10.0.0.1", now);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_closes_for_one_peer_only() {
+    async fn it_closes_only_for_one_peer() {
         let now = Instant::now();
         let mut throttle = closed_by("10.0.0.1", now);
         for (ip, open) in [("10.0.0.2", true), ("::ffff:10.0.0.1", false), ("::1", true)] {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn its_buckets_are_bounded_and_the_least_recent_is_given_up() {
+    async fn its_buckets_are_bounded_and_the_least_recently_used_is_dropped() {
         let now = Instant::now();
         let mut throttle = closed_by("10.1.0.0", now);
         let later = now + Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! Spans around the routes of a router, so that what a handler logs carries the caller's trace id.
+//! Spans around the routes of a router, so that a handler's log lines have the caller's trace ID.
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use crate::telemetry::Tracing;
 
-/// Puts a span around every request to `router`, where somebody can see it.
+/// Puts a span around every request to `router`, if it is exported or the caller is traced.
 pub fn traced(tracing: Tracing, router: Router) -> Router {
     router.layer(from_fn_with_state(tracing, trace))
 }

@@ -25,7 +25,7 @@ use crate::{
     support::{PATIENCE, run},
 };
 
-const PATIENT: Bounds = Bounds { time: PATIENCE, answer_bytes: 100 };
+const PATIENT: Bounds = Bounds { time: PATIENCE, body_bytes: 100 };
 
 fn url(addr: SocketAddr) -> HttpUrl {
     format!("http://{addr}/").parse().expect("a URL")
@@ -80,9 +80,9 @@ async fn each_way_to_fail_has_its_name() {
 
     let five = says("HTTP/1.1 404 X\r\ncontent-length: 5\r\n\r\n12345").await;
     assert_eq!(ask(&five, PATIENT).await, Ok((StatusCode::NOT_FOUND, Bytes::from_static(b"12345"))));
-    let large = ask(&five, Bounds { answer_bytes: 4, ..PATIENT }).await;
+    let large = ask(&five, Bounds { body_bytes: 4, ..PATIENT }).await;
     assert_eq!(large, Err(Failure::TooLarge(4)));
-    assert!(ask(&five, Bounds { answer_bytes: 5, ..PATIENT }).await.is_ok());
+    assert!(ask(&five, Bounds { body_bytes: 5, ..PATIENT }).await.is_ok());
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn what_is_not_reached_ends_with_3_and_what_answers_badly_with_1() {
     ] {
         let (code, out, err) = lab(&arguments, &[("LAB_ADDR", &addr)]).await;
         let expected = format!(
-            "lab: nothing listens on http://{addr}: start one with `lab`, or name another with {other}\n"
+            "lab: nothing listens on http://{addr}: start a server with `lab`, or name another with {other}\n"
         );
         assert_eq!((code, out.as_str(), err), (3, "", expected), "{arguments:?}");
     }

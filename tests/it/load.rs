@@ -250,6 +250,22 @@ async fn results_of_several_hosts_add_up() {
         assert_eq!((refused.status.code(), err.lines().count()), (Some(code), 1), "{file}: {err}");
         assert!(err.contains(part), "{file}: {err}");
     }
+    // Early versions named the kind of loop only in the command.
+    for (name, document) in [("early.json", &parts[0]), ("early-closed.json", &read("closed.json"))] {
+        let mut document = document.clone();
+        document.as_object_mut().expect("an object").remove("pace").expect("a pace");
+        std::fs::write(directory.path().join(name), document.to_string()).expect("written");
+    }
+    for [first, early, pace] in
+        [["b.json", "early.json", "open"], ["closed.json", "early-closed.json", "closed"]]
+    {
+        let merged = lab(&["load", "merge", first, early, "--json"]);
+        assert!(merged.status.success(), "{merged:?}");
+        let sum: Value = serde_json::from_slice(&merged.stdout).expect("JSON");
+        assert_eq!(sum["pace"], pace);
+    }
+    let refused = lab(&["load", "merge", "a.json", "early-closed.json"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("its loop is closed"), "{refused:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{PATIENCE, Server, get, program, run, send, until};
+use crate::support::{Answer, PATIENCE, Server, get, program, run, send, until};
 
 /// `lab pipeline` in a directory of its own, its outputs in files there; killed when dropped.
 struct Run {
@@ -152,6 +152,24 @@ async fn a_second_signal_or_the_deadline_leaves_jobs_behind_and_counts_them() {
         let jobs: u64 = left.split(' ').next().and_then(|jobs| jobs.parse().ok()).expect("a number");
         assert!((60..=68).contains(&jobs) && left.contains("in progress"), "{left}");
     }
+}
+
+#[tokio::test]
+async fn a_drain_deadline_inside_the_lab_names_the_abandoned_jobs() {
+    let environment = [
+        ("PIPELINE_WORK", "constant:600000"),
+        ("PIPELINE_BURST_INTERVAL", "1ms"),
+        ("LAB_UNREADY_MS", "0"),
+        ("LAB_DRAIN_MS", "300"),
+    ];
+    let server = Server::start(&[], &environment);
+    assert_eq!(send(server.addr, "POST /pipeline/start", "").await.status, 200);
+    let is_working = |answer: &Answer| answer.json()["in_progress"].as_u64().is_some_and(|jobs| jobs > 0);
+    until(server.addr, "/pipeline", |answer| is_working(answer).then_some(())).await;
+    server.signal(Signal::TERM);
+    let (status, rest) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
+    assert_eq!(status.code(), Some(1), "{rest}");
+    assert!(rest.contains("left behind: ") && rest.contains("of the pipeline ("), "{rest}");
 }
 
 #[test]
@@ -465,7 +483,7 @@ async fn what_cannot_be_read_or_written_is_refused_before_the_first_job() {
         ),
         (&["--jobs", "jobs", "--exec", "touch ran", "--results", "folder"], "--results=folder: it is no"),
         (&["--jobs", "jobs", "--exec", "touch {x}", "--lines"], "--exec: \"{x}\" is not allowed"),
-        (&["--jobs", "jobs", "--exec", "{} x"], "whose places stand in its arguments, not in its program"),
+        (&["--jobs", "jobs", "--exec", "{} x"], "with placeholders only in its arguments"),
         (
             &["--jobs", "jobs", "--exec", "touch ran", "--results", "-", "--resume"],
             "--results: \"-\" is not allowed",

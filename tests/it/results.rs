@@ -113,6 +113,6 @@ fn a_form_takes_the_place_of_the_text_or_stands_beside_it() {
     assert!(csv.starts_with("trace,") && html.starts_with("<!doctype html>"), "{csv:.100} {html:.100}");
     for pair in [["--json", "--csv"], ["--json=same", "--html=same"]] {
         let Ran { code, err, files, .. } = run(&[&simulate, pair.as_slice()].concat(), ("input", ""));
-        assert!(code == Some(2) && err.contains("another form goes to") && files.len() == 1, "{err}");
+        assert!(code == Some(2) && err.contains("another format goes to") && files.len() == 1, "{err}");
     }
 }

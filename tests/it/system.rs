@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, routing::get};
 use lab::{
-    app::{House, Process},
+    app::{Process, Server},
     shutdown::Shutdown,
     telemetry::Telemetry,
     web::{Check, Frame, RouteDoc, Sheet, System},
@@ -95,7 +95,7 @@ async fn a_new_system_appears_everywhere_by_being_in_the_list() {
     let other = System::new("other", "Other", "/other", "another one")
         .views(|frame| Router::new().route("/other", get(async move || frame.title)));
     let systems = vec![probe(ready.clone(), Arc::clone(&told), stopped.clone(), &telemetry), other];
-    let house = House::open(systems, process, shutdown.clone()).await.expect("it listens");
+    let house = Server::start(systems, process, shutdown.clone()).await.expect("it listens");
     let addr = house.addr();
     let url = format!("http://{addr}");
 

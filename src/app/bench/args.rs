@@ -1,16 +1,16 @@
-//! What several benchmarks take.
+//! Values that several benchmarks take.
 
 use crate::{bounded, time};
 
 bounded!(
-    /// How often every arm is measured.
+    /// How often to measure each arm.
     pub(super) Rounds: u32 = 1 to 1000
 );
 bounded!(
-    /// Keep-alive connections.
+    /// How many keep-alive connections to use.
     pub(super) Connections: u32 = 1 to 5000
 );
 time!(
-    /// How long an arm is driven.
+    /// How long to measure an arm.
     pub(super) Length = 1 s to 10 m
 );

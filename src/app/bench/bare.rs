@@ -1,4 +1,4 @@
-//! The yardsticks: an axum handler that answers a constant, and beside it handlers that do the lab's work.
+//! The baseline server: an axum handler with a constant response, and handlers that do the same work as the lab's.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,23 +11,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::plain;
 
-/// The longest answer, in bytes.
-const ANSWER_LIMIT_BYTES: u32 = 1 << 20;
+/// The longest response body.
+const RESPONSE_LIMIT_BYTES: u32 = 1 << 20;
 
-/// Around the padding: the answer is a JSON string.
+/// Around the padding: the response is a JSON string.
 const QUOTE: u8 = b'"';
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Length of the answer's body in bytes, at least 2
-    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=i64::from(ANSWER_LIMIT_BYTES)))]
+    /// Length of the response body in bytes, at least 2
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=i64::from(RESPONSE_LIMIT_BYTES)))]
     bytes: u32,
-    /// Content type of the answer
+    /// Content type of the response
     #[arg(long, default_value = "application/json")]
     content_type: String,
 }
 
-/// Serves `GET /` and the [plain endpoints](plain) until stopped, and says where on stderr.
+/// Serves `GET /` and the [plain endpoints](plain) until stopped, and prints its address on stderr.
 pub(super) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     crate::web::announce(&listener)?;
@@ -63,12 +63,12 @@ mod tests {
     use crate::config::HttpUrl;
 
     #[tokio::test]
-    async fn the_answer_has_the_size_and_type_asked_for() {
+    async fn the_response_has_the_requested_size_and_type() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: HttpUrl = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         let args = Args { bytes: 217, content_type: "application/json".to_owned() };
         tokio::spawn(serve(listener, args, CancellationToken::new()));
-        let bounds = Bounds { time: std::time::Duration::from_secs(60), answer_bytes: 1_000 };
+        let bounds = Bounds { time: std::time::Duration::from_secs(60), body_bytes: 1_000 };
         let request = Request::get(url.uri()).body(Bytes::new()).unwrap();
         let page = Client::for_url(&url).unwrap().fetch(request, bounds).await.unwrap();
         assert_eq!((page.status().as_u16(), page.body().len()), (200, 217));

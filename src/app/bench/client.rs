@@ -1,4 +1,4 @@
-//! One arm's window: load from this process, processor time from the server's.
+//! Measures one arm for one window: the load comes from this process, the processor time is the server's.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -6,23 +6,24 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::server::Server;
+use super::child_server::ChildServer;
 use crate::app::generator::Generator;
 use crate::load::http::{Http, Settings};
 use crate::load::{Measured, Pace, Plan};
 
-/// An answer that takes longer is an error.
+/// The time limit of a request.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is driven: an endpoint of a server, by users who each keep a connection and ask again at once.
+/// An endpoint of a server under closed-loop load: each connection sends its next request as soon as it gets a
+/// response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arm<'a> {
-    pub(super) server: &'a Server,
+    pub(super) server: &'a ChildServer,
     pub(super) path: &'static str,
     pub(super) connections: NonZeroU32,
 }
 
-/// What one window of one arm brought.
+/// The result of one window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) requests_per_second: f64,
@@ -30,7 +31,8 @@ pub(super) struct Window {
 }
 
 impl Arm<'_> {
-    /// Drives the server for `length`, shown under the name `what`, and checks that every answer was a 200.
+    /// Loads the server for `length`, with `what` as the prefix of the progress line, and checks that every response
+    /// is a 200.
     pub(super) async fn window(self, length: Duration, what: &str) -> anyhow::Result<Window> {
         let users = self.connections;
         let pace = Pace::Closed { requests: None, users, length, schedule: None };
@@ -50,12 +52,12 @@ impl Arm<'_> {
     }
 }
 
-/// How many requests there were, all of which were answered with 200.
+/// Returns the number of requests, after checking that every response was a 200.
 pub(super) fn all_were_200(measured: &Measured, path: &str) -> anyhow::Result<u64> {
     let offered = measured.offered();
     ensure!(
         offered > 0 && measured.statuses.get(&200) == Some(&offered),
-        "{path}: of {offered} requests not all were answered with 200: answers {:?}, without an answer {:?}",
+        "{path}: not all of {offered} requests got a 200: statuses {:?}, without a response {:?}",
         measured.statuses,
         measured.causes,
     );
@@ -72,15 +74,15 @@ mod tests {
 
     use super::*;
 
-    /// Answers come from this process; the child stands for the one whose usage is read.
+    /// This process responds; the child process is only there so that its usage can be read.
     #[tokio::test]
-    async fn a_window_counts_answers_of_200_and_refuses_others() {
+    async fn a_window_counts_200_responses_and_refuses_others() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(|| async {}));
         tokio::spawn(async { axum::serve(listener, router).await });
         let script = format!("echo listening on http://{addr} >&2; exec sleep 60");
-        let server = Server::start(Path::new("/bin/sh"), &["-c", &script], &[]).await.unwrap();
+        let server = ChildServer::start(Path::new("/bin/sh"), &["-c", &script], &[]).await.unwrap();
         let window = async |path| {
             let arm = Arm { server: &server, path, connections: NonZeroU32::new(2).unwrap() };
             arm.window(Duration::from_millis(100), "").await

@@ -1,9 +1,10 @@
-//! `lab bench http`: the HTTP lab beside plain handlers, and beside itself without telemetry.
+//! `lab bench http`: compares the HTTP lab with plain handlers, and with itself without telemetry.
 //!
-//! Three servers stand idle while one of them is driven: the lab with everything on and services
-//! that take no time, the same with telemetry off, and bare axum: a handler that answers a constant of the
-//! same size and type, and for each endpoint one that does the same logical work. A round visits every arm once, starting one further each round. Processor time
-//! is counted in clock ticks (10 ms), which is half a percent of a busy window of two seconds.
+//! Three servers run, and one of them is loaded at a time: the lab with everything enabled and services that take no
+//! time, the same with telemetry disabled, and bare axum. The last has a handler with a constant response of the same
+//! size and type, and for each endpoint a handler that does the same work. Each round measures every arm once, and
+//! starts with the next arm. Processor time is counted in clock ticks (10 ms), which is half a percent of a busy
+//! window of two seconds.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -18,22 +19,22 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Connections, Length, Rounds};
+use super::child_server::{self, ChildServer};
 use super::client::{Arm, Window};
 use super::memory;
 use super::report::{Aim, BenchReport, Figure, Quantity, Unit};
-use super::server::{self, Server};
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
 use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
 use crate::latency::milliseconds;
 
-/// A constant, and every endpoint on three servers.
+/// The constant, and every endpoint on three servers.
 const ARMS: usize = 1 + 3 * ENDPOINTS.len();
 const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
 const BARE: &str = "constant";
 
-/// Services that take no time and do not fail, and no limit in the way: what is left is the lab.
+/// Services that take no time and do not fail, and limits that are never reached: only the lab's overhead remains.
 const ENVIRONMENT: [(&str, &str); 5] = [
     ("LAB_ADDR", "127.0.0.1:0"),
     ("SERVICE_A_LATENCY", "constant:0"),
@@ -43,7 +44,7 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 ];
 const TELEMETRY_OFF: (&str, &str) = ("OTEL_SDK_DISABLED", "true");
 
-/// Before the first round every arm is driven this long.
+/// How long each arm is loaded before the first round.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 const SAME_WORK_RATIO: Quantity = Quantity {
@@ -60,28 +61,32 @@ const CONSTANT_RATIO: Quantity = Quantity {
 };
 const CPU_RATIO: Quantity = Quantity {
     key: "cpu_per_request_same_work_ratio",
-    text: "server CPU a request, lab / same work",
+    text: "server CPU per request, lab / same work",
     unit: Unit::Ratio,
     aim: None,
 };
 const TELEMETRY_RATIO: Quantity = Quantity {
     key: "telemetry_cpu_ratio",
-    text: "server CPU a request, telemetry on / off",
+    text: "server CPU per request, telemetry on / off",
     unit: Unit::Ratio,
     aim: None,
 };
 const REQUESTS: Quantity =
     Quantity { key: "requests_per_second", text: "requests/s", unit: Unit::PerSecond, aim: None };
-const CPU: Quantity =
-    Quantity { key: "cpu_per_request_us", text: "server CPU a request", unit: Unit::Microseconds, aim: None };
+const CPU: Quantity = Quantity {
+    key: "cpu_per_request_us",
+    text: "server CPU per request",
+    unit: Unit::Microseconds,
+    aim: None,
+};
 
 /// Arguments of `lab bench http`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How often every arm is measured
+    /// How often to measure each arm
     #[arg(long, default_value = "7", value_name = Rounds::ALLOWED)]
     rounds: Rounds,
-    /// How long every arm is driven in a round
+    /// How long to measure each arm in a round
     #[arg(long = "for", default_value = "2s", value_name = Length::ALLOWED)]
     length: Length,
     /// Keep-alive connections, each with one request at a time
@@ -105,7 +110,11 @@ crate::document!(BenchReport<Setting> as "lab/bench-http/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cores shared by client and server, answers of {} bytes", self.cores, self.answer_bytes)
+        write!(
+            f,
+            "{} cores shared by client and server, responses of {} bytes",
+            self.cores, self.answer_bytes
+        )
     }
 }
 
@@ -136,28 +145,28 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
 
 /// The servers that are compared.
 struct Servers {
-    lab: Server,
-    silent: Server,
-    bare: Server,
+    lab: ChildServer,
+    silent: ChildServer,
+    bare: ChildServer,
     answer_bytes: usize,
 }
 
 impl Servers {
     async fn start(program: &Path) -> anyhow::Result<Self> {
-        let lab = Server::start(program, &["serve"], &ENVIRONMENT).await?;
+        let lab = ChildServer::start(program, &["serve"], &ENVIRONMENT).await?;
         let without_telemetry = [&ENVIRONMENT[..], &[TELEMETRY_OFF]].concat();
-        let silent = Server::start(program, &["serve"], &without_telemetry).await?;
+        let silent = ChildServer::start(program, &["serve"], &without_telemetry).await?;
 
-        let answer = longest_answer(&lab).await?;
+        let answer = longest_response(&lab).await?;
         let bytes = answer.body().len().to_string();
         let content_type =
-            answer.headers().get(CONTENT_TYPE).context("the lab's answer has no content type")?;
+            answer.headers().get(CONTENT_TYPE).context("the lab's response has no content type")?;
         let bare_args = ["bench", "bare", "--bytes", &bytes, "--content-type", content_type.to_str()?];
-        let bare = Server::start(program, &bare_args, &[]).await?;
+        let bare = ChildServer::start(program, &bare_args, &[]).await?;
         Ok(Self { lab, silent, bare, answer_bytes: answer.body().len() })
     }
 
-    /// Drives every arm once a round, after a warm-up.
+    /// Measures every arm once per round, after a warm-up.
     async fn measure(&self, args: &Args) -> anyhow::Result<Comparison> {
         let arms = self.arms(NonZeroU32::new(args.connections.get()).unwrap_or(NonZeroU32::MIN));
         for arm in arms {
@@ -177,7 +186,7 @@ impl Servers {
         Ok(Comparison { constant, lab: next(), same_work: next(), silent: next() })
     }
 
-    /// The constant; the lab's endpoints, plain ones that do the same work, and the lab's without telemetry.
+    /// The constant, the lab's endpoints, plain endpoints that do the same work, and the lab's without telemetry.
     fn arms(&self, connections: NonZeroU32) -> [Arm<'_>; ARMS] {
         let servers = [&self.lab, &self.bare, &self.silent];
         std::array::from_fn(|arm| match arm.checked_sub(1) {
@@ -191,12 +200,12 @@ impl Servers {
     }
 
     async fn stop(self) -> anyhow::Result<()> {
-        server::stop_all([self.lab, self.silent, self.bare]).await
+        child_server::stop_all([self.lab, self.silent, self.bare]).await
     }
 }
 
-/// The longest of one real answer of each endpoint.
-async fn longest_answer(lab: &Server) -> anyhow::Result<Response<Bytes>> {
+/// The longest response among one of each endpoint.
+async fn longest_response(lab: &ChildServer) -> anyhow::Result<Response<Bytes>> {
     let mut answers = Vec::new();
     for endpoint in ENDPOINTS {
         answers.push(lab.get(endpoint).await?);
@@ -204,7 +213,7 @@ async fn longest_answer(lab: &Server) -> anyhow::Result<Response<Bytes>> {
     answers.into_iter().max_by_key(|answer| answer.body().len()).context("the lab has no endpoints")
 }
 
-/// What an arm gave, a reading a round.
+/// The readings of an arm, one per round.
 #[derive(Debug, Default)]
 struct Readings {
     requests_per_second: Vec<f64>,
@@ -269,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn each_endpoint_is_set_against_the_same_work_a_constant_and_silence() {
+    fn each_endpoint_is_compared_with_the_same_work_a_constant_and_no_telemetry() {
         let rounds = Comparison {
             constant: readings(1_000.0, 10.0),
             same_work: [900.0, 1_000.0, 1_000.0, 1_000.0].map(|rate| readings(rate, 10.0)),

@@ -1,9 +1,9 @@
-//! `lab bench load`: the load generator beside wrk and k6, and its open loop beside its schedule.
+//! `lab bench load`: compares the load generator with wrk and k6, and its open loop with its schedule.
 //!
-//! The server is the bare handler in a process of its own. Every generator is a process too, with the same
-//! connections for the same time; a round visits every one, starting one further each round. Their
-//! processor time is what the kernel charged to the ended child. What is not installed is left out, and
-//! the report says so.
+//! The server is the bare handler in its own process. Each generator is a process too, with the same number of
+//! connections and the same length. Each round runs every generator once, and starts with the next one. A generator's
+//! processor time is that which the kernel charged to the ended child. The report lists the generators that are not
+//! installed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Connections, Length, Rounds};
+use super::child_server::ChildServer;
 use super::report::{Aim, BenchReport, Figure, Quantity, Unit};
-use super::server::Server;
 use super::stats::paired_ratios;
 use super::stopping::unless_stopped;
 use super::usage::ended_children;
@@ -27,18 +27,18 @@ use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
 use crate::latency::milliseconds;
 
-/// The length of the answers.
-const ANSWER_BYTES: &str = "200";
+/// The length of the response bodies.
+const RESPONSE_BYTES: &str = "200";
 /// The rate of the open loop.
 const OPEN_RATE: f64 = 5_000.0;
 
 const REQUESTS: Quantity =
     Quantity { key: "requests_per_second", text: "requests/s", unit: Unit::PerSecond, aim: None };
 const CPU: Quantity =
-    Quantity { key: "cpu_per_request_us", text: "own CPU a request", unit: Unit::Microseconds, aim: None };
+    Quantity { key: "cpu_per_request_us", text: "own CPU per request", unit: Unit::Microseconds, aim: None };
 const RATIO: Quantity = Quantity {
     key: "requests_per_second_ratio",
-    text: "requests/s, beside wrk's",
+    text: "requests/s, lab / wrk",
     unit: Unit::Ratio,
     aim: Some(Aim::AtLeast(0.95)),
 };
@@ -58,19 +58,19 @@ const LAG: Quantity = Quantity {
 /// Arguments of `lab bench load`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How often every generator is run (1 to 1000)
+    /// How often to run each generator (1 to 1000)
     #[arg(long, default_value = "5", value_name = Rounds::ALLOWED)]
     rounds: Rounds,
-    /// How long each runs in a round, to whole seconds: wrk takes no others
+    /// How long each generator runs in a round, in whole seconds, because wrk accepts no others
     #[arg(long = "for", default_value = "5s", value_name = Length::ALLOWED)]
     length: Length,
-    /// Connections of the closed loops
+    /// How many connections the closed loops use
     #[arg(long, default_value = "64", value_name = Connections::ALLOWED)]
     connections: Connections,
-    /// The wrk to compare with
+    /// The wrk program to compare with
     #[arg(long, default_value = "wrk", value_name = "PROGRAM")]
     wrk: PathBuf,
-    /// The k6 to compare with
+    /// The k6 program to compare with
     #[arg(long, default_value = "k6", value_name = "PROGRAM")]
     k6: PathBuf,
     #[command(flatten)]
@@ -120,34 +120,34 @@ impl Arm {
     }
 }
 
-/// What a generator says about its run.
+/// The summary that a generator prints.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Said {
+struct Summary {
     requests: f64,
     requests_per_second: f64,
-    /// 0 where it is not told.
+    /// 0 if the generator does not print it.
     send_lag_p99_ms: f64,
 }
 
-/// What a generator said, and what it took.
+/// A generator's summary and its processor time.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
-    said: Said,
+    summary: Summary,
     cpu_us: f64,
 }
 
-/// What all generators brought.
+/// The results of all generators.
 #[derive(Debug)]
 struct Comparison {
     figures: Vec<Figure>,
-    /// Those that are not installed.
+    /// The generators that are not installed.
     absent: Vec<&'static str>,
 }
 
 pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<BenchReport<Setting>> {
     let program = std::env::current_exe()?;
-    let bare = ["bench", "bare", "--bytes", ANSWER_BYTES];
-    let server = unless_stopped(stop, Server::start(&program, &bare, &[])).await?;
+    let bare = ["bench", "bare", "--bytes", RESPONSE_BYTES];
+    let server = unless_stopped(stop, ChildServer::start(&program, &bare, &[])).await?;
     let url = server.url().to_string();
     let comparison = unless_stopped(stop, measure(args, &program, &url)).await;
     server.stop().await?;
@@ -168,7 +168,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     })
 }
 
-/// How long each generator runs: wrk takes whole seconds only, and all run as long.
+/// How long each generator runs: whole seconds, because wrk accepts no others.
 fn whole_seconds(args: &Args) -> Duration {
     Duration::from_secs(args.length.get().as_secs())
 }
@@ -177,7 +177,7 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Compa
     let mut arms = Vec::new();
     let mut absent = Vec::new();
     for arm in Arm::ALL {
-        // A second before that is not counted: it warms the server, and says who is there.
+        // One second as a warm-up, which also shows whether the generator is installed.
         match generate(arm, args, program, url, 1).await? {
             Some(_) => arms.push((arm, Vec::new())),
             None => absent.push(arm.name()),
@@ -188,12 +188,12 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Compa
         for turn in 0..count {
             let (arm, readings) = &mut arms[(round + turn) % count];
             let reading = generate(*arm, args, program, url, whole_seconds(args).as_secs()).await?;
-            readings.push(reading.context("a generator that was there is gone")?);
+            readings.push(reading.context("the generator is not installed any more")?);
         }
     }
     let rates_of = |wanted: Arm| -> Vec<f64> {
         let readings = arms.iter().filter(|(arm, _)| *arm == wanted).flat_map(|(_, readings)| readings);
-        readings.map(|reading: &Reading| reading.said.requests_per_second).collect()
+        readings.map(|reading: &Reading| reading.summary.requests_per_second).collect()
     };
     let mut figures = Vec::new();
     for (arm, readings) in &arms {
@@ -201,7 +201,11 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Compa
         let rates = rates_of(*arm);
         if *arm == Arm::Open {
             figures.push(Figure::of(name, ACHIEVED, rates.iter().map(|rate| rate / OPEN_RATE)));
-            figures.push(Figure::of(name, LAG, readings.iter().map(|reading| reading.said.send_lag_p99_ms)));
+            figures.push(Figure::of(
+                name,
+                LAG,
+                readings.iter().map(|reading| reading.summary.send_lag_p99_ms),
+            ));
         } else {
             figures.push(Figure::of(name, REQUESTS, rates.iter().copied()));
         }
@@ -213,7 +217,7 @@ async fn measure(args: &Args, program: &Path, url: &str) -> anyhow::Result<Compa
     Ok(Comparison { figures: figures.into_iter().flatten().collect(), absent })
 }
 
-/// Runs a generator to its end; none where it is not installed.
+/// Runs a generator to its end; `None` if it is not installed.
 async fn generate(
     arm: Arm,
     args: &Args,
@@ -259,18 +263,18 @@ async fn generate(
     let cpu = ended_children()?.saturating_sub(before);
     ensure!(output.status.success(), "{} ended with {}", arm.name(), output.status);
     let text = String::from_utf8(output.stdout)?;
-    let said =
-        read(arm, &text).with_context(|| format!("{} said something else: {text:.200}", arm.name()))?;
-    ensure!(said.requests > 0.0, "{} had no answer", arm.name());
-    Ok(Some(Reading { said, cpu_us: micros(cpu) / said.requests }))
+    let summary = parse(arm, &text)
+        .with_context(|| format!("{} printed an unexpected output: {text:.200}", arm.name()))?;
+    ensure!(summary.requests > 0.0, "{} got no response", arm.name());
+    Ok(Some(Reading { summary, cpu_us: micros(cpu) / summary.requests }))
 }
 
 fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// What a generator's output tells; none where it is not what is expected.
-fn read(arm: Arm, text: &str) -> Option<Said> {
+/// Parses a generator's output; `None` if it is not as expected.
+fn parse(arm: Arm, text: &str) -> Option<Summary> {
     let (requests, requests_per_second, send_lag_p99_ms) = match arm {
         Arm::Wrk => {
             let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?;
@@ -290,7 +294,7 @@ fn read(arm: Arm, text: &str) -> Option<Said> {
             (summary["answered"].as_f64()?, summary[rate].as_f64()?, lag_ms)
         }
     };
-    Some(Said { requests, requests_per_second, send_lag_p99_ms })
+    Some(Summary { requests, requests_per_second, send_lag_p99_ms })
 }
 
 #[cfg(test)]
@@ -298,20 +302,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_generators_say_is_read() {
-        let said = |requests, requests_per_second, send_lag_p99_ms| {
-            Some(Said { requests, requests_per_second, send_lag_p99_ms })
+    fn the_output_of_each_generator_is_parsed() {
+        let summary = |requests, requests_per_second, send_lag_p99_ms| {
+            Some(Summary { requests, requests_per_second, send_lag_p99_ms })
         };
         let wrk = "Running 1s test @ http://x/\n  1 threads and 64 connections\n  12345 requests in 1.00s, 2.04MB read\n\
                    Requests/sec:  12346.78\nTransfer/sec:      1.94MB\n";
-        assert_eq!(read(Arm::Wrk, wrk), said(12_345.0, 12_346.78, 0.0));
-        assert_eq!(read(Arm::K6, r#"{"count":50,"rate":49.5}"#), said(50.0, 49.5, 0.0));
+        assert_eq!(parse(Arm::Wrk, wrk), summary(12_345.0, 12_346.78, 0.0));
+        assert_eq!(parse(Arm::K6, r#"{"count":50,"rate":49.5}"#), summary(50.0, 49.5, 0.0));
         let lab = r#"{"summary":{"answered":7,"sent_per_second":4999.5,"answered_per_second":3.0},
             "measured":{"recorder":{"send_lag":{"percentiles":{"p99_ms":1.5}}}}}"#;
-        assert_eq!(read(Arm::Open, lab), said(7.0, 4_999.5, 1.5));
-        assert_eq!(read(Arm::Closed, lab), said(7.0, 3.0, 1.5));
+        assert_eq!(parse(Arm::Open, lab), summary(7.0, 4_999.5, 1.5));
+        assert_eq!(parse(Arm::Closed, lab), summary(7.0, 3.0, 1.5));
         for arm in Arm::ALL {
-            assert_eq!(read(arm, "nothing"), None, "{}", arm.name());
+            assert_eq!(parse(arm, "nothing"), None, "{}", arm.name());
         }
     }
 }

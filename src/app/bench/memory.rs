@@ -1,4 +1,4 @@
-//! What a request in flight takes: resident memory before, and with ten thousand of them.
+//! Measures the memory of a request in flight, from the resident memory without requests and with ten thousand.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -10,9 +10,9 @@ use rustix::process::{Resource, getrlimit};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::child_server::ChildServer;
 use super::client::all_were_200;
 use super::report::{Aim, Figure, Quantity, Unit};
-use super::server::Server;
 use super::stopping::unless_stopped;
 use crate::app::generator::Generator;
 use crate::load::http::{Http, Settings};
@@ -21,12 +21,12 @@ use crate::web::raise_descriptor_limit;
 
 const REQUESTS: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 
-/// Descriptors beside those of the requests.
+/// Descriptors in addition to those of the requests.
 const OTHER_DESCRIPTORS: u64 = 200;
 
 const ENDPOINT: &str = "/async";
 
-/// Both services take this long, so that nothing is answered while the memory is read.
+/// How long both services take, so that no request ends while the memory is read.
 const SERVICE_LATENCY: Duration = Duration::from_secs(20);
 const ENVIRONMENT: [(&str, &str); 5] = [
     ("LAB_ADDR", "127.0.0.1:0"),
@@ -36,15 +36,15 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("LAB_MAX_IN_FLIGHT", "50000"),
 ];
 
-/// How often the server is asked how many it has in flight.
+/// How often to read the number of requests in flight.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long answers may be late before they are given up.
+/// How much longer than the services a request may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const PER_REQUEST: Quantity = Quantity {
     key: "resident_per_request_bytes",
-    text: "resident, a request in flight",
+    text: "resident, per request in flight",
     unit: Unit::Bytes,
     aim: Some(Aim::AtMost(14_000.0)),
 };
@@ -59,17 +59,17 @@ const HELD: Quantity = Quantity {
 const AFTER: Quantity =
     Quantity { key: "resident_after_bytes", text: "resident, all answered", unit: Unit::Bytes, aim: None };
 
-/// Holds the requests in flight on a server of their own and reads its memory.
+/// Starts a server, holds the requests in flight and reads its memory.
 pub(super) async fn figures(program: &Path, stop: &CancellationToken) -> anyhow::Result<Vec<Figure>> {
     raise_descriptor_limit();
     let (descriptors, needed) =
         (getrlimit(Resource::Nofile).current, u64::from(REQUESTS.get()) + OTHER_DESCRIPTORS);
     ensure!(
         descriptors.is_none_or(|descriptors| descriptors >= needed),
-        "{needed} descriptors are needed, and the limit is {} (ulimit -Hn)",
+        "{needed} file descriptors are needed, but the limit is {} (ulimit -Hn)",
         descriptors.unwrap_or_default(),
     );
-    let server = unless_stopped(stop, Server::start(program, &["serve"], &ENVIRONMENT)).await?;
+    let server = unless_stopped(stop, ChildServer::start(program, &["serve"], &ENVIRONMENT)).await?;
     let resident = unless_stopped(stop, Resident::read(&server)).await;
     let stopped = server.stop().await;
     let Resident { before, held, after } = resident?;
@@ -87,13 +87,13 @@ struct Resident {
 }
 
 impl Resident {
-    async fn read(server: &Server) -> anyhow::Result<Self> {
+    async fn read(server: &ChildServer) -> anyhow::Result<Self> {
         let resident = || anyhow::Ok(server.usage()?.resident_bytes as f64);
-        // The first scrape is before the first reading: its buffers are not the requests'.
+        // Scrape once before the first reading, so that the scrape's buffers do not count as the requests'.
         in_flight(server).await?;
         let before = resident()?;
 
-        // All at once, each on a connection of its own.
+        // All at once, each on its own connection.
         let schedule =
             Schedule::Phases { phases: format!("burst {REQUESTS}").parse()?, spacing: Spacing::Constant };
         let pace = Pace::Open { schedule, max_in_flight: REQUESTS };
@@ -111,7 +111,7 @@ impl Resident {
     }
 }
 
-async fn wait_until_all_in_flight(server: &Server) -> anyhow::Result<()> {
+async fn wait_until_all_in_flight(server: &ChildServer) -> anyhow::Result<()> {
     let give_up = Instant::now() + SERVICE_LATENCY;
     loop {
         let in_flight = in_flight(server).await?;
@@ -125,12 +125,12 @@ async fn wait_until_all_in_flight(server: &Server) -> anyhow::Result<()> {
     }
 }
 
-async fn in_flight(server: &Server) -> anyhow::Result<f64> {
+async fn in_flight(server: &ChildServer) -> anyhow::Result<f64> {
     let page = server.get("/metrics").await?;
     Ok(in_flight_gauge(&String::from_utf8_lossy(page.body())))
 }
 
-/// The value of `http_inflight` for the endpoint; 0 while there is no such series.
+/// The value of `http_inflight` for the endpoint; 0 if there is no such series.
 fn in_flight_gauge(exposition: &str) -> f64 {
     let endpoint = format!("endpoint=\"{ENDPOINT}\"");
     exposition
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_services_take_as_long_as_the_wait_supposes() {
+    fn the_services_latency_is_the_one_that_the_wait_assumes() {
         let latency = format!("constant:{}", SERVICE_LATENCY.as_millis());
         let services =
             ENVIRONMENT.iter().filter(|(name, value)| name.ends_with("_LATENCY") && *value == latency);

@@ -1,33 +1,31 @@
-//! `lab bench`: what the lab itself costs.
+//! `lab bench`: measures the overhead of the lab itself.
 //!
-//! A tool that measures others has to be cheap, and to say how cheap it is. Each arm is a process
-//! of its own, started by this one and ended by its id, with the environment that is written here
-//! and nothing from outside, in the directory for temporary files. The load comes from this
-//! process, over loopback, on one thread.
+//! A measuring tool must be cheap, and show how cheap it is. Each arm is a process that this one starts, in the
+//! directory for temporary files, with only the environment that is written here. The load comes from this process,
+//! over loopback, on one thread.
 //!
-//! - `lab bench http` ([`http`]): the HTTP lab beside a bare axum handler, beside plain handlers that do the
-//!   same logical work, and beside itself with telemetry off; then the memory that a request in flight takes.
-//! - `lab bench load` ([`load`]): the load generator beside wrk and k6, and beside its own schedule.
-//! - `lab bench start` ([`start`]): from spawn to `listening`, and memory at rest.
-//! - `lab bench streams` ([`streams`]): the orchestrator beside the bare channel in it, in this process.
+//! - `lab bench http` ([`http`]): compares the HTTP lab with a bare axum handler, with plain handlers that do the same
+//!   work, and with itself without telemetry; then measures the memory of a request in flight.
+//! - `lab bench load` ([`load`]): compares the load generator with wrk and k6, and with its own schedule.
+//! - `lab bench start` ([`start`]): measures the time from spawn to `listening`, and the idle memory.
+//! - `lab bench streams` ([`streams`]): compares the orchestrator with its bare channel, in this process.
 //!
-//! Arms are interleaved and their order rotates, so that what changes on the machine meets all of
-//! them; ratios are taken within a round. A benchmark reports: a missed aim is printed, and is not a
-//! failure. An arm that does not start, or does not answer 200 to everything, is one.
+//! Arms are interleaved and their order rotates, so that changes on the machine affect all of them; ratios are
+//! computed within a round. If a figure misses its aim, the benchmark prints that and still succeeds. It fails if an
+//! arm does not start, or responds with another status than 200.
 //!
-//! Processor time and memory are read from `/proc`, so that Linux is needed. Client and servers
-//! share the machine; requests per second say what both together reach, processor time per
-//! request what the server alone takes.
+//! Processor time and memory are read from `/proc`, so the benchmarks need Linux. Client and servers share the
+//! machine: requests per second depend on both, processor time per request only on the server.
 
 mod args;
 mod bare;
+mod child_server;
 mod client;
 pub mod http;
 pub mod load;
 mod memory;
 mod plain;
 mod report;
-mod server;
 pub mod start;
 mod stats;
 mod stopping;
@@ -51,13 +49,13 @@ pub struct Args {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Bench {
-    /// Measure the HTTP lab beside a bare handler: requests per second, processor time, memory
+    /// Compare the HTTP lab with a bare handler: requests per second, processor time, memory
     Http(http::Args),
-    /// Measure the load generator beside wrk and k6: requests per second, processor time, lag
+    /// Compare the load generator with wrk and k6: requests per second, processor time, lag
     Load(load::Args),
-    /// Measure the time from start to listening, and memory at rest
+    /// Measure the time from start to listening, and the idle memory
     Start(start::Args),
-    /// Measure the stream orchestrator beside the bare channel in it, and a crowd of streams
+    /// Compare the stream orchestrator with its bare channel, and measure very many streams
     Streams(streams::Args),
     /// Serve the bare handler that `lab bench http` compares with
     #[command(hide = true)]
@@ -68,9 +66,9 @@ enum Bench {
 ///
 /// # Errors
 ///
-/// When an arm cannot be started or does not answer as it should, when the platform does not tell
-/// what is measured, when a signal stopped it, or when the report cannot be written. All children
-/// have ended by then. Dropping the future kills them.
+/// When an arm cannot be started or gives a wrong response, when the platform lacks a measurement, when a signal
+/// stopped the benchmark, or when the report cannot be written. All child processes have ended by then. Dropping the
+/// future kills them.
 pub async fn run(args: Args, shutdown: &Shutdown) -> anyhow::Result<()> {
     let stop = shutdown.stopping();
     match args.bench {
@@ -82,7 +80,7 @@ pub async fn run(args: Args, shutdown: &Shutdown) -> anyhow::Result<()> {
     }
 }
 
-/// Measures, and prints what was found.
+/// Runs a benchmark and prints its report.
 async fn report<S: Display + Sync>(
     output: &JsonArg,
     bench: impl Future<Output = anyhow::Result<BenchReport<S>>>,

@@ -1,8 +1,8 @@
-//! The honest yardstick: for each endpoint of the lab, a plain axum handler that does the same logical work.
+//! The baseline with the same work: for each endpoint of the lab, a plain axum handler that does the same.
 //!
-//! Two calls that take no time, in sequence, on two spawned tasks, one behind a semaphore, or under a deadline;
-//! each is timed, and the answer is JSON of the same form. What the lab does beside that (limits, overrides, a
-//! ledger, metrics, cancellation, simulated services) is what it costs.
+//! It makes two calls that take no time: in sequence, on two spawned tasks, one behind a semaphore, or under a
+//! deadline. Each call is timed, and the response is JSON of the same form. The difference to the lab is the lab's
+//! overhead: limits, overrides, counts, metrics, cancellation, simulated services.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,9 +12,9 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::latency::milliseconds;
 
-/// Permits of the semaphore: as `ASYNC_LIMIT` in the lab's arm, never in the way.
+/// Permits of the semaphore: as many as `ASYNC_LIMIT` in the lab's arm, so they never run out.
 const PERMITS: usize = 10_000;
-/// The deadline: the default of the lab.
+/// The deadline: the lab's default.
 const DEADLINE: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]

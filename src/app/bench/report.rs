@@ -1,4 +1,4 @@
-//! What a benchmark found: figures with their spread, beside what is aimed at.
+//! A benchmark's report: figures with their spread and their aims.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::stats::Spread;
 
-/// A unit, and how people read it.
+/// A unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Unit {
@@ -18,7 +18,7 @@ pub(super) enum Unit {
     Bytes,
 }
 
-/// The value that the median should have.
+/// The aim for the median.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Aim {
@@ -26,20 +26,20 @@ pub(super) enum Aim {
     AtMost(f64),
 }
 
-/// Something that is measured: its name in JSON, its name for people, its unit, its aim.
+/// A measured quantity: its name in JSON and in text, its unit, its aim.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(super) struct Quantity {
     pub(super) key: &'static str,
     #[serde(skip)]
     pub(super) text: &'static str,
-    /// Of `median`, `min`, `max` and the aim.
+    /// The unit of `median`, `min`, `max` and the aim.
     pub(super) unit: Unit,
-    /// What the median should be; `null` where nothing is aimed at.
+    /// The aim for the median; `null` if there is none.
     #[schema(required)]
     pub(super) aim: Option<Aim>,
 }
 
-/// One quantity of one subject, measured.
+/// A measured quantity of one subject.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Figure {
     pub(super) subject: &'static str,
@@ -47,7 +47,7 @@ pub(super) struct Figure {
     pub(super) quantity: Quantity,
     #[serde(flatten)]
     pub(super) spread: Spread,
-    /// Whether the median has what is aimed at; `null` without an aim.
+    /// Whether the median meets the aim; `null` if there is none.
     #[schema(required)]
     met: Option<bool>,
 }
@@ -55,9 +55,9 @@ pub(super) struct Figure {
 /// The result of a benchmark (`lab bench`).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(in crate::app) struct BenchReport<S> {
-    /// The command that prints it, with the options that were used.
+    /// The command that prints it, with its options.
     pub(super) command: String,
-    /// What else was held fixed.
+    /// The other settings.
     #[schema(inline)]
     pub(super) setting: S,
     pub(super) figures: Vec<Figure>,
@@ -95,7 +95,7 @@ impl Aim {
 }
 
 impl Figure {
-    /// The figure of these readings; none where there is no reading.
+    /// The figure of these readings; `None` if there are none.
     pub(super) fn of(
         subject: &'static str,
         quantity: Quantity,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_a_table() {
+    fn the_text_is_a_table() {
         insta::assert_snapshot!(report(), @r"
         $ lab bench test
         2 cores
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_read_the_same_figures() {
+    fn the_json_has_the_same_figures() {
         let json = serde_json::to_value(report()).unwrap();
         let first = &json["figures"][0];
         assert_eq!(first["median"], 0.9);

@@ -1,4 +1,4 @@
-//! `lab bench start`: how long until the lab listens, and what it takes at rest.
+//! `lab bench start`: measures how long the lab takes to listen, and its idle memory.
 
 use std::fmt;
 use std::path::Path;
@@ -9,14 +9,14 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Rounds;
+use super::child_server::ChildServer;
 use super::report::{Aim, BenchReport, Figure, Quantity, Unit};
-use super::server::Server;
 use super::stopping::unless_stopped;
 use crate::app::output::JsonArg;
 use crate::config::Allowed as _;
 use crate::latency::milliseconds;
 
-/// How long a server is left alone before its memory is read.
+/// How long to wait after the start before reading the memory.
 const SETTLE: Duration = Duration::from_millis(200);
 
 const ENVIRONMENT: [(&str, &str); 1] = [("LAB_ADDR", "127.0.0.1:0")];
@@ -33,7 +33,7 @@ const IDLE: Quantity =
 /// Arguments of `lab bench start`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How many starts are measured, after one that is not
+    /// How many starts to measure, after one that is not measured
     #[arg(long, default_value = "20", value_name = Rounds::ALLOWED)]
     starts: Rounds,
     #[command(flatten)]
@@ -51,7 +51,7 @@ crate::document!(BenchReport<Setting> as "lab/bench-start/1");
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "one start before that is not counted; idle is {} ms later", self.settle_ms)
+        write!(f, "after one start that is not counted; idle memory {} ms after the start", self.settle_ms)
     }
 }
 
@@ -81,7 +81,7 @@ struct Started {
 
 async fn start_once(program: &Path, stop: &CancellationToken) -> anyhow::Result<Started> {
     let spawned = Instant::now();
-    let server = unless_stopped(stop, Server::start(program, &["serve"], &ENVIRONMENT)).await?;
+    let server = unless_stopped(stop, ChildServer::start(program, &["serve"], &ENVIRONMENT)).await?;
     let listening = spawned.elapsed();
     let usage = unless_stopped(stop, async {
         time::sleep(SETTLE).await;

@@ -1,8 +1,8 @@
-//! The statistics of a benchmark: median, range, and ratios taken within a round. Pure.
+//! Benchmark statistics: median, range, and ratios within rounds. Pure.
 
 use serde::Serialize;
 
-/// The middle and the ends of a few repeated readings.
+/// The median and the range of repeated readings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub(super) struct Spread {
     pub(super) median: f64,
@@ -12,19 +12,19 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// The spread of the finite readings; `None` when there are none.
+    /// The spread of the finite readings; `None` if there are none.
     pub(super) fn of(readings: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = readings.into_iter().filter(|x| x.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
         let n = sorted.len();
         let (min, max) = (*sorted.first()?, *sorted.last()?);
-        // The two middle ones are the same one when n is odd.
+        // If n is odd, both indexes are the same.
         let median = f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]);
         Some(Self { median, min, max, n })
     }
 }
 
-/// The ratio of each round: what changes from round to round falls out of it.
+/// The ratio within each round, which cancels changes from round to round.
 pub(super) fn paired_ratios<'a>(
     numerators: &'a [f64],
     denominators: &'a [f64],
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_taken_within_a_round() {
+    fn ratios_are_computed_within_a_round() {
         let ratios: Vec<_> = paired_ratios(&[1.0, 6.0, 5.0], &[2.0, 3.0, 0.0]).collect();
         assert_eq!(ratios, [0.5, 2.0, f64::INFINITY]);
     }
@@ -68,7 +68,7 @@ mod tests {
         }
 
         #[test]
-        fn a_drift_common_to_both_arms_falls_out(
+        fn a_drift_common_to_both_arms_cancels_out(
             drift in prop::collection::vec(0.5..2.0_f64, 1..20), ratio in 0.1..10.0_f64,
         ) {
             let slower: Vec<_> = drift.iter().map(|x| x * ratio).collect();

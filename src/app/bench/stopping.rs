@@ -1,4 +1,4 @@
-//! A benchmark that is told to stop ends its work at once.
+//! Ends a benchmark's work when it is stopped.
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;

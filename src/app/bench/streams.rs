@@ -1,9 +1,8 @@
-//! `lab bench streams`: what the orchestrator costs beside the bare channel in it, what a recorded
-//! chunk costs, and how many streams it holds.
+//! `lab bench streams`: measures the orchestrator against its bare channel, the cost of recording a chunk, and a very
+//! large number of streams.
 //!
-//! All arms run in this process: chunks that nobody pauses between and that cost nothing to process, so
-//! that what remains is the orchestrator. The channel itself is compared with others by
-//! `cargo bench --profile dist --bench channels`.
+//! All arms run in this process. Streams do not pause between chunks and processing takes no time, so that only the
+//! orchestrator's overhead remains. `cargo bench --profile dist --bench channels` compares the channel with others.
 
 use std::{fmt, time::Duration};
 
@@ -26,15 +25,15 @@ use crate::{
 };
 
 bounded!(
-    /// Streams of the crowd.
+    /// How many streams the crowd has.
     Crowd: u32 = 1 to 1000000
 );
 
-/// What each producer sends through the bare channel in a round.
+/// How many chunks each producer sends through the bare channel in a round.
 const CHUNKS_EACH: u64 = 10_000;
-/// Recorded samples in a round.
+/// How many samples to record in a round.
 const SAMPLES: u64 = 2_000_000;
-/// The longest pause of a stream in the crowd, milliseconds: two chunks in it on average.
+/// The longest pause of a stream in the crowd: on average it emits two chunks in this time.
 const CROWD_INTERVAL_MS: u64 = 10_000;
 
 const RATIO: Quantity = Quantity {
@@ -56,7 +55,7 @@ const RECORDER: Quantity =
 const INSTRUMENTS: Quantity =
     Quantity { key: "instruments_per_chunk_us", text: "instruments", unit: Unit::Microseconds, aim: None };
 const RESIDENT: Quantity =
-    Quantity { key: "resident_per_stream_bytes", text: "resident a stream", unit: Unit::Bytes, aim: None };
+    Quantity { key: "resident_per_stream_bytes", text: "resident, per stream", unit: Unit::Bytes, aim: None };
 const CROWD_RATE: Quantity =
     Quantity { key: "crowd_chunks_per_second", text: "processed", unit: Unit::PerSecond, aim: None };
 const LAG_P50: Quantity = Quantity {
@@ -75,13 +74,13 @@ const LAG_P99: Quantity = Quantity {
 /// Arguments of `lab bench streams`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How often every arm is measured
+    /// How often to measure each arm
     #[arg(long, default_value = "7", value_name = Rounds::ALLOWED)]
     rounds: Rounds,
     /// How many streams the crowd has
     #[arg(long, default_value = "100000", value_name = Crowd::ALLOWED)]
     crowd: Crowd,
-    /// How long the crowd is measured
+    /// How long to measure the crowd
     #[arg(long = "for", default_value = "10s", value_name = Length::ALLOWED)]
     length: Length,
     #[command(flatten)]
@@ -105,17 +104,17 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} cores; {} streams, {} workers, {} places, no pauses, nothing to process; a crowd of {} streams pausing 0 to {} ms",
+            "{} cores; {} streams, {} workers, buffer of {}, no pauses, no processing time; crowd of {} streams with pauses of 0 to {} ms",
             self.cores, self.streams, self.workers, self.buffer_size, self.crowd, self.crowd_interval_ms
         )
     }
 }
 
-/// The sizes of chunks that are raced.
+/// The chunk sizes to measure.
 const SIZES: [(&str, usize); 2] = [("chunks of 1 byte", 1), ("chunks of 1..=1024 bytes", 1_024)];
 
 pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result<BenchReport<Setting>> {
-    // Instruments that somebody may read cost something; those that nobody can do not.
+    // With a reader, so that the instruments have their real cost: without one, they record nothing.
     let telemetry = Telemetry::scraped(1_500)?;
     let instruments = telemetry.instruments();
     let mut bare = SIZES.map(|_| Vec::new());
@@ -124,7 +123,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     for round in 0..args.rounds.get() {
         for (at, (_, chunk_size_bytes)) in SIZES.iter().enumerate() {
             let race = Race { chunk_size_bytes: *chunk_size_bytes, ..Race::default() };
-            // The order turns from round to round.
+            // The order alternates between rounds.
             for arm in [round % 2, (round + 1) % 2] {
                 if arm == 0 {
                     let (chunks, took) =
@@ -168,7 +167,7 @@ pub(super) async fn run(args: &Args, stop: &CancellationToken) -> anyhow::Result
     })
 }
 
-/// Many streams at once, each of them seldom.
+/// Measures very many streams that rarely emit.
 async fn crowd(args: &Args, instruments: &Instruments) -> anyhow::Result<[Option<Figure>; 4]> {
     let race = Race {
         streams: args.crowd.get() as usize,
@@ -184,7 +183,7 @@ async fn crowd(args: &Args, instruments: &Instruments) -> anyhow::Result<[Option
             Usage::of(std::process::id())
         }
     });
-    // A little longer, so that memory is read while they are all there.
+    // A little longer, so that the memory is read while all streams run.
     let span = args.length.get() + Duration::from_millis(500);
     let statistics = race.orchestrator(span, instruments).await?;
     let resident = during.await??.resident_bytes.saturating_sub(before);

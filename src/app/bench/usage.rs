@@ -1,11 +1,11 @@
-//! What a process has used, from `/proc`.
+//! The processor time and memory of a process, from `/proc`.
 
 use std::time::Duration;
 
-/// Processor time and memory of a process at one moment.
+/// A process's processor time so far and its current memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
-    /// User and system time of all its threads, in clock ticks of usually 10 ms.
+    /// User and system time of all threads, with the resolution of a clock tick (usually 10 ms).
     pub(super) cpu: Duration,
     /// Resident memory (`VmRSS`).
     pub(super) resident_bytes: u64,
@@ -32,7 +32,7 @@ impl Usage {
     }
 }
 
-/// Processor time of the children of this process that have ended, in clock ticks.
+/// The processor time of this process's ended children, with the resolution of a clock tick.
 #[cfg(target_os = "linux")]
 pub(super) fn ended_children() -> anyhow::Result<Duration> {
     let stat = procfs::process::Process::myself()?.stat()?;
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_uses_memory_and_a_dead_one_is_an_error() {
+    fn this_process_uses_memory_and_a_missing_one_is_an_error() {
         let usage = Usage::of(std::process::id()).unwrap();
         assert!(usage.resident_bytes > 1 << 20, "{usage:?}");
         assert!(Usage::of(0x3fff_ffff).is_err());

@@ -1,11 +1,11 @@
-//! What `lab load` takes.
+//! The arguments of `lab load`.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use hyper::Method;
 
-use super::given::Given;
+use super::command_line::CommandLine;
 use crate::app::output::FormArgs;
 use crate::config::{Allowed, Invalid, Rate, SeedArg, Span};
 use crate::load::compare::Figure;
@@ -14,23 +14,23 @@ use crate::load::{Checks, Success};
 use crate::{bounded, choice, share, telemetry};
 
 bounded!(
-    /// Requests in flight at a time.
+    /// The most requests in flight.
     pub(super) MaxInFlight: u32 = 1 to 1000000
 );
 bounded!(
-    /// Requests of a run.
+    /// The number of requests of a run.
     pub(super) RequestCount: u64 = 1 to 1000000000
 );
 bounded!(
-    /// Users of a closed loop.
+    /// The number of users of a closed loop.
     pub(super) Users: u32 = 1 to 100000
 );
 bounded!(
-    /// Connections to one origin.
+    /// The number of connections to one origin.
     pub(super) ConnectionCount: u32 = 1 to 1000000
 );
 
-/// What the requests are, and how they are sent.
+/// The requests and how they are sent.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Requests")]
@@ -59,10 +59,10 @@ pub(super) struct RequestArgs {
     /// Trust the certificates in this PEM file, and those they signed, instead of the machine's
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Client certificate for servers that ask for one: a PEM file, with or without its key
+    /// Client certificate for servers that request one: a PEM file, with or without its key
     #[arg(long, value_name = "FILE")]
     pub(super) cert: Option<PathBuf>,
-    /// Key of --cert, if it is in a file of its own
+    /// Key of --cert, if it is in a separate file
     #[arg(long, requires = "cert", value_name = "FILE")]
     pub(super) key: Option<PathBuf>,
     /// Trust any certificate
@@ -89,7 +89,7 @@ pub(super) struct ArrivalArgs {
     #[arg(long = "for", default_value = "10s", value_name = Span::ALLOWED)]
     pub(super) length: Span,
     /// Phases instead of one rate, such as '10..100 for 30s, burst 500, 20/m for 1m30s'; file:FILE reads them,
-    /// arrivals:FILE replays times in seconds, one a line
+    /// arrivals:FILE replays times in seconds, one per line
     #[arg(long, conflicts_with_all = ["rate", "length"], value_name = "PHASES")]
     pub(super) schedule: Option<String>,
     /// Spacing of arrivals: even, or random as from independent users [default: constant]
@@ -99,12 +99,12 @@ pub(super) struct ArrivalArgs {
     pub(super) seed: SeedArg,
 }
 
-/// What `lab load URL...` takes.
+/// The arguments of `lab load URL...`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(super) struct RunArgs {
     #[command(flatten)]
-    pub(super) given: Given<Self>,
+    pub(super) command_line: CommandLine<Self>,
     /// URL to request; WEIGHT*URL for a weight
     #[arg(required = true, value_name = "URL")]
     pub(super) urls: Vec<Target>,
@@ -114,11 +114,11 @@ pub(super) struct RunArgs {
     #[arg(long, short = 'n', help_heading = "Arrivals", conflicts_with_all = ["length", "schedule", "find_max"],
           value_name = RequestCount::ALLOWED)]
     pub(super) requests: Option<RequestCount>,
-    /// Run a closed loop of this many users instead, for comparison: each waits for its answer before it
+    /// Run a closed loop of this many users instead, for comparison: each waits for its response before it
     /// sends the next request
     #[arg(long, help_heading = "Arrivals", value_name = Users::ALLOWED)]
     pub(super) closed: Option<Users>,
-    /// With --closed: users start requests on the schedule, or later while they wait for an answer;
+    /// With --closed: users start requests on the schedule, or later if they still wait for a response;
     /// latency is measured from the scheduled start
     #[arg(long, help_heading = "Arrivals", requires = "closed")]
     pub(super) paced: bool,
@@ -151,12 +151,12 @@ pub(super) struct FindArgs {
     pub(super) max_rate: Rate,
 }
 
-/// What `lab load compare` takes.
+/// The arguments of `lab load compare`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub(super) struct CompareArgs {
     #[command(flatten)]
-    pub(super) given: Given<Self>,
+    pub(super) command_line: CommandLine<Self>,
     /// Baseline target
     #[arg(value_name = "A")]
     pub(super) a: Target,
@@ -173,10 +173,10 @@ pub(super) struct CompareArgs {
     /// Figure to compare
     #[arg(long, default_value = "p50", help_heading = "Verdict", value_name = Figure::ALLOWED)]
     pub(super) figure: Figure,
-    /// Slowdown that is tolerated: exit code 1 when B is slower by more than this
+    /// Tolerated slowdown: exit code 1 if B is slower by more than this
     #[arg(long, default_value = "0%", help_heading = "Verdict", value_name = Margin::ALLOWED)]
     pub(super) margin: Margin,
-    /// Slowdown to detect: the number of pairs that this takes is printed
+    /// Slowdown to detect: the number of pairs needed for it is printed
     #[arg(long, default_value = "5%", help_heading = "Verdict", value_name = SmallShare::ALLOWED)]
     pub(super) detect: SmallShare,
     /// Confidence level of the interval
@@ -188,12 +188,12 @@ pub(super) struct CompareArgs {
     pub(super) telemetry: telemetry::Config,
 }
 
-/// What `lab load merge` takes.
+/// The arguments of `lab load merge`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct MergeArgs {
     #[command(flatten)]
-    pub(super) given: Given<Self>,
+    pub(super) command_line: CommandLine<Self>,
     /// Results that several hosts wrote with --json=FILE
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
@@ -205,16 +205,16 @@ pub struct MergeArgs {
 }
 
 bounded!(
-    /// Pairs of blocks.
+    /// The number of pairs of blocks.
     pub(super) Pairs: u32 = 2 to 100000
 );
 
 share!(
-    /// A small difference, not none.
+    /// A share above 0.
     pub(super) SmallShare = 0.001 to 1, such as "5% or 0.05"
 );
 share!(
-    /// A slowdown that is tolerated.
+    /// A tolerated slowdown.
     pub(super) Margin = 0 to 10, such as "5% or 0.05"
 );
 share!(
@@ -222,7 +222,7 @@ share!(
     pub(super) Confidence = 0.5 to 0.9999, such as "99% or 0.99"
 );
 choice! {
-    /// How arrivals are spaced.
+    /// The spacing of arrivals.
     pub(super) enum SpacingName {
         /// Evenly.
         Constant = "constant",
@@ -237,7 +237,7 @@ fn method(text: &str) -> Result<Method, Invalid> {
     parsed.ok_or_else(|| Invalid::new(text, "a method such as GET or POST, other than CONNECT"))
 }
 
-/// `number`, which its type keeps above 0.
+/// Converts a number that is known to be above 0.
 pub(super) fn at_least_one(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }

@@ -1,11 +1,11 @@
-//! The `command` of a result holds every flag that was given.
+//! The `command` of a result contains every flag of the command line.
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::given::quoted;
+use super::command_line::quoted;
 use super::{Args, Command};
 
-/// The heading of the flags that say where the result goes.
+/// The help heading of the output flags.
 const OUTPUT: &str = "Output";
 
 #[derive(Debug, clap::Parser)]
@@ -17,13 +17,13 @@ struct Line {
 fn command_of(line: &[String]) -> String {
     let line = Line::try_parse_from(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
     match line.args.command {
-        None => line.args.run.given.command("lab load"),
-        Some(Command::Compare(args)) => args.given.command("lab load compare"),
-        Some(Command::Merge(args)) => args.given.command("lab load merge"),
+        None => line.args.run.command_line.command("lab load"),
+        Some(Command::Compare(args)) => args.command_line.command("lab load compare"),
+        Some(Command::Merge(args)) => args.command_line.command("lab load merge"),
     }
 }
 
-/// A value that the flag allows, other than its default.
+/// A valid value of the flag that is not its default.
 fn value(long: &str) -> &'static str {
     match long {
         "method" => "PUT",
@@ -81,7 +81,7 @@ fn every_flag_on_the_command_line_is_in_the_command() {
 }
 
 #[test]
-fn what_may_be_secret_is_hidden_and_the_result_has_its_own_place() {
+fn secrets_are_hidden_and_output_flags_are_left_out() {
     let line = [
         "load",
         "http://u:secret@h/?a=b c",

@@ -1,4 +1,4 @@
-//! `lab load compare A B`: did it get slower?
+//! `lab load compare A B`: tells whether B is slower than A.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -25,22 +25,22 @@ use crate::web::report::{Block, Card, HtmlReport, Mood, Section};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = load::Compared)]
 pub(in crate::app) struct CompareReport {
-    /// The command that makes the same comparison.
+    /// The command that repeats this comparison.
     command: String,
-    /// The figure that is compared.
+    /// The compared figure.
     figure: Figure,
-    /// The slowdown that is tolerated, as a share.
+    /// The tolerated slowdown, as a share.
     margin: f64,
     /// The slowdown to detect, as a share.
     detect: f64,
     /// The confidence level of the interval, 0 to 1.
     confidence: f64,
-    /// `null` of fewer than two pairs.
+    /// The comparison; `null` with fewer than two pairs.
     #[schema(required)]
     comparison: Option<Comparison>,
     /// Whether it was stopped before all pairs were measured.
     interrupted: bool,
-    /// In the order in which they were measured.
+    /// The pairs, in the order of measurement.
     pairs: Vec<Pair>,
 }
 
@@ -59,11 +59,11 @@ pub(super) async fn run_comparison(
     generator: &Generator,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Ending> {
-    args.given.check_seed(args.arrivals.draws())?;
+    args.command_line.check_seed(args.arrivals.draws())?;
     let results = args.output.open()?;
     let figure = args.figure;
     if [&args.a, &args.b].into_iter().any(Target::is_weighted) {
-        return Err(usage("WEIGHT*URL: two targets in turn have no weights"));
+        return Err(usage("WEIGHT*URL: a comparison of two targets has no weights"));
     }
     let mut pairs_ms = Vec::new();
     let body = args.request.body()?;
@@ -89,7 +89,7 @@ pub(super) async fn run_comparison(
     let question =
         Question { margin: args.margin.get(), detect: args.detect.get(), confidence: args.confidence.get() };
     let outcome = CompareReport {
-        command: args.given.command("lab load compare"),
+        command: args.command_line.command("lab load compare"),
         figure,
         margin: question.margin,
         detect: question.detect,
@@ -107,8 +107,8 @@ pub(super) async fn run_comparison(
     ending.once_printed(printed, shutdown)
 }
 
-/// Measures one block of one target: its figure, or `None` when it was stopped. Both blocks of a pair have the
-/// same arrivals; other pairs have others.
+/// Measures one block of one target. Returns its figure, or `None` if it was stopped. Both blocks of a pair have the
+/// same arrivals, and each pair has different ones.
 async fn block(
     args: &CompareArgs,
     (target, body): (&Target, &Bytes),
@@ -137,7 +137,7 @@ fn percent(share: f64) -> String {
 /// The result in a sentence or two.
 fn answer(outcome: &CompareReport) -> String {
     let Some(found) = outcome.comparison else {
-        return "There are fewer than two pairs, so nothing can be said.".to_owned();
+        return "Fewer than two pairs were measured, so there is no result.".to_owned();
     };
     let margin = outcome.margin * 100.0;
     let verdict = match found.answer {
@@ -148,12 +148,12 @@ fn answer(outcome: &CompareReport) -> String {
         CompareVerdict::Slower => format!("B is slower, but not shown to be slower by more than {margin} %."),
         CompareVerdict::Faster => "B is faster.".to_owned(),
         CompareVerdict::WithinMargin => format!("No difference beyond {margin} %."),
-        CompareVerdict::Undecided => "Undecided: no difference is shown.".to_owned(),
+        CompareVerdict::Undecided => "Undecided: the measurement shows no difference.".to_owned(),
     };
     let needed = match found.pairs_needed {
         Some(needed) => {
             format!(
-                " To find a slowdown of {} % takes {} at this spread.",
+                " With this spread, detecting a slowdown of {} % takes {}.",
                 outcome.detect * 100.0,
                 counted(needed as u64, "pair", "pairs")
             )

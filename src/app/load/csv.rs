@@ -1,4 +1,4 @@
-//! A result as CSV: a row a second; of several targets also a row for each, over the whole run.
+//! A result as CSV: one row per second, and with several targets also one row per target for the whole run.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::load::{Measured, Part};
 const HEAD: &str =
     "second,offered,ok,good,service_error,shed,failed,not_sent,unfinished,p50_ms,p95_ms,p99_ms";
 
-/// The rows; a percentile that is not reached, or has too few requests beyond it, is empty.
+/// The CSV text. A percentile that is not reached, or has too few requests beyond it, is empty.
 pub(super) fn text(measured: &Measured) -> String {
     let several = !measured.parts.is_empty();
     let mut text = format!("{HEAD}{}\n", if several { ",target" } else { "" });
@@ -42,7 +42,7 @@ fn cell(ms: Option<f64>) -> String {
     ms.map(|ms| format!("{ms:.3}")).unwrap_or_default()
 }
 
-/// The row of a target: of no second.
+/// The row of a target, without a second.
 fn row(part: &Part, slo: Duration) -> String {
     use Outcome::{
         Cancelled, Deadline, Failed, NotSent, Ok, Refused, ServiceError, Shed, TimedOut, Unfinished,
@@ -63,6 +63,6 @@ fn row(part: &Part, slo: Duration) -> String {
     ];
     let counts = counts.map(|count| count.to_string()).join(",");
     let times = [0.5, 0.95, 0.99].map(|q| cell(latency.percentile(q).ms())).join(",");
-    // A URL holds no quotation mark, which would be encoded.
+    // A URL contains no quotation mark: it would be encoded.
     format!(",{counts},{times},\"{}\"\n", part.target)
 }

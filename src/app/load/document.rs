@@ -20,21 +20,23 @@ use crate::output::Document as _;
 pub(in crate::app) struct Document {
     /// The version of `lab` that measured.
     version: String,
-    /// The command that makes the same run; what may be secret in headers, bodies and URLs reads `***`.
+    /// The command that repeats this run; possible secrets in headers, bodies and URLs are replaced by `***`.
     pub(super) command: String,
-    /// The kind of loop; results of different kinds are not added.
+    /// The kind of loop. Results of different kinds cannot be merged.
+    #[serde(default = "missing_pace")]
+    #[schema(required)]
     pub(super) pace: PaceKind,
-    /// The objective, milliseconds.
+    /// The objective in milliseconds.
     pub(super) slo_ms: u64,
     #[serde(deserialize_with = "computed")]
     summary: Summary,
     pub(super) connections: Connections,
-    /// The first error message of each cause, such as what TLS said of a certificate.
+    /// The first error message of each cause, such as the TLS error for a certificate.
     pub(super) reasons: Reasons,
     /// The result of each check.
     #[serde(deserialize_with = "computed")]
     pub(super) checks: Vec<Finding>,
-    /// What to know before trusting the figures.
+    /// Warnings about the figures.
     #[serde(deserialize_with = "computed")]
     pub(super) notes: Vec<String>,
     pub(super) measured: Measured,
@@ -42,24 +44,31 @@ pub(in crate::app) struct Document {
 
 document!(Document as "lab/load/1");
 
-/// Figures that are computed from the rest are not read back.
+/// Skips a member that is computed from the others.
 fn computed<'de, D: Deserializer<'de>, T: Default>(deserializer: D) -> Result<T, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| T::default())
 }
 
-/// The schema that a file names.
-#[derive(Deserialize)]
-struct Form {
-    schema: String,
+/// Stands for the pace that a result lacks, until [`Document::read`] finds it out.
+const fn missing_pace() -> PaceKind {
+    PaceKind::Open
 }
 
-/// The few figures that most readers want, computed from the rest.
+/// The members that decide how to read a result.
+#[derive(Deserialize)]
+struct Header {
+    schema: String,
+    /// Missing in results of early versions.
+    pace: Option<PaceKind>,
+}
+
+/// The most important figures, computed from the others.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 struct Summary {
     offered: u64,
     sent: u64,
     answered: u64,
-    /// Answers of success, within the objective or not.
+    /// Successful responses, within the objective or not.
     ok: u64,
     offered_per_second: f64,
     sent_per_second: f64,
@@ -68,6 +77,16 @@ struct Summary {
     good: Good,
     /// Whether the generator itself was late.
     fell_behind: bool,
+}
+
+/// The kind of loop that a command runs. Early versions wrote it only there.
+fn pace_of(command: &str) -> PaceKind {
+    let has = |flag| command.split_whitespace().any(|word| word == flag);
+    match (has("--closed"), has("--paced")) {
+        (true, true) => PaceKind::Paced,
+        (true, false) => PaceKind::Closed,
+        (false, _) => PaceKind::Open,
+    }
 }
 
 impl Document {
@@ -96,15 +115,16 @@ impl Document {
         document
     }
 
-    /// Reads what `--json` wrote.
+    /// Reads a document that `--json` wrote.
     pub(super) fn read(text: &str) -> anyhow::Result<Self> {
-        let Form { schema } = serde_json::from_str(text)?;
+        let Header { schema, pace } = serde_json::from_str(text)?;
         anyhow::ensure!(
             schema == Self::SCHEMA,
             "its schema is {schema:?}, not {:?}: another version of lab wrote it; measure again with this one",
             Self::SCHEMA
         );
         let mut document: Self = serde_json::from_str(text)?;
+        document.pace = pace.unwrap_or_else(|| pace_of(&document.command));
         document.measured.series = document.measured.series.within(Duration::from_millis(document.slo_ms));
         document.compute();
         Ok(document)
@@ -127,7 +147,7 @@ impl Document {
     }
 }
 
-/// What to know before trusting the figures.
+/// Warnings about the figures.
 fn notes(measured: &Measured, connections: Connections, reasons: &Reasons) -> Vec<String> {
     let mut notes: Vec<String> = lost::nothing_good(measured, reasons).into_iter().collect();
     let mut note = |text: String| notes.push(text);
@@ -138,13 +158,13 @@ fn notes(measured: &Measured, connections: Connections, reasons: &Reasons) -> Ve
     }
     if let Some(lag) = measured.fell_behind() {
         note(format!(
-            "The generator fell behind its schedule: its own lag is {lag}. Latency still runs from the intended \
-             start, but includes this lag; give the generator a core of its own, or use more hosts.",
+            "The generator fell behind its schedule: its own lag is {lag}. Latency is measured from the intended \
+             start, so it includes this lag. Give the generator its own core, or use more hosts.",
         ));
     } else if let Some(lag) = measured.waited_for_connections() {
         note(format!(
             "Requests were sent after their intended start: {lag}. They waited for a connection, or in a closed \
-             loop for the previous answer.",
+             loop for the previous response.",
         ));
     }
     let not_sent = measured.caused(Cause::NotSent);
@@ -159,7 +179,7 @@ fn notes(measured: &Measured, connections: Connections, reasons: &Reasons) -> Ve
     }
     if connections.broken_idle > 0 {
         note(format!(
-            "{} broken by the server between requests, such as by bytes that answer no request.",
+            "{} broken by the server between requests, for example by unexpected bytes.",
             counted(connections.broken_idle, "connection was", "connections were")
         ));
     }

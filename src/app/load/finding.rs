@@ -1,4 +1,4 @@
-//! `lab load --find-max`: steps the rate until the interval is narrow enough.
+//! `lab load --find-max`: searches for the highest rate at which the checks hold.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::shutdown::Shutdown;
 use crate::web::chart::{Chart, Mark, Series, plain};
 use crate::web::report::{Block, HtmlReport, Section};
 
-/// The lowest rate that is tried: one request in a hundred seconds.
+/// The lowest rate to try: one request in a hundred seconds.
 const LOWEST_RATE: f64 = 0.01;
 
-/// The search ends after this many steps in a row without an answer.
+/// The search ends after this many consecutive steps without a response.
 const SILENT_STEPS_LIMIT: u32 = 3;
 
-/// One step of the search, as it is shown.
+/// One step of the search.
 #[derive(Debug, Serialize, ToSchema)]
 struct Step {
-    /// Arrivals a second.
+    /// Arrivals per second.
     rate_per_second: f64,
     /// How long it took.
     length_ms: f64,
@@ -40,7 +40,7 @@ struct Step {
     offered: u64,
     #[serde(flatten)]
     good: Good,
-    /// Over all offered, from the intended start.
+    /// Latency of all offered requests, from the intended start.
     latency: Percentiles,
     /// Whether the generator itself was late.
     fell_behind: bool,
@@ -52,13 +52,13 @@ struct Interval {
     /// The highest rate at which the checks held.
     #[schema(required)]
     holds_per_second: Option<f64>,
-    /// Why there is none: `no_step_held`.
+    /// Why `holds_per_second` is `null`: `no_step_held`.
     #[serde(skip_serializing_if = "Option::is_none")]
     holds_why: Option<&'static str>,
     /// The lowest rate above it at which they failed.
     #[schema(required)]
     fails_per_second: Option<f64>,
-    /// Why there is none: `no_step_failed`.
+    /// Why `fails_per_second` is `null`: `no_step_failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     fails_why: Option<&'static str>,
 }
@@ -74,18 +74,18 @@ impl From<Found> for Interval {
     }
 }
 
-/// The result of `lab load --find-max`: the highest rate that holds the checks.
+/// The result of `lab load --find-max`: the highest rate at which the checks hold.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = load::Highest)]
 pub(in crate::app) struct FindMaxReport {
-    /// The command that makes the same search.
+    /// The command that repeats this search.
     command: String,
-    /// The checks that are to hold.
+    /// The checks.
     find_max: String,
     found: Interval,
     /// Whether the search was stopped before the interval was narrow enough.
     interrupted: bool,
-    /// Why the search was given up, if no rate could change the failure.
+    /// Why the search gave up, if no other rate could succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     gave_up: Option<String>,
     steps: Vec<Step>,
@@ -139,7 +139,7 @@ pub(super) async fn find(
         return Ending::without_result(shutdown);
     }
     let outcome = FindMaxReport {
-        command: args.given.command("lab load"),
+        command: args.command_line.command("lab load"),
         find_max: checks.to_string(),
         found: search.found().into(),
         interrupted,
@@ -263,7 +263,7 @@ fn html(outcome: &FindMaxReport) -> anyhow::Result<String> {
     };
     let chart = Chart {
         title: "Latency by rate".to_owned(),
-        x_label: "arrivals a second".to_owned(),
+        x_label: "arrivals per second".to_owned(),
         y_label: "ms".to_owned(),
         x_text: plain,
         series: vec![

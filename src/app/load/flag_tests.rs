@@ -1,4 +1,4 @@
-//! Each flag of `lab load` beside every other: the two are refused, or both are used.
+//! Every pair of flags of `lab load` is either refused, or both are used.
 
 use clap::Parser as _;
 
@@ -34,7 +34,7 @@ const FLAGS: [&str; 21] = [
     "--timeout=5s",
 ];
 
-/// What means nothing without another flag.
+/// Flags that need another flag.
 const NEEDS: [(&str, &str); 5] = [
     ("--key=a.pem", "--cert=a.pem"),
     ("--paced", "--closed=2"),
@@ -43,7 +43,7 @@ const NEEDS: [(&str, &str); 5] = [
     ("--max-rate=5", "--find-max=good>90%"),
 ];
 
-/// Of each pair one would be ignored.
+/// Pairs in which one flag would be ignored.
 const REFUSED: [(&str, &str); 14] = [
     ("-n5", "--for=1s"),
     ("-n5", "--schedule=5 for 1s"),
@@ -60,7 +60,7 @@ const REFUSED: [(&str, &str); 14] = [
     ("--closed=2", "--schedule=5 for 1s"),
     ("--closed=2", "--arrivals=poisson"),
 ];
-/// The last of these are used when the users are paced.
+/// How many of the last pairs are allowed with --paced.
 const USED_WHEN_PACED: usize = 3;
 
 fn is_refused(flags: &[&str]) -> bool {
@@ -72,7 +72,7 @@ fn is_refused(flags: &[&str]) -> bool {
 }
 
 #[test]
-fn no_flag_is_taken_and_then_ignored() {
+fn no_accepted_flag_is_ignored() {
     for one in FLAGS {
         for other in FLAGS.into_iter().filter(|other| *other != one) {
             let mut flags = vec![one, other];
@@ -90,7 +90,7 @@ fn no_flag_is_taken_and_then_ignored() {
     for (flag, _) in NEEDS {
         assert!(is_refused(&[flag]), "{flag}");
     }
-    // Each flag is given once, and the subcommands take none of those that they would not use.
+    // A flag cannot be repeated, and the subcommands refuse flags that they do not use.
     assert!(is_refused(&["--rate=5", "--rate=6"]));
     for flag in ["--closed=2", "--paced", "--find-max=good>90%", "--check=good>90%", "--max-rate=5"] {
         assert!(Line::try_parse_from(["load", "compare", "http://a/", "http://b/", flag]).is_err(), "{flag}");

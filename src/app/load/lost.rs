@@ -1,4 +1,4 @@
-//! Which requests were lost and why, and the first line of a run without a good answer.
+//! Describes lost requests, and runs without a good response.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,16 +10,16 @@ use crate::load::{Cause, Measured};
 /// The first error message of each cause, by the cause's label.
 pub(super) type Reasons = BTreeMap<String, String>;
 
-/// The causes that occurred, each with its meaning, its first error message and its count.
+/// A row for each cause that occurred: its meaning with its first error message, and its count.
 pub(super) fn rows(measured: &Measured, reasons: &Reasons) -> Vec<(String, u64)> {
     let row = |cause: Cause| {
-        let said = reasons.get(cause.label()).map(|reason| format!(" ({reason})")).unwrap_or_default();
-        (cause.meaning().to_owned() + &said, measured.caused(cause))
+        let reason = reasons.get(cause.label()).map(|reason| format!(" ({reason})")).unwrap_or_default();
+        (cause.meaning().to_owned() + &reason, measured.caused(cause))
     };
     Cause::ALL.into_iter().map(row).filter(|(_, count)| *count > 0).collect()
 }
 
-/// Says that no answer was good and how most requests ended; `None` where one was good.
+/// A sentence on how most requests ended, if no response was good; `None` if one was.
 pub(super) fn nothing_good(measured: &Measured, reasons: &Reasons) -> Option<String> {
     let slo = measured.series.slo();
     let offered = measured.offered();
@@ -39,8 +39,8 @@ pub(super) fn nothing_good(measured: &Measured, reasons: &Reasons) -> Option<Str
     ))
 }
 
-/// Whether a run failed in a way that no other rate would change: no connection, or only answers that say that the
-/// request itself is wrong.
+/// Whether another rate would fail too: no connection was possible, or every response says that the request itself
+/// is wrong.
 pub(super) fn is_hopeless(measured: &Measured) -> bool {
     let wrong = |status: &u16| matches!(status, 300..=499) && ![408, 425, 429].contains(status);
     measured.is_without_connection() || measured.answered() > 0 && measured.statuses.keys().all(wrong)
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_rate_would_change_is_not_hopeless() {
+    fn a_failure_that_another_rate_could_avoid_is_not_hopeless() {
         for (statuses, hopeless) in [
             (vec![404], true),
             (vec![302, 401], true),

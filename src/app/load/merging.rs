@@ -1,4 +1,4 @@
-//! `lab load merge`: several hosts' results as one.
+//! `lab load merge`: merges the results of several hosts.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,10 +13,10 @@ use super::run::usage;
 use super::{csv, page, table};
 use crate::input;
 
-/// A longer result is refused.
+/// The largest result file that is read.
 const FILE_LIMIT_MIB: u64 = 64;
 
-/// Reads the results and adds them.
+/// Reads the results, merges them and prints the sum.
 pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
     let results = args.output.open()?;
     let mut names = BTreeMap::new();
@@ -37,7 +37,7 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
     }
     let mut sum = merged.context("nothing to merge")?;
     sum.checks = args.check.as_ref().map(|checks| checks.evaluate(&sum.measured)).unwrap_or_default();
-    sum.command = args.given.command("lab load merge");
+    sum.command = args.command_line.command("lab load merge");
     let results = results.json(&sum).csv(|| csv::text(&sum.measured)).html(|| page::html(&sum));
     results.print(|| table::text(&sum))?;
     Ok(sum)
@@ -59,13 +59,13 @@ fn add(sum: Document, document: Document) -> anyhow::Result<Document> {
     let mut measured = sum.measured;
     measured.merge(&document.measured);
     let connections = sum.connections.plus(document.connections);
-    // The reason that was given first is kept.
+    // Keep the first reason of each cause.
     let mut reasons = document.reasons;
     reasons.extend(sum.reasons);
     Ok(Document::new(sum.command, sum.pace, sum.slo_ms, connections, reasons, Vec::new(), measured))
 }
 
-/// Which regular file this is, whatever it is called; none of a pipe.
+/// The identity of a regular file, independent of its path; `None` for a pipe or a device.
 fn inode(path: &Path) -> io::Result<Option<(u64, u64)>> {
     let found = path.metadata()?;
     Ok(found.is_file().then(|| (found.dev(), found.ino())))

@@ -1,5 +1,5 @@
-//! `lab load`: honest load on any HTTP server, and the two questions people ask every week: what rate can it
-//! take, and did it get slower?
+//! `lab load`: measures any HTTP server under load, finds the highest rate it can take (`--find-max`), and tells
+//! whether it got slower (`compare`).
 //!
 //! ```text
 //!   args ──> plan, transport ──> generator ──> document ──> text, JSON, CSV, HTML
@@ -11,6 +11,7 @@
 //! once and ends the process with exit code 130.
 
 mod args;
+mod command_line;
 #[cfg(test)]
 mod command_tests;
 mod comparing;
@@ -19,7 +20,6 @@ mod document;
 mod finding;
 #[cfg(test)]
 mod flag_tests;
-mod given;
 mod lost;
 mod merging;
 mod page;
@@ -40,7 +40,7 @@ use crate::telemetry::{self, Telemetry};
 pub use self::args::MergeArgs;
 pub(super) use self::{comparing::CompareReport, document::Document, finding::FindMaxReport};
 
-/// What `lab load` takes.
+/// The arguments of `lab load`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -53,25 +53,25 @@ pub struct Args {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Command {
-    /// Compare two targets in turn: did it get slower? Exit code 1 on a regression
+    /// Compare two targets by alternating between them; exit code 1 if B is slower
     Compare(Box<CompareArgs>),
-    /// Add the JSON results of several hosts
+    /// Merge the JSON results of several hosts
     Merge(MergeArgs),
 }
 
-/// What a command line of `lab load` asks for.
+/// The task of a command line of `lab load`.
 #[derive(Debug)]
 pub enum Task {
     /// Send requests and measure.
     Measure(Measure),
-    /// Add existing results: no requests, so neither telemetry nor a runtime.
+    /// Merge existing results. It sends no requests, so it needs neither telemetry nor a runtime.
     Merge(MergeArgs),
 }
 
 /// The measurement to make.
 #[derive(Debug)]
 pub struct Measure {
-    /// Where telemetry goes, with the objective of these runs.
+    /// The settings of telemetry, with the objective of the runs.
     pub telemetry: telemetry::Config,
     question: Question,
 }
@@ -83,7 +83,7 @@ enum Question {
 }
 
 impl Args {
-    /// The task, with what it needs.
+    /// The task, with its arguments.
     #[must_use]
     pub fn task(self) -> Task {
         let (question, telemetry) = match self.command {
@@ -97,7 +97,7 @@ impl Args {
                 (Question::Run(Box::new(self.run)), telemetry)
             }
         };
-        // Two processes of one name would push the same series.
+        // Another service name than that of `lab`, because two processes with the same name would push the same series.
         let telemetry = telemetry::Config { service_name: "lab-load", ..telemetry };
         Task::Measure(Measure { telemetry, question })
     }
@@ -133,10 +133,10 @@ impl Measure {
     }
 }
 
-/// Adds results, prints the sum and returns the exit code.
+/// Merges results, prints the sum and returns the exit code.
 ///
 /// # Errors
-/// When a file is no result, or the sum cannot be written.
+/// When a file is not a result, or the sum cannot be written.
 pub fn merge(args: &MergeArgs) -> anyhow::Result<Ending> {
     merging::merge(args).map(|document| verdict(&document))
 }
@@ -159,7 +159,7 @@ async fn single(
     if shutdown.is_stopping() && measured.offered() == 0 {
         return Ending::without_result(shutdown);
     }
-    let command = args.given.command("lab load");
+    let command = args.command_line.command("lab load");
     let checks = args.check.as_ref().map(|checks| checks.evaluate(&measured)).unwrap_or_default();
     let document =
         Document::new(command, kind, slo_ms, transport.connections(), transport.reasons(), checks, measured);
@@ -169,7 +169,7 @@ async fn single(
     verdict(&document).once_printed(printed, shutdown)
 }
 
-/// The exit code of a result: a run without a good answer fails, like a check that did not hold.
+/// The exit code of a result. A run without a good response fails, as a check that does not hold does.
 fn verdict(document: &Document) -> Ending {
     let held = document.checks.iter().all(|finding| finding.verdict == Verdict::Held);
     if lost::nothing_good(&document.measured, &document.reasons).is_none() && held {

@@ -1,4 +1,4 @@
-//! A run as a report in one HTML file.
+//! The HTML report of a run.
 
 use super::document::Document;
 use super::lost;
@@ -29,12 +29,12 @@ pub(super) fn html(document: &Document) -> anyhow::Result<String> {
         Section { title: "The run".to_owned(), blocks: summary },
         Section { title: "Second by second".to_owned(), blocks: over_time(measured) },
         Section { title: "Latency".to_owned(), blocks: latency(measured) },
-        Section { title: "What became of the requests".to_owned(), blocks: outcomes(document) },
+        Section { title: "Outcomes of the requests".to_owned(), blocks: outcomes(document) },
     ];
     Ok(report.html()?)
 }
 
-/// A table whose head is known ahead.
+/// A table with constant column names.
 pub(super) fn table(caption: &str, head: &[&str], rows: Vec<Vec<String>>) -> Block {
     let head = head.iter().map(ToString::to_string).collect();
     Block::Table(Table { caption: caption.to_owned(), head, rows })
@@ -77,7 +77,7 @@ fn over_time(measured: &Measured) -> Vec<Block> {
     };
     let count = |read: fn(&Second) -> u64| move |second: &Second| Some(read(second) as f64);
     let rates = Chart {
-        title: "Requests by the second they were to start in".to_owned(),
+        title: "Requests by the second of their intended start".to_owned(),
         x_label: "seconds".to_owned(),
         y_label: "requests".to_owned(),
         x_text: plain,
@@ -94,7 +94,7 @@ fn over_time(measured: &Measured) -> Vec<Block> {
     let highest_ms =
         measured.series.seconds().filter_map(|(_, second)| second.latency?.p99.ms()).fold(0.0, f64::max);
     let latencies = Chart {
-        title: "Latency from the intended start; a gap is a percentile that was not reached, or had too few requests beyond it".to_owned(),
+        title: "Latency from the intended start; at a gap, the percentile was not reached, or too few requests were beyond it".to_owned(),
         x_label: "seconds".to_owned(),
         y_label: "ms".to_owned(),
         x_text: plain,
@@ -103,7 +103,7 @@ fn over_time(measured: &Measured) -> Vec<Block> {
             series("p95", Mark::Line, &|second| second.latency?.p95.ms()),
             series("p99", Mark::Line, &|second| second.latency?.p99.ms()),
         ],
-        // Far above everything it would press the lines flat.
+        // Not if it is far above the lines, because they would look flat.
         threshold: Some(Threshold { name: "objective".to_owned(), y: slo_ms })
             .filter(|_| highest_ms * 4.0 > slo_ms),
     };
@@ -131,11 +131,11 @@ fn latency(measured: &Measured) -> Vec<Block> {
     vec![
         Block::Chart(curves),
         whole(table::latency_rows(measured), "Over all offered, and by outcome"),
-        whole(table::way_rows(measured), "On the way"),
+        whole(table::timing_rows(measured), "Steps of a request"),
     ]
 }
 
-/// The tail takes as much room as the rest: one step to the right is one more nine.
+/// A latency curve whose x axis counts nines, so that the tail takes as much space as the rest.
 fn curve(name: &str, histogram: &Histogram) -> Series {
     let points = (0..=160).map(f64::from).map_while(|step| {
         let nines = step / 40.0;
@@ -147,7 +147,7 @@ fn curve(name: &str, histogram: &Histogram) -> Series {
     Series { name: name.to_owned(), mark: Mark::Line, points: points.collect() }
 }
 
-/// Only whole nines are named.
+/// The label at this number of nines; empty unless it is whole.
 fn percentile_text(nines: f64) -> String {
     if (nines - nines.round()).abs() > 1e-6 {
         return String::new();
@@ -159,7 +159,7 @@ fn outcomes(document: &Document) -> Vec<Block> {
     let measured = &document.measured;
     let statuses =
         measured.statuses.iter().map(|(status, count)| vec![status.to_string(), count.to_string()]);
-    let mut blocks = vec![table("Answers by status", &["status", "answers"], statuses.collect())];
+    let mut blocks = vec![table("Responses by status", &["status", "responses"], statuses.collect())];
     let targets = table::target_rows(measured);
     if !targets.is_empty() {
         blocks.push(table("By URL", &table::TARGET_HEAD, targets));
@@ -167,7 +167,7 @@ fn outcomes(document: &Document) -> Vec<Block> {
     let causes = lost::rows(measured, &document.reasons);
     if !causes.is_empty() {
         let rows = causes.into_iter().map(|(meaning, count)| vec![meaning.to_owned(), count.to_string()]);
-        blocks.push(table("Without a whole answer", &["cause", "requests"], rows.collect()));
+        blocks.push(table("Requests without a complete response", &["cause", "requests"], rows.collect()));
     }
     blocks
 }

@@ -1,4 +1,4 @@
-//! Makes arrivals, targets and a transport from the arguments.
+//! Creates arrivals, targets and a transport from the arguments.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -19,15 +19,15 @@ use crate::load::{Pace, Phases, Recorded, Schedule, Spacing};
 
 /// The default limit of requests in flight.
 const MAX_IN_FLIGHT: u32 = 10_000;
-/// The longest time that a closed loop with a number of requests may take.
+/// The time limit of a closed loop with a fixed number of requests.
 const COUNTED_LIMIT: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// The default `User-Agent` and `Content-Type`.
 const AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
 const FORM: &str = "application/x-www-form-urlencoded";
-/// The longest body, and the longest file of phases.
+/// The largest body, and the largest file of phases.
 const FILE_LIMIT_MIB: u64 = 64;
 
-/// An error that ends with exit code 2.
+/// An error with exit code 2.
 pub(super) fn usage(text: impl Into<String>) -> anyhow::Error {
     Usage(text.into()).into()
 }
@@ -91,7 +91,7 @@ impl ArrivalArgs {
 impl RunArgs {
     /// Refuses flags that would not be used.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        self.given.check_seed(self.arrivals.draws())?;
+        self.command_line.check_seed(self.arrivals.draws())?;
         let (rate, max_rate) = (self.arrivals.rate(), self.find.max_rate);
         if self.find.find_max.is_some() && self.arrivals.rate.is_some() && rate.get() > max_rate.get() {
             return Err(usage(format!("--rate: the search begins at {rate}, above --max-rate {max_rate}")));
@@ -107,7 +107,7 @@ impl RunArgs {
         ];
         match unused.into_iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(usage(format!(
-                "{flag}: users of a closed loop send as soon as they have an answer; with --paced they follow the schedule"
+                "{flag}: users of a closed loop send as soon as they have a response; with --paced they follow the schedule"
             ))),
             None if self.request.max_in_flight.is_some() => Err(usage(
                 "--max-in-flight: a closed loop has as many requests in flight as --closed has users",
@@ -138,7 +138,7 @@ impl RunArgs {
 }
 
 impl RequestArgs {
-    /// The body of every request; stdin is read once.
+    /// The body of every request. It may read stdin, so call it once.
     pub(super) fn body(&self) -> anyhow::Result<Bytes> {
         Ok(match self.body.as_deref().map(|body| (body, body.strip_prefix('@'))) {
             None => Bytes::new(),
@@ -169,7 +169,7 @@ impl RequestArgs {
         urls.iter().map(asked).collect()
     }
 
-    /// A given flag that only TLS uses.
+    /// A flag on the command line that only TLS uses.
     fn tls_flag(&self) -> Option<&'static str> {
         let given =
             [("--ca", self.ca.is_some()), ("--insecure", self.insecure), ("--cert", self.cert.is_some())];
@@ -184,13 +184,17 @@ impl RequestArgs {
         }
     }
 
-    /// Requests in flight at a time.
+    /// The most requests in flight.
     pub(super) fn max_in_flight(&self) -> NonZeroU32 {
         at_least_one(self.max_in_flight.map_or(MAX_IN_FLIGHT, MaxInFlight::get))
     }
 
-    /// A transport to `targets` for at most `at_a_time` requests in flight.
-    pub(super) fn transport(&self, targets: &[Target], at_a_time: NonZeroU32) -> anyhow::Result<Arc<Http>> {
+    /// A transport to `targets` for at most `max_in_flight` requests in flight.
+    pub(super) fn transport(
+        &self,
+        targets: &[Target],
+        max_in_flight: NonZeroU32,
+    ) -> anyhow::Result<Arc<Http>> {
         let protocol = self.protocol();
         let tls = if targets.iter().any(Target::is_encrypted) {
             let trust = match &self.ca {
@@ -219,7 +223,7 @@ impl RequestArgs {
         };
         let given = self.connections.map(|connections| at_least_one(connections.get()));
         let settings = Settings {
-            connections: given.unwrap_or(at_a_time),
+            connections: given.unwrap_or(max_in_flight),
             shared_connections: given.unwrap_or(NonZeroU32::MIN),
             protocol,
             tls,

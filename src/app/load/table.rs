@@ -1,4 +1,4 @@
-//! A result as people read it on a terminal.
+//! A result as text for a terminal.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ const COLUMNS: [(f64, &str); 6] =
 /// The name and the figures of a histogram.
 pub(super) type Row = (String, Vec<String>);
 
-/// The columns' names.
+/// The column names.
 pub(super) fn head() -> Vec<String> {
     COLUMNS.iter().map(|(_, name)| (*name).to_owned()).chain(["max".to_owned(), "n".to_owned()]).collect()
 }
@@ -40,7 +40,7 @@ fn row(name: &str, histogram: &Histogram) -> Row {
     (name.to_owned(), quantiles.chain([max(histogram), histogram.offered().to_string()]).collect())
 }
 
-/// What there is to say of so few answers that not even a median can be shown.
+/// A line with minimum, mean and maximum if there are too few responses for a median.
 fn few(latency: &Histogram) -> Option<String> {
     let is_few = matches!(latency.percentile(0.5), Quantile::TooFew { .. });
     let (min, max) = (latency.min().filter(|_| is_few)?, latency.max()?);
@@ -64,8 +64,8 @@ pub(super) fn latency_rows(measured: &Measured) -> Vec<Row> {
     rows
 }
 
-/// The ways of a request.
-pub(super) fn way_rows(measured: &Measured) -> Vec<Row> {
+/// The time that steps of a request took.
+pub(super) fn timing_rows(measured: &Measured) -> Vec<Row> {
     [
         ("generator's own lag", &measured.own_lag),
         ("sent after the intended start", measured.recorder.send_lag()),
@@ -82,7 +82,7 @@ pub(super) fn way_rows(measured: &Measured) -> Vec<Row> {
 pub(super) const TARGET_HEAD: [&str; 9] =
     ["by URL", "offered", "good", "ok", "p50", "p95", "p99", "max", "status, lost"];
 
-/// A row for each of several targets; none for one.
+/// A row for each target if there are several; no rows for a single target.
 pub(super) fn target_rows(measured: &Measured) -> Vec<Vec<String>> {
     let slo = measured.series.slo();
     let share =
@@ -113,7 +113,7 @@ pub(super) fn target_rows(measured: &Measured) -> Vec<Vec<String>> {
     measured.parts.iter().map(row).collect()
 }
 
-/// The sentence above everything.
+/// The first sentence of a report: what was offered, sent and answered.
 pub(super) fn offered(measured: &Measured) -> String {
     format!(
         "offered {} in {:.1} s ({:.1} /s), sent {} ({:.1} /s), answered {} ({:.1} /s)",
@@ -146,9 +146,9 @@ pub(super) fn text(document: &Document) -> String {
     line(&format!("ok      {}", measured.ok()));
     line("");
     let mut rows = latency_rows(measured);
-    let ways = way_rows(measured);
+    let timings = timing_rows(measured);
     let latency_count = rows.len();
-    rows.extend(ways);
+    rows.extend(timings);
     for (n, row) in aligned("latency", head(), &rows).into_iter().enumerate() {
         if n == latency_count + 1 {
             line("");
@@ -190,7 +190,7 @@ pub(super) fn text(document: &Document) -> String {
     text
 }
 
-/// Rows under their head, in columns.
+/// Aligns the head and the rows in columns.
 fn aligned(title: &str, head: Vec<String>, rows: &[Row]) -> Vec<String> {
     let first = (title.to_owned(), head);
     let all: Vec<&Row> = std::iter::once(&first).chain(rows).collect();

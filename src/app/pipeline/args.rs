@@ -1,4 +1,4 @@
-//! What the command takes beside the pipeline's own settings.
+//! The arguments of the command in addition to the pipeline's own settings.
 
 use std::path::PathBuf;
 
@@ -21,20 +21,20 @@ size!(
     pub LogMaxBytes = 1 kB to 10 GB
 );
 bounded!(
-    /// Older log files that are kept.
+    /// How many old log files to keep.
     pub LogKeepFiles: u32 = 0 to 1000
 );
 size!(
-    /// How much of an output is kept.
+    /// How much of a command's output to keep.
     pub OutputLimitBytes = 0 B to 1 MB
 );
 
-/// Where the log goes beside stdout.
+/// The log file.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Log")]
 pub struct LogArgs {
-    /// The log's file; its folder is made where it is missing
+    /// The log file; its folder is created if it is missing
     #[arg(
         long,
         env = "PIPELINE_LOG_FILE",
@@ -42,22 +42,22 @@ pub struct LogArgs {
         value_name = "the path of a file, or off"
     )]
     pub log_file: PathBuf,
-    /// The size at which the log's file is rotated
+    /// The size at which the log file is rotated
     #[arg(long, env = "PIPELINE_LOG_MAX_BYTES", default_value = "10000000", value_name = LogMaxBytes::ALLOWED)]
     pub log_max_bytes: LogMaxBytes,
-    /// Older files that are kept: NAME.1 is the youngest
+    /// How many old log files to keep; NAME.1 is the newest
     #[arg(long, env = "PIPELINE_LOG_KEEP_FILES", default_value = "5", value_name = LogKeepFiles::ALLOWED)]
     pub log_keep_files: LogKeepFiles,
 }
 
-/// The log's places, open.
+/// The open destinations of the log.
 pub(super) struct Log {
     pub(super) writers: Vec<Writer>,
     _clean_up: CleanUp,
 }
 
 impl LogArgs {
-    /// Opens a writer for each place that the log goes to.
+    /// Opens a writer for each destination of the log.
     pub(super) fn open(&self, stdout: bool) -> anyhow::Result<Log> {
         let path = &self.log_file;
         let clean_up = CleanUp::of(path);
@@ -74,20 +74,20 @@ impl LogArgs {
     }
 }
 
-/// Jobs of your own.
+/// The user's own jobs.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-#[command(next_help_heading = "Real work")]
+#[command(next_help_heading = "Your own jobs")]
 pub struct JobArgs {
-    /// Read jobs from this file of JSON lines, or from standard input (-), instead of making them up
+    /// Read jobs from this file of JSON lines, or from standard input (-), instead of simulating jobs
     #[arg(long, value_name = "FILE", requires = "exec")]
     pub jobs: Option<Source>,
-    /// Lines are any text, not JSON
+    /// The lines of --jobs are any text, not JSON
     #[arg(long, requires = "jobs")]
     pub lines: bool,
-    /// Execute this command for each job, without a shell: {} is the job's line (of a JSON string its content)
-    /// and {name} a field of it, within one argument; the line also goes to its standard input; exit code 0 is
-    /// success
+    /// Execute this command for each job, without a shell. Within an argument, {} is replaced by the job's line (or
+    /// by the content of a JSON string) and {name} by a field; the line is also the command's standard input. Exit
+    /// code 0 is success
     #[arg(long, value_name = Template::ALLOWED, requires = "jobs")]
     pub exec: Option<Template>,
     /// Append each job's result to this file of JSON lines; - is standard output
@@ -98,25 +98,25 @@ pub struct JobArgs {
         value_name = "the path of a file"
     )]
     pub results: PathBuf,
-    /// Go on with a results file: skip the jobs that it holds
+    /// Continue with an existing results file: skip the jobs in it
     #[arg(long, requires = "jobs")]
     pub resume: bool,
-    /// With --resume: run those again that failed for good
+    /// With --resume: run the jobs again that failed permanently
     #[arg(long, requires = "resume")]
     pub retry_failed: bool,
-    /// Begin no more jobs once one has failed for good
+    /// Start no more jobs once one has failed permanently
     #[arg(long, requires = "jobs")]
     pub stop_on_failure: bool,
-    /// How long a command may take before it is killed
+    /// The time limit of a command, after which it is killed
     #[arg(long, env = "PIPELINE_JOB_TIMEOUT", default_value = "60s", value_name = Interval::ALLOWED)]
     pub job_timeout: Interval,
-    /// How much of each output of a command is kept in its result
+    /// How much of a command's stdout and stderr its result keeps
     #[arg(long, env = "PIPELINE_OUTPUT_LIMIT_BYTES", default_value = "4096", value_name = OutputLimitBytes::ALLOWED)]
     pub output_limit_bytes: OutputLimitBytes,
 }
 
-/// The pipeline's settings as `lab` takes them: each flag with `pipeline-` before its name, so that it
-/// cannot be another system's.
+/// The pipeline's settings as arguments of `lab`: each flag has the prefix `pipeline-`, so that it does not clash
+/// with another system's flag.
 #[derive(Debug, Clone)]
 pub struct InLab(pub pipeline::Config);
 
@@ -144,7 +144,7 @@ impl clap::Args for InLab {
 }
 
 impl InLab {
-    /// The pipeline inside `lab`: idle, its log kept for the page only.
+    /// The pipeline inside `lab`: it is idle, and only the page shows its log.
     pub(in crate::app) fn service(
         self,
         args: &ServeArgs,

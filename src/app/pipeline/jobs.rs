@@ -1,4 +1,4 @@
-//! Jobs of your own: what they are read from, run by and recorded in, and what came of them.
+//! The user's own jobs: opens their input, command and results file, and reports how they ended.
 
 use std::{fmt, io, path::Path, sync::Arc};
 
@@ -13,21 +13,21 @@ use crate::{
     pipeline::{Exec, Format, Intake, JobLedger, Journal, Lines, PipelineEnd, Recorded, Results, Rules},
 };
 
-/// The command that the guard process is started with.
+/// The subcommand that starts the guard process.
 const GUARD: &str = "pipeline-guard";
-/// Stands for standard output.
+/// The path that means standard output.
 const STDOUT: &str = "-";
 
-/// Everything that jobs of your own take.
+/// Everything that a run of the user's own jobs needs.
 pub(super) struct Jobs {
     pub(super) exec: Exec,
     pub(super) lines: Lines,
     pub(super) results: Results,
-    pub(super) done: Done,
+    pub(super) tally: Tally,
 }
 
-/// What came of jobs of your own, over all runs into the same results file.
-pub(super) struct Done {
+/// Counts the jobs of all runs with the same results file.
+pub(super) struct Tally {
     source: String,
     failed_before: u64,
     intake: Arc<Intake>,
@@ -36,12 +36,12 @@ pub(super) struct Done {
 }
 
 impl JobArgs {
-    /// Whether stdout holds results and nothing else.
+    /// Whether only results go to stdout.
     pub(super) fn results_on_stdout(&self) -> bool {
         self.jobs.is_some() && self.results == Path::new(STDOUT)
     }
 
-    /// What the values allow together.
+    /// Checks that the values do not conflict.
     pub(super) fn check(&self) -> Result<(), Misfit> {
         let field = self.exec.as_ref().and_then(|template| template.fields().next());
         if let (true, Some(field)) = (self.lines, field) {
@@ -54,7 +54,7 @@ impl JobArgs {
         Ok(())
     }
 
-    /// Opens what is read, starts the guard, and then opens what is written; nothing when jobs are made up.
+    /// Opens the input, starts the guard, and then opens the results file; `None` if jobs are simulated.
     pub(super) fn open(&self, journal: &Journal) -> anyhow::Result<Option<Jobs>> {
         let (Some(source), Some(template)) = (&self.jobs, &self.exec) else {
             return Ok(None);
@@ -88,8 +88,8 @@ impl JobArgs {
         let lines = Lines::read(reader, rules).context("reading the jobs")?;
         let (source, intake) = (source.to_string(), lines.intake.clone());
         let can_be_resumed = !self.results_on_stdout();
-        let done = Done { source, failed_before, intake, can_be_resumed, _clean_up: clean_up };
-        Ok(Some(Jobs { exec, lines, results, done }))
+        let tally = Tally { source, failed_before, intake, can_be_resumed, _clean_up: clean_up };
+        Ok(Some(Jobs { exec, lines, results, tally }))
     }
 }
 
@@ -97,8 +97,8 @@ fn refused(flag: &str, value: impl std::fmt::Display, error: &io::Error) -> anyh
     Usage(format!("{flag}={value}: {error}")).into()
 }
 
-impl Done {
-    /// What came of the jobs once the run has ended.
+impl Tally {
+    /// The report of a run that has ended.
     pub(super) fn report(&self, ended: &PipelineEnd) -> JobsReport {
         let JobLedger { succeeded, permanently_failed, .. } = ended.statistics.ledger;
         let at_end = self.intake.at_end();
@@ -124,35 +124,35 @@ impl Done {
     }
 }
 
-/// What came of jobs of one's own, over all runs into the same results file.
+/// How the user's own jobs ended, over all runs with the same results file.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct JobsReport {
-    /// Whether the run was stopped before all jobs of the list were done.
+    /// Whether the run was stopped before all jobs were done.
     interrupted: bool,
     /// Jobs that were read.
     read: u64,
-    /// Those that were recorded before.
+    /// Jobs that were skipped, because an earlier run had recorded them.
     skipped: u64,
-    /// Those that had failed before and were tried again.
+    /// Jobs that had failed in an earlier run and were tried again.
     tried_again: u64,
-    /// Lines that had the id of an earlier line and were not run.
+    /// Lines that were not run, because an earlier line had the same ID.
     duplicates: u64,
-    /// Jobs that were read and not done, because the run was stopped.
+    /// Jobs that were read but not done, because the run was stopped.
     not_done: u64,
-    /// Those that failed for good, in earlier runs too.
+    /// Jobs that failed permanently, including those of earlier runs.
     permanently_failed: u64,
-    /// Those whose result could not be recorded.
+    /// Jobs whose result could not be recorded.
     unrecorded: u64,
-    /// Those of this run that succeeded, and that failed for good.
+    /// Jobs of this run that succeeded, and those that failed permanently.
     #[serde(skip)]
     ended: [u64; 2],
-    /// Those that failed for good in earlier runs and were not tried again.
+    /// Jobs that failed permanently in earlier runs and were not tried again.
     #[serde(skip)]
     failed_before: u64,
-    /// Whether the list was read to its end, ...
+    /// Whether the input was read to its end.
     #[serde(skip)]
     at_end: bool,
-    /// ... and why it could not be.
+    /// Why the input could not be read to its end.
     #[serde(skip)]
     broken: Option<String>,
     #[serde(skip)]
@@ -161,11 +161,11 @@ pub(super) struct JobsReport {
 
 impl JobsReport {
     /// Whether every job was read, succeeded and was recorded.
-    pub(super) fn all_is_well(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         !self.interrupted && self.permanently_failed == 0 && self.unrecorded == 0 && self.broken.is_none()
     }
 
-    /// What is left to do, if the run was stopped before the end.
+    /// The remaining work, if the run was stopped before the end.
     pub(super) fn left(&self) -> Option<String> {
         let rest = if self.at_end || self.broken.is_some() { "" } else { ", and the rest was not read" };
         let resume = if self.can_be_resumed { "; --resume goes on" } else { "" };

@@ -1,4 +1,4 @@
-//! `lab pipeline`: the auto-scaling pipeline as a command of its own.
+//! `lab pipeline`: runs the auto-scaling pipeline.
 
 mod args;
 mod jobs;
@@ -10,13 +10,13 @@ use anyhow::Context as _;
 
 use self::{
     args::{JobArgs, LogArgs},
-    jobs::{Done, Jobs, JobsReport},
+    jobs::{Jobs, JobsReport, Tally},
 };
 use super::{
     args::{DrainMs, ServerArgs},
     ending::Ending,
-    house::{House, Process},
     output::JsonArg,
+    server::{Process, Server},
     status_line::StatusLine,
 };
 use crate::{
@@ -34,41 +34,41 @@ use crate::{
 
 pub use self::args::InLab;
 
-/// How long connections that are open when the pipeline has ended may take.
-const DOOR_LIMIT: Duration = Duration::from_secs(2);
+/// How long open connections may still take after the pipeline has ended.
+const SERVER_STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// What can be done with the pipeline beside running it.
+/// The subcommands of `lab pipeline`.
 #[derive(Debug, Clone, clap::Subcommand)]
-pub enum What {
-    /// Run every scaling policy under traces of load, in virtual time, and compare
+pub enum Command {
+    /// Compare the scaling policies under traces of load, in virtual time
     Simulate(Box<simulate::Args>),
 }
 
-/// What `lab pipeline` takes.
+/// The arguments of `lab pipeline`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// What to do; without a command: run it
+    /// The command; without one, run the pipeline
     #[command(subcommand)]
-    pub what: Option<What>,
-    /// The log line by line, on a terminal too
+    pub command: Option<Command>,
+    /// Print every log line, also on a terminal
     #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
     pub verbose: bool,
-    /// The final statistics only
+    /// Print only the final statistics
     #[arg(long, help_heading = "Output")]
     pub quiet: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub json: JsonArg,
-    /// Stop after so long; unset: at a signal
+    /// Stop after this time; unset: at a signal
     #[arg(long, value_name = Span::ALLOWED, help_heading = "Run")]
     pub duration: Option<Span>,
-    /// Run in virtual time, as fast as it can be computed: the log on stdout only, and the same bytes for the
-    /// same seed
+    /// Run in virtual time, as fast as the machine can: the log goes only to stdout, and the same seed prints the
+    /// same bytes
     #[arg(long = "virtual", requires = "duration", conflicts_with = "jobs", help_heading = "Run")]
     pub virtual_time: bool,
-    /// The address that answers for its status
+    /// The address of its status server
     #[arg(long, env = "PIPELINE_ADDR", default_value = "127.0.0.1:8084", value_name = ListenAddr::ALLOWED)]
     pub addr: ListenAddr,
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerArgs,
-    /// After a stop signal: how long the whole stop may take; unset: as long as the backlog takes
+    /// After a stop signal: the time limit of the whole shutdown; unset: until the backlog is done
     #[arg(long, env = "LAB_DRAIN_MS", value_name = DrainMs::ALLOWED, help_heading = "Server")]
     pub drain_ms: Option<DrainMs>,
     #[command(flatten)]
@@ -95,45 +95,41 @@ pub struct Args {
 }
 
 impl Args {
-    /// What the values allow together.
+    /// Checks that the values do not conflict.
     ///
     /// # Errors
-    /// The first value that another one does not allow.
+    /// The first value that conflicts with another.
     pub fn check(&self) -> Result<(), Misfit> {
-        if let Some(What::Simulate(args)) = &self.what {
+        if let Some(Command::Simulate(args)) = &self.command {
             return args.check();
         }
         if self.json.is_on_stdout() && self.work.results_on_stdout() {
-            return Err(Misfit::new(
-                "--results",
-                "-",
-                "with --json, which has stdout for itself, the path of a file",
-            ));
+            return Err(Misfit::new("--results", "-", "the path of a file, because --json uses stdout"));
         }
         self.work.check()?;
         self.pipeline.clone().settings().map(drop)
     }
 
-    /// Whether stdout is for people: for the log, and the statistics at the end.
+    /// Whether text goes to stdout: the log, and the statistics at the end.
     fn prints_text(&self) -> bool {
         !self.json.is_on_stdout() && !self.work.results_on_stdout()
     }
 
-    /// Whether the log goes to stdout, line by line.
+    /// Whether the log goes to stdout.
     fn prints_lines(&self) -> bool {
         self.prints_text() && !self.quiet && (self.verbose || !std::io::stdout().is_terminal())
     }
 }
 
-/// Runs the pipeline until it is told to stop, drains it, and answers for its status meanwhile.
+/// Runs the pipeline until it is stopped, with a server that shows its status; then drains.
 ///
 /// # Errors
-/// When a file or the address cannot be taken, or the process cannot hear signals.
+/// When a file cannot be opened, the address cannot be bound, or the signal handlers cannot be installed.
 pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let listener = match web::listen(args.addr.get(), "--addr (PIPELINE_ADDR)") {
-        // Several runs may work side by side; their work does not depend on being looked at.
+        // Several runs may share a machine, and the jobs do not need the status page.
         Err(error) if args.work.jobs.is_some() => {
-            tracing::warn!(%error, "this run goes on without its status page");
+            tracing::warn!(%error, "continuing without the status page");
             None
         }
         listener => Some(listener?),
@@ -145,27 +141,27 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let jobs = args.work.open(&journal)?;
     let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
     let runtime = Runtime { instruments: telemetry.instruments(), journal, seed: args.seed.get() };
-    let (pipeline, load, recorded, done) = match jobs {
+    let (pipeline, load, recorded, tally) = match jobs {
         None => (Pipeline::new(settings, runtime), Load::Producer, None, None),
-        Some(Jobs { exec, lines, results, done }) => {
+        Some(Jobs { exec, lines, results, tally }) => {
             let pipeline = Pipeline::of_commands(settings, runtime, exec);
-            (pipeline, Load::Lines(lines), Some(results), Some(done))
+            (pipeline, Load::Lines(lines), Some(results), Some(tally))
         }
     };
     let service = Service::new(pipeline, shutdown.clone());
     telemetry.stops_with(&shutdown);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    // It runs before anybody is answered.
+    // Started before the server accepts requests.
     service.start_with(load, recorded).await.context("starting the pipeline")?;
-    let house = match listener {
+    let server = match listener {
         None => None,
         Some(listener) => {
             let process =
                 Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
-            // Open while the backlog drains, so that the drain can be watched.
-            let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
-            Some(House::open(vec![pipeline::system(&service)], process, door).await?)
+            // The server stays open while the backlog drains, so that viewers can watch the drain.
+            let http = Shutdown::new(Some(SERVER_STOP_LIMIT), Duration::ZERO);
+            Some(Server::start(vec![pipeline::system(&service)], process, http).await?)
         }
     };
     if let Some(duration) = args.duration {
@@ -177,9 +173,9 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     }
     let has_status_line = args.prints_text() && !args.quiet && !args.prints_lines();
     let status_line = has_status_line.then(|| StatusLine::start(status_line(service.clone())));
-    let ended = service.ended().await.context("the run broke")?;
-    let closed = match house {
-        Some(house) => house.close().await?,
+    let ended = service.ended().await.context("the run panicked")?;
+    let closed = match server {
+        Some(server) => server.close().await?,
         None => Ending::Done,
     };
     let writers = log.writers.clone();
@@ -190,7 +186,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
     });
     flushing.await.context("writing the log")?;
     drop(status_line);
-    let report = PipelineReport::of(&ended, done.as_ref());
+    let report = PipelineReport::of(&ended, tally.as_ref());
     let results = if ended.did_nothing() { results.without_files() } else { results }.json(&report);
     let text = || if args.prints_text() { ended.statistics.to_string() } else { String::new() };
     let printed = results.print_until_stopped(text, &shutdown).await;
@@ -204,7 +200,7 @@ pub async fn run(args: Args, telemetry: Telemetry) -> anyhow::Result<Ending> {
 /// Runs in virtual time.
 ///
 /// # Errors
-/// When there can be no runtime, or stdout takes no more.
+/// When the runtime cannot be created, or writing to stdout fails.
 pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
     let results = args.json.open()?;
     let run = virtual_time::Run {
@@ -229,7 +225,7 @@ pub fn run_in_virtual_time(args: &Args) -> anyhow::Result<Ending> {
 pub(super) struct PipelineReport {
     #[serde(flatten)]
     statistics: PipelineStatistics,
-    /// With `--jobs`.
+    /// The user's own jobs, with `--jobs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     jobs: Option<JobsReport>,
 }
@@ -237,11 +233,11 @@ pub(super) struct PipelineReport {
 document!(PipelineReport as "lab/pipeline/1");
 
 impl PipelineReport {
-    fn of(ended: &PipelineEnd, done: Option<&Done>) -> Self {
-        Self { statistics: ended.statistics.clone(), jobs: done.map(|done| done.report(ended)) }
+    fn of(ended: &PipelineEnd, tally: Option<&Tally>) -> Self {
+        Self { statistics: ended.statistics.clone(), jobs: tally.map(|tally| tally.report(ended)) }
     }
 
-    /// Says on stderr what came of a run, and what that makes of the process's end.
+    /// Prints on stderr how the run ended, and returns the process's ending.
     fn ending(&self, ended: &PipelineEnd) -> Ending {
         if let Some(jobs) = &self.jobs {
             output::to_stderr(jobs);
@@ -254,12 +250,12 @@ impl PipelineReport {
             }
             (None, None) => {}
         }
-        let all_is_well = ended.drained && self.jobs.as_ref().is_none_or(JobsReport::all_is_well);
-        if all_is_well { Ending::Done } else { Ending::Failed }
+        let complete = ended.drained && self.jobs.as_ref().is_none_or(JobsReport::is_complete);
+        if complete { Ending::Done } else { Ending::Failed }
     }
 }
 
-/// What the pipeline shows of itself in one line.
+/// The pipeline's status in one line.
 fn status_line(service: Service) -> impl FnMut() -> Option<String> {
     let begun = tokio::time::Instant::now();
     move || {
@@ -281,12 +277,12 @@ fn status_line(service: Service) -> impl FnMut() -> Option<String> {
     }
 }
 
-/// Kills what commands started, once `lab pipeline` has ended however; it listens to no signal meanwhile.
+/// Runs the guard process, which kills the commands' processes after `lab pipeline` has ended. It ignores signals.
 ///
 /// # Errors
-/// When standard input cannot be read, or signals not be caught.
+/// When standard input cannot be read, or the signal handlers cannot be installed.
 pub async fn guard() -> anyhow::Result<Ending> {
     Shutdown::new(None, Duration::ZERO).listen_for_signals().context("catching signals")?;
-    tokio::task::spawn_blocking(stand_guard).await?.context("standing guard")?;
+    tokio::task::spawn_blocking(stand_guard).await?.context("running the guard")?;
     Ok(Ending::Done)
 }

@@ -1,4 +1,4 @@
-//! `lab pipeline simulate`: which policy for which load.
+//! `lab pipeline simulate`: compares scaling policies under traces of load.
 
 use anyhow::Context as _;
 
@@ -14,19 +14,19 @@ use crate::{
 };
 
 bounded!(
-    /// How often each trace is run.
+    /// How often to run each trace.
     pub Repetitions: u64 = 1 to 1000
 );
 
-/// What `lab pipeline simulate` takes.
+/// The arguments of `lab pipeline simulate`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Loads: quiet, steady, steps, daily, bursts, overload, or a CSV file with a line for each second
-    /// (arrivals) or for each phase (seconds, arrivals a second); without one: all that are shipped
+    /// Loads: quiet, steady, steps, daily, bursts, overload, or a CSV file with one line per second
+    /// (arrivals) or per phase (seconds, arrivals per second); without one, all built-in loads
     #[arg(value_name = "TRACE")]
     pub traces: Vec<String>,
-    /// Run each this often, from --seed on with seeds that follow each other
+    /// How often to run each, with consecutive seeds from --seed on
     #[arg(long, default_value = "10", value_name = Repetitions::ALLOWED)]
     pub repetitions: Repetitions,
     #[command(flatten)]
@@ -40,10 +40,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// What the values allow together.
+    /// Checks that the values do not conflict.
     ///
     /// # Errors
-    /// The first value that another one does not allow.
+    /// The first value that conflicts with another.
     pub fn check(&self) -> Result<(), Misfit> {
         self.pipeline.clone().settings().map(drop)
     }
@@ -52,19 +52,19 @@ impl Args {
 /// The result of `lab pipeline simulate`.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::app) struct Simulation {
-    /// The command that runs the same again.
+    /// The command that repeats this simulation.
     command: String,
-    /// How often each trace was run, with seeds that follow each other.
+    /// How often each trace was run, with consecutive seeds.
     repetitions: u64,
     traces: Vec<simulate::TraceReport>,
 }
 
 document!(Simulation as "lab/pipeline-simulate/1");
 
-/// Runs every policy under every trace, and prints what came of it.
+/// Runs every policy under every trace, and prints the report.
 ///
 /// # Errors
-/// When a trace cannot be read, or the report not be written.
+/// When a trace cannot be read, or the report cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Ending> {
     let settings = args.pipeline.clone().settings()?;
     let results = args.output.open()?;
@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// The command that runs the same again.
+/// The command that repeats this simulation.
 fn command(args: &Args) -> String {
     let traces = args.traces.join(" ");
     let (repetitions, seed) = (args.repetitions, args.seed.get());

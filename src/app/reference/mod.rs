@@ -1,5 +1,5 @@
-//! The reference of a server: what its systems answer, measure and read, made from the systems themselves. Beside it
-//! the reference of the whole program, the page `docs/reference.md`, made from the same tables.
+//! The reference of a server: the routes, metrics and variables of its systems, generated from the systems
+//! themselves. Also the reference of the whole program (`docs/reference.md`), generated from the same tables.
 
 mod tables;
 mod whole;
@@ -9,11 +9,12 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use axum::{Router, body::Bytes, http::header, routing::get};
+use axum::{Router, body::Bytes, routing::get};
 use utoipa::openapi::{OpenApi, path::Operation};
 
 use self::tables::{metrics, problems, variables};
 pub use self::whole::reference;
+use super::docs;
 use crate::{
     telemetry::Described,
     web::{Kind, System, Variable},
@@ -22,11 +23,11 @@ use crate::{
 /// A part of the reference.
 enum Part {
     Text(String),
-    /// A table that takes longer to make than the rest together, and that few ask for.
+    /// A table that takes longer to generate than all the others, so it is generated on demand.
     Variables(Vec<fn() -> Vec<Variable>>),
 }
 
-/// The reference in parts; `process` is what the server measures of itself.
+/// The parts of the reference.
 pub(super) struct Reference(Vec<Part>);
 
 impl Reference {
@@ -54,16 +55,15 @@ impl Reference {
 
     /// `GET /docs/reference`.
     pub(super) fn route(self) -> Router {
-        let content_type = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
         let text = Arc::new(LazyLock::new(move || Bytes::from(self.markdown())));
-        Router::new().route("/docs/reference", get(async move || (content_type, Bytes::clone(&text))))
+        Router::new().route("/docs/reference", get(async move || (docs::TEXT, Bytes::clone(&text))))
     }
 }
 
 /// A table of routes.
 fn routes(document: &OpenApi) -> String {
     let mut text = String::new();
-    let _ = write!(text, "\n## Routes\n\n| route | answer |\n|---|---|\n");
+    let _ = write!(text, "\n## Routes\n\n| route | meaning |\n|---|---|\n");
     for (path, item) in &document.paths.paths {
         let operations: [(&str, &Option<Operation>); 5] = [
             ("GET", &item.get),

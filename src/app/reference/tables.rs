@@ -1,4 +1,4 @@
-//! The tables of a reference in Markdown. Each begins with an empty line, and one without rows is left out.
+//! The Markdown tables of a reference. Each begins with an empty line; a table without rows is the empty string.
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub(super) fn code(text: &str) -> String {
     format!("`{text}`")
 }
 
-/// A default as it is shown.
+/// A variable's default.
 pub(super) fn default(variable: &Variable) -> String {
     code(variable.default.as_deref().unwrap_or("(unset)"))
 }

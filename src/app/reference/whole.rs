@@ -1,5 +1,5 @@
-//! The reference of the whole program: prose from the template `reference.txt`, tables from the code. A test
-//! compares it with `docs/reference.md`.
+//! The reference of the whole program: text from the template `reference.txt`, tables from the code. A test compares
+//! it with `docs/reference.md`.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ struct Page {
     documents: String,
 }
 
-/// The text of `docs/reference.md`. `command` has the flags of all commands; `args` and `pipeline` are what `lab` is
-/// started with. Nothing is served.
+/// The text of `docs/reference.md`. `command` has the flags of all commands; `args` and `pipeline` are the arguments
+/// of `lab`. It serves nothing.
 ///
 /// # Errors
-/// When the systems cannot be made, for example because no port is free.
+/// When the systems cannot be created, for example because no port is free.
 pub async fn reference(command: &clap::Command, args: &ServeArgs, pipeline: InLab) -> anyhow::Result<String> {
     let shutdown = Shutdown::new(None, Duration::ZERO);
     let telemetry = Telemetry::scraped(args.telemetry.slo_ms.ms())?;
@@ -61,14 +61,14 @@ pub async fn reference(command: &clap::Command, args: &ServeArgs, pipeline: InLa
             Ending::ALL.map(|ending| [ending.code().to_string(), ending.meaning().to_owned()]),
         ),
         documents: table(
-            &["schema", "what it holds"],
+            &["schema", "content"],
             schema::described().map(|(name, about)| [code(name), about]),
         ),
     };
     Ok(page.render()? + "\n")
 }
 
-/// A table of variables with the flags that have the same effect.
+/// A table of variables with their flags.
 fn variables(variables: Vec<Variable>) -> String {
     let rows = variables.into_iter().map(|variable| {
         let flags: Vec<String> = variable.flags.iter().map(|flag| code(flag)).collect();

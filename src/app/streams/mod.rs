@@ -1,11 +1,11 @@
-//! `lab streams`: the orchestrator on its own, on a terminal, in a pipe, or in virtual time.
+//! `lab streams`: runs the stream orchestrator, in real or virtual time.
 //!
 //! ```text
-//!   signal, or the duration is over ──> streams stop ──> drain ──> statistics ──> exit
-//!        └ a second signal ──> what is left is abandoned, counted and printed ──> exit 130
+//!   signal, or end of the duration ──> streams stop ──> drain ──> statistics ──> exit
+//!        └ a second signal ──> the remaining chunks are abandoned, counted and printed ──> exit 130
 //! ```
 //!
-//! Beside it a small server shows health, metrics and the live view, and ends after the drain.
+//! A small server shows health, metrics and the live view until the drain has ended.
 
 mod printer;
 mod status_line;
@@ -18,8 +18,8 @@ use self::printer::Printer;
 use super::{
     args::{DrainMs, ServerArgs},
     ending::Ending,
-    house::{House, Process},
     output::{JsonArg, Results},
+    server::{Process, Server},
     status_line::StatusLine,
 };
 use crate::{
@@ -31,26 +31,26 @@ use crate::{
     web,
 };
 
-/// What the server beside the streams gets to end, once they have.
-const DOOR_LIMIT: Duration = Duration::from_secs(2);
+/// How long open connections may still take after the streams have ended.
+const SERVER_STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// What `lab streams` takes.
+/// The arguments of `lab streams`.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct StreamsArgs {
-    /// The address of the server beside it: health, metrics, the live view
+    /// The address of its server: health, metrics, the live view
     #[arg(long, env = "STREAMS_ADDR", default_value = "127.0.0.1:8083", value_name = ListenAddr::ALLOWED)]
     pub addr: ListenAddr,
-    /// Stop after so long; unset: at a signal
+    /// Stop after this time; unset: at a signal
     #[arg(long, value_name = Span::ALLOWED, allow_hyphen_values = true, help_heading = "Run")]
     pub duration: Option<Span>,
-    /// Run in virtual time, as fast as it can be computed: the same seed prints the same bytes
+    /// Run in virtual time, as fast as the machine can: the same seed prints the same bytes
     #[arg(long = "virtual", help_heading = "Run")]
     pub virtual_time: bool,
-    /// A line for each processed chunk, on a terminal too
+    /// Print a line for each processed chunk, also on a terminal
     #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
     pub verbose: bool,
-    /// The final statistics only
+    /// Print only the final statistics
     #[arg(long, help_heading = "Output")]
     pub quiet: bool,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub struct StreamsArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub seed: SeedArg,
-    /// After a stop signal: how long the drain may take; unset: until all is processed
+    /// After a stop signal: the time limit of the drain; unset: until all chunks are processed
     #[arg(long, env = "LAB_DRAIN_MS", value_name = DrainMs::ALLOWED, help_heading = "Server")]
     pub drain_ms: Option<DrainMs>,
     #[command(flatten)]
@@ -74,22 +74,21 @@ pub struct StreamsArgs {
 }
 
 impl StreamsArgs {
-    /// Checks the values together.
+    /// Checks that the values do not conflict.
     ///
     /// # Errors
-    /// [`Misfit`] names the value at fault.
+    /// The first value that conflicts with another.
     pub fn check(&self) -> Result<(), Misfit> {
         let config = self.streams.config()?;
         if self.virtual_time && self.duration.is_none() {
             return Err(Misfit::new(
                 "--duration",
                 "unset",
-                "with --virtual a time, such as 60s: no signal ends it",
+                "with --virtual, a time such as 60s, because no signal ends the run",
             ));
         }
         if self.virtual_time && !config.is_self_contained() {
-            let allowed =
-                "with --virtual the simulated sink, and nothing to listen at: the world keeps real time";
+            let allowed = "with --virtual, only the simulated sink and no listening address, because others run in real time";
             return Err(Misfit::new("--virtual", true, allowed));
         }
         Ok(())
@@ -120,7 +119,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     let printer = Arc::new(Printer::threaded(args.quiet || args.json.is_on_stdout()));
     let streams = streams(&args, telemetry.instruments(), &shutdown, &printer)?;
 
-    // They run before anybody is answered.
+    // Started before the server accepts requests.
     tokio::select! {
         biased;
         begun = begin(&args, &streams, &printer) => begun?,
@@ -131,9 +130,9 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     }
     let process =
         Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
-    // Open while the streams drain, so that the drain can be watched.
-    let door = Shutdown::new(Some(DOOR_LIMIT), Duration::ZERO);
-    let house = House::open(vec![streams::system(&streams)], process, door).await?;
+    // The server stays open while the streams drain, so that viewers can watch the drain.
+    let http = Shutdown::new(Some(SERVER_STOP_LIMIT), Duration::ZERO);
+    let server = Server::start(vec![streams::system(&streams)], process, http).await?;
     if let Some(addr) = streams.listening() {
         output::to_stderr(format_args!("taking streams on tcp://{addr}"));
     }
@@ -158,7 +157,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     drop(status_line);
     let ending = end(&streams, &printer, results);
     let printed = printer.finish(&shutdown).await;
-    let closed = house.close().await?;
+    let closed = server.close().await?;
     let ending = match ending? {
         Ending::Done => closed,
         ending => ending,
@@ -166,7 +165,7 @@ pub async fn run_streams(args: StreamsArgs, telemetry: Telemetry) -> anyhow::Res
     ending.once_printed(printed, &shutdown)
 }
 
-/// The same in virtual time: call it on a current-thread runtime whose clock is paused.
+/// Runs the streams in virtual time. Call it on a current-thread runtime with a paused clock.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -201,11 +200,11 @@ fn streams(
     Ok(Streams::new(args.streams.config()?, runtime))
 }
 
-/// The banner: the settings, the start, and what has started.
+/// Prints the settings and starts the streams.
 async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyhow::Result<()> {
     let config = args.streams.config()?;
     printer.print(&format!("Starting the application...\n\n{}", config.banner()));
-    // Before the first chunk: its line comes after these.
+    // Printed before the first chunk is emitted, so before its line.
     let (workers, generated) = (config.workers(), config.streams());
     let started =
         format!("Application is running...\n{workers} workers started\n{generated} streams started");
@@ -215,7 +214,7 @@ async fn begin(args: &StreamsArgs, streams: &Streams, printer: &Printer) -> anyh
         .context("starting the streams")
 }
 
-/// Prints what the run came to and judges it.
+/// Prints the statistics of the run and returns its ending.
 fn end(streams: &Streams, printer: &Printer, results: Results) -> anyhow::Result<Ending> {
     let statistics = streams.statistics().context("there was no run")?;
     let results = results.json(&statistics.report());

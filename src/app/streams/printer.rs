@@ -1,4 +1,4 @@
-//! What the command prints on stdout, and what of it is left out.
+//! Prints on stdout, and counts the lines that were left out.
 
 use crate::{
     config::counted,
@@ -6,47 +6,47 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// Where the command's text goes.
+/// Prints the command's text on stdout.
 #[derive(Debug)]
 pub(super) struct Printer {
-    /// Only what is printed always is printed.
+    /// Whether only [`print_always`](Self::print_always) prints.
     quiet: bool,
     out: Writer,
 }
 
 impl Printer {
-    /// Prints without holding anybody up: a worker that prints does not wait for a terminal or a pipe.
+    /// A printer that never blocks, so that workers do not wait for a terminal or a pipe.
     pub(super) fn threaded(quiet: bool) -> Self {
         Self { quiet, out: Writer::start("stdout", Losses::Counted, Stream::stdout()) }
     }
 
-    /// Prints at once.
+    /// A printer that writes in the calling thread.
     pub(super) fn direct(quiet: bool) -> Self {
         Self { quiet, out: Writer::direct("stdout", std::io::BufWriter::new(std::io::stdout())) }
     }
 
-    /// One line of many; may be left out when stdout is too slow.
+    /// Prints a line, which may be left out if stdout is too slow.
     pub(super) fn line(&self, line: String) {
         if !self.quiet {
             self.out.line(line);
         }
     }
 
-    /// A text that is not left out; only who closed stdout misses it.
+    /// Prints a text that is not left out unless stdout is closed.
     pub(super) fn print(&self, text: &str) {
         if !self.quiet {
             self.print_always(text);
         }
     }
 
-    /// The same, by a quiet printer too.
+    /// As [`print`](Self::print), also if the printer is quiet.
     pub(super) fn print_always(&self, text: &str) {
-        // What comes before the first text of a quiet printer is nothing.
+        // A quiet printer prints nothing before this text, so it needs no empty line.
         let text = if self.quiet { text.trim_start() } else { text };
         self.out.text(text.to_owned());
     }
 
-    /// Waits until all is written, and says on stderr what was left out.
+    /// Waits until everything is written, and prints on stderr how many lines were left out.
     ///
     /// # Errors
     /// As [`Writer::finish`].

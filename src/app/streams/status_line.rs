@@ -1,10 +1,10 @@
-//! What the streams show of themselves in one line.
+//! The streams' status in one line.
 
 use std::time::Duration;
 
 use crate::streams::Streams;
 
-/// Looks at the streams, and says what flows since the last look that was a second ago.
+/// A function that returns the current status; its rate covers about the last second.
 pub(super) fn look(streams: Streams) -> impl FnMut() -> Option<String> {
     let mut before = (Duration::ZERO, 0);
     move || {

@@ -72,7 +72,7 @@ impl HttpSink {
             Ok(request) => request,
             Err(error) => return Attempt::Refused(error),
         };
-        let bounds = Bounds { time: self.delivery.timeout, answer_bytes: ANSWER_LIMIT_BYTES };
+        let bounds = Bounds { time: self.delivery.timeout, body_bytes: ANSWER_LIMIT_BYTES };
         match self.client.status(request, bounds).await {
             Err(failure) => Attempt::Failed(failure.into()),
             Ok(status) if status.is_success() => Attempt::Delivered,

@@ -38,7 +38,7 @@ impl Server {
         app: impl FnOnce(&Shutdown, &Metrics) -> Router,
     ) -> Self {
         let telemetry = Telemetry::scraped(1_500).unwrap();
-        let metrics = Metrics::new(telemetry.house());
+        let metrics = Metrics::new(telemetry.process_instruments());
         let shutdown = Shutdown::new(Some(PATIENCE), unready);
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "--addr").unwrap();
         let addr = listener.local_addr().unwrap();

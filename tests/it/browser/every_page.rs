@@ -70,3 +70,17 @@ async fn every_control_is_reached_by_the_keyboard_and_seen_to_have_the_focus() {
     }
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
+
+#[tokio::test]
+async fn the_documentation_is_readable_in_a_narrow_window() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = lab();
+    for path in ["/docs", "/docs/http-lab", "/docs/reference"] {
+        let mut page = browser.open(&server.url(path), View::NARROW).await;
+        let mut faults: Vec<String> = reflow::sideways(&page).await.into_iter().collect();
+        faults.extend(page.faults().await);
+        page.screenshot(&name(path, View::NARROW)).await;
+        page.close().await;
+        assert!(faults.is_empty(), "{path}: {faults:?}");
+    }
+}

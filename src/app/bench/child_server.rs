@@ -1,4 +1,4 @@
-//! A server in a process of its own, from its first line to its last.
+//! A server in a child process.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,32 +18,32 @@ use crate::client::{Bounds, Client};
 use crate::config::HttpUrl;
 use crate::load::http::Target;
 
-/// What a page that is read, rather than counted, may take.
-const PAGE_BOUNDS: Bounds = Bounds { time: Duration::from_secs(10), answer_bytes: 16 << 20 };
+/// The limits of a request whose response is read.
+const PAGE_BOUNDS: Bounds = Bounds { time: Duration::from_secs(10), body_bytes: 16 << 20 };
 
-/// How long a server may take to listen.
+/// The time limit for a server to start listening.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long it may drain after SIGTERM before it is killed.
+/// How long a server may drain after SIGTERM before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// How much of what it said instead of listening is repeated.
-const COMPLAINT_LINES: usize = 10;
+/// How many lines of output the error contains if the server does not listen.
+const ERROR_LINES: usize = 10;
 
 const LISTENING: &str = "listening on http://";
 
-/// A running server. [`Server::stop`] ends it; dropping it kills it.
+/// A running server. [`ChildServer::stop`] ends it; dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct ChildServer {
     child: Child,
     pid: u32,
     url: HttpUrl,
     client: Client,
 }
 
-impl Server {
-    /// Starts `program` with these arguments and this environment, and nothing else, and waits
-    /// until it says where it listens. Cancellation safe: the child is killed.
+impl ChildServer {
+    /// Starts `program` with only these arguments and this environment, and waits until it prints its address. If the
+    /// future is dropped, the child is killed.
     pub(super) async fn start(
         program: &Path,
         args: &[&str],
@@ -76,17 +76,17 @@ impl Server {
         &self.url
     }
 
-    /// What asks for `path` again and again.
+    /// The load target for `path`.
     pub(super) fn target(&self, path: &str) -> anyhow::Result<Target> {
         Ok(self.url.below(path)?.to_string().parse()?)
     }
 
-    /// The page at `path`, over a connection that is kept.
+    /// Fetches `path` over a connection that is reused.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Response<Bytes>> {
         let request = Request::get(self.url.below(path)?.uri()).body(Bytes::new())?;
         let page =
-            self.client.fetch(request, PAGE_BOUNDS).await.with_context(|| format!("asking for {path}"))?;
-        ensure!(page.status().is_success(), "{path} answers {}", page.status());
+            self.client.fetch(request, PAGE_BOUNDS).await.with_context(|| format!("fetching {path}"))?;
+        ensure!(page.status().is_success(), "{path} responded with {}", page.status());
         Ok(page)
     }
 
@@ -94,9 +94,9 @@ impl Server {
         Usage::of(self.pid).context("cannot read what a server used")
     }
 
-    /// Asks the server to end, and kills it when it does not.
+    /// Stops the server by SIGTERM, and kills it after a time limit.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
-        // Not reaped before it is waited for below: the id is still its own.
+        // The child is reaped only below, so this ID still belongs to it.
         if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
             kill_process(pid, Signal::TERM)?;
         }
@@ -107,8 +107,8 @@ impl Server {
     }
 }
 
-/// Ends all of `servers`, each even if another could not be ended.
-pub(super) async fn stop_all(servers: impl IntoIterator<Item = Server>) -> anyhow::Result<()> {
+/// Stops all of `servers`, even if stopping one of them fails.
+pub(super) async fn stop_all(servers: impl IntoIterator<Item = ChildServer>) -> anyhow::Result<()> {
     let mut outcome = Ok(());
     for server in servers {
         outcome = outcome.and(server.stop().await);
@@ -116,11 +116,11 @@ pub(super) async fn stop_all(servers: impl IntoIterator<Item = Server>) -> anyho
     outcome
 }
 
-/// Reads the address from the first line that names one; what follows is read away, so that the
-/// server never waits for a reader.
+/// Reads lines until one has the address. The rest of the output is read and discarded, so that the server never
+/// blocks.
 async fn listening_addr(stderr: ChildStderr) -> anyhow::Result<SocketAddr> {
     let mut lines = BufReader::new(stderr).lines();
-    let mut complaint = Vec::new();
+    let mut errors = Vec::new();
     while let Some(line) = lines.next_line().await? {
         if let Some(addr) = line.strip_prefix(LISTENING) {
             let addr = addr.trim_end_matches('/').parse()?;
@@ -128,19 +128,19 @@ async fn listening_addr(stderr: ChildStderr) -> anyhow::Result<SocketAddr> {
             tokio::spawn(async move { io::copy_buf(&mut rest, &mut io::sink()).await });
             return Ok(addr);
         }
-        if complaint.len() < COMPLAINT_LINES {
-            complaint.push(line);
+        if errors.len() < ERROR_LINES {
+            errors.push(line);
         }
     }
-    bail!("it ended without listening: {}", complaint.join("; "))
+    bail!("it ended without listening: {}", errors.join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn shell(script: &str) -> anyhow::Result<Server> {
-        Server::start(Path::new("/bin/sh"), &["-c", script], &[("A", "1")]).await
+    async fn shell(script: &str) -> anyhow::Result<ChildServer> {
+        ChildServer::start(Path::new("/bin/sh"), &["-c", script], &[("A", "1")]).await
     }
 
     #[tokio::test]
@@ -154,11 +154,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_does_not_start_says_why() {
+    async fn the_error_of_a_failed_start_contains_the_output() {
         let error = shell("echo LAB_ADDR: bad >&2; exit 2").await.unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("LAB_ADDR: bad"), "{text}");
-        let error = Server::start(Path::new("/nonexistent"), &[], &[]).await;
+        let error = ChildServer::start(Path::new("/nonexistent"), &[], &[]).await;
         assert!(error.unwrap_err().to_string().contains("/nonexistent"));
     }
 }

@@ -1,4 +1,4 @@
-//! The command line as it was given: its flags in words that start the same run again.
+//! The command line of a run, as text that repeats it.
 
 use std::ffi::OsStr;
 use std::marker::PhantomData;
@@ -9,33 +9,33 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use crate::app::Usage;
 use crate::load::http::{Header, Target};
 
-/// Stands for a value that may be secret.
+/// Replaces a value that may be secret.
 const HIDDEN: &str = "***";
-/// The heading of the flags that say where the result goes: another run has its own.
+/// The help heading of the output flags, which are not part of the command.
 const OUTPUT: &str = "Output";
 
-/// What was given of the arguments `A`, made from the matches themselves so that no flag can be left out.
+/// The command line of the arguments `A`. It is derived from clap's matches, so it includes every flag.
 #[derive(Debug, Clone)]
-pub(super) struct Given<A> {
-    /// In the order of the command line, then what came from the environment or a file.
+pub(super) struct CommandLine<A> {
+    /// The arguments in the order of the command line, then those from the environment or a file.
     words: Vec<String>,
-    /// The ids of the arguments that stood on the command line.
+    /// The IDs of the arguments on the command line.
     ids: Vec<String>,
     arguments: PhantomData<fn() -> A>,
 }
 
-impl<A> Given<A> {
-    /// The whole command, with `command` as its first words.
+impl<A> CommandLine<A> {
+    /// The whole command; `command` is its beginning, such as `lab load`.
     pub(super) fn command(&self, command: &str) -> String {
         std::iter::once(command).chain(self.words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether this argument stood on the command line.
+    /// Whether this argument was on the command line.
     pub(super) fn has(&self, id: &str) -> bool {
         self.ids.iter().any(|given| given == id)
     }
 
-    /// Refuses a seed that nothing would be drawn from.
+    /// Refuses `--seed` if the command draws nothing at random.
     pub(super) fn check_seed(&self, draws: bool) -> anyhow::Result<()> {
         if self.has("seed") && !draws {
             return Err(Usage("--seed: only --arrivals poisson draws at random".to_owned()).into());
@@ -44,8 +44,8 @@ impl<A> Given<A> {
     }
 }
 
-/// Takes no argument of its own: it looks at those of the command that holds it.
-impl<A: Args> Args for Given<A> {
+/// Adds no arguments: it reads those of the command that contains it.
+impl<A: Args> Args for CommandLine<A> {
     fn augment_args(command: Command) -> Command {
         command
     }
@@ -55,7 +55,7 @@ impl<A: Args> Args for Given<A> {
     }
 }
 
-impl<A: Args> FromArgMatches for Given<A> {
+impl<A: Args> FromArgMatches for CommandLine<A> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let command = A::augment_args(Command::new("load"));
         let arrivals = matches.try_get_raw("arrivals").ok().flatten();
@@ -76,7 +76,7 @@ impl<A: Args> FromArgMatches for Given<A> {
             let Some(values) = matches.get_raw(id.as_str()) else { continue };
             let values: Vec<&OsStr> = values.collect();
             let is_default = !argument.get_action().takes_values() || values == argument.get_default_values();
-            // A seed from the environment is for every command; this one may draw nothing.
+            // The environment's seed applies to every command, but this one may not draw at random.
             let is_unused = id == "seed" && !draws;
             if (is_default || is_unused) && !on_command_line {
                 continue;
@@ -97,7 +97,7 @@ impl<A: Args> FromArgMatches for Given<A> {
     }
 }
 
-/// An argument with its value as a shell reads it; what may be secret is hidden.
+/// An argument with its value, quoted for a shell, with possible secrets hidden.
 fn word(argument: &Arg, value: &str) -> String {
     let shown = match argument.get_id().as_str() {
         "headers" => shown_header(value),
@@ -127,7 +127,7 @@ fn shown_header(text: &str) -> String {
     }
 }
 
-/// A word that a shell takes as it stands.
+/// Quotes a word for a shell, if necessary.
 pub(super) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
