@@ -15,13 +15,14 @@ use crate::{
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: its name, which is its member `schema`, and its JSON Schema.
-const DOCUMENTS: [Entry; 29] = [
+const DOCUMENTS: [Entry; 30] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
     one::<Balance<crate::load::Totals>>(),
     one::<Balance<pipeline::JobLedger>>(),
     one::<Balance<ServiceAudit>>(),
     one::<Balance<streams::ChunkLedger>>(),
+    one::<bench::BenchReport<bench::builds::Setting>>(),
     one::<bench::BenchReport<bench::http::Setting>>(),
     one::<bench::BenchReport<bench::load::Setting>>(),
     one::<bench::BenchReport<bench::start::Setting>>(),

@@ -33,6 +33,9 @@ use crate::{choice, document, latency::milliseconds, telemetry::Trace};
 
 /// Above this many arrivals a second at an endpoint, one of several is chosen.
 const CHOSEN_PER_SECOND: u64 = 50;
+/// More than so many of an endpoint's arrivals chosen in one tick are a rush: from then on fewer are, without waiting
+/// for the next second.
+const CHOSEN_PER_TICK: u32 = 50;
 /// Dots of an endpoint shown at a time; arrivals are not chosen while there are so many.
 const DOTS_LIMIT: usize = 500;
 /// Steps in a tick. If there are more, the tick's number skips one, so that everybody starts again from a snapshot.
@@ -127,6 +130,8 @@ struct Now {
     next_dot: u64,
     shown: BTreeMap<u64, Shown>,
     shown_at: Vec<usize>,
+    /// Chosen for the next tick since the choice last became thinner, by endpoint.
+    chosen: Vec<u32>,
     /// Extras that were offered to the next tick, by endpoint.
     offered: Vec<u64>,
 }
@@ -227,6 +232,7 @@ impl Flow {
             next_dot: 0,
             shown: BTreeMap::new(),
             shown_at: vec![0; endpoints.len()],
+            chosen: vec![0; endpoints.len()],
             offered: vec![0; endpoints.len()],
         };
         Self { shared: Arc::new(Shared { origin, endpoints, now: Mutex::new(now) }) }
@@ -272,6 +278,7 @@ impl Flow {
         now.next.seq += u64::from(lost);
         let following = Tick { seq: now.next.seq + 1, ..Tick::default() };
         now.offered.fill(0);
+        now.chosen.fill(0);
         let tick = std::mem::replace(&mut now.next, following);
         for shown in now.shown.values_mut() {
             shown.told = shown.steps.len();
@@ -318,6 +325,15 @@ impl Flow {
     }
 }
 
+impl Endpoint {
+    /// Chooses fewer from now on. To be called by one at a time.
+    fn thin_out(&self) {
+        let thinner = one_of(u64::from(self.one_of.load(Ordering::Relaxed)) + 1);
+        self.wanted.store(thinner, Ordering::Relaxed);
+        self.one_of.store(thinner, Ordering::Relaxed);
+    }
+}
+
 impl Shared {
     fn now_ms(&self) -> f64 {
         milliseconds(self.origin.elapsed())
@@ -339,6 +355,11 @@ impl Shared {
         let dot = now.next_dot;
         now.next_dot += 1;
         now.shown_at[endpoint] += 1;
+        now.chosen[endpoint] += 1;
+        if now.chosen[endpoint] > CHOSEN_PER_TICK {
+            now.chosen[endpoint] = 0;
+            self.endpoints[endpoint].thin_out();
+        }
         let arrived = Arrived { dot, endpoint: self.endpoints[endpoint].path, at_ms, trace_id };
         now.next.arrived.push(arrived.clone());
         now.shown.insert(dot, Shown { arrived, steps: Vec::new(), told: 0 });
@@ -433,6 +454,11 @@ mod tests {
         flow.arrive(endpoint, number, Instant::now(), &Trace::default())
     }
 
+    /// What came so far counts as long ago.
+    fn no_rush(flow: &Flow) {
+        flow.shared.now.lock().chosen.fill(0);
+    }
+
     fn steps(tick: &Tick) -> Vec<Step> {
         tick.steps.iter().map(|(.., step)| *step).collect()
     }
@@ -500,6 +526,7 @@ mod tests {
         assert_eq!((first.one_of["/sync"], first.one_of["/async"]), (20, 1));
         let mut chosen = 0;
         for number in 0..20_000 {
+            no_rush(&flow);
             let dot = arrive(&flow, 0, number);
             chosen += u32::from(dot.is_shown());
             match dot.is_shown() {
@@ -518,7 +545,11 @@ mod tests {
     async fn it_is_bounded_and_says_when_steps_are_missing() {
         let flow = flow();
         let first = flow.tick();
-        let dots: Vec<Dot> = (0..2 * DOTS_LIMIT as u64).map(|number| arrive(&flow, 0, number)).collect();
+        let mut dots: Vec<Dot> = Vec::new();
+        for number in 0..2 * DOTS_LIMIT as u64 {
+            no_rush(&flow);
+            dots.push(arrive(&flow, 0, number));
+        }
         assert_eq!(dots.iter().filter(|dot| dot.is_shown()).count(), DOTS_LIMIT);
         assert!(arrive(&flow, 1, 0).is_shown(), "the other endpoint has room of its own");
         for _ in 0..STEPS_LIMIT {
@@ -527,6 +558,21 @@ mod tests {
         let second = flow.tick();
         assert_eq!((second.steps.len(), second.seq), (STEPS_LIMIT, first.seq + 2), "a gap");
         assert_eq!(flow.tick().seq, second.seq + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rush_is_thinned_out_at_once_and_shown_whole_again_when_it_is_over() {
+        let flow = flow();
+        flow.tick();
+        for number in 0..50_000 {
+            arrive(&flow, 0, number).step(Step::Ok);
+        }
+        let rush = flow.tick();
+        let bound = 10 * CHOSEN_PER_TICK as usize;
+        assert!((100..bound).contains(&rush.arrived.len()), "{}", rush.arrived.len());
+        assert!(rush.one_of["/sync"] >= 100 && rush.one_of["/async"] == 1, "{:?}", rush.one_of);
+        flow.adjust([10, 0]);
+        assert_eq!(flow.tick().one_of["/sync"], 1);
     }
 
     #[test]

@@ -244,7 +244,10 @@ fn check_commands(checked: &mut Checked) {
     std::fs::write(&one, printed[0].to_string()).expect("written");
     let other = format!("{one}.other");
     std::fs::copy(&one, &other).expect("copied");
-    checked.commands(&[vec!["load", "merge", &one, &other, "--json"]]);
+    // Not beside the others: it keeps the machine busy.
+    let this = env!("CARGO_BIN_EXE_lab");
+    let builds = ["bench", "builds", this, "--rounds", "1", "--for", "1s", "--viewers", "3", "--json"];
+    checked.commands(&[vec!["load", "merge", &one, &other, "--json"], builds.to_vec()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

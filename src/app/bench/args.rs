@@ -14,3 +14,7 @@ time!(
     /// How long to measure an arm.
     pub(super) Length = 1 s to 10 m
 );
+bounded!(
+    /// Browsers that look at the page.
+    pub(super) Viewers: u32 = 1 to 1000
+);

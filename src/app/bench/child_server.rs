@@ -76,6 +76,11 @@ impl ChildServer {
         &self.url
     }
 
+    /// Host and port.
+    pub(super) fn authority(&self) -> String {
+        self.url.uri().authority().map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The load target for `path`.
     pub(super) fn target(&self, path: &str) -> anyhow::Result<Target> {
         Ok(self.url.below(path)?.to_string().parse()?)

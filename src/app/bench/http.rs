@@ -31,11 +31,11 @@ use crate::latency::milliseconds;
 
 /// The constant, and every endpoint on three servers.
 const ARMS: usize = 1 + 3 * ENDPOINTS.len();
-const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
+pub(super) const ENDPOINTS: [&str; 4] = ["/sync", "/async", "/async-limited", "/async-timeout"];
 const BARE: &str = "constant";
 
 /// Services that take no time and do not fail, and limits that are never reached: only the lab's overhead remains.
-const ENVIRONMENT: [(&str, &str); 5] = [
+pub(super) const ENVIRONMENT: [(&str, &str); 5] = [
     ("LAB_ADDR", "127.0.0.1:0"),
     ("SERVICE_A_LATENCY", "constant:0"),
     ("SERVICE_B_LATENCY", "constant:0"),
@@ -45,7 +45,7 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 const TELEMETRY_OFF: (&str, &str) = ("OTEL_SDK_DISABLED", "true");
 
 /// How long each arm is loaded before the first round.
-const WARM_UP: Duration = Duration::from_secs(1);
+pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 
 const SAME_WORK_RATIO: Quantity = Quantity {
     key: "requests_per_second_same_work_ratio",

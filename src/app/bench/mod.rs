@@ -6,6 +6,7 @@
 //!
 //! - `lab bench http` ([`http`]): compares the HTTP lab with a bare axum handler, with plain handlers that do the same
 //!   work, and with itself without telemetry; then measures the memory of a request in flight.
+//! - `lab bench builds` ([`builds`]): compares this build with another one, without and with viewers of the page.
 //! - `lab bench load` ([`load`]): compares the load generator with wrk and k6, and with its own schedule.
 //! - `lab bench start` ([`start`]): measures the time from spawn to `listening`, and the idle memory.
 //! - `lab bench streams` ([`streams`]): compares the orchestrator with its bare channel, in this process.
@@ -19,6 +20,7 @@
 
 mod args;
 mod bare;
+pub mod builds;
 mod child_server;
 mod client;
 pub mod http;
@@ -31,6 +33,7 @@ mod stats;
 mod stopping;
 pub mod streams;
 mod usage;
+mod viewers;
 
 use std::fmt::Display;
 
@@ -51,6 +54,8 @@ pub struct Args {
 enum Bench {
     /// Compare the HTTP lab with a bare handler: requests per second, processor time, memory
     Http(http::Args),
+    /// Compare this build with another one: processor time a request, without and with viewers of the page
+    Builds(builds::Args),
     /// Compare the load generator with wrk and k6: requests per second, processor time, lag
     Load(load::Args),
     /// Measure the time from start to listening, and the idle memory
@@ -73,6 +78,7 @@ pub async fn run(args: Args, shutdown: &Shutdown) -> anyhow::Result<()> {
     let stop = shutdown.stopping();
     match args.bench {
         Bench::Http(args) => report(&args.output, http::run(&args, stop), shutdown).await,
+        Bench::Builds(args) => report(&args.output, builds::run(&args, stop), shutdown).await,
         Bench::Load(args) => report(&args.output, load::run(&args, stop), shutdown).await,
         Bench::Start(args) => report(&args.output, start::run(&args, stop), shutdown).await,
         Bench::Streams(args) => report(&args.output, streams::run(&args, stop), shutdown).await,

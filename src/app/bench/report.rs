@@ -106,13 +106,17 @@ impl Figure {
         Some(Self { subject, quantity, spread, met })
     }
 
-    fn row(&self) -> [String; 6] {
+    fn row(&self) -> [String; 7] {
         let Self { subject, quantity, spread, .. } = self;
         let show = |value| quantity.unit.show(value);
         [
             (*subject).to_owned(),
             quantity.text.to_owned(),
             show(spread.median),
+            spread
+                .interval
+                .map(|interval| format!("{} .. {}", show(interval.low), show(interval.high)))
+                .unwrap_or_default(),
             format!("{} .. {}", show(spread.min), show(spread.max)),
             spread.n.to_string(),
             quantity.aim.map(|aim| aim.show(quantity.unit, spread.median)).unwrap_or_default(),
@@ -122,7 +126,7 @@ impl Figure {
 
 impl<S: fmt::Display> fmt::Display for BenchReport<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEAD: [&str; 6] = ["what", "figure", "median", "range", "n", "aim"];
+        const HEAD: [&str; 7] = ["what", "figure", "median", "95 % interval", "range", "n", "aim"];
         let mut rows = vec![HEAD.map(str::to_owned)];
         rows.extend(self.figures.iter().map(Figure::row));
         let mut widths = [0; HEAD.len()];
@@ -134,9 +138,11 @@ impl<S: fmt::Display> fmt::Display for BenchReport<S> {
         writeln!(f, "$ {}", self.command)?;
         writeln!(f, "{}", self.setting)?;
         for row in rows {
-            let [what, figure, median, range, n, aim] = &row;
-            let [w0, w1, w2, w3, w4, _] = widths;
-            let line = format!("{what:w0$}  {figure:w1$}  {median:>w2$}  {range:>w3$}  {n:>w4$}  {aim}");
+            let [what, figure, median, interval, range, n, aim] = &row;
+            let [w0, w1, w2, w3, w4, w5, _] = widths;
+            let line = format!(
+                "{what:w0$}  {figure:w1$}  {median:>w2$}  {interval:>w3$}  {range:>w4$}  {n:>w5$}  {aim}"
+            );
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
@@ -172,10 +178,10 @@ mod tests {
         insta::assert_snapshot!(report(), @r"
         $ lab bench test
         2 cores
-        what            figure        median                 range  n  aim
-        /sync           lab / bare     0.900        0.800 .. 0.950  3  >= 0.850: met
-        /async-limited  a request   15.21 KB  15.21 KB .. 15.21 KB  1  <= 14.00 KB: not met
-        bare            CPU         11.25 µs  10.00 µs .. 12.50 µs  2
+        what            figure        median  95 % interval                 range  n  aim
+        /sync           lab / bare     0.900                       0.800 .. 0.950  3  >= 0.850: met
+        /async-limited  a request   15.21 KB                 15.21 KB .. 15.21 KB  1  <= 14.00 KB: not met
+        bare            CPU         11.25 µs                 10.00 µs .. 12.50 µs  2
         ");
     }
 

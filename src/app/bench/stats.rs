@@ -1,4 +1,4 @@
-//! Benchmark statistics: median, range, and ratios within rounds. Pure.
+//! Benchmark statistics: the median with its interval, the range, and ratios within rounds. Pure.
 
 use serde::Serialize;
 
@@ -9,6 +9,37 @@ pub(super) struct Spread {
     pub(super) min: f64,
     pub(super) max: f64,
     pub(super) n: usize,
+    /// Where the true median lies, with a confidence of 95 % at least; `null` with fewer than six readings.
+    #[schema(inline, required)]
+    pub(super) interval: Option<Interval>,
+}
+
+/// A confidence interval, in the unit of what it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub(super) struct Interval {
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+/// The probability that the true median is outside the interval, at most.
+const OUTSIDE: f64 = 0.05;
+
+impl Interval {
+    /// Between the two order statistics that a sign test of the median does not reject; whatever the distribution
+    /// (Conover, Practical Nonparametric Statistics, 3.2). `None` when even the ends are too near.
+    fn of_median(sorted: &[f64]) -> Option<Self> {
+        let n = sorted.len();
+        // How many readings are below the median is binomial: (n, 1/2). `below` is the probability of at most `rank`.
+        let mut exactly = 0.5_f64.powi(i32::try_from(n).ok()?);
+        let (mut below, mut rank) = (exactly, 0);
+        while rank < n && below <= OUTSIDE / 2.0 {
+            exactly *= (n - rank) as f64 / (rank + 1) as f64;
+            below += exactly;
+            rank += 1;
+        }
+        let lowest = rank.checked_sub(1)?;
+        Some(Self { low: *sorted.get(lowest)?, high: *sorted.get(n - 1 - lowest)? })
+    }
 }
 
 impl Spread {
@@ -20,7 +51,7 @@ impl Spread {
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         // If n is odd, both indexes are the same.
         let median = f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]);
-        Some(Self { median, min, max, n })
+        Some(Self { median, min, max, n, interval: Interval::of_median(&sorted) })
     }
 }
 
@@ -49,6 +80,25 @@ mod tests {
         assert_eq!(spread(&[4.0, 1.0]), Some((2.5, 1.0, 4.0, 2)));
         assert_eq!(spread(&[9.0, 1.0, 2.0]), Some((2.0, 1.0, 9.0, 3)));
         assert_eq!(spread(&[f64::NAN, f64::INFINITY, 7.0]), Some((7.0, 7.0, 7.0, 1)));
+    }
+
+    /// Ranks from tables of the sign test, counted from 1.
+    #[test]
+    fn the_interval_of_the_median_lies_between_the_ranks_of_the_sign_test() {
+        for (n, ranks) in
+            [(5, None), (6, Some((1, 6))), (8, Some((1, 8))), (9, Some((2, 8))), (20, Some((6, 15)))]
+        {
+            let readings: Vec<f64> = (1..=n).map(f64::from).collect();
+            let interval = Interval::of_median(&readings);
+            assert_eq!(
+                interval.map(|interval| (interval.low, interval.high)),
+                ranks.map(|(a, b): (u32, u32)| (a.into(), b.into())),
+                "{n}"
+            );
+        }
+        let many: Vec<f64> = (0..1_000).map(f64::from).collect();
+        let Interval { low, high } = Interval::of_median(&many).unwrap();
+        assert_eq!((low, high), (468.0, 531.0));
     }
 
     #[test]
