@@ -1,11 +1,11 @@
-// The four endpoints at the same time, each offered the same: steady phases and bursts, open loop.
+// Loads the four endpoints at the same time and equally, with steady phases and bursts, in an open loop.
 //
 //   k6 run k6/k6-4endpoints-equal-bursts.js
-//   k6 run - < k6/k6-4endpoints-equal-bursts.js      (one file, so standard input will do)
+//   k6 run - < k6/k6-4endpoints-equal-bursts.js      (a single file, so it can be read from standard input)
 //
-// steady | burst | steady | burst | steady, for every endpoint at the same moments. Each phase is a scenario of
-// its own with an arrival-rate executor: requests start when they are due, however slow the answers are, so that
-// a slow lab cannot slow down its own load. Runs on k6 1.x and 2.x.
+// steady | burst | steady | burst | steady, for every endpoint at the same moments. Each phase is a separate scenario
+// with an arrival-rate executor: requests start when they are due, however slow the responses are, so a slow lab
+// cannot slow down its own load. Runs on k6 1.x and 2.x.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -16,40 +16,40 @@ import { Counter, Rate, Trend } from 'k6/metrics';
 
 const BASE_URL = (__ENV.BASE_URL || 'http://host.docker.internal:8080').replace(/\/+$/, '');
 const TARGET_RPS = number('TARGET_RPS', 30); // offered to each endpoint in a steady phase
-const BURST_FACTOR = number('BURST_FACTOR', 3); // times that in a burst
+const BURST_FACTOR = number('BURST_FACTOR', 3); // the factor of a burst
 const STEADY_S = number('STEADY_S', 40);
 const BURST_S = number('BURST_S', 20);
 const BURSTS = number('BURSTS', 2);
-const SLO_MS = number('SLO_MS', 1500); // an answer of 200 within it is good; the lab's LAB_SLO_MS
-const REQ_TIMEOUT_MS = milliseconds('REQ_TIMEOUT', '5s'); // then the client leaves; the lab counts 499
-const MAX_VUS = number('MAX_VUS', 0); // a cap on the virtual users of one scenario; 0: as many as it takes
-const SUMMARY_JSON = __ENV.SUMMARY_JSON || ''; // a file for the summary's figures
+const SLO_MS = number('SLO_MS', 1500); // a 200 within it is good; the lab's LAB_SLO_MS
+const REQ_TIMEOUT_MS = milliseconds('REQ_TIMEOUT', '5s'); // then the client disconnects; the lab counts 499
+const MAX_VUS = number('MAX_VUS', 0); // the most virtual users of one scenario; 0: as many as needed
+const SUMMARY_JSON = __ENV.SUMMARY_JSON || ''; // a file for the figures of the summary
 
-// ---- what is by design ----------------------------------------------------------------------------------------
+// ---- expected statuses ---------------------------------------------------------------------------------------
 
-// Per endpoint: the statuses that it may answer, and per kind of phase the least share of good answers and the
-// largest share of each status other than 200. The reasons, for the lab's default settings at 30/s and 90/s
-// (A takes 50-150 ms, B 300-1200 ms and fails in 5% of calls, the limit is 32, the deadline 1 s):
+// For each endpoint: the statuses that it gives by design, and for each kind of phase the smallest share of good
+// responses and the largest share of each other status. The reasons, for the lab's default settings at 30/s and 90/s
+// (A takes 50-150 ms, B takes 300-1200 ms and fails in 5% of calls, the limit is 32, the deadline 1 s):
 const DESIGN = {
-  // A, then B: 1350 ms at the most, so all but the 5% that fail are good, in a burst too, because a service that
-  // only sleeps is not hurt by concurrency. Ten points are left for chance and a machine that is busy otherwise.
+  // A, then B: at most 1350 ms, so all except the 5% failures are good, also in a burst, because B's latency does
+  // not depend on concurrency. Ten points are left for chance and for other work on the machine.
   '/sync': {
     steady: { good: 0.85, most: { 502: 0.1 } },
     burst: { good: 0.85, most: { 502: 0.1 } },
   },
-  // A and B side by side: 1200 ms at the most; the rest as above.
+  // A and B in parallel: at most 1200 ms; otherwise as above.
   '/async': {
     steady: { good: 0.85, most: { 502: 0.1 } },
     burst: { good: 0.85, most: { 502: 0.1 } },
   },
-  // 32 calls of 0.75 s carry 42.7/s: 30/s pass at once (95% good), but the first seconds after a burst work off
-  // its queue, late or shed. Of a burst's 90/s at least the half must be shed; what is let through has waited for
-  // up to 1 s, too late for most to be good: no bound on good there, only on what was shed.
+  // 32 calls of 0.75 s have a capacity of 42.7/s: 30/s pass at once (95% good), but in the first seconds after a
+  // burst its queue makes requests late or shed. Of a burst's 90/s at least half must be shed. The admitted requests
+  // have waited up to 1 s, so most are too late to be good: only the shed share has a limit there.
   '/async-limited': {
     steady: { good: 0.7, most: { 502: 0.1, 503: 0.15 } },
     burst: { good: 0, most: { 502: 0.1, 503: 0.65 } },
   },
-  // B takes longer than the 1 s deadline in 200/900 = 22% of calls (504); 95% of the other 78% are good: 74%.
+  // B takes longer than the deadline of 1 s in 200/900 = 22% of calls (504); 95% of the other 78% are good: 74%.
   '/async-timeout': {
     steady: { good: 0.65, most: { 502: 0.1, 504: 0.3 } },
     burst: { good: 0.65, most: { 502: 0.1, 504: 0.3 } },
@@ -76,7 +76,7 @@ const scenarioName = (endpoint, phase) => `${endpoint.slice(1)}_${phase.kind}_${
 const scenarios = {};
 for (const endpoint of ENDPOINTS) {
   for (const phase of PHASES) {
-    // At most rate x timeout requests are in flight (L = lambda W), and a tenth more while answers are checked.
+    // At most rate x timeout requests are in flight (L = lambda W), plus a tenth while responses are checked.
     const enough = Math.ceil(phase.rate * (REQ_TIMEOUT_MS / 1000) * 1.1) + 5;
     const vus = MAX_VUS > 0 ? Math.min(MAX_VUS, enough) : enough;
     scenarios[scenarioName(endpoint, phase)] = {
@@ -86,8 +86,8 @@ for (const endpoint of ENDPOINTS) {
       timeUnit: '1s',
       startTime: `${phase.begin_s}s`,
       duration: `${phase.duration_s}s`,
-      gracefulStop: `${REQ_TIMEOUT_MS + 1000}ms`, // every request gets its answer or its time-out
-      preAllocatedVUs: vus, // made before the run: making one during it takes time and costs the iteration
+      gracefulStop: `${REQ_TIMEOUT_MS + 1000}ms`, // every request gets its response or its timeout
+      preAllocatedVUs: vus, // created before the run: creating one during it takes time and loses the iteration
       maxVUs: vus,
       env: { ENDPOINT: endpoint, PHASE: phase.kind },
     };
@@ -98,8 +98,8 @@ const thresholds = {};
 for (const endpoint of ENDPOINTS) {
   const e = `endpoint:${endpoint}`;
   thresholds[`lab_unexpected{${e}}`] = ['count==0']; // a status that is not by design for this endpoint
-  thresholds[`lab_lost{${e}}`] = ['count==0']; // no answer within REQ_TIMEOUT, or no connection: by default none
-  thresholds[`checks{${e}}`] = ['rate==1']; // JSON of the right strategy; a 503 says when to try again
+  thresholds[`lab_lost{${e}}`] = ['count==0']; // no response within REQ_TIMEOUT, or no connection: none by default
+  thresholds[`checks{${e}}`] = ['rate==1']; // JSON of the right strategy; a 503 has a Retry-After
   for (const kind of ['steady', 'burst']) {
     if (!PHASES.some((phase) => phase.kind === kind)) continue;
     const bounds = DESIGN[endpoint][kind];
@@ -108,11 +108,11 @@ for (const endpoint of ENDPOINTS) {
       thresholds[`lab_share_${status}{${e},phase:${kind}}`] = [`rate<=${bounds.most[status]}`];
     }
   }
-  // An iteration that was not started is a request that was not offered: the comparison would not be equal.
+  // A dropped iteration is a request that was not offered, which would make the comparison unequal.
   for (const phase of PHASES) {
     thresholds[`dropped_iterations{scenario:${scenarioName(endpoint, phase)}}`] = ['count==0'];
   }
-  // True of any run; k6 keeps figures by tag only for tags that a threshold names.
+  // Always true: k6 keeps figures by tag only for tags with a threshold.
   for (const status of STATUSES) thresholds[`lab_answers{${e},status:${status}}`] = ['count>=0'];
   thresholds[`lab_offered{${e}}`] = ['count>=0'];
   thresholds[`lab_timeouts{${e}}`] = ['count>=0'];
@@ -137,11 +137,11 @@ export const options = {
 
 const offered = new Counter('lab_offered');
 const answers = new Counter('lab_answers'); // by status
-const unexpected = new Counter('lab_unexpected'); // answers with a status that is not by design
-const lost = new Counter('lab_lost'); // requests without an answer
-const timeouts = new Counter('lab_timeouts'); // those of them that the client gave up
-const good = new Rate('lab_good'); // 200 within the SLO, of all that was offered
-const okMs = new Trend('lab_ok_ms', true); // the time of 200s
+const unexpected = new Counter('lab_unexpected'); // responses with a status that is not by design
+const lost = new Counter('lab_lost'); // requests without a response
+const timeouts = new Counter('lab_timeouts'); // of these, requests that the client gave up
+const good = new Rate('lab_good'); // 200 within the SLO, among all offered requests
+const okMs = new Trend('lab_ok_ms', true); // the latency of 200 responses
 const shares = { 502: new Rate('lab_share_502'), 503: new Rate('lab_share_503'), 504: new Rate('lab_share_504') };
 
 export function request() {
@@ -150,7 +150,7 @@ export function request() {
   const answer = http.get(BASE_URL + endpoint, {
     timeout: REQ_TIMEOUT_MS,
     tags: { ...tags, name: endpoint },
-    responseCallback: null, // which statuses are by design is said above
+    responseCallback: null, // DESIGN lists the expected statuses
   });
   const { blocked, connecting, duration } = answer.timings;
   const ms = blocked + connecting + duration;
@@ -179,7 +179,7 @@ export function request() {
 }
 
 export function setup() {
-  // One line instead of thousands of refused connections.
+  // Print one line instead of thousands of refused connections.
   const answer = http.get(`${BASE_URL}/healthz`, { timeout: '5s', tags: { name: 'setup' }, responseCallback: null });
   if (answer.status === 0) exec.test.abort(`no lab at ${BASE_URL}: ${answer.error} (set BASE_URL)`);
 }
@@ -209,7 +209,7 @@ export function handleSummary(data) {
       const t = `{${e},phase:${kind}}`;
       const times = data.metrics[`lab_ok_ms${t}`];
       const n = value(`lab_ok_ms${t}`, 'count');
-      // A percentile is shown only when ten answers or more lie beyond it.
+      // A percentile is shown only if at least ten responses lie beyond it.
       const at = (q, field) => (times && n * (1 - q) >= 10 ? times.values[field] : null);
       phases[kind] = {
         offered: value(`lab_offered${t}`, 'count'),
@@ -277,7 +277,7 @@ ${verdict}
 `;
 }
 
-// ---- small things ---------------------------------------------------------------------------------------------
+// ---- helpers --------------------------------------------------------------------------------------------------
 
 function columns(rows) {
   const text = rows.map((row) => row.map(String));

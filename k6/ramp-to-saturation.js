@@ -1,13 +1,13 @@
-// Ramps the offered rate in steps until something saturates, and shows where.
+// Raises the offered rate in steps until something saturates, and shows where.
 //
 //   k6 run -e BASE_URL=http://127.0.0.1:8080 k6/ramp-to-saturation.js
 //   k6 run -e BASE_URL=http://127.0.0.1:8080 -e ENDPOINT=/async - < k6/ramp-to-saturation.js
 //
-// Read the table downwards: while good answers per second rise with what is offered there is no saturation,
-// however much is in flight; where they stop rising is the capacity; where they fall is collapse. On the lab's
-// default settings only /async-limited saturates (32 calls of 0.75 s carry 42.7/s), because a service that only
-// sleeps has no capacity. SERVICE_B_CONTENTION=usl:0.002,0.0002 or pool:32 gives it one, and then this script
-// fails for the endpoints that saturate: that is its finding.
+// Read the table downwards: while good responses per second rise with the offered rate, there is no saturation,
+// whatever is in flight. Where they stop rising is the capacity; where they fall is collapse. With the lab's default
+// settings only /async-limited saturates (32 calls of 0.75 s have a capacity of 42.7/s), because B itself has unlimited
+// capacity. SERVICE_B_CONTENTION=usl:0.002,0.0002 or pool:32 limits it, and then this script fails for the endpoints
+// that saturate: that is its result.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -19,9 +19,9 @@ const ALL = ['/sync', '/async', '/async-limited', '/async-timeout'];
 const ENDPOINTS = !__ENV.ENDPOINT || __ENV.ENDPOINT === 'all' ? ALL : [`/${__ENV.ENDPOINT.replace(/^\//, '')}`];
 if (!ALL.includes(ENDPOINTS[0])) throw new Error(`ENDPOINT=${__ENV.ENDPOINT}: all or one of ${ALL.join(' ')} is allowed`);
 const START_RPS = number('START_RPS', 10); // offered to each endpoint in the first step
-const MAX_RPS = number('MAX_RPS', 80); // and in the last
+const MAX_RPS = number('MAX_RPS', 80); // offered in the last step
 const STEPS = Math.max(2, number('STEPS', 8));
-const RISE_S = number('RISE_S', 3); // from one step to the next
+const RISE_S = number('RISE_S', 3); // the rise between two steps
 const HOLD_S = number('HOLD_S', 12); // a step
 const SLO_MS = number('SLO_MS', 1500);
 const REQ_TIMEOUT_MS = milliseconds('REQ_TIMEOUT', '5s');
@@ -45,7 +45,7 @@ for (const endpoint of ENDPOINTS) {
     if (i > 0) stages.push({ target: rate, duration: `${RISE_S}s` });
     stages.push({ target: rate, duration: `${HOLD_S}s` });
   });
-  const vus = Math.ceil(MAX_RPS * (REQ_TIMEOUT_MS / 1000) * 1.1) + 5; // in flight at most: rate x timeout
+  const vus = Math.ceil(MAX_RPS * (REQ_TIMEOUT_MS / 1000) * 1.1) + 5; // at most rate x timeout are in flight
   scenarios[endpoint.slice(1)] = {
     executor: 'ramping-arrival-rate',
     exec: 'request',
@@ -59,11 +59,11 @@ for (const endpoint of ENDPOINTS) {
   };
 }
 
-const thresholds = { dropped_iterations: ['count==0'] }; // else less was offered than the table says
+const thresholds = { dropped_iterations: ['count==0'] }; // otherwise less was offered than the table says
 for (const endpoint of ENDPOINTS) {
   const e = `endpoint:${endpoint}`;
   thresholds[`lab_unexpected{${e}}`] = ['count==0'];
-  thresholds[`lab_lost{${e}}`] = ['count==0']; // by default every request is answered in 5 s, at any rate
+  thresholds[`lab_lost{${e}}`] = ['count==0']; // by default every request gets its response in 5 s, at any rate
   thresholds[`checks{${e}}`] = ['rate==1'];
   for (let step = 1; step <= STEPS; step += 1) {
     const t = `{${e},step:${step}}`;
@@ -73,13 +73,13 @@ for (const endpoint of ENDPOINTS) {
     thresholds[`lab_ok_ms${t}`] = ['max>=0'];
   }
   if (endpoint === '/async-limited') {
-    // Below the limit's 42.7/s nothing is shed (5% fail); above it what is over must be shed, and at 80/s that is
-    // 47%: if it were less the limit would not hold, and if it were far more it would not let through what it can.
+    // Below the capacity of 42.7/s nothing is shed (5% fail). Above it the excess must be shed, which is 47% at 80/s:
+    // if it were less, the limit would not hold; if it were far more, the limit would not use its capacity.
     if (rates[0] <= 30) thresholds[`lab_good{${e},step:1}`] = ['rate>=0.85'];
     if (MAX_RPS >= 60) thresholds[`lab_shed{${e},step:${last}}`] = ['rate>=0.1', 'rate<=0.65'];
   } else {
-    // 95% good, and for /async-timeout 74% (22% of B's calls are over the deadline), at the last rate as at the
-    // first: 15 points for chance, a step being a few hundred requests.
+    // 95% good, and for /async-timeout 74% (22% of B's calls exceed the deadline), at the last rate as at the first;
+    // 15 points are left for chance, because a step has only a few hundred requests.
     const least = endpoint === '/async-timeout' ? 0.6 : 0.8;
     for (const step of ['1', last]) thresholds[`lab_good{${e},step:${step}}`] = [`rate>=${least}`];
   }
@@ -99,7 +99,7 @@ const good = new Rate('lab_good');
 const shed = new Rate('lab_shed');
 const okMs = new Trend('lab_ok_ms', true);
 
-// The step that holds its rate at this moment, or "rise" between two.
+// The current step, or "rise" between two steps.
 function stepNow() {
   const at_s = (Date.now() - exec.scenario.startTime) / 1000;
   const step = Math.floor(at_s / (HOLD_S + RISE_S));
@@ -108,7 +108,7 @@ function stepNow() {
 
 export function request() {
   const endpoint = __ENV.ENDPOINT;
-  const tags = { endpoint, step: stepNow() }; // when it was due, not when it was answered
+  const tags = { endpoint, step: stepNow() }; // the step when it was due, not when it ended
   const answer = http.get(BASE_URL + endpoint, {
     timeout: REQ_TIMEOUT_MS,
     tags: { endpoint, name: endpoint },

@@ -1,10 +1,10 @@
-// A long, constant load on the four endpoints: does anything drift or leak?
+// Puts a long, constant load on the four endpoints, to find drift and leaks.
 //
 //   k6 run -e BASE_URL=http://127.0.0.1:8080 k6/soak.js
 //   k6 run -e BASE_URL=http://127.0.0.1:8080 -e DURATION_S=28800 - < k6/soak.js
 //
-// The same rate throughout, so whatever differs between the first tenth and the last is drift. Before and after
-// it reads the lab's own /metrics: at rest nothing is in flight, and memory and descriptors are what they were.
+// The rate is constant, so a difference between the first tenth and the last is drift. Before and after the load it
+// reads the lab's /metrics: nothing may be in flight then, and memory and descriptors must be as before.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -12,14 +12,15 @@ import { check, sleep } from 'k6';
 import { Counter, Gauge, Rate, Trend } from 'k6/metrics';
 
 const BASE_URL = (__ENV.BASE_URL || 'http://host.docker.internal:8080').replace(/\/+$/, '');
-const TARGET_RPS = number('TARGET_RPS', 20); // offered to each endpoint; the limit of /async-limited carries 42.7/s
+const TARGET_RPS = number('TARGET_RPS', 20); // offered to each endpoint; the capacity of /async-limited is 42.7/s
 const DURATION_S = number('DURATION_S', 600);
 const SLO_MS = number('SLO_MS', 1500);
 const REQ_TIMEOUT_MS = milliseconds('REQ_TIMEOUT', '5s');
 const SUMMARY_JSON = __ENV.SUMMARY_JSON || '';
 
-// Per endpoint: the statuses by design and the least share of good answers. The limit never binds at this rate, so
-// /async-limited is as good as /async: 95%, as B fails in 5% of calls. /async-timeout: 22% are over the deadline.
+// For each endpoint: the statuses by design and the smallest share of good responses. The limit is not reached at this
+// rate, so /async-limited is as good as /async: 95%, because B fails in 5% of calls. /async-timeout: 22% exceed the
+// deadline.
 const DESIGN = {
   '/sync': { statuses: [200, 502], good: 0.9 },
   '/async': { statuses: [200, 502], good: 0.9 },
@@ -31,15 +32,15 @@ const ENDPOINTS = Object.keys(DESIGN);
 const scenarios = {};
 const thresholds = {
   dropped_iterations: ['count==0'],
-  lab_left_in_flight: ['value==0'], // at rest
-  // The allocator keeps some of what it was given; the lab's histories and connections are bounded. A leak of
-  // 1 KB a request would be 48 MB after ten minutes at 80/s.
+  lab_left_in_flight: ['value==0'], // after the load
+  // The allocator keeps some freed memory; the lab's histories and connections are bounded. A leak of 1 KB per
+  // request would be 48 MB after ten minutes at 80/s.
   lab_resident_growth_mb: ['value<32'],
-  lab_descriptor_growth: ['value<=16'], // all connections of the load are still open, and counted apart
+  lab_descriptor_growth: ['value<=16'], // the load's connections are still open, and are counted separately
 };
 for (const endpoint of ENDPOINTS) {
   const e = `endpoint:${endpoint}`;
-  const vus = Math.ceil(TARGET_RPS * (REQ_TIMEOUT_MS / 1000) * 1.1) + 5; // in flight at most: rate x timeout
+  const vus = Math.ceil(TARGET_RPS * (REQ_TIMEOUT_MS / 1000) * 1.1) + 5; // at most rate x timeout are in flight
   scenarios[endpoint.slice(1)] = {
     executor: 'constant-arrival-rate',
     exec: 'request',
@@ -55,8 +56,8 @@ for (const endpoint of ENDPOINTS) {
   thresholds[`lab_lost{${e}}`] = ['count==0'];
   thresholds[`checks{${e}}`] = ['rate==1'];
   for (const part of ['first', 'middle', 'last']) {
-    thresholds[`lab_good{${e},part:${part}}`] = [`rate>=${DESIGN[endpoint].good}`]; // in the last as in the first
-    thresholds[`lab_ok_ms{${e},part:${part}}`] = ['p(95)<1400']; // B at its longest and A at its longest: 1350 ms
+    thresholds[`lab_good{${e},part:${part}}`] = [`rate>=${DESIGN[endpoint].good}`]; // in the last tenth as in the first
+    thresholds[`lab_ok_ms{${e},part:${part}}`] = ['p(95)<1400']; // the longest of A plus the longest of B: 1350 ms
   }
 }
 
@@ -97,7 +98,7 @@ export function request() {
   check(answer, { 'is JSON that names the strategy': () => said !== null && said.strategy === endpoint.slice(1) }, { endpoint });
 }
 
-// What the lab says of itself; null where there is no such answer.
+// The lab's own metrics; null if it does not respond.
 function itself() {
   const answer = http.get(`${BASE_URL}/metrics`, { timeout: '5s', tags: { name: 'metrics' }, responseCallback: null });
   if (answer.status !== 200) return null;
@@ -113,8 +114,8 @@ function itself() {
   };
 }
 
-// Memory is read once the lab has been used, so that what a first request allocates for good is not called growth:
-// as many requests at a time as the load will have in flight, and then a rest.
+// Warm up before reading the memory, so that permanent allocations of the first requests do not count as growth: send
+// as many concurrent requests as the load will have in flight, then wait until none is.
 export function setup() {
   const answer = http.get(`${BASE_URL}/healthz`, { timeout: '5s', tags: { name: 'setup' }, responseCallback: null });
   if (answer.status === 0) exec.test.abort(`no lab at ${BASE_URL}: ${answer.error} (set BASE_URL)`);
@@ -137,7 +138,7 @@ export function teardown(before) {
     if (after !== null && after.in_flight === 0) break;
     sleep(0.5);
   }
-  // No answer is no evidence of rest: -1 fails its threshold.
+  // Without a response, -1 fails the threshold.
   leftInFlight.add(after === null ? -1 : after.in_flight);
   residentGrowth.add(after === null || before === null ? 1e9 : after.resident_mb - before.resident_mb);
   descriptorGrowth.add(after === null || before === null ? 1e9 : after.descriptors - before.descriptors);

@@ -1,8 +1,8 @@
 //! The concurrency lab: how should a service treat a slow dependency? Measured, not guessed.
 //!
 //! Work *arrives*, is *admitted* or refused, *waits*, is *served*, is *recorded*; at the end it
-//! *drains*. Each system is that idea at another scale, so all share one instrument ([`latency`]), one
-//! way to stop ([`shutdown`]) and one way to be seen ([`telemetry`], [`web`]).
+//! *drains*. Each system applies this idea at a different scale, so all of them share the recording of latency
+//! ([`latency`]), the shutdown ([`shutdown`]), and the ways to observe them ([`telemetry`], [`web`]).
 //!
 //! ```text
 //!   clients ──> web (limits, problems, drain) ──> http_lab: endpoint ──> strategy ──> A, B (sim, or a URL)
@@ -14,28 +14,28 @@
 //!
 //! # Map
 //!
-//! In reading order; what is not here yet has no room yet.
+//! The modules ("rooms"), in reading order:
 //!
 //! ```text
 //! main.rs        parse, start telemetry, run one command, flush; no logic
-//! cli/           one variant per command; layers of configuration; refusals in one line
-//! config/        one grammar each for times, rates, shares, sizes; bounded newtypes that say what they allow
+//! cli/           one variant per command; layers of configuration; one-line error messages
+//! config/        one grammar each for times, rates, shares, sizes; bounded types that describe their allowed values
 //! shutdown.rs    signal -> stopping -> intake closed -> drained, or aborted
 //! output/        logs, journals, terminals: a bounded queue and a thread each, losses counted; results, documents
 //!                and their schemas
-//! input.rs       files that are read whole, up to a bound
-//! telemetry/     providers, both ways out, the kit of instruments, process and runtime metrics, trace context
+//! input.rs       reads whole files up to a size limit
+//! telemetry/     providers, Prometheus and OTLP, instruments, process and runtime metrics, trace context
 //! latency/       recorder (intended start, finish -> sample) over pure histogram arithmetic
 //! theory/        queueing formulas, each with its source and its error; pure
 //! sim/           seeded services: latency distribution, capacity, contention, failure
 //! web/           System, run lifecycle, live view; serve: health, limits, problem+json, admin, pages, charts
 //! client/        the one HTTP client: pooled, TLS trust, bounded answers, named failures; OTLP goes through it
-//! exec/          commands as children: process group, time limit, captured output, guard
+//! exec/          commands as child processes: process group, time limit, captured output, guard
 //! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
-//! app/           composes routers, pages and systems; the lab's page and its load; `lab load`; small commands; benchmarks
+//! app/           combines the systems into servers; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!
 //! # Invariants
@@ -45,14 +45,14 @@
 //!   system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
-//! - Pure where it decides ([`sim::Station`], buckets, histograms), thin where it acts.
-//! - Everything is bounded, with the unit in the name, and what is refused is counted.
-//! - Nothing that serves waits for its own output, or dies of it: [`output`] is the one way to stderr.
+//! - Decisions are pure functions ([`sim::Station`], buckets, histograms); the code that acts on them is thin.
+//! - Everything is bounded, with the unit in the name of the limit, and refusals are counted.
+//! - A server never blocks on its own output or fails because of it: all of stderr goes through [`output`].
 //! - Conservation: requests `started = completed + cancelled + in_flight`; calls `started = completed +
 //!   failed + cancelled + in_flight`, with orphaned work counted among those that ended; chunks
 //!   `generated = processed + dropped + queued + in_progress`; jobs `created = succeeded +
-//!   permanently_failed + backlog`. `lab audit` asks a running server.
-//! - A name that must agree in several places has one source, or a test.
+//!   permanently_failed + backlog`. `lab audit` checks a running server.
+//! - A name that must be equal in several places has one source, or a test.
 //!
 //! Deliberately absent: a clustering layer, HTTP/2 and TLS on the server side (a proxy's work), a
 //! storage room (until a system needs one).

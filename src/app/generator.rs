@@ -118,13 +118,13 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::load::{Answer, Cause, Pace, Trace};
+    use crate::load::{Cause, Completed, Pace, Trace};
 
     /// Reports that a request has arrived, and never responds.
     struct Silent(mpsc::Sender<()>);
 
     impl Transport for Silent {
-        async fn exchange(&self, _request: u64, _trace: &mut Trace) -> Result<Answer, Cause> {
+        async fn exchange(&self, _request: u64, _trace: &mut Trace) -> Result<Completed, Cause> {
             self.0.send(()).await.ok();
             std::future::pending().await
         }

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_shows_no_password() {
+    fn an_error_shows_no_password() {
         for (text, shown) in [
             ("http://u:p@h/x", "http://***@h/x"),
             ("3*http://u:p/w@h?x", "3*http://***@h?x"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_keeps_a_bounded_part_of_the_value() {
+    fn an_error_keeps_a_bounded_part_of_the_value() {
         assert_eq!(Invalid::new("é".repeat(500), "x").value.chars().count(), 81);
     }
 }

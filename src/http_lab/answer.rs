@@ -57,7 +57,7 @@ labelled! {
 }
 
 impl RequestOutcome {
-    /// The same for whoever measures.
+    /// The outcome as [`latency`] records it.
     pub(super) fn measured(self) -> latency::Outcome {
         match self {
             Self::Ok => latency::Outcome::Ok,

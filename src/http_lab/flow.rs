@@ -1,19 +1,19 @@
-//! Requests as they move, for those who watch: some are chosen as they arrive, and each of their steps is told when
-//! it happens.
+//! Live tracking of a sample of requests, for viewers: some requests are chosen as they arrive, and each of their
+//! steps is reported when it happens.
 //!
 //! ```text
 //!   arrives ──> chosen: 1 of n, by a hash of its number ──> Dot ──> waits ──> a_begins, b_begins ... ──> left
-//!                │ n: 0 while nobody watches                         each into the next tick, and into what is shown now
-//!                └ not chosen, ends badly ──> a small reservoir of extras, which no share may be read from
+//!                │ none while there are no viewers                   each into the next tick and into the snapshot
+//!                └ not chosen, ends badly ──> a small sample of extras, which does not represent shares
 //! ```
 //!
-//! The choice is made at arrival and by nothing but the number, so the chosen are a fair sample: of the slow, of the
-//! shed, of those that never end. A [`Tick`] carries all steps since the one before, with its number; whoever missed
-//! one starts again from a [`Snapshot`]. A dot is shown until it has left *and* its calls have ended: what a service
-//! still does for a caller who has gone is seen.
+//! A request is chosen at its arrival, only by its number, so the chosen requests are a fair sample of all, including
+//! slow ones, shed ones and those that never end. A [`Tick`] contains all steps since the previous tick, and a sequence
+//! number; a viewer that missed a tick starts again from a [`Snapshot`]. A dot is shown until its request has ended
+//! *and* its calls have ended, so that orphaned calls are visible.
 //!
-//! Everything is bounded: dots shown at a time, steps and extras in a tick. While nobody watches a request costs one
-//! load.
+//! Everything is bounded: the dots at a time, and the steps and extras in a tick. While there are no viewers, a
+//! request costs one atomic load.
 
 use std::{
     collections::BTreeMap,
@@ -31,18 +31,19 @@ use tokio::time::Instant;
 use super::answer::RequestOutcome;
 use crate::{choice, document, latency::milliseconds, telemetry::Trace};
 
-/// Above this many arrivals a second at an endpoint, one of several is chosen.
+/// Above this many arrivals per second at an endpoint, only one of several is chosen.
 const CHOSEN_PER_SECOND: u64 = 50;
-/// More than so many of an endpoint's arrivals chosen in one tick are a rush: from then on fewer are, without waiting
-/// for the next second.
+/// If more arrivals of an endpoint than this are chosen in one tick, it is a rush: fewer are chosen at once, without
+/// waiting for the next second.
 const CHOSEN_PER_TICK: u32 = 50;
-/// Dots of an endpoint shown at a time; arrivals are not chosen while there are so many.
+/// The most dots of an endpoint at a time; while there are so many, no arrivals are chosen.
 const DOTS_LIMIT: usize = 500;
-/// Steps in a tick. If there are more, the tick's number skips one, so that everybody starts again from a snapshot.
+/// The most steps in a tick. If there are more, the sequence number skips one, so that viewers start again from a
+/// snapshot.
 const STEPS_LIMIT: usize = 8_192;
-/// Extras of an endpoint in a tick.
+/// The most extras of an endpoint in a tick.
 const EXTRAS_LIMIT: usize = 2;
-/// Nobody watches any more when no tick has been taken for so long.
+/// If no tick has been taken for this long, there are no viewers any more.
 const WATCHED_FOR: Duration = Duration::from_secs(3);
 
 choice! {
@@ -52,29 +53,29 @@ choice! {
         Waits = "waits",
         /// Service A has the call.
         ABegins = "a_begins",
-        /// Service A has it no longer.
+        /// Service A has ended the call.
         AEnds = "a_ends",
         /// Service B has the call.
         BBegins = "b_begins",
-        /// Service B has it no longer.
+        /// Service B has ended the call.
         BEnds = "b_ends",
-        /// It was answered 200.
+        /// It got a 200.
         Ok = "ok",
-        /// It was answered that a service failed.
+        /// A service failed.
         ServiceError = "service_error",
-        /// It was refused, so that the others are served.
+        /// It was shed.
         Shed = "shed",
-        /// It was given up at its deadline.
+        /// Its deadline expired.
         Deadline = "deadline",
-        /// Its client left.
+        /// Its client disconnected.
         Cancelled = "cancelled",
-        /// It was refused as it stood: a parameter is not allowed.
+        /// It had an invalid parameter.
         Invalid = "invalid",
     }
 }
 
 impl Step {
-    /// The step with which a request leaves; `None`: it never was one that could be served.
+    /// The last step of a request; the outcome is `None` if the request was invalid.
     pub(super) fn leaving(outcome: Option<RequestOutcome>) -> Self {
         match outcome {
             Some(RequestOutcome::Ok) => Self::Ok,
@@ -100,7 +101,7 @@ impl Step {
     }
 }
 
-/// The requests of a lab as they move. Cloning shares it.
+/// The live requests of a lab. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Flow {
     shared: Arc<Shared>,
@@ -116,9 +117,9 @@ struct Shared {
 #[derive(Debug)]
 struct Endpoint {
     path: &'static str,
-    /// One of so many is chosen; 0: none.
+    /// One of this many requests is chosen; 0: none.
     one_of: AtomicU32,
-    /// What that is to be while somebody watches.
+    /// The value of `one_of` while there are viewers.
     wanted: AtomicU32,
 }
 
@@ -130,41 +131,41 @@ struct Now {
     next_dot: u64,
     shown: BTreeMap<u64, Shown>,
     shown_at: Vec<usize>,
-    /// Chosen for the next tick since the choice last became thinner, by endpoint.
+    /// How many were chosen for the next tick since the share was last reduced, by endpoint.
     chosen: Vec<u32>,
-    /// Extras that were offered to the next tick, by endpoint.
+    /// How many extras were offered to the next tick, by endpoint.
     offered: Vec<u64>,
 }
 
-/// What happened since the tick before.
+/// The events since the previous tick.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 #[schema(as = FlowTick)]
 pub struct Tick {
-    /// Its number. A gap means that steps are missing.
+    /// The sequence number. A gap means that steps are missing.
     pub seq: u64,
-    /// When it was taken, milliseconds since the lab began.
+    /// When it was taken, in milliseconds since the lab began.
     pub at_ms: f64,
-    /// By endpoint: one of so many arrivals is chosen.
+    /// By endpoint: one of this many arrivals is chosen.
     pub one_of: BTreeMap<&'static str, u32>,
-    /// Requests that were chosen.
+    /// The requests that were chosen.
     pub arrived: Vec<Arrived>,
-    /// Steps in the order in which they happened: the dot, when in milliseconds since the lab began, and which.
+    /// The steps in order: the dot, the time in milliseconds since the lab began, and the kind of step.
     pub steps: Vec<(u64, f64, Step)>,
-    /// Requests that ended badly and were not chosen: some of them.
+    /// A sample of the requests that were not chosen and ended badly.
     pub extras: Vec<Extra>,
 }
 
-/// A request that was chosen.
+/// A chosen request.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[schema(as = FlowArrived)]
 pub struct Arrived {
-    /// What its steps call it.
+    /// The number of its dot.
     pub dot: u64,
-    /// Where it came.
+    /// Its endpoint.
     pub endpoint: &'static str,
-    /// When, milliseconds since the lab began.
+    /// When it arrived, in milliseconds since the lab began.
     pub at_ms: f64,
-    /// Its trace, if its caller named one or spans are exported.
+    /// Its trace ID, if its caller sent one or spans are exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
 }
@@ -181,23 +182,23 @@ pub struct Extra {
     pub left: Step,
 }
 
-/// The requests that the page shows as dots now; the events after it continue from here.
+/// The requests that the page currently shows as dots. The events after it continue from here.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = FlowSnapshot)]
 pub struct Snapshot {
-    /// The number of the last tick that is in it.
+    /// The sequence number of the last tick that it includes.
     pub seq: u64,
     /// When it was taken, milliseconds since the lab began.
     pub at_ms: f64,
     /// By endpoint: one of so many arrivals is chosen.
     pub one_of: BTreeMap<&'static str, u32>,
-    /// The dots, each with its steps so far: when in milliseconds since the lab began, and which.
+    /// The dots, each with its steps so far: the time in milliseconds since the lab began, and the kind of step.
     pub dots: Vec<Shown>,
 }
 
 document!(Snapshot as "lab/flow/1");
 
-/// A dot that is shown.
+/// A dot of the snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[schema(as = FlowDot)]
 pub struct Shown {
@@ -206,13 +207,13 @@ pub struct Shown {
     pub arrived: Arrived,
     /// Its steps so far.
     pub steps: Vec<(f64, Step)>,
-    /// How many of them the ticks so far have told.
+    /// How many of them earlier ticks have reported.
     #[serde(skip)]
     told: usize,
 }
 
 impl Shown {
-    /// It has left, and no service has a call of it.
+    /// Whether the request and all its calls have ended.
     fn is_over(&self) -> bool {
         let count = |step| self.steps.iter().filter(|(_, other)| *other == step).count();
         self.steps.iter().any(|(_, step)| step.is_leaving())
@@ -222,7 +223,7 @@ impl Shown {
 }
 
 impl Flow {
-    /// The flow of endpoints at these paths. Nobody watches yet.
+    /// The flow of the endpoints at these paths, without viewers.
     pub(super) fn new(paths: impl IntoIterator<Item = &'static str>, origin: Instant) -> Self {
         let endpoint = |path| Endpoint { path, one_of: AtomicU32::new(0), wanted: AtomicU32::new(1) };
         let endpoints: Vec<Endpoint> = paths.into_iter().map(endpoint).collect();
@@ -238,7 +239,8 @@ impl Flow {
         Self { shared: Arc::new(Shared { origin, endpoints, now: Mutex::new(now) }) }
     }
 
-    /// A request with this number has come to the endpoint at this place: its dot, if it is chosen.
+    /// Records the arrival of request `number` at an endpoint, by the endpoint's index. The dot is shown if the request
+    /// is chosen.
     pub(super) fn arrive(&self, endpoint: usize, number: u64, at: Instant, trace: &Trace) -> Dot {
         let one_of = self.shared.endpoints[endpoint].one_of.load(Ordering::Relaxed);
         if one_of == 0 || !mixed(number).is_multiple_of(u64::from(one_of)) {
@@ -247,7 +249,7 @@ impl Flow {
         self.shared.show(endpoint, at, trace.id())
     }
 
-    /// Tells of a request that was not chosen and left so.
+    /// Records the last step of a request that was not chosen.
     pub(super) fn unseen(&self, endpoint: usize, number: u64, step: Step) {
         let Endpoint { path, one_of, .. } = &self.shared.endpoints[endpoint];
         if step == Step::Ok || one_of.load(Ordering::Relaxed) == 0 {
@@ -258,7 +260,7 @@ impl Flow {
         now.offered[endpoint] += 1;
         let offered = now.offered[endpoint];
         let mut kept = now.next.extras.iter_mut().filter(|extra| extra.endpoint == *path);
-        // Algorithm R (Vitter, 1985): each that was offered is kept with the same chance.
+        // Algorithm R (Vitter, 1985): each offered request is kept with the same probability.
         if offered <= EXTRAS_LIMIT as u64 {
             drop(kept);
             now.next.extras.push(extra);
@@ -269,7 +271,7 @@ impl Flow {
         }
     }
 
-    /// Takes what happened since the last tick. Whoever takes ticks watches: requests are chosen from now on.
+    /// Takes the events since the last tick. A caller of this counts as a viewer, so requests are chosen from now on.
     pub fn tick(&self) -> Tick {
         let at_ms = self.shared.now_ms();
         let mut now = self.shared.now.lock();
@@ -289,11 +291,11 @@ impl Flow {
         Tick { at_ms, one_of: self.shared.one_of(), ..tick }
     }
 
-    /// What is shown now.
+    /// The current dots.
     pub fn snapshot(&self) -> Snapshot {
         let at_ms = self.shared.now_ms();
         let now = self.shared.now.lock();
-        // What the next tick will tell is left out: it would be told twice.
+        // Leave out the steps that the next tick will report, so that they are not reported twice.
         let first_untold = now.next.arrived.first().map_or(u64::MAX, |arrived| arrived.dot);
         let told = now.shown.range(..first_untold).map(|(_, shown)| shown);
         let as_told = |shown: &Shown| Shown { steps: shown.steps[..shown.told].to_vec(), ..shown.clone() };
@@ -301,8 +303,8 @@ impl Flow {
         Snapshot { seq: now.next.seq - 1, at_ms, one_of: self.shared.one_of(), dots }
     }
 
-    /// Fits the choice to so many arrivals of the last second at each endpoint, and ends it when nobody has taken a
-    /// tick for a while. To be called once a second.
+    /// Adapts the share of chosen requests to the arrivals of the last second at each endpoint, and stops choosing if
+    /// no tick has been taken for a while. Call it once per second.
     pub fn adjust(&self, arrivals: impl IntoIterator<Item = u64>) {
         let mut now = self.shared.now.lock();
         let watched = now.watched.is_some_and(|at| at.elapsed() < WATCHED_FOR);
@@ -312,14 +314,14 @@ impl Flow {
             endpoint.one_of.store(if watched { wanted } else { 0 }, Ordering::Relaxed);
         }
         if !watched && now.watched.take().is_some() {
-            // Steps of those that are forgotten are not told.
+            // Steps of forgotten dots are not reported.
             now.shown.clear();
             now.shown_at.fill(0);
             now.next = Tick { seq: now.next.seq, ..Tick::default() };
         }
     }
 
-    /// When the lab began: what its milliseconds count from.
+    /// When the lab began: the origin of all times in milliseconds.
     pub fn origin(&self) -> Instant {
         self.shared.origin
     }
@@ -368,7 +370,7 @@ impl Shared {
 
     fn step(&self, endpoint: usize, dot: u64, step: Step) {
         let mut now = self.now.lock();
-        // Taken under the lock, so that steps stand in their order.
+        // Read the clock while the lock is held, so that steps are in order.
         let at_ms = self.now_ms();
         let Some(shown) = now.shown.get_mut(&dot) else { return };
         shown.steps.push((at_ms, step));
@@ -382,7 +384,7 @@ impl Shared {
     }
 }
 
-/// A request that is shown, or is not. Cloning shares it.
+/// A request, which is shown if it was chosen. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dot(Option<Arc<Chosen>>);
 
@@ -394,19 +396,19 @@ struct Chosen {
 }
 
 impl Dot {
-    /// Whether it is shown.
+    /// Whether the request is shown.
     pub(super) fn is_shown(&self) -> bool {
         self.0.is_some()
     }
 
-    /// It does this now.
+    /// Records a step.
     pub(super) fn step(&self, step: Step) {
         if let Some(Chosen { flow, endpoint, dot }) = self.0.as_deref() {
             flow.step(*endpoint, *dot, step);
         }
     }
 
-    /// A service has a call of it from now on, until what is returned is dropped.
+    /// Records that a service has a call of it, until the returned value is dropped.
     pub(super) fn call(&self, service: char) -> Option<Held> {
         self.0.as_ref()?;
         self.step(Step::call(service, true));
@@ -414,7 +416,7 @@ impl Dot {
     }
 }
 
-/// A call that a service has.
+/// A call in progress.
 #[derive(Debug)]
 pub(super) struct Held {
     dot: Dot,
@@ -427,14 +429,14 @@ impl Drop for Held {
     }
 }
 
-/// The smallest of 1, 2, 5, 10, 20, 50 and so on that is not below `at_least`.
+/// The smallest number of the sequence 1, 2, 5, 10, 20, 50 ... that is at least `at_least`.
 fn one_of(at_least: u64) -> u32 {
     let series = (0..).flat_map(|power| [1, 2, 5].map(|step: u64| step * 10_u64.pow(power)));
     let fitting = series.take(20).find(|step| *step >= at_least);
     fitting.and_then(|step| u32::try_from(step).ok()).unwrap_or(u32::MAX)
 }
 
-/// Spreads numbers that follow each other (the finaliser of SplitMix64: Steele, Lea and Flood, 2014).
+/// A hash that spreads consecutive numbers (the finaliser of SplitMix64: Steele, Lea and Flood, 2014).
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -464,7 +466,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_chosen_until_somebody_watches_and_nothing_after() {
+    async fn requests_are_chosen_only_while_there_are_viewers() {
         let flow = flow();
         assert!(!arrive(&flow, 0, 0).is_shown());
         let first = flow.tick();
@@ -478,12 +480,12 @@ mod tests {
         let next = flow.tick();
         assert!(
             next.steps.is_empty() && next.arrived.is_empty(),
-            "what nobody watched is not told later: {next:?}"
+            "steps without viewers are not reported later: {next:?}"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dot_is_shown_until_it_has_left_and_no_service_has_a_call_of_it() {
+    async fn a_dot_is_shown_until_its_request_and_all_its_calls_have_ended() {
         let flow = flow();
         flow.tick();
         let dot = arrive(&flow, 0, 7);
@@ -499,7 +501,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_snapshot_and_the_ticks_after_it_tell_each_step_once() {
+    async fn a_snapshot_and_the_ticks_after_it_report_each_step_once() {
         let flow = flow();
         flow.tick();
         let early = arrive(&flow, 0, 1);
@@ -519,7 +521,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_of_many_is_chosen_fairly_and_the_rest_only_when_it_ended_badly() {
+    async fn a_fair_sample_is_chosen_and_of_the_others_only_bad_ends_are_reported() {
         let flow = flow();
         flow.adjust([1_000, 3]);
         let first = flow.tick();
@@ -542,7 +544,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_bounded_and_says_when_steps_are_missing() {
+    async fn it_is_bounded_and_a_gap_shows_missing_steps() {
         let flow = flow();
         let first = flow.tick();
         let mut dots: Vec<Dot> = Vec::new();
@@ -576,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_is_a_number_that_people_read_at_once() {
+    fn one_of_is_a_round_number() {
         for (at_least, expected) in
             [(0, 1), (1, 1), (2, 2), (3, 5), (6, 10), (20, 20), (21, 50), (60_000, 100_000)]
         {

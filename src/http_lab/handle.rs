@@ -153,7 +153,7 @@ impl HttpLab {
         self.shared.acting.status()
     }
 
-    /// What acts on B beside its settings.
+    /// The trigger that makes B slower for a limited time.
     pub fn trigger_status(&self) -> TriggerStatus {
         self.shared.acting.status()
     }

@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_read_whole_or_refused() {
+    fn a_request_is_parsed_completely_or_refused() {
         let spec: RequestSpec = r#"{"method":"POST","headers":{"x-key":"v"},"body":"{}","success":["2xx","404"],"timeout_ms":500}"#
             .parse()
             .expect("a spec");

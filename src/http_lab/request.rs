@@ -210,7 +210,7 @@ impl Drop for CallGuard {
     }
 }
 
-/// A call on a task of its own, which goes on when its caller is dropped.
+/// A call on a separate task, which continues when its caller is dropped.
 #[derive(Debug)]
 pub(super) struct Detached {
     task: JoinHandle<CallReport>,

@@ -115,7 +115,7 @@ static REAL_SERVICE: Kind = Kind::new(
 
 type NamedTrigger = Named<TriggerStatus>;
 
-/// What acts on B beside its settings.
+/// The trigger that makes B slower for a limited time.
 #[utoipa::path(get, path = "/trigger", tag = "lab",
     responses((status = 200, description = "How much slower B is, and for how long", body = NamedTrigger)))]
 async fn trigger(State(lab): State<HttpLab>) -> Json<TriggerStatus> {

@@ -1,4 +1,4 @@
-//! `lab service a|b`: a simulated service as a process of its own.
+//! `lab service a|b`: a simulated service in its own process.
 //!
 //! It answers any method on `/`: 200 after the drawn time, 500 when the draw says that the call
 //! fails, 503 when its queue is full. A caller that disconnects is noticed and treated as

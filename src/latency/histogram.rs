@@ -282,7 +282,7 @@ mod tests {
         }
 
         #[test]
-        fn what_had_no_answer_never_makes_a_percentile_faster(events in events(), extra in 1..500_u32) {
+        fn requests_without_a_response_never_make_a_percentile_faster(events in events(), extra in 1..500_u32) {
             let before = histogram(&events);
             let mut after = before.clone();
             for _ in 0..extra {

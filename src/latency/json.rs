@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_comes_back_as_it_was() {
+    fn a_histogram_survives_a_round_trip() {
         for histogram in [Histogram::new(), filled()] {
             let json = serde_json::to_string(&histogram).unwrap();
             assert_eq!(serde_json::from_str::<Histogram>(&json).unwrap(), histogram);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_histogram_is_an_error() {
+    fn an_invalid_histogram_is_an_error() {
         let good = serde_json::to_value(filled()).unwrap();
         let mut cut = good.clone();
         cut["hdr_v2"] = good["hdr_v2"].as_str().unwrap()[..64].into();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorder_comes_back_as_it_was() {
+    fn a_recorder_survives_a_round_trip() {
         let start = Instant::now();
         let mut recorder = Recorder::default();
         for (ms, outcome) in Outcome::ALL.into_iter().enumerate() {

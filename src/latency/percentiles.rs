@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_a_number_or_null_with_the_reason_beside_it() {
+    fn a_time_is_a_number_or_null_with_a_reason() {
         let mut histogram = Histogram::new();
         for _ in 0..980 {
             histogram.record(Duration::from_micros(1_500));

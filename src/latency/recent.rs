@@ -1,16 +1,16 @@
-//! The last minutes of requests, second by second: what a live page shows.
+//! The requests of the last minutes, second by second, for live pages.
 //!
 //! ```text
 //!   offered at second 7 ──> [ 5 | 6 | 7 | 8 ] <── ended, whenever that is: counted in second 7
 //!                              └─ window(5..7) ──> good, outcomes, percentiles over all offered
 //! ```
 //!
-//! A request belongs to the second in which it was intended, as in every other view. So the figures of a second
-//! go on changing until its last request has ended, and a window says how many have not: a percentile that falls
-//! among those is known to be longer than they have waited, and nothing more ([`Known::LongerThan`]).
+//! A request counts in the second of its intended start, as in every other view. So the figures of a second change
+//! until its last request has ended, and a window has the number of unfinished requests. If a percentile falls on
+//! those, only a lower bound is known: the time that they have waited ([`Known::LongerThan`]).
 //!
-//! Memory is bounded: [`SECONDS_KEPT`] seconds, 1.5 KB each where requests ended. What ends after its second has been
-//! forgotten is not counted any more.
+//! Memory is bounded: [`SECONDS_KEPT`] seconds, with 1.5 KB for each in which requests ended. A request that ends after
+//! its second has been dropped is not counted.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -19,10 +19,10 @@ use std::time::Duration;
 use super::times::Times;
 use super::{Fate, Outcome, Quantile, Rate, SAMPLES_BEYOND};
 
-/// How far back it reaches: five minutes, and two more for what ends late.
+/// How many seconds are kept: five minutes, and two more for requests that end late.
 pub const SECONDS_KEPT: u64 = 420;
 
-/// The last minutes. Seconds are numbers from an origin that is the owner's affair; they only rise.
+/// The last minutes. Seconds are numbers from an origin that the caller chooses, and must not decrease.
 #[derive(Clone, Debug)]
 pub struct Recent {
     slo: Duration,
@@ -36,14 +36,14 @@ struct Second {
     offered: u64,
     good: u64,
     ended: [u64; Outcome::ALL.len()],
-    /// The sum over those that ended.
+    /// The sum of the times of those that ended.
     sojourn: Duration,
-    /// Those that had an answer. Made with the first one.
+    /// The latencies of answered requests; allocated for the first one.
     answered: Option<Box<Times>>,
 }
 
 impl Recent {
-    /// Nothing yet. An answer of 200 within `slo` is good.
+    /// Without requests. A 200 within `slo` is good.
     #[must_use]
     pub const fn new(slo: Duration) -> Self {
         Self { slo, first: 0, seconds: VecDeque::new() }
@@ -68,8 +68,8 @@ impl Recent {
         }
     }
 
-    /// What became of the requests of these seconds, when `age` has passed since the end of the last of them. What
-    /// is not kept counts as seconds without requests.
+    /// The outcomes of the requests of these seconds, when `age` has passed since the end of the last second. Seconds
+    /// that are not kept count as seconds without requests.
     #[must_use]
     pub fn window(&self, seconds: Range<u64>, age: Duration) -> Window {
         let mut window = Window {
@@ -87,8 +87,8 @@ impl Recent {
         window
     }
 
-    /// Where seconds up to `end` begin in which as many requests started as the percentile `q` needs, or `not_before` if
-    /// there are fewer.
+    /// The latest second from which on, up to `end`, enough requests started for the percentile `q`; `not_before` if
+    /// there are too few.
     #[must_use]
     pub fn start_for(&self, q: f64, end: u64, not_before: u64) -> u64 {
         let needed = SAMPLES_BEYOND / (1.0 - q) - 1e-6;
@@ -111,7 +111,7 @@ impl Recent {
         Some(self.first + place as u64)
     }
 
-    /// The counters of that second, making room for it; `None` if it has been forgotten.
+    /// The counters of a second, which is added if it is new; `None` if it has been dropped.
     fn reach(&mut self, second: u64) -> Option<&mut Second> {
         if self.seconds.is_empty() {
             self.first = self.first.max(second);
@@ -137,7 +137,7 @@ impl Recent {
     }
 }
 
-/// What became of the requests that started in some seconds.
+/// The outcomes of the requests that started in some seconds.
 #[derive(Clone, Debug)]
 pub struct Window {
     age: Duration,
@@ -148,12 +148,12 @@ pub struct Window {
     answered: Times,
 }
 
-/// A percentile of requests of which some may not have ended.
+/// A percentile of requests, some of which may be unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// However the others end, it stays this.
+    /// The value, whatever the outcome of unfinished requests.
     Settled(Quantile),
-    /// It falls among those that have not ended, or might: they have waited so long.
+    /// It falls, or may fall, on unfinished requests, which have waited this long.
     LongerThan(Duration),
 }
 
@@ -164,32 +164,32 @@ impl Window {
         self.offered
     }
 
-    /// How many of them ended so.
+    /// How many of them had this outcome.
     #[must_use]
     pub fn ended(&self, outcome: Outcome) -> u64 {
         self.ended[outcome.index()]
     }
 
-    /// How many of them have not ended.
+    /// How many of them are unfinished.
     #[must_use]
     pub fn unfinished(&self) -> u64 {
         self.offered.saturating_sub(self.ended.iter().sum())
     }
 
-    /// The good ones among all offered. It can still rise until the objective has passed since the last second.
+    /// The good rate among all offered. It can rise until the time of the objective has passed since the last second.
     #[must_use]
     pub const fn good(&self) -> Rate {
         Rate { part: self.good, whole: self.offered }
     }
 
-    /// The sum of the times that those took that have ended, whatever their end.
+    /// The sum of the times of all requests that ended, with any outcome.
     #[must_use]
     pub const fn sojourn(&self) -> Duration {
         self.sojourn
     }
 
-    /// The time within which a share `q` (0 to 1) of all offered was answered, to 3.2 %; [`Quantile::TooFew`] where
-    /// fewer than ten lie beyond it.
+    /// The time within which a share `q` (0 to 1) of all offered requests was answered, to within 3.2 %;
+    /// [`Quantile::TooFew`] if fewer than ten lie beyond it.
     #[must_use]
     pub fn percentile(&self, q: f64) -> Known {
         let n = self.offered;
@@ -200,7 +200,7 @@ impl Window {
         let unfinished = self.unfinished();
         let rank = ((q * n as f64 - 1e-9).ceil() as u64).max(1);
         match self.answered.at_rank(rank) {
-            // Whoever still waits has waited longer than that, or nobody does.
+            // All unfinished requests have waited longer than that, or there are none.
             Some(time) if unfinished == 0 || time <= self.age => Known::Settled(Quantile::Value(time)),
             None if rank > self.answered() + unfinished => Known::Settled(Quantile::NotReached),
             _ => Known::LongerThan(self.age),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_ended_hides_what_it_could_change_and_nothing_else() {
+    fn unfinished_requests_hide_only_the_percentiles_that_they_could_change() {
         let mut recent = Recent::new(ms(1_000));
         (0..100).for_each(|_| recent.offer(0));
         (0..60).for_each(|_| recent.end(0, Outcome::Ok, ms(900)));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn it_keeps_so_many_seconds_and_takes_any_gap() {
+    fn it_keeps_a_fixed_number_of_seconds_and_allows_gaps() {
         let mut recent = Recent::new(ms(100));
         recent.offer(0);
         recent.offer(SECONDS_KEPT - 1);
@@ -316,9 +316,9 @@ mod tests {
     }
 
     proptest! {
-        /// Any requests, ended in any order: what a window tells is what a sorted list tells.
+        /// For any requests that end in any order, a window gives the same figures as a sorted list.
         #[test]
-        fn a_window_tells_what_a_list_tells(
+        fn a_window_gives_the_same_figures_as_a_list(
             requests in prop::collection::vec((0..60_u64, 1..4_000_u64, 0..10_usize, any::<bool>()), 0..300),
             from in 0..60_u64, to in 0..60_u64, q in 0.0..1.0_f64,
         ) {

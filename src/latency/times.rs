@@ -72,7 +72,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bucket_s_middle_is_near_what_is_in_it(us in 0..134_000_000_u64) {
+        fn a_buckets_middle_is_near_its_values(us in 0..134_000_000_u64) {
             let middle = middle_us(bucket_of(us));
             let room = (us as f64 * 0.032).max(32.0);
             prop_assert!(middle.abs_diff(us) as f64 <= room, "{us} reads {middle}");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_in_the_last_bucket() {
+    fn a_duration_above_the_range_is_in_the_last_bucket() {
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
         assert_eq!(bucket_of(EVEN_BELOW_US - 1) + 1, bucket_of(EVEN_BELOW_US));
     }

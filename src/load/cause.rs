@@ -1,4 +1,4 @@
-//! Why a request has no whole answer: each cause has a name and a count of its own.
+//! Why a request has no complete response: each cause has a name and a count.
 
 use crate::{labelled, latency::Outcome};
 

@@ -3,7 +3,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::load::measured::EndedRequest;
-use crate::load::{Answer, Cause, Trace};
+use crate::load::{Cause, Completed, Trace};
 
 fn measured(latencies_ms: impl IntoIterator<Item = u64>, lost: u64) -> Measured {
     let mut measured = Measured::new(Duration::from_millis(500));
@@ -18,7 +18,7 @@ fn measured(latencies_ms: impl IntoIterator<Item = u64>, lost: u64) -> Measured 
         });
     };
     for ms in latencies_ms {
-        record(ms, Ok(Answer { status: 200, success: true, body_bytes: 1 }));
+        record(ms, Ok(Completed { status: 200, success: true, body_bytes: 1 }));
     }
     for _ in 0..lost {
         record(1, Err(Cause::ConnectionRefused));
@@ -44,7 +44,7 @@ fn checks_are_read_and_written_back() {
 }
 
 #[test]
-fn what_is_no_check_is_refused_with_the_part_that_is_none() {
+fn an_invalid_check_is_refused_with_its_invalid_part() {
     for bad in [
         "",
         "p95",
@@ -88,7 +88,7 @@ fn checks_hold_over_all_that_was_offered() {
 }
 
 #[test]
-fn what_cannot_be_told_does_not_hold_and_says_why() {
+fn an_unknown_figure_does_not_hold_and_gives_the_reason() {
     let few = measured(0..50, 0);
     let findings = "p99<1h".parse::<Checks>().unwrap().evaluate(&few);
     assert_eq!(findings[0].verdict, Verdict::Undecided);

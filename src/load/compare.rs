@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_beyond_chance_and_beyond_the_margin() {
+    fn a_difference_is_reported_beyond_chance_and_beyond_the_margin() {
         let slower = [1.08, 1.1, 1.09, 1.11, 1.1, 1.09];
         assert_eq!(answer(&slower, 0.0), CompareVerdict::Regression);
         assert_eq!(answer(&slower, 0.05), CompareVerdict::Regression);

@@ -1,6 +1,6 @@
 //! Drives a [`Transport`]: an open loop by a schedule, or a closed loop for comparison.
 //!
-//! In the open loop each arrival is a task of its own, handed over at its intended time whether or not
+//! In the open loop each arrival is a separate task, started at its intended time whether or not
 //! earlier ones have been answered. Intended times are exact; the driver sleeps until the next one, hands
 //! over all that are due, and sleeps again, so that a late wake-up does not delay later arrivals. An arrival above the
 //! limit of requests in flight is not sent; it is counted as infinitely slow.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::measured::EndedRequest;
 use super::metrics::LoadMetrics;
-use super::{Answer, Cause, Measured, Trace};
+use super::{Cause, Completed, Measured, Trace};
 use crate::document;
 use crate::latency::{Outcome, Recent};
 
@@ -184,12 +184,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn end(&mut self, result: Result<Answer, Cause>) {
+    pub(super) fn end(&mut self, result: Result<Completed, Cause>) {
         self.count(Some(result));
         self.over = true;
     }
 
-    fn count(&self, result: Option<Result<Answer, Cause>>) {
+    fn count(&self, result: Option<Result<Completed, Cause>>) {
         let finished = self.trace.finished.unwrap_or_else(Instant::now);
         let ended =
             EndedRequest { start: self.start, intended: self.intended, finished, trace: self.trace, result };

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::part::{self, Part};
 use super::series::Series;
-use super::{Answer, Cause, Trace};
+use super::{Cause, Completed, Trace};
 use crate::latency::{Histogram, Outcome, Percentile, Rate, Recorder, Sample, milliseconds};
 
 /// Above this the generator itself was late: its figures are not the server's alone.
@@ -54,7 +54,7 @@ pub(super) struct EndedRequest {
     pub(super) finished: Instant,
     pub(super) trace: Trace,
     /// `None`: still in flight when the run ended.
-    pub(super) result: Option<Result<Answer, Cause>>,
+    pub(super) result: Option<Result<Completed, Cause>>,
 }
 
 impl Measured {

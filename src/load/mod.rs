@@ -49,4 +49,4 @@ pub use part::Part;
 pub use schedule::{Phases, Recorded, Schedule, Spacing};
 pub use series::{Second, Series};
 pub use success::Success;
-pub use transport::{Answer, Stage, Trace, Transport};
+pub use transport::{Completed, Stage, Trace, Transport};

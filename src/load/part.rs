@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Answer, Cause};
+use super::{Cause, Completed};
 use crate::latency::{Recorder, Sample};
 
 /// Limit of different statuses that are counted: all that HTTP has.
@@ -29,7 +29,7 @@ impl Part {
         Self { target, ..Self::default() }
     }
 
-    pub(super) fn record(&mut self, sample: Sample, result: Option<Result<Answer, Cause>>) {
+    pub(super) fn record(&mut self, sample: Sample, result: Option<Result<Completed, Cause>>) {
         self.recorder.record(sample);
         tally(&mut self.statuses, &mut self.causes, result);
     }
@@ -46,10 +46,10 @@ impl Part {
 pub(super) fn tally(
     statuses: &mut BTreeMap<u16, u64>,
     causes: &mut BTreeMap<String, u64>,
-    result: Option<Result<Answer, Cause>>,
+    result: Option<Result<Completed, Cause>>,
 ) {
     match result {
-        Some(Ok(Answer { status, .. }))
+        Some(Ok(Completed { status, .. }))
             if statuses.len() < STATUSES_LIMIT || statuses.contains_key(&status) =>
         {
             *statuses.entry(status).or_insert(0) += 1;

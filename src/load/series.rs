@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_belongs_to_the_second_it_was_intended_in() {
+    fn a_request_counts_in_the_second_of_its_intended_start() {
         let mut series = Series::new(ms(100));
         for n in 0..100 {
             series.record(ms(n * 10), Outcome::Ok, ms(50 + n));

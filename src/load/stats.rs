@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_has_its_interval_and_knows_how_many_it_needs() {
+    fn a_mean_has_an_interval_and_the_number_of_pairs_needed() {
         let mean = Mean::of(&[1.0, 2.0, 3.0, 4.0], 0.95).unwrap();
         // s = 1.29099, t(3) = 3.18245.
         assert!(near(mean.mean, 2.5) && near(mean.low, 0.4457) && near(mean.high, 4.5543), "{mean:?}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::Answer;
+use super::Completed;
 use crate::config::{Allowed, Invalid};
 use crate::latency::Outcome;
 
@@ -61,7 +61,7 @@ impl fmt::Display for Success {
     }
 }
 
-impl Answer {
+impl Completed {
     /// Its outcome: 429 and 503 are shed, 504 is a deadline; redirects are not followed.
     #[must_use]
     pub const fn outcome(self) -> Outcome {

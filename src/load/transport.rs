@@ -13,8 +13,11 @@ use super::Cause;
 pub trait Transport: Send + Sync + 'static {
     /// Sends request number `request` (from 0) and reads the whole answer. `trace` is filled while that happens.
     /// Dropping the future gives the request up.
-    fn exchange(&self, request: u64, trace: &mut Trace)
-    -> impl Future<Output = Result<Answer, Cause>> + Send;
+    fn exchange(
+        &self,
+        request: u64,
+        trace: &mut Trace,
+    ) -> impl Future<Output = Result<Completed, Cause>> + Send;
 
     /// The names of several targets, each with a part of the result; empty for one target.
     fn targets(&self) -> Vec<String> {
@@ -33,14 +36,14 @@ pub trait Transport: Send + Sync + 'static {
     }
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Its status.
+pub struct Completed {
+    /// The status.
     pub status: u16,
-    /// Whether its status is a success.
+    /// Whether the status is a success.
     pub success: bool,
-    /// The length of its body.
+    /// The length of the body.
     pub body_bytes: u64,
 }
 

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_do_not_allow_each_other_are_refused_with_what_is_allowed() {
+    fn conflicting_values_are_refused_with_what_is_allowed() {
         let check = |change: &dyn Fn(&mut Config), expect: &str| {
             let mut config = Config::embedded();
             change(&mut config);

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_whose_jobs_nobody_takes_is_not_read_to_its_end() {
+    fn input_is_not_read_ahead_of_the_workers() {
         let (sender, receiver) = mpsc::channel(1);
         drop(receiver);
         let intake = Intake::default();
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_the_content_of_a_text_or_what_stands_there() {
+    fn a_field_is_the_content_of_a_string_or_the_json_itself() {
         let line = Line::read(Format::Json, 1, br#"{"id":1,"url":"a\"b","n":1.50,"of":{"x":[1]}}"#, true);
         let text = line.text.expect("a job");
         let fields = ["url", "n", "of", "gone"].map(|name| text.field(name));
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_any_further_is_told() {
+    fn a_read_error_in_the_middle_is_reported() {
         struct Broken;
         impl io::Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

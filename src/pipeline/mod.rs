@@ -9,9 +9,9 @@
 //!                                              supervisor ──policy──> one worker more, or fewer
 //! ```
 //!
-//! **Scaling** is a subject of its own: policies are pure functions of what was seen ([`scaling`]).
+//! **Scaling**: policies are pure functions of the observations ([`scaling`]).
 //!
-//! **Real work**: jobs from JSON lines ([`Lines`]), each run as a command, each result kept for good
+//! **The user's own jobs**: jobs from JSON lines ([`Lines`]), each run as a command; each result is recorded on disk
 //! ([`Results`]).
 //!
 //! **Stop** along the data's path: producer and generator end at once, the backlog drains to zero (without a

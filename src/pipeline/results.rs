@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn of_lines_that_had_no_room_the_whole_ones_are_kept() {
+    fn when_a_write_is_cut_short_the_complete_lines_are_kept() {
         let lines = record("a", RecordedOutcome::Succeeded) + &record("b", RecordedOutcome::Failed);
         let first = record("a", RecordedOutcome::Succeeded).len();
         for written in 0..=lines.len() {

@@ -160,7 +160,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_says_whether_a_job_is_to_be_tried_again_or_has_ended() {
+    async fn a_step_returns_whether_a_job_is_retried_or_has_ended() {
         let config = Config { max_retries: "1".parse().expect("a number"), ..Config::embedded() };
         let failing = Config { failure_rate: "1".parse().expect("a rate"), ..config.clone() };
         let working = Config { failure_rate: "0".parse().expect("a rate"), ..config };

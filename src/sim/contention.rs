@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_read_and_written_back() {
+    fn a_text_as_people_write_it_survives_a_round_trip() {
         for text in ["off", "pool:32,10000", "pool:1,0", "usl:0.05,0.001"] {
             assert_eq!(text.parse::<Contention>().expect(text).to_string(), text);
         }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_law_peaks_where_its_formula_says() {
+    fn the_law_peaks_at_the_computed_concurrency() {
         let law: Contention = "usl:0.05,0.001".parse().expect("a law");
         let throughput = |n: usize| n as f64 * law.pace(n);
         let peak = (1..200).max_by(|&a, &b| throughput(a).total_cmp(&throughput(b)));

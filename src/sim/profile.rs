@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused_with_what_is_allowed() {
+    fn a_malformed_value_is_refused_with_what_is_allowed() {
         for bad in [
             "",
             "constant",

@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_takes_hold_of_what_waits_and_a_full_queue_refuses() {
+    async fn a_change_affects_waiting_calls_and_a_full_queue_refuses() {
         let service = Service::start(spec("constant:100", 0.0, "pool:1,1", OnCallerGone::Abort));
         let start = Instant::now();
         let (first, second) = (service.call(key(0), None), service.call(key(1), None));
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_of_a_service_that_ends_are_told() {
+    async fn calls_of_a_service_that_ends_get_an_error() {
         let service = Service::start(spec("constant:100", 0.0, "off", OnCallerGone::Abort));
         let call = service.call(key(0), None);
         drop(service);

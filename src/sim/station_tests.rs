@@ -50,7 +50,7 @@ fn under_the_law_work_in_progress_slows_down_and_speeds_up() {
 }
 
 #[test]
-fn each_policy_does_with_a_lost_caller_what_it_says() {
+fn each_policy_treats_a_lost_caller_as_documented() {
     for (policy, expect) in [
         // (completed, cancelled, orphaned, orphaned ms)
         (OnCallerGone::Abort, (0, 2, 0, 0)),
@@ -75,7 +75,7 @@ fn each_policy_does_with_a_lost_caller_what_it_says() {
 }
 
 #[test]
-fn a_new_shape_takes_effect_on_what_is_there() {
+fn a_new_shape_affects_calls_in_progress() {
     let mut station = Station::new("pool:1".parse().expect("a pool"));
     let mut out = Vec::new();
     for payload in 0..4 {

@@ -193,7 +193,7 @@ async fn a_stream_that_left_counts_until_its_last_chunk_is_out() {
 }
 
 #[tokio::test]
-async fn drop_oldest_keeps_the_newest_and_tells_how_long_the_others_waited() {
+async fn drop_oldest_keeps_the_newest_and_returns_the_wait_of_the_others() {
     let evicted = Arc::new(AtomicU64::new(0));
     let count = evicted.clone();
     let hear = Box::new(move |_| {

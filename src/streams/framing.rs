@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_or_too_long_is_said() {
+    fn incomplete_and_too_long_frames_are_reported() {
         let length = |wire: &[u8]| take_apart(Framing::Length, LongLines::Close, wire, &[1]).1;
         assert_eq!(length(b"\0\0"), Some(Fault::Half));
         assert_eq!(length(b"\0\0\0\x05"), Some(Fault::Half));

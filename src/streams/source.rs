@@ -1,4 +1,4 @@
-//! Generated streams: each emits chunks on a schedule of its own, whether or not earlier ones were processed.
+//! Generated streams: each emits chunks on its own schedule, whether or not earlier ones were processed.
 //!
 //! The schedule is the sum of the drawn pauses, so that neither a late timer nor back-pressure slows
 //! it down: a late chunk is emitted as soon as possible, and its latency counts from its intended time.

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_final_statistics_keep_their_lines_and_say_what_was_dropped() {
+    fn the_final_statistics_keep_their_lines_and_list_the_drops() {
         let recorder = Recorder::new(false);
         for _ in 0..900 {
             recorder.processed(Duration::from_millis(35), Duration::ZERO);

@@ -51,7 +51,7 @@ async fn says(answer: &'static str) -> HttpUrl {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_has_its_name() {
+async fn each_kind_of_failure_has_a_name() {
     // Bound, so that nobody else can listen there, and not listening.
     let held = tokio::net::TcpSocket::new_v4().expect("a socket");
     held.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
@@ -123,7 +123,7 @@ async fn lab(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, 
 }
 
 #[tokio::test]
-async fn health_and_audit_ask_lab_addr_and_a_url_wins() {
+async fn health_and_audit_use_lab_addr_unless_a_url_is_given() {
     let heads = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = heads.clone();
     let server = bad_server(move |mut stream| {
@@ -162,7 +162,7 @@ async fn health_and_audit_ask_lab_addr_and_a_url_wins() {
 }
 
 #[tokio::test]
-async fn what_is_not_reached_ends_with_3_and_what_answers_badly_with_1() {
+async fn an_unreachable_server_ends_with_3_and_a_bad_response_with_1() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
     let addr = nobody.to_string();
     for (arguments, other) in [
@@ -199,7 +199,7 @@ async fn what_is_not_reached_ends_with_3_and_what_answers_badly_with_1() {
 }
 
 #[tokio::test]
-async fn an_encrypted_server_is_asked_if_it_is_trusted_and_else_tls_says_why_not() {
+async fn an_https_server_is_called_if_it_is_trusted_and_otherwise_tls_gives_the_reason() {
     let (acceptor, pem) = crate::load::certificate();
     let server = bad_server(move |stream| {
         let acceptor = acceptor.clone();

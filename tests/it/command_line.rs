@@ -85,7 +85,7 @@ fn a_port_in_use_is_refused_with_the_commands_own_variable() {
 }
 
 #[test]
-fn each_layer_covers_the_one_below_and_says_where_a_value_came_from() {
+fn each_layer_overrides_the_one_below_and_the_source_of_a_value_is_shown() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = "async_limit = 11\nasync_timeout_ms = 111\nservice_b_error_rate = 0.1\nservice_b_latency = \"constant:1\"\n";
     std::fs::write(directory.path().join("lab.toml"), file).expect("written");
@@ -192,7 +192,7 @@ fn help_completions_and_the_small_commands_work() {
 }
 
 #[test]
-fn the_example_environment_is_made_of_the_defaults() {
+fn the_example_environment_lists_the_defaults() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).expect("a file");
     let (_, printed, _) = run(&["config", "--json"], &[]);
     let settings = crate::support::settings(printed.as_bytes());
@@ -237,7 +237,7 @@ fn the_first_help_fits_one_screen_and_the_servers_flags_are_listed_with_serve() 
 }
 
 #[test]
-fn a_file_of_settings_is_refused_with_its_line_and_read_up_to_a_bound() {
+fn an_invalid_settings_file_is_refused_with_the_line_number_and_a_large_one_too() {
     let directory = tempfile::tempdir().expect("a directory");
     let ask = |arguments: &[&str]| {
         let output = program(directory.path(), arguments, &[]).output().expect("it runs");

@@ -251,7 +251,7 @@ fn check_commands(checked: &mut Checked) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_programs_read_is_what_its_schema_says() {
+async fn documents_conform_to_their_schemas() {
     let mut checked = Checked { schemas: schemas(), seen: BTreeSet::new() };
     check_routes(&mut checked).await;
     tokio::task::block_in_place(|| check_commands(&mut checked));
@@ -277,7 +277,7 @@ fn every_document_is_in_the_list() {
 }
 
 #[test]
-fn what_differs_from_its_schema_is_found() {
+fn a_document_that_differs_from_its_schema_is_found() {
     let checked = Checked { schemas: schemas(), seen: BTreeSet::new() };
     let counts = json!({ "type": "object", "propertyNames": { "type": "string", "pattern": "^[0-9]+$" } });
     for (names, are_fine) in [(json!({ "200": 1 }), true), (json!({ "often": 1 }), false)] {
@@ -321,7 +321,7 @@ fn objects(schema: &Value, at: &str, found: &mut Vec<(String, BTreeMap<String, V
 }
 
 #[test]
-fn what_may_be_null_and_is_no_number_says_when() {
+fn a_nullable_member_that_is_no_number_documents_when_it_is_null() {
     for (name, schema) in schemas() {
         let mut found = Vec::new();
         objects(&schema, &name, &mut found);
@@ -346,7 +346,7 @@ fn what_may_be_null_and_is_no_number_says_when() {
 }
 
 #[test]
-fn a_number_that_may_be_missing_has_its_reason_beside_it_and_times_are_in_milliseconds() {
+fn nullable_numbers_have_a_reason_and_times_are_in_milliseconds() {
     for (name, schema) in schemas() {
         let mut found = Vec::new();
         objects(&schema, &name, &mut found);

@@ -237,7 +237,7 @@ impl Served {
 }
 
 #[test]
-fn metric_names_labels_and_kinds_stay() {
+fn metric_names_labels_and_kinds_do_not_change() {
     let shown = SERVED.0.iter().flat_map(|served| {
         served.shown_metrics().into_iter().map(move |metric| (metric, served.command.to_owned()))
     });
@@ -350,7 +350,7 @@ fn variables_stay() {
 }
 
 #[test]
-fn the_keys_of_files_stay() {
+fn the_keys_of_files_do_not_change() {
     let directory = tempfile::tempdir().expect("a directory");
     let defaults: BTreeMap<String, String> = all_variables()
         .into_iter()
@@ -492,7 +492,7 @@ fn expected_by(script: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_the_load_scripts_expect_stays_and_is_there() {
+fn the_load_scripts_expectations_do_not_change_and_are_met() {
     let scripts =
         crate::house::files().iter().filter(|path| path.starts_with("k6/") && path.ends_with(".js"));
     let expected = scripts.flat_map(|script| {

@@ -40,7 +40,7 @@ fn a_text_means_the_same_in_a_flag_the_environment_and_every_file() {
 }
 
 #[test]
-fn a_number_without_a_unit_is_refused_where_no_name_gives_one() {
+fn a_number_without_a_unit_is_refused_unless_the_name_has_the_unit() {
     for (arguments, said) in [
         (
             ["streams", "--duration", "30"],
@@ -57,7 +57,7 @@ fn a_number_without_a_unit_is_refused_where_no_name_gives_one() {
 }
 
 #[test]
-fn help_says_the_grammar() {
+fn help_shows_the_grammar() {
     let (_, help, _) = run(&["streams", "--help"], &[]);
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for phrase in [
@@ -81,7 +81,7 @@ async fn settings_after(lab: &Lab, change: Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_takes_what_a_flag_takes_and_what_settings_show() {
+async fn a_json_body_accepts_the_values_that_flags_accept_and_settings_show() {
     let flags =
         ["--async-timeout-ms=1.5s", "--service-b-error-rate=5%", "--service-b-latency=uniform:50ms,1.2s"];
     let lab = Lab::start(&flags);
@@ -106,7 +106,7 @@ async fn a_body_takes_what_a_flag_takes_and_what_settings_show() {
 }
 
 #[test]
-fn bodies_of_streams_and_pipeline_take_it_too() {
+fn bodies_of_streams_and_pipeline_accept_the_same_values() {
     let overrides = |body: Value| serde_json::from_value::<streams::Overrides>(body).expect("in range");
     assert_eq!(
         overrides(json!({"stream_interval": "1.5s", "chunk_size": "1KiB", "workers_count": "20"})),

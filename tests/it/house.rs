@@ -137,7 +137,7 @@ fn the_map_names_every_room_once_and_no_other() {
 }
 
 #[test]
-fn the_map_is_read_from_its_section() {
+fn the_map_is_parsed_from_its_section() {
     let lib = "//! # Other\n//!\n//! a.rs  not the map\n//!\n//! # Map\n//!\n//! c.rs is prose.\n//!\n//! ```text\n\
                //! main.rs   parse\n//! web/      serve(\n//!           d.rs goes on\n//! ```\n//!\n//! e.rs is prose.\n\
                //!\n//! # Rules\n//! f/\n\npub mod web;\n";
@@ -145,7 +145,7 @@ fn the_map_is_read_from_its_section() {
 }
 
 #[test]
-fn the_top_level_is_the_one_that_was_decided() {
+fn the_top_level_has_no_new_entries() {
     let top: BTreeSet<&str> = files().iter().filter_map(|path| path.split('/').next()).collect();
     let stray: Vec<&&str> = top.iter().filter(|name| !TOP.contains(name)).collect();
     assert!(stray.is_empty(), "the top level is fixed (TOP in tests/it/house.rs); not in it: {stray:?}");
@@ -196,7 +196,7 @@ fn foreign(path: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn files_speak_of_the_project_only() {
+fn files_are_only_about_the_project() {
     over_files(foreign);
 }
 
@@ -276,7 +276,7 @@ fn broken(path: &str, text: &str, there: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 #[test]
-fn links_in_documents_lead_somewhere() {
+fn links_in_documents_are_not_broken() {
     let there = |wanted: &str| {
         let folder = format!("{wanted}/");
         files().iter().any(|path| path == wanted || path.starts_with(&folder)) || wanted.is_empty()
@@ -285,7 +285,7 @@ fn links_in_documents_lead_somewhere() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_found() {
+fn a_broken_link_is_found() {
     let there = |path: &str| ["a.md", "docs", "docs/b.md"].contains(&path);
     let check = |text: &str, expect: usize| {
         assert_eq!(broken("docs/b.md", text, there).len(), expect, "{text}");

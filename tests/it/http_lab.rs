@@ -127,7 +127,7 @@ async fn the_same_seed_meets_the_same_services_under_every_strategy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn detached_tasks_run_on_as_orphans_and_count_towards_the_safety_stop() {
+async fn detached_tasks_continue_as_orphans_and_count_towards_the_safety_stop() {
     let flags = [
         "--service-a-latency=constant:100",
         "--service-b-latency=constant:700",
@@ -154,7 +154,7 @@ async fn detached_tasks_run_on_as_orphans_and_count_towards_the_safety_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_other_strategies_take_their_calls_back() {
+async fn the_other_strategies_cancel_their_calls() {
     let flags =
         ["--service-a-latency=constant:100", "--service-b-latency=constant:700", "--service-b-error-rate=0"];
     for path in ["/sync", "/async-limited", "/async-timeout"] {
@@ -187,7 +187,7 @@ async fn storm(lab: &Arc<Lab>, requests: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_balance_holds_whatever_clients_and_services_do() {
+async fn the_balance_holds_for_any_behaviour_of_clients_and_services() {
     for gone in OnCallerGone::ALL {
         for contention in ["off", "pool:40,100", "usl:0.05,0.001"] {
             let flags = [
@@ -247,7 +247,7 @@ async fn a_noisy_neighbour_is_felt_only_on_a_shared_backend() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_change_while_requests_run_and_a_bad_change_changes_nothing() {
+async fn settings_can_change_while_requests_run_and_an_invalid_change_has_no_effect() {
     let lab = Lab::start(&[
         "--service-b-latency=constant:100",
         "--service-a-latency=constant:0",
@@ -338,7 +338,7 @@ async fn check_percentiles(b: &str, per_endpoint: u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn percentiles_read_from_prometheus_are_true() {
+async fn percentiles_from_prometheus_are_accurate() {
     for b in
         ["uniform:300,1200", "lognormal:250,0.6", "bimodal:40,900,0.1", "constant:2000", "exponential:30"]
     {
@@ -375,7 +375,7 @@ async fn the_default_services_have_the_expected_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_sheds_what_the_arithmetic_says() {
+async fn a_limit_sheds_the_computed_share() {
     // 30/s on a limit of 20: offered 1.125 times what it carries; with a bound of 1 s it sheds 11%.
     let lab = Arc::new(Lab::start(&["--async-limit=20", "--service-b-error-rate=0"]));
     let start = Instant::now();

@@ -78,7 +78,7 @@ async fn says(answer: &'static str, then_holds: bool) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn each_way_to_misbehave_has_its_own_count() {
+async fn each_kind_of_misbehaviour_has_its_own_count() {
     let refused = {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         listener.local_addr().expect("an address")
@@ -118,7 +118,7 @@ async fn each_way_to_misbehave_has_its_own_count() {
 }
 
 #[tokio::test]
-async fn a_run_that_comes_to_nothing_says_so_first_and_fails() {
+async fn a_run_without_a_good_response_says_so_first_and_fails() {
     let nobody = {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         listener.local_addr().expect("an address")
@@ -146,7 +146,7 @@ async fn a_run_that_comes_to_nothing_says_so_first_and_fails() {
 }
 
 #[tokio::test]
-async fn wrong_lengths_and_redirects_are_answers_and_are_said() {
+async fn wrong_lengths_and_redirects_are_reported() {
     let redirect = says("HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", false).await;
     let (code, result) = load(&[&format!("http://{redirect}/"), "--rate", "20", "--for", "500ms"]).await;
     assert_eq!((code, &result["measured"]["statuses"]), (1, &serde_json::json!({ "302": 10 })));
@@ -162,7 +162,7 @@ async fn wrong_lengths_and_redirects_are_answers_and_are_said() {
 }
 
 #[tokio::test]
-async fn checks_decide_the_exit_code_and_every_form_is_written() {
+async fn checks_decide_the_exit_code_and_every_format_is_written() {
     let server =
         Server::start(&["service", "b", "--service-b-latency=constant:5", "--service-b-error-rate=0"], &[]);
     let url = server.url("/");
@@ -198,7 +198,7 @@ async fn checks_decide_the_exit_code_and_every_form_is_written() {
 }
 
 #[tokio::test]
-async fn results_of_several_hosts_add_up() {
+async fn results_of_several_hosts_are_merged() {
     let server = Server::start(
         &["service", "b", "--service-b-latency=uniform:1,9", "--service-b-error-rate=0.2"],
         &[],
@@ -269,7 +269,7 @@ async fn results_of_several_hosts_add_up() {
 }
 
 #[test]
-fn what_is_no_argument_is_refused_in_one_line() {
+fn an_invalid_argument_is_refused_in_one_line() {
     for (arguments, part) in [
         (vec!["http://u:secret@h:0/"], "***@h:0/"),
         (vec!["http://u:secret@h/", "-H", "Authorization: x"], "the URL names a user too"),
@@ -311,7 +311,7 @@ fn what_is_no_argument_is_refused_in_one_line() {
 }
 
 #[test]
-fn the_command_of_a_result_holds_what_the_environment_set_and_the_run_used() {
+fn the_command_of_a_result_includes_settings_from_the_environment() {
     let environment = [("LAB_SEED", "5"), ("LAB_SLO_MS", "60"), ("LAB_MAX_IN_FLIGHT", "7")];
     for (flags, command) in [
         (&["--schedule", "burst 1"][..], "--schedule 'burst 1' --slo-ms 60"),
@@ -382,7 +382,7 @@ async fn a_body_is_posted_as_curl_does() {
 }
 
 #[tokio::test]
-async fn a_url_is_taken_as_people_write_it_and_its_password_is_not_shown() {
+async fn a_url_is_accepted_as_people_write_it_and_its_password_is_hidden() {
     let (addr, mut requests) = listens().await;
     let url = format!("http://user:secret@{addr}?q=ü b#part");
     let (code, result) = load(&[&url, "--schedule", "burst 1", "--success", "3xx"]).await;
@@ -443,7 +443,7 @@ async fn a_signal_prints_what_was_measured_and_a_second_one_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_stopped_before_anything_was_measured_leaves_the_old_result() {
+async fn a_run_stopped_before_measuring_keeps_the_old_result() {
     let (heard, mut requests) = tokio::sync::mpsc::channel(1);
     let addr = server(move |mut stream| {
         let heard = heard.clone();
@@ -528,7 +528,7 @@ pub(crate) fn certificate() -> (TlsAcceptor, String) {
 }
 
 #[tokio::test]
-async fn http2_and_tls_are_spoken_and_strangers_are_not_trusted() {
+async fn http2_and_tls_work_and_unknown_certificates_are_refused() {
     let (acceptor, pem) = certificate();
     let directory = tempfile::tempdir().expect("a directory");
     let ca = directory.path().join("ca.pem");
@@ -607,7 +607,7 @@ fn acceptor(
 }
 
 #[tokio::test]
-async fn a_listed_certificate_is_trusted_as_it_stands_with_its_name_and_its_dates() {
+async fn a_listed_certificate_is_trusted_but_its_name_and_dates_are_checked() {
     let directory = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -635,7 +635,7 @@ async fn a_listed_certificate_is_trusted_as_it_stands_with_its_name_and_its_date
 }
 
 #[tokio::test]
-async fn a_client_says_who_it_is_where_it_is_asked() {
+async fn a_client_sends_its_certificate_if_the_server_requests_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -670,7 +670,7 @@ async fn a_client_says_who_it_is_where_it_is_asked() {
 }
 
 #[tokio::test]
-async fn connections_are_capped_kept_and_the_wait_for_one_is_no_lag_of_the_generator() {
+async fn connections_are_limited_and_reused_and_waiting_for_one_is_not_the_generators_lag() {
     let server =
         Server::start(&["service", "b", "--service-b-latency=constant:20", "--service-b-error-rate=0"], &[]);
     let url = server.url("/");
@@ -683,7 +683,7 @@ async fn connections_are_capped_kept_and_the_wait_for_one_is_no_lag_of_the_gener
 }
 
 #[tokio::test]
-async fn many_connections_at_once_keep_the_rate_or_say_so() {
+async fn with_many_connections_the_rate_is_kept_or_a_note_says_otherwise() {
     let server = Server::start(
         &["service", "b", "--service-b-latency=constant:1500", "--service-b-error-rate=0"],
         &[],
@@ -734,7 +734,7 @@ async fn schedules_come_from_files_and_urls_have_weights() {
 }
 
 #[tokio::test]
-async fn a_run_may_be_so_many_requests_and_few_have_a_range() {
+async fn a_run_can_have_a_number_of_requests_and_few_requests_show_a_range() {
     let server =
         Server::start(&["service", "b", "--service-b-latency=constant:5", "--service-b-error-rate=0"], &[]);
     let url = server.url("/");
@@ -760,7 +760,7 @@ async fn a_run_may_be_so_many_requests_and_few_have_a_range() {
 }
 
 #[tokio::test]
-async fn several_urls_have_a_row_each_in_every_form() {
+async fn several_urls_have_a_row_each_in_every_format() {
     let server =
         Server::start(&["service", "b", "--service-b-latency=constant:1", "--service-b-error-rate=0"], &[]);
     let directory = tempfile::tempdir().expect("a directory");
@@ -798,7 +798,7 @@ async fn several_urls_have_a_row_each_in_every_form() {
 }
 
 #[tokio::test]
-async fn the_weekly_questions_are_answered() {
+async fn find_max_and_compare_print_their_results() {
     let server = Server::start(
         &["service", "b", "--service-b-latency=constant:25", "--service-b-error-rate=0"],
         &[("SERVICE_B_CONTENTION", "pool:1")],

@@ -105,7 +105,7 @@ async fn speaks(
 const STREAMS_128: &[u8] = &[0, 3, 0, 0, 0, 128];
 
 #[tokio::test]
-async fn requests_that_were_not_processed_are_sent_again() {
+async fn requests_that_the_server_did_not_process_are_resent() {
     const PER_CONNECTION: u32 = 100;
     // As nginx with keepalive_requests: what comes after the last one is left out.
     let retiring = speaks(STREAMS_128, |place, stream| match place {
@@ -145,7 +145,7 @@ async fn requests_that_were_not_processed_are_sent_again() {
 }
 
 #[tokio::test]
-async fn each_way_to_end_a_stream_has_its_own_count() {
+async fn each_http2_error_code_has_its_own_count() {
     let codes = [
         "no_error",
         "protocol_error",

@@ -153,7 +153,7 @@ async fn a_burst_is_in_flight_all_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_is_counted_and_the_run_ends() {
+async fn when_the_server_dies_the_failures_are_counted_and_the_run_ends() {
     const ANSWERS: u64 = 100;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("an address");

@@ -6,7 +6,7 @@ use lab::{
     config::Rate,
     latency::{Outcome, Quantile},
     load::{
-        Answer, Cause, Checks, Control, Live, Measured, Pace, Plan, Schedule, Spacing, Stage, Trace,
+        Cause, Checks, Completed, Control, Live, Measured, Pace, Plan, Schedule, Spacing, Stage, Trace,
         Transport, Verdict,
         compare::{self, Figure, Question},
         find_max::{Search, step_length},
@@ -28,13 +28,13 @@ impl Stalling {
 }
 
 impl Transport for Stalling {
-    async fn exchange(&self, _request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
+    async fn exchange(&self, _request: u64, trace: &mut Trace) -> Result<Completed, Cause> {
         trace.sent = Some(Instant::now());
         if (Self::FROM..Self::UNTIL).contains(&self.start.elapsed()) {
             sleep_until(self.start + Self::UNTIL).await;
         }
         sleep(Duration::from_millis(1)).await;
-        Ok(Answer { status: 200, success: true, body_bytes: 1 })
+        Ok(Completed { status: 200, success: true, body_bytes: 1 })
     }
 }
 
@@ -58,12 +58,12 @@ impl Simulated {
 }
 
 impl Transport for Simulated {
-    async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
+    async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Completed, Cause> {
         trace.sent = Some(Instant::now());
         let key = Key { seed: self.seed, request, service: 'B', attempt: 0 };
         match self.service.call(key, None).await {
-            Ok(()) => Ok(Answer { status: 200, success: true, body_bytes: 0 }),
-            Err(_) => Ok(Answer { status: 503, success: false, body_bytes: 0 }),
+            Ok(()) => Ok(Completed { status: 200, success: true, body_bytes: 0 }),
+            Err(_) => Ok(Completed { status: 503, success: false, body_bytes: 0 }),
         }
     }
 }
@@ -112,7 +112,7 @@ async fn an_open_loop_sees_a_stall_that_a_closed_one_hides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_above_the_limit_is_not_sent_and_infinitely_slow() {
+async fn a_request_above_the_limit_is_not_sent_and_infinitely_slow() {
     let server = Simulated::new("constant:1000", "off", 1);
     let measured = measure(open(hold(100.0, 10, Spacing::Constant), 50), server).await;
     let not_sent = measured.caused(Cause::NotSent);
@@ -123,7 +123,7 @@ async fn what_is_above_the_limit_is_not_sent_and_infinitely_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_in_flight_and_ten_seconds_each_do_not_move_the_schedule() {
+async fn ten_thousand_slow_requests_in_flight_do_not_delay_the_schedule() {
     let server = Simulated::new("constant:10000", "off", 1);
     let measured = measure(open(hold(1_000.0, 20, Spacing::Constant), 11_000), server).await;
     assert_eq!((measured.sent(), measured.count(Outcome::Ok)), (20_000, 20_000));
@@ -145,7 +145,7 @@ async fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_what_is_in_flight_and_an_abort_counts_it() {
+async fn a_stop_waits_for_requests_in_flight_and_an_abort_counts_them() {
     for abort in [false, true] {
         let control = Control::default();
         let server = Simulated::new("constant:5000", "off", 1);
@@ -181,7 +181,7 @@ impl Moody {
 }
 
 impl Transport for Moody {
-    async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
+    async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Completed, Cause> {
         let kind = request % Self::KINDS;
         sleep(Duration::from_millis(1)).await;
         if kind == 0 {
@@ -193,13 +193,13 @@ impl Transport for Moody {
         match kind {
             1 => Err(Cause::ClosedBeforeAnswer),
             2 => std::future::pending().await,
-            _ => Ok(Answer { status: 200, success: true, body_bytes: 3 }),
+            _ => Ok(Completed { status: 200, success: true, body_bytes: 3 }),
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_becomes_of_requests_they_are_counted_once() {
+async fn each_request_is_counted_once_whatever_its_outcome() {
     let length = Duration::from_secs(10);
     let users = NonZeroU32::new(7).expect("not 0");
     for pace in [
@@ -240,7 +240,7 @@ async fn whatever_becomes_of_requests_they_are_counted_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_seconds_of_a_long_closed_loop_are_closed_as_it_goes() {
+async fn a_long_closed_loop_finishes_its_seconds_as_it_runs() {
     let users = NonZeroU32::new(1).expect("not 0");
     let pace = Pace::Closed { requests: None, users, length: Duration::from_secs(3_600), schedule: None };
     let plan = Plan { pace, timeout: Duration::from_secs(5), slo: SLO };
@@ -272,7 +272,7 @@ async fn find_max(checks: &str, first: f64, server: impl Fn() -> Arc<Simulated>)
 }
 
 #[tokio::test(start_paused = true)]
-async fn find_max_finds_a_capacity_that_is_known() {
+async fn find_max_finds_a_known_capacity() {
     for (latency, contention, capacity, first) in
         [("constant:100", "pool:4", 40.0, 7.0), ("constant:250", "pool:8", 32.0, 500.0)]
     {
@@ -284,7 +284,7 @@ async fn find_max_finds_a_capacity_that_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sample_that_cannot_decide_is_undecided() {
+async fn a_sample_that_is_too_small_is_undecided() {
     let server = Simulated::new("uniform:0,1000", "off", 3);
     let measured = measure(open(hold(20.0, 10, Spacing::Constant), 1_000), server).await;
     let verdict = |text: &str| text.parse::<Checks>().expect("checks").verdict(&measured);
@@ -319,7 +319,7 @@ async fn a_server_compared_with_itself_stays_undecided() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slowdown_of_five_percent_is_found_with_as_many_pairs_as_are_asked_for() {
+async fn a_slowdown_of_five_percent_is_found_with_the_predicted_number_of_pairs() {
     let (known, slower) = ("lognormal:1000,0.3", "lognormal:1050,0.3");
     let mut found = 0;
     for run in 0..20 {
@@ -336,13 +336,13 @@ async fn a_slowdown_of_five_percent_is_found_with_as_many_pairs_as_are_asked_for
 struct Away;
 
 impl Transport for Away {
-    async fn exchange(&self, _request: u64, _trace: &mut Trace) -> Result<Answer, Cause> {
+    async fn exchange(&self, _request: u64, _trace: &mut Trace) -> Result<Completed, Cause> {
         Err(Cause::ConnectionRefused)
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_goes_on_asking_a_server_that_is_away() {
+async fn an_unreachable_server_ends_the_run() {
     const USERS: u32 = 7;
     let length = Duration::from_secs(3_600);
     let users = NonZeroU32::new(USERS).expect("not 0");

@@ -362,7 +362,7 @@ async fn survives_the_descriptor_limit(command: &Serving, fault: Fault) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_descriptor_limit_ends_no_server() {
+async fn a_server_survives_running_out_of_descriptors() {
     let first = Fault::ALL.map(|fault| (&SERVING[0], fault));
     let rest = SERVING[1..].iter().map(|command| (command, Fault::Leaves));
     all_pass(first.into_iter().chain(rest).map(|(command, fault)| {
@@ -373,7 +373,7 @@ async fn the_descriptor_limit_ends_no_server() {
 }
 
 #[tokio::test]
-async fn a_log_file_without_room_is_counted_and_said() {
+async fn lines_that_a_full_log_file_loses_are_counted_and_reported() {
     let arguments = ["pipeline", "--log-file", "/dev/full"];
     let mut run = Run::start(&arguments, Stream::Stdout, None, None);
     let addr = run.addr().await;
@@ -385,7 +385,7 @@ async fn a_log_file_without_room_is_counted_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_progress_bar_on_a_terminal_that_is_stopped_holds_nothing_up() {
+async fn a_progress_bar_on_a_stopped_terminal_blocks_nothing() {
     let environment = [("TERM", "xterm"), ("STREAMS_ADDR", "127.0.0.1:0"), ("STREAM_INTERVAL", "100")];
     let directory = tempfile::tempdir().expect("a directory");
     let (_screen, terminal) = stopped_terminal();

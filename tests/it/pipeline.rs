@@ -260,7 +260,7 @@ fn a_yaml_file_is_read_below_the_environment_and_flags() {
 }
 
 #[test]
-fn virtual_time_writes_the_same_bytes_for_the_same_seed() {
+fn in_virtual_time_the_same_seed_writes_the_same_bytes() {
     let arguments = ["pipeline", "--virtual", "--duration", "480s", "--seed"];
     let log = |seed: &str| {
         let mut all = arguments.to_vec();
@@ -325,7 +325,7 @@ fn is_alive(id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_thousand_commands_of_which_some_fail_or_print_megabytes() {
+async fn a_thousand_commands_run_of_which_some_fail_or_print_megabytes() {
     let directory = tempfile::tempdir().expect("a directory");
     script(directory.path());
     let kind = |number: u32| match number {
@@ -403,7 +403,7 @@ async fn commands_that_hang_are_killed_with_all_that_they_started() {
 }
 
 #[tokio::test]
-async fn killed_in_the_middle_and_resumed_each_job_has_its_result_and_none_recorded_ran_again() {
+async fn after_a_kill_and_a_resume_each_job_has_a_result_and_no_recorded_job_ran_again() {
     let directory = tempfile::tempdir().expect("a directory");
     script(directory.path());
     let jobs: String = (0..400).map(|number| format!("{{\"id\":{number},\"kind\":\"slow\"}}\n")).collect();
@@ -465,7 +465,7 @@ fn shell(directory: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_or_written_is_refused_before_the_first_job() {
+async fn unusable_files_and_commands_are_refused_before_the_first_job() {
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("folder")).expect("a folder");
@@ -499,7 +499,7 @@ async fn what_cannot_be_read_or_written_is_refused_before_the_first_job() {
 }
 
 #[tokio::test]
-async fn jobs_that_can_be_read_no_further_are_told_and_are_a_failure() {
+async fn an_error_while_reading_jobs_is_reported_and_is_a_failure() {
     let directory = tempfile::tempdir().expect("a directory");
     // Reading the memory of a process from address 0 fails in the middle: nothing is mapped there.
     let arguments = ["pipeline", "--jobs", "/proc/self/mem", "--exec", "true", "--log-file", "off"];
@@ -510,7 +510,7 @@ async fn jobs_that_can_be_read_no_further_are_told_and_are_a_failure() {
 }
 
 #[tokio::test]
-async fn two_jobs_never_become_one_and_results_tell_when_each_ran() {
+async fn different_jobs_are_kept_apart_and_results_have_their_times() {
     let directory = tempfile::tempdir().expect("a directory");
     let ids = ["18446744073709551617", "18446744073709551618", "1.10", "1.1"];
     let jobs: String = ids.iter().map(|id| format!("{{\"id\":{id}}}\n")).collect();
@@ -555,7 +555,7 @@ async fn a_command_that_cannot_be_started_stops_the_run_at_once() {
 }
 
 #[tokio::test]
-async fn a_place_gets_a_text_a_field_or_a_line_and_the_environment_names_the_job() {
+async fn a_placeholder_is_filled_with_a_text_a_field_or_a_line_and_the_environment_names_the_job() {
     let directory = tempfile::tempdir().expect("a directory");
     shell(
         directory.path(),
@@ -646,7 +646,7 @@ fn number(text: &str, before: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_run_that_is_stopped_before_the_end_of_its_list_says_what_is_left_and_fails() {
+async fn a_run_stopped_before_the_end_of_its_jobs_reports_the_rest_and_fails() {
     let jobs: String = (0..1_000).map(|number| format!("{number}\n")).collect();
     for duration in [None, Some("--duration=300ms")] {
         let directory = tempfile::tempdir().expect("a directory");
@@ -674,7 +674,7 @@ async fn a_run_that_is_stopped_before_the_end_of_its_list_says_what_is_left_and_
 }
 
 #[tokio::test]
-async fn a_line_with_the_id_of_an_earlier_line_is_not_run_and_told() {
+async fn a_line_with_the_id_of_an_earlier_line_is_reported_and_not_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut jobs = "{\"id\":1,\"x\":1}\n{\"id\":1,\"x\":2}\n".to_owned();
     let (code, _, err) =
@@ -690,7 +690,7 @@ async fn a_line_with_the_id_of_an_earlier_line_is_not_run_and_told() {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_no_more_jobs_are_begun() {
+async fn on_a_full_disk_no_more_jobs_are_started() {
     let directory = tempfile::tempdir().expect("a directory");
     let jobs: String = (0..2_000).map(|number| format!("{number}\n")).collect();
     fs::write(directory.path().join("jobs"), jobs).expect("written");
@@ -720,7 +720,7 @@ async fn on_a_full_disk_no_more_jobs_are_begun() {
 }
 
 #[test]
-fn a_reader_of_results_that_goes_stops_the_run_in_plain_words() {
+fn closing_the_results_pipe_stops_the_run_with_a_message() {
     let directory = tempfile::tempdir().expect("a directory");
     let jobs: String = (0..2_000).map(|number| format!("{number}\n")).collect();
     fs::write(directory.path().join("jobs"), jobs).expect("written");
@@ -811,7 +811,7 @@ async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
 }
 
 #[test]
-fn a_simulation_compares_the_policies_on_a_load_of_ones_own() {
+fn a_simulation_compares_the_policies_under_the_users_load() {
     let directory = tempfile::tempdir().expect("a directory");
     let counts: String = (0..120).map(|second| format!("{}\n", if second < 20 { 4 } else { 1 })).collect();
     fs::write(directory.path().join("mine.csv"), format!("arrivals\n{counts}")).expect("written");

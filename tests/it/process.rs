@@ -218,7 +218,7 @@ async fn a_drain_names_its_stragglers_and_a_second_signal_ends_it() {
 }
 
 #[tokio::test]
-async fn a_browser_finds_the_mark_where_it_looks_for_it() {
+async fn a_browser_finds_the_favicon() {
     let server = Server::start(&["service", "a"], &[]);
     let mark = get(server.addr, "/favicon.ico").await;
     assert_eq!((mark.status, mark.headers["content-type"].as_str()), (200, "image/svg+xml"));
@@ -226,7 +226,7 @@ async fn a_browser_finds_the_mark_where_it_looks_for_it() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_too_slow_or_not_http_is_refused() {
+async fn requests_that_are_too_large_too_slow_or_not_http_are_refused() {
     let server = Server::start(&["serve"], &QUICK);
     let impatient = Server::start(&["serve"], &[("LAB_HEADER_TIMEOUT_MS", "300")]);
     let addr = server.addr;
@@ -296,7 +296,7 @@ async fn what_is_too_large_too_slow_or_not_http_is_refused() {
 }
 
 #[tokio::test]
-async fn changing_settings_takes_the_token_when_there_is_one() {
+async fn changing_settings_needs_the_token_if_there_is_one() {
     let mut environment = QUICK.to_vec();
     environment.push(("LAB_ADMIN_TOKEN", "s3cret-of-the-test"));
     environment.push(("RUST_LOG", "trace"));

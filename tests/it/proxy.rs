@@ -86,7 +86,7 @@ async fn change(addr: SocketAddr, headers: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_proxy_on_this_machine_needs_the_token_whether_it_says_what_it_is_or_not() {
+async fn behind_a_proxy_on_this_machine_a_token_is_needed_with_and_without_forwarding_headers() {
     let mut open = Server::start(&["serve"], &[]);
     let warning = open.line_with("LAB_ADMIN_TOKEN is not set");
     assert!(warning.contains("proxy"), "{warning}");

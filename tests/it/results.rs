@@ -47,7 +47,7 @@ const COMMANDS: [&[&str]; 12] = [
 ];
 
 #[test]
-fn a_file_that_cannot_be_written_is_found_before_the_work_starts() {
+fn a_file_that_cannot_be_written_is_refused_before_the_work_starts() {
     for command in COMMANDS {
         let Ran { code, out, err, files } =
             run(&[command, &["--json=no/such/place"]].concat(), ("input", "not yet read"));
@@ -58,7 +58,7 @@ fn a_file_that_cannot_be_written_is_found_before_the_work_starts() {
 }
 
 #[test]
-fn a_run_that_never_began_leaves_no_file_and_the_old_result() {
+fn a_run_that_never_started_leaves_no_file_and_keeps_the_old_result() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken.local_addr().expect("an address").to_string();
     let (url, jobs) = ("http://127.0.0.1:1/", ["pipeline", "--addr", "127.0.0.1:0", "--exec", "true"]);
@@ -82,7 +82,7 @@ fn a_run_that_never_began_leaves_no_file_and_the_old_result() {
 }
 
 #[test]
-fn a_form_takes_the_place_of_the_text_or_stands_beside_it() {
+fn json_csv_and_html_replace_the_text_or_go_to_files() {
     let streams = ["streams", "--virtual", "--duration", "2s", "--quiet"];
     let pipeline = ["pipeline", "--virtual", "--duration", "30s"];
     let simulate = ["pipeline", "simulate", "steps", "--repetitions", "1"];

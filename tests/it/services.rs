@@ -18,7 +18,7 @@ fn lab(a: &Server, b: &Server, more: &[(&str, &str)]) -> Server {
 }
 
 #[tokio::test]
-async fn a_strategy_works_against_services_as_processes_and_they_notice_who_leaves() {
+async fn a_strategy_works_with_services_as_processes_which_notice_disconnected_callers() {
     let a = Server::start(&["service", "a", "--service-a-latency=uniform:1,5"], &[]);
     // Half of B's calls take far longer than the deadline, the others far less.
     let latency = "bimodal:1,60000,0.5";
@@ -72,7 +72,7 @@ async fn a_strategy_works_against_services_as_processes_and_they_notice_who_leav
 }
 
 #[tokio::test]
-async fn a_service_that_carries_on_counts_its_orphans() {
+async fn a_service_that_continues_counts_its_orphaned_calls() {
     let b = Server::start(
         &["service", "b", "--service-b-latency=constant:5000", "--service-b-on-caller-gone=continue"],
         &[("SERVICE_B_ERROR_RATE", "0")],
@@ -120,7 +120,7 @@ pub(crate) async fn reads_head(stream: &mut (impl AsyncRead + Unpin)) -> String 
 }
 
 #[tokio::test]
-async fn a_real_service_that_misbehaves_is_a_failure_with_its_reason() {
+async fn a_misbehaving_real_service_is_a_failure_with_a_reason() {
     let says = |answer: &'static str| {
         bad_server(move |mut stream| async move {
             reads_head(&mut stream).await;
@@ -174,7 +174,7 @@ async fn a_real_service_that_misbehaves_is_a_failure_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_real_service_is_asked_as_the_settings_say() {
+async fn a_real_service_gets_the_configured_requests() {
     let (sender, mut heads) = tokio::sync::mpsc::channel(4);
     let addr = bad_server(move |mut stream| {
         let sender = sender.clone();

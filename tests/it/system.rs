@@ -81,7 +81,7 @@ fn probe(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_system_appears_everywhere_by_being_in_the_list() {
+async fn a_new_system_in_the_list_appears_everywhere() {
     let args = serve_args(&["--addr", "127.0.0.1:0", "--admin-token", "secret"]);
     let telemetry = Telemetry::start(&args.telemetry, lab::client::ExportClient::start).expect("telemetry");
     let shutdown = Shutdown::new(Some(Duration::from_secs(60)), Duration::ZERO);

@@ -292,14 +292,14 @@ async fn both_paths_show_the_same_names_labels_and_counts() {
 }
 
 #[tokio::test]
-async fn what_an_idle_server_shows_is_small() {
+async fn the_metrics_of_an_idle_server_are_small() {
     let server = Server::start(&[], &[]);
     let shown = get(server.addr, "/metrics").await.body;
     assert!(shown.len() < 200_000, "{} bytes", shown.len());
 }
 
 #[test]
-fn only_the_kit_makes_instruments() {
+fn only_the_telemetry_room_creates_instruments() {
     let rust = |path: &&String| path.starts_with("src/") && path.ends_with(".rs");
     let outside =
         crate::house::files().iter().filter(rust).filter(|path| !path.starts_with("src/telemetry/"));
@@ -311,7 +311,7 @@ fn only_the_kit_makes_instruments() {
 }
 
 #[tokio::test]
-async fn a_request_is_one_span_with_a_child_a_call_and_the_last_export_comes_at_the_end() {
+async fn a_request_is_a_span_with_a_child_per_call_and_the_last_export_comes_at_the_end() {
     let (receiver, url) = Receiver::start().await;
     let server = Server::start(
         &["serve"],
@@ -378,7 +378,7 @@ async fn a_log_line_inside_a_request_carries_its_trace_id_when_there_is_a_trace(
 }
 
 #[tokio::test]
-async fn telemetry_is_pushed_over_tls_to_a_collector_that_is_trusted() {
+async fn telemetry_is_pushed_over_tls_to_a_trusted_collector() {
     let (acceptor, pem) = crate::load::certificate();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
@@ -452,7 +452,7 @@ async fn leaving_collector(hangs: bool, leave: CancellationToken) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_goes_away_or_hangs_costs_one_line_and_no_request() {
+async fn an_unreachable_or_hanging_collector_costs_one_log_line_and_no_request() {
     for (hangs, reason) in [(false, "connection refused"), (true, "timed out after 2s")] {
         let leave = CancellationToken::new();
         let url = leaving_collector(hangs, leave.clone()).await;
@@ -494,7 +494,7 @@ async fn with_collector_away(server: Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_push_takes_no_more_than_the_drain_has_left() {
+async fn the_last_push_ends_at_the_drain_deadline() {
     let leave = CancellationToken::new();
     let url = leaving_collector(true, leave.clone()).await;
     leave.cancel();
@@ -556,7 +556,7 @@ async fn without_an_endpoint_nothing_is_pushed_and_disabled_nothing_is_recorded(
 }
 
 #[tokio::test]
-async fn the_load_generator_pushes_what_it_sees() {
+async fn the_load_generator_pushes_its_measurements() {
     let (receiver, url) = Receiver::start().await;
     let target = Server::start(&["service", "b", "--service-b-latency=constant:5"], &[]);
     let arguments = ["load", &target.url("/"), "--rate", "100", "--for", "1s"].map(str::to_owned);

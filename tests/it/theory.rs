@@ -54,7 +54,7 @@ fn near(figure: Figure, expect: f64, within: f64) {
 }
 
 #[test]
-fn the_strategies_take_what_the_arithmetic_of_the_lab_says() {
+fn the_strategies_take_the_computed_time() {
     let (a, b) = lab();
     let sync = unloaded(Flow::Sequence, &a, &b);
     near(sync.mean_ms(), 850.0, 1e-9);
@@ -74,7 +74,7 @@ fn the_strategies_take_what_the_arithmetic_of_the_lab_says() {
 }
 
 #[test]
-fn what_a_deadline_cuts_off_is_infinitely_slow() {
+fn a_request_cut_off_by_a_deadline_is_infinitely_slow() {
     let (a, b) = lab();
     for (ms, timeouts) in [(600.0, 600.0 / 900.0), (1000.0, 200.0 / 900.0), (1200.0, 0.0), (0.0, 1.0)] {
         let request = unloaded(Flow::Deadline { ms }, &a, &b);
@@ -112,7 +112,7 @@ fn closed_forms_of_two_services_are_met() {
 }
 
 #[test]
-fn every_profile_is_put_together_as_its_draws_are() {
+fn the_theoretical_distribution_of_every_profile_matches_its_draws() {
     const DRAWS: usize = 20_000;
     let measured =
         Profile::Empirical { name: "measured".to_owned(), samples: [5.0, 80.0, 80.0, 900.0].into() };
@@ -160,7 +160,7 @@ fn every_profile_is_put_together_as_its_draws_are() {
 }
 
 #[test]
-fn a_limit_carries_its_permits_over_the_time_of_a_call() {
+fn the_throughput_of_a_limit_is_its_permits_divided_by_the_call_time() {
     let steady = behind(32, 30.0, "uniform:300,1200", None);
     assert!((steady.carried_per_second.expect("it takes time") - 32.0 / 0.75).abs() < 1e-9);
     assert_eq!(exact(steady.in_service), 22.5);
@@ -180,7 +180,7 @@ fn a_limit_carries_its_permits_over_the_time_of_a_call() {
 }
 
 #[test]
-fn without_a_bound_on_the_wait_an_overload_grows_for_ever() {
+fn without_a_bound_on_the_wait_an_overload_grows_without_end() {
     let overload = behind(20, 30.0, "uniform:300,1200", None);
     for figure in [overload.mean_wait_ms, overload.p95_wait_ms, overload.waiting, overload.waiting_share] {
         let Figure::NoSteadyState { backlog_growth_per_second } = figure else { panic!("{figure:?}") };
@@ -202,7 +202,7 @@ fn without_a_bound_on_the_wait_an_overload_grows_for_ever() {
 }
 
 #[test]
-fn where_no_formula_holds_it_says_so() {
+fn without_a_formula_it_gives_the_reason() {
     let wild = behind(8, 1.0, "lognormal:500,2", None);
     assert!(matches!(wild.mean_wait_ms, Figure::NoFormula { .. }), "{:?}", wild.mean_wait_ms);
     assert!(exact(wild.in_service) > 0.0, "L = λW holds all the same");

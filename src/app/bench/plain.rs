@@ -18,7 +18,7 @@ const PERMITS: usize = 10_000;
 const DEADLINE: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
-struct Answer {
+struct Body {
     strategy: &'static str,
     a: Call,
     b: Call,
@@ -43,8 +43,8 @@ fn ms_since(begun: Instant) -> f64 {
     milliseconds(begun.elapsed())
 }
 
-fn answer(strategy: &'static str, begun: Instant, a: Call, b: Call) -> Json<Answer> {
-    Json(Answer { strategy, a, b, semaphore_wait_ms: None, total_ms: ms_since(begun) })
+fn answer(strategy: &'static str, begun: Instant, a: Call, b: Call) -> Json<Body> {
+    Json(Body { strategy, a, b, semaphore_wait_ms: None, total_ms: ms_since(begun) })
 }
 
 /// The four endpoints.
@@ -57,21 +57,21 @@ pub(super) fn routes() -> Router {
         .route("/async-timeout", get(timed))
 }
 
-async fn sync() -> Json<Answer> {
+async fn sync() -> Json<Body> {
     let begun = Instant::now();
     let a = call().await;
     let b = call().await;
     answer("sync", begun, a, b)
 }
 
-async fn spawned() -> Result<Json<Answer>, StatusCode> {
+async fn spawned() -> Result<Json<Body>, StatusCode> {
     let begun = Instant::now();
     let (a, b) = tokio::join!(tokio::spawn(call()), tokio::spawn(call()));
     let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
     Ok(answer("async", begun, a.map_err(failed)?, b.map_err(failed)?))
 }
 
-async fn limited(semaphore: &Semaphore) -> Result<Json<Answer>, StatusCode> {
+async fn limited(semaphore: &Semaphore) -> Result<Json<Body>, StatusCode> {
     let begun = Instant::now();
     let behind_the_semaphore = async {
         let _permit = semaphore.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
@@ -81,10 +81,10 @@ async fn limited(semaphore: &Semaphore) -> Result<Json<Answer>, StatusCode> {
     let (a, b) = tokio::join!(call(), behind_the_semaphore);
     let (b, waited) = b?;
     let Json(answer) = answer("async-limited", begun, a, b);
-    Ok(Json(Answer { semaphore_wait_ms: Some(waited), ..answer }))
+    Ok(Json(Body { semaphore_wait_ms: Some(waited), ..answer }))
 }
 
-async fn timed() -> Result<Json<Answer>, StatusCode> {
+async fn timed() -> Result<Json<Body>, StatusCode> {
     let begun = Instant::now();
     let both = async { tokio::join!(call(), call()) };
     let (a, b) = tokio::time::timeout(DEADLINE, both).await.map_err(|_| StatusCode::GATEWAY_TIMEOUT)?;

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_requests_says_so_and_is_not_hopeless() {
+    fn a_run_without_requests_is_reported_and_not_hopeless() {
         let measured = answered(&[]);
         assert_eq!(nothing_good(&measured, &Reasons::new()).as_deref(), Some("Nothing was offered."));
         assert!(!is_hopeless(&measured));

@@ -45,7 +45,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Told {
     now: Option<(StoryName, Instant, Duration)>,
-    last: Option<Outcome>,
+    last: Option<StoryOutcome>,
 }
 
 /// What `GET /story` shows.
@@ -61,7 +61,7 @@ pub struct Status {
     pub left_ms: f64,
     /// What was measured in the last one that was told to its end; `null` until one was, and while one is told.
     #[schema(required)]
-    pub last: Option<Outcome>,
+    pub last: Option<StoryOutcome>,
 }
 
 document!(Status as "lab/story-status/1");
@@ -69,7 +69,7 @@ document!(Status as "lab/story-status/1");
 /// What was measured in a story.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = StoryOutcome)]
-pub struct Outcome {
+pub struct StoryOutcome {
     /// The story.
     pub story: StoryName,
     /// Its question's answer, as it was measured; `null` where too little was.
@@ -78,13 +78,13 @@ pub struct Outcome {
     /// The same in a sentence.
     pub text: String,
     /// What it was read from, strategy by strategy and scene by scene.
-    pub measured: Vec<OutcomeLine>,
+    pub measured: Vec<StoryOutcomeLine>,
 }
 
 /// What was measured of one strategy in one scene.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = StoryOutcomeLine)]
-pub struct OutcomeLine {
+pub struct StoryOutcomeLine {
     /// The scene, from 1.
     pub scene: usize,
     /// The strategy.
@@ -158,7 +158,7 @@ impl Stories {
             }
         }
         let answer = (story.answer)(&measured);
-        let lines = measured.into_iter().map(|one| OutcomeLine {
+        let lines = measured.into_iter().map(|one| StoryOutcomeLine {
             scene: one.scene + 1,
             path: one.path,
             figures: one.all,
@@ -170,7 +170,8 @@ impl Stories {
             Some((place, text)) => (story.choices.get(place).map(ToString::to_string), text),
             None => (None, "Too little was measured to tell.".to_owned()),
         };
-        self.shared.told.lock().last = Some(Outcome { story: name, answer, text, measured: lines.collect() });
+        self.shared.told.lock().last =
+            Some(StoryOutcome { story: name, answer, text, measured: lines.collect() });
     }
 
     /// Plays a scene; `None` if it was stopped, or somebody else moved a lever or ended its load.

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_not_arrive_as_it_stands_is_refused() {
+    fn a_header_that_would_not_arrive_unchanged_is_refused() {
         for (text, http2, fits) in [
             ("x-a: b", true, true),
             ("connection: close", false, true),

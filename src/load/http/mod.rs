@@ -42,7 +42,7 @@ pub use self::settings::{Protocol, Settings};
 pub use self::target::{Target, Template};
 use self::timer::Timer;
 use super::transport::Stage;
-use super::{Answer, Cause, Success, Trace, Transport};
+use super::{Cause, Completed, Success, Trace, Transport};
 
 /// The limit of connections being made at a time: well below a listener's usual backlog, because a connection
 /// that overflows it is retried only after a second.
@@ -135,7 +135,7 @@ impl Transport for Http {
         if self.names.is_empty() { 0 } else { self.turn(request).target }
     }
 
-    async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Answer, Cause> {
+    async fn exchange(&self, request: u64, trace: &mut Trace) -> Result<Completed, Cause> {
         let Turn { origin, template, .. } = self.turn(request);
         let mut sends = 0;
         loop {
@@ -172,7 +172,7 @@ impl Transport for Http {
             trace.finished = Some(Instant::now());
             connection.give_back(&mut response).await;
             let status = response.status().as_u16();
-            return Ok(Answer { status, success: self.success.contains(status), body_bytes });
+            return Ok(Completed { status, success: self.success.contains(status), body_bytes });
         }
     }
 }

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_becomes_a_request_target() {
+    fn a_url_as_people_write_it_becomes_a_request_target() {
         for (text, uri) in [
             ("http://h", "http://h/"),
             ("HTTP://h:81?a=1", "http://h:81/?a=1"),

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counted_arrivals_are_so_many_at_their_rate() {
+    fn counted_arrivals_have_their_number_and_rate() {
         let rate = Rate::TEN_PER_SECOND;
         let of = |spacing| Schedule::Counted { rate, count: 1_000, spacing };
         let even: Vec<Duration> = of(Spacing::Constant).arrivals().collect();

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_read_and_written_back() {
+    fn a_text_as_people_write_it_survives_a_round_trip() {
         for text in ["30 for 60s", "0..10 for 1.5s", "burst 500", "5 for 1s, burst 3, 0 for 2s"] {
             assert_eq!(text.parse::<Phases>().expect(text).to_string(), text);
         }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_phase_is_refused_with_the_part_that_is_none() {
+    fn an_invalid_phase_is_refused_with_its_invalid_part() {
         for bad in [
             "",
             "30",

@@ -204,7 +204,7 @@ proptest! {
 }
 
 #[test]
-fn policies_answer_as_their_formulas_say() {
+fn policies_decide_according_to_their_formulas() {
     let look = |name: PolicyName, now: Reading, past: &Past| {
         let expected_service = Duration::from_secs(3);
         policy(name)(&Observation { now, past, min: 2, max: 8, expected_service }).workers

@@ -1,4 +1,4 @@
-//! Loads over time: shipped ones, or a CSV of one's own.
+//! Loads over time: built-in ones, or the user's own CSV file.
 //!
 //! Two columns are a length in seconds and the rate that holds for it; arrivals are then a Poisson process of
 //! that rate. One column is the number of arrivals in each second, as counted; they are then spread evenly
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trace_is_refused_with_its_line() {
+    fn an_invalid_trace_is_refused_with_the_line() {
         for bad in [
             "", "a,b\n", "1\n1,2\n", "1.5\n", "-1\n", "10,-1\n", "0,1\n", "1,2,3\n", "1,x\n", "1e9,1\n",
             "1\nx\n", "NaN\n",

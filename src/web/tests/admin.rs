@@ -27,7 +27,7 @@ async fn sign_in(server: &Server, headers: &str, form: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn without_a_token_only_loopback_by_a_loopback_name_may() {
+async fn without_a_token_only_loopback_with_a_loopback_name_is_allowed() {
     let server = server(None);
     for (headers, status) in [
         ("host: localhost:8080\r\n", 200),
@@ -53,7 +53,7 @@ async fn without_a_token_only_loopback_by_a_loopback_name_may() {
 }
 
 #[tokio::test]
-async fn with_a_token_only_its_bearer_may() {
+async fn with_a_token_only_its_bearer_is_allowed() {
     let server = server(Some("s3cret"));
     for (headers, status) in [
         ("host: localhost\r\nx-real-ip: 10.0.0.1\r\nauthorization: Bearer s3cret\r\n", 200),
@@ -73,7 +73,7 @@ async fn with_a_token_only_its_bearer_may() {
 }
 
 #[tokio::test]
-async fn a_token_buys_a_session_until_it_is_signed_out() {
+async fn a_token_opens_a_session_until_it_is_signed_out() {
     let server = server(Some("s3cret"));
     assert_eq!(sign_in(&server, "", "token=wrong").await.problem()["status"], 401);
     assert_eq!(sign_in(&server, "origin: https://evil.example\r\n", "token=s3cret").await.status, 403);
@@ -95,7 +95,7 @@ async fn a_token_buys_a_session_until_it_is_signed_out() {
 }
 
 #[tokio::test]
-async fn a_browser_goes_on_to_a_page_of_this_server_only() {
+async fn a_browser_is_redirected_only_to_a_page_of_this_server() {
     let server = server(Some("s3cret"));
     let html = "accept: text/html,*/*\r\n";
     for (next, location) in [

@@ -84,7 +84,7 @@ impl Drop for OnDrop {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_takes_its_handler_along() {
+async fn a_disconnecting_client_cancels_its_handler() {
     let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let server = Server::with(Default::default(), Default::default(), |_, metrics| {
         let (entered, dropped) = (Arc::clone(&entered), Arc::clone(&dropped));
@@ -129,7 +129,7 @@ async fn requests_are_counted_by_template_never_by_path() {
 }
 
 #[tokio::test]
-async fn what_is_refused_before_a_route_is_found_is_counted() {
+async fn requests_refused_before_routing_are_counted() {
     let limits = Limits { body_limit_bytes: 10, ..Limits::default() };
     let server = Server::with(limits, Default::default(), |_, metrics| metrics.count_wrong_methods(app()));
     let large = format!("filler: {}\r\n", "x".repeat(20_000));

@@ -72,7 +72,7 @@ async fn a_body_above_the_limit_is_a_413_announced_or_streamed() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_encoded_is_a_415_that_says_what_is_taken() {
+async fn an_encoded_body_is_a_415_with_the_supported_encoding() {
     let server = Server::limited(Limits::default(), app());
     for (coding, status) in [("gzip", 415), ("identity", 200), ("identity, br", 415)] {
         let head = format!("POST /sink HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: {coding}\r\n");
@@ -112,7 +112,7 @@ async fn a_client_that_never_reads_is_given_up() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so() {
+async fn one_connection_too_many_gets_a_503() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let server = Server::limited(limits, app());
     let mut first = server.connect().await;
@@ -155,7 +155,7 @@ async fn goodbyes_do_not_hold_more_than_their_bound() {
 }
 
 #[tokio::test]
-async fn a_streamed_body_goes_unread_to_its_handler_each_piece_in_time() {
+async fn a_streamed_body_is_passed_to_its_handler_with_a_timeout_per_piece() {
     use futures_util::StreamExt as _;
     let count = async |body: axum::body::Body| {
         let mut pieces = body.into_data_stream();

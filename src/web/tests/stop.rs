@@ -113,7 +113,7 @@ async fn nothing_accepted_is_lost_when_the_intake_closes_later() {
 }
 
 #[tokio::test]
-async fn while_stopping_it_is_unready_and_still_serves() {
+async fn while_stopping_it_is_not_ready_but_still_serves() {
     let server = Server::with(Limits::default(), Duration::from_secs(600), |shutdown, _| {
         work(&Books::default()).merge(Health::new(shutdown.clone()).routes())
     });
@@ -132,7 +132,7 @@ async fn while_stopping_it_is_unready_and_still_serves() {
 }
 
 #[tokio::test]
-async fn what_is_open_at_the_second_signal_is_counted_and_cut() {
+async fn connections_open_at_the_second_signal_are_counted_and_cut() {
     let entered = Arc::new(Notify::new());
     let hang = {
         let entered = Arc::clone(&entered);

@@ -566,7 +566,7 @@ fn check(path: &str, source: &str, expect: &[(usize, &str)]) {
 }
 
 #[test]
-fn an_import_that_does_not_go_down_is_found() {
+fn an_import_of_a_higher_room_is_found() {
     check("src/web/serve.rs", "use crate::http_lab::X;", &[(1, "http_lab")]);
     check("src/sim/a.rs", "//! crate::app\n\nuse crate::{config::A, web::{B, C}};", &[(3, "web")]);
     check("src/sim/a.rs", "use crate::{\n    config::A,\n    app,\n};", &[(3, "app")]);
@@ -600,7 +600,7 @@ fn an_import_that_does_not_go_down_is_found() {
 }
 
 #[test]
-fn an_import_that_goes_down_is_not() {
+fn an_import_of_a_lower_room_is_allowed() {
     for (path, source) in [
         ("src/web/a.rs", "use crate::{shutdown::Shutdown, web::B}; // crate::app"),
         ("src/web/a.rs", "const TEXT: &str = \"one\\\n crate::app\n\";"),
@@ -618,7 +618,7 @@ fn an_import_that_goes_down_is_not() {
 }
 
 #[test]
-fn what_goes_up_through_a_name_of_a_lower_room_is_found() {
+fn an_import_of_a_higher_room_through_a_lower_one_is_found() {
     let up = [
         ("src/app/mod.rs", "pub struct A;"),
         ("src/config.rs", "pub use crate::app::A;"),
@@ -684,7 +684,7 @@ fn files_that_reach_each_other_are_a_circle() {
 }
 
 #[test]
-fn the_product_is_read_as_the_compiler_does() {
+fn the_import_check_reads_the_sources_as_the_compiler_does() {
     let graph = product();
     let shown = |path: &str, from: &str| {
         let names: Vec<String> = path.split("::").map(str::to_owned).collect();

@@ -19,7 +19,7 @@ fn generated() -> String {
 }
 
 #[test]
-fn the_page_is_what_the_program_makes() {
+fn the_reference_page_is_what_the_program_generates() {
     let page = generated();
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
         fs::write(root().join(PAGE), &page).expect("a file that can be written");
@@ -30,7 +30,7 @@ fn the_page_is_what_the_program_makes() {
 }
 
 #[test]
-fn the_page_lists_every_metric_that_a_server_shows_or_a_load_pushes() {
+fn the_reference_page_lists_every_metric_of_servers_and_of_the_load_generator() {
     let page = generated();
     let table = page.lines().skip_while(|line| !line.starts_with("| metric | kind | labels |"));
     let listed: BTreeSet<(String, BTreeSet<String>)> = table
@@ -48,7 +48,7 @@ fn the_page_lists_every_metric_that_a_server_shows_or_a_load_pushes() {
 }
 
 #[test]
-fn the_page_lists_every_kind_of_problem() {
+fn the_reference_page_lists_every_kind_of_problem() {
     let page = generated();
     let listed: BTreeSet<&str> =
         page.split("\n| `/problems/").skip(1).filter_map(|rest| rest.split('`').next()).collect();

@@ -38,7 +38,7 @@ fn waits(path: &str, source: &str) -> Vec<String> {
 }
 
 #[test]
-fn nothing_waits_for_a_length_of_time() {
+fn no_test_waits_for_a_fixed_time() {
     over_files(waits);
 }
 

@@ -81,7 +81,7 @@ async fn frames_with_a_length_may_hold_any_byte() {
 }
 
 #[tokio::test]
-async fn peers_that_break_the_rules_are_closed_and_counted() {
+async fn connections_that_violate_the_limits_are_closed_and_counted() {
     let flags = ["--framing", "length", "--frame-limit-bytes", "1000", "--peer-idle-ms"];
     let (server, addr) = gateway(&[&flags[..], &["600000"]].concat());
     stream(addr, b"\0\0\0\x05abc").await;
@@ -143,7 +143,7 @@ async fn an_endless_line_is_cut_at_the_limit() {
 }
 
 #[tokio::test]
-async fn long_lines_are_skipped_where_that_is_wanted_and_who_is_closed_is_logged() {
+async fn long_lines_are_skipped_on_request_and_closed_connections_are_logged() {
     let wire = format!("one\r\n{}\r\ntwo\r\n", "x".repeat(1_001));
     let (server, addr) =
         gateway(&["--frame-limit-bytes", "1000", "--long-lines", "skip", "--sink", "file:out"]);
@@ -165,7 +165,7 @@ async fn long_lines_are_skipped_where_that_is_wanted_and_who_is_closed_is_logged
 }
 
 #[tokio::test]
-async fn ten_thousand_connections_are_bounded_and_counted() {
+async fn ten_thousand_connections_are_limited_and_counted() {
     const PEERS: usize = 10_000;
     let (server, addr) = gateway(&["--peers-limit", "200"]);
     let mut kept = Vec::new();
@@ -203,7 +203,7 @@ async fn under_fair_a_stream_without_a_place_is_refused() {
 }
 
 #[tokio::test]
-async fn block_makes_the_peer_wait_and_loses_nothing() {
+async fn block_makes_the_client_wait_and_loses_nothing() {
     const LINES: usize = 3_000;
     let flags =
         ["--overload", "block", "--buffer-size", "100", "--workers-count", "10", "--unbounded-ranges"];
@@ -215,7 +215,7 @@ async fn block_makes_the_peer_wait_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_posted_body_is_a_stream_and_is_told_what_became_of_it() {
+async fn a_posted_body_is_a_stream_and_the_response_counts_its_chunks() {
     let (server, _) =
         gateway(&["--frame-limit-bytes", "1000", "--buffer-size", "100", "--workers-count", "10"]);
     let answer = send(server.addr, "POST /streams/in/sensor-1", "a\nb\nc").await;
@@ -258,7 +258,7 @@ async fn a_posted_body_is_a_stream_and_is_told_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_the_peers_and_drains_what_they_sent() {
+async fn a_stop_closes_the_connections_and_drains_their_chunks() {
     let (server, addr) = gateway(&["--sink", "file:out"]);
     let mut peer = TcpStream::connect(addr).await.expect("connected");
     peer.write_all(b"one\ntwo\nhalf a li").await.expect("sent");

@@ -101,7 +101,7 @@ fn a_signal_at_any_moment_loses_nothing_uncounted() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once_and_what_is_left_is_printed_and_counted() {
+fn a_second_signal_ends_it_at_once_and_the_remaining_chunks_are_printed_and_counted() {
     let sink = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", sink.local_addr().expect("an address"));
     let flags = ["--sink", &url, "--sink-timeout-ms", "600000", "--stream-interval", "100"];
@@ -121,7 +121,7 @@ fn a_second_signal_ends_it_at_once_and_what_is_left_is_printed_and_counted() {
 }
 
 #[test]
-fn a_second_signal_ends_it_while_sources_wait_for_room_too() {
+fn a_second_signal_ends_it_also_while_sources_wait_for_a_place() {
     let sink = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", sink.local_addr().expect("an address"));
     let flags = [
@@ -143,7 +143,7 @@ fn a_second_signal_ends_it_while_sources_wait_for_room_too() {
 }
 
 #[test]
-fn a_drain_with_a_bound_ends_there_and_fails() {
+fn a_drain_with_a_time_limit_ends_there_and_fails() {
     let sink = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", sink.local_addr().expect("an address"));
     let flags = ["--sink", &url, "--sink-timeout-ms", "600000", "--drain-ms", "100"];
@@ -208,7 +208,7 @@ fn in_a_pipe_it_prints_a_line_for_each_chunk() {
 }
 
 #[test]
-fn who_closes_stdout_or_does_not_read_it_holds_nothing_up() {
+fn a_closed_or_unread_stdout_blocks_nothing() {
     let mut closed = Running::start(&["--duration", "1s", "--stream-interval", "100"]);
     closed.lines(20);
     let pipe = std::mem::replace(&mut closed.out, BufReader::new(empty_pipe()));
@@ -242,7 +242,7 @@ fn who_closes_stdout_or_does_not_read_it_holds_nothing_up() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_result_that_cannot_be_written_is_a_failure_and_a_closed_stdout_is_none() {
+fn a_result_that_cannot_be_written_is_a_failure_but_a_closed_stdout_is_not() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
     let directory = tempfile::tempdir().expect("a directory");
     for form in ["--json", "--quiet", "--verbose"] {

@@ -72,7 +72,7 @@ async fn streams_in(flags: Vec<String>, environment: Vec<(&'static str, String)>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deliveries_are_tried_again_where_that_may_help_and_given_up_where_not() {
+async fn deliveries_are_retried_only_after_failures_that_may_pass() {
     let (listener, addr) = listener().await;
     let receiver = receiver(listener);
     let sink = format!("http:http://{addr}/chunks");
@@ -95,7 +95,7 @@ async fn deliveries_are_tried_again_where_that_may_help_and_given_up_where_not()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deliveries_over_tls_reach_a_receiver_that_is_trusted() {
+async fn deliveries_over_tls_reach_a_trusted_receiver() {
     let (acceptor, pem) = certificate();
     let (listener, addr) = listener().await;
     let receiver = receiver(Encrypted(listener, acceptor));
@@ -114,7 +114,7 @@ async fn deliveries_over_tls_reach_a_receiver_that_is_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_is_not_there_costs_every_chunk_and_the_balance_holds() {
+async fn an_unreachable_sink_loses_every_chunk_but_the_balance_holds() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let url = format!("http://{gone}/");
     let flags = ["--sink", &url, "--sink-retries", "1", "--streams-count", "20"].map(str::to_owned).to_vec();
@@ -126,7 +126,7 @@ async fn a_sink_that_is_not_there_costs_every_chunk_and_the_balance_holds() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_costs_chunks_and_not_the_balance() {
+async fn on_a_full_disk_chunks_are_lost_but_the_balance_holds() {
     let flags = ["--sink", "file:/dev/full", "--framing", "length"].map(str::to_owned).to_vec();
     let (code, report) = streams(flags).await;
     assert_eq!((code, &report["balances"]), (1, &Value::Bool(true)), "its sink lost chunks");
@@ -135,7 +135,7 @@ async fn a_full_disk_costs_chunks_and_not_the_balance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_opened_ends_the_start() {
+async fn a_file_that_cannot_be_opened_makes_the_start_fail() {
     let (code, out, err) = tokio::task::spawn_blocking(|| {
         let flags =
             ["streams", "--addr", "127.0.0.1:0", "--sink", "file:no/such/place", "--framing", "length"];

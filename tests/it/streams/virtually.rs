@@ -64,7 +64,7 @@ async fn configurations_with_room_drop_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overloaded_configuration_says_so() {
+async fn an_overloaded_configuration_prints_a_warning() {
     let flags = [
         ["--workers-count", "150", "--streams-count", "300", "--stream-interval", "100"].as_slice(),
         ["--chunk-size", "4096", "--buffer-size", "2000"].as_slice(),
@@ -81,7 +81,7 @@ async fn an_overloaded_configuration_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_far_corner_of_the_ranges_drops_happen_and_are_counted_by_every_policy() {
+async fn at_the_extremes_of_the_ranges_every_policy_counts_its_drops() {
     for overload in ["drop-newest", "drop-oldest", "block", "fair"] {
         let flags = [
             ["--workers-count", "10", "--streams-count", "500", "--stream-interval", "100"].as_slice(),
@@ -128,7 +128,7 @@ async fn a_noisy_neighbour_costs_the_others_a_tenth_unless_the_policy_is_fair() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pool_and_the_streams_change_their_number_under_load_without_losing_a_chunk() {
+async fn workers_and_streams_can_be_added_and_removed_under_load_without_losing_a_chunk() {
     let seen: Arc<Mutex<BTreeMap<u64, usize>>> = Arc::default();
     let hear = seen.clone();
     let observer: lab::streams::Observer = Arc::new(move |processed| {
@@ -174,7 +174,7 @@ async fn who_asks_for_another_size_and_leaves_changes_nothing_of_what_comes_of_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_smaller_pool_is_smaller_when_the_answer_comes_and_slower() {
+async fn a_pool_has_its_new_size_when_the_response_arrives_and_is_slower_then() {
     let (streams, _shutdown) = streams(&[], None);
     streams.start().await.expect("it starts");
     // Virtual time: the length of the run.
@@ -189,7 +189,7 @@ async fn a_smaller_pool_is_smaller_when_the_answer_comes_and_slower() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fair_has_a_place_for_each_stream_or_refuses() {
+async fn fair_has_a_place_for_each_stream_or_refuses_it() {
     let (streams, _shutdown) = streams(&["--overload", "fair", "--buffer-size", "100"], None);
     streams.start().await.expect("as many streams as places");
     assert_eq!(streams.resize(size(50, 101)).await, Err(ResizeError::NoSlots { capacity: 100 }));
@@ -202,7 +202,7 @@ async fn fair_has_a_place_for_each_stream_or_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_starts_again_and_counts_on() {
+async fn it_can_start_again_and_its_counts_continue() {
     let (streams, shutdown) = streams(&[], None);
     assert_eq!(streams.lifecycle().state(), RunState::Idle);
     assert!(streams.stop().await.is_none(), "nothing runs");
