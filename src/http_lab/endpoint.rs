@@ -55,7 +55,7 @@ static SAFETY_STOP: Kind = Kind::new(
     "All endpoints together hold LAB_MAX_IN_FLIGHT requests, so that memory is bounded. Ask again after the seconds in \
      `Retry-After`.",
 );
-/// The problems of the endpoints, beside those of every server.
+/// The problems of the endpoints, without the general ones.
 pub(super) static PROBLEMS: [&Kind; 4] = [&SERVICE_FAILED, &SHED, &DEADLINE, &SAFETY_STOP];
 
 /// One strategy's endpoint.
@@ -81,7 +81,7 @@ pub struct EndpointStatus {
     pub shape: Shape,
     /// Requests in progress.
     pub in_flight: u64,
-    /// Calls to B that its limit lets through at a time, where there is one.
+    /// The limit of concurrent calls to B, if there is one.
     pub limit: Option<usize>,
     /// Requests that wait for it.
     pub waiting: usize,

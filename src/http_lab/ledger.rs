@@ -115,7 +115,7 @@ pub struct CallLedger {
 choice! {
     /// Why nothing is known of orphaned calls.
     pub enum OrphanedWhy {
-        /// The service does not tell what it does when its caller has gone.
+        /// The service does not report what it does after its caller has gone.
         BehindUrl = "service_behind_url",
     }
 }

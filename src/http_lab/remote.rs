@@ -167,7 +167,7 @@ impl Remote {
         })
     }
 
-    /// `held` is kept until the exchange ends: what the service does after that is not known.
+    /// `held` is kept until the exchange ends: later work of the service is unknown.
     pub(super) fn call(&self, key: Key, trace: &Trace, held: Option<Held>) -> RemoteCall {
         let counted = Counted::start(self.ledger.clone());
         let mut request = Request::new(self.spec.body.clone());

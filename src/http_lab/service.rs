@@ -133,7 +133,7 @@ impl ServiceServer {
         ServiceAudit::of(BTreeMap::from([(self.inner.name.to_owned(), ledger)]))
     }
 
-    /// The draws of a call: those that its caller names, or else those of its number here.
+    /// The key of a call's random draws: the one that its caller sends, or else one from its number here.
     fn key(&self, headers: &HeaderMap) -> Key {
         let named = headers.get(KEY_HEADER).and_then(|value| value.to_str().ok()).and_then(|text| {
             let mut parts = text.split('-');

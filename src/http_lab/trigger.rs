@@ -52,7 +52,7 @@ pub(super) struct Until {
 }
 
 impl Acting {
-    /// Sets the trigger, in the place of one that acts; `None` where it ends one.
+    /// Sets the trigger, and replaces one that is active; `None` ends it.
     pub(super) fn set(&self, trigger: Trigger) -> Option<Arc<Until>> {
         let until = Until { slower: trigger.slower.get(), end: Instant::now() + trigger.length_ms.get() };
         let until = (trigger.slower.get() > 1).then(|| Arc::new(until));

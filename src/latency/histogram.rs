@@ -58,7 +58,7 @@ impl Histogram {
         self.infinitely_slow += 1;
     }
 
-    /// Counts so many of them at once.
+    /// Counts several of them at once.
     pub fn add_infinitely_slow(&mut self, requests: u64) {
         self.infinitely_slow += requests;
     }

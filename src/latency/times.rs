@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Each doubling is cut into so many buckets, so a bucket's middle is within 3.2 % of what is in it.
+/// Each doubling is divided into this many buckets, so a bucket's middle is within 3.2 % of its values.
 const CUTS: u64 = 16;
 /// Below this all buckets are equally wide, 64 µs.
 const EVEN_BELOW_US: u64 = 1 << EVEN_BITS;
@@ -32,7 +32,7 @@ impl Times {
         }
     }
 
-    /// The time of the one with this rank, the shortest having rank 1; `None` where there are not so many.
+    /// The time with this rank; the shortest has rank 1. `None` if there are too few.
     pub(super) fn at_rank(&self, rank: u64) -> Option<Duration> {
         let mut passed = 0;
         let bucket = self.0.iter().position(|count| {

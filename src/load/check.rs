@@ -41,7 +41,7 @@ pub struct Check {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
-    /// In percent, as it was written.
+    /// In percent, as given.
     Percentile(f64),
     Max,
     Good,
@@ -180,7 +180,7 @@ impl Check {
         }
     }
 
-    /// Whether it holds for a time; `None` where that is not known. A percentile that is not reached is slower than any
+    /// Whether it holds for a time; `None` if that is unknown. A percentile that is not reached is slower than any
     /// limit.
     fn holds_for(&self, found: Quantile, limit: Duration) -> Option<bool> {
         match found {
@@ -241,7 +241,7 @@ impl FromStr for Checks {
     }
 }
 
-/// Reads one check: `None` where it is not one, and an error where only its time is wrong.
+/// Parses one check: `None` if it is not a check, and an error if only its time is invalid.
 fn read(part: &str) -> Option<Result<Check, Invalid>> {
     let at = part.find(['<', '>'])?;
     let (name, rest) = part.split_at(at);

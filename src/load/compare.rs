@@ -4,7 +4,7 @@
 //! A pair is a block of each target with the same arrivals, in an order that changes from pair to pair
 //! (AB BA AB ...), so that drift affects both. One figure is taken of each block; the difference of a
 //! pair is the logarithm of their ratio, and the mean of the differences has a Student t interval. The
-//! figures within a block depend on each other, those of pairs do not: the pair is the sample.
+//! figures within a block depend on each other, but pairs are independent: the pair is the sample.
 
 use serde::Serialize;
 use utoipa::ToSchema;

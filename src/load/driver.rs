@@ -78,7 +78,7 @@ impl Plan {
         }
     }
 
-    /// Makes the run, watched through `live`, and returns what it measured. Runs on the runtime it is
+    /// Runs the plan, reports its progress through `live`, and returns the measurement. Runs on the runtime it is
     /// awaited on; a current-thread one is the cheapest, and works in virtual time. Dropping the future
     /// gives all requests up.
     pub async fn run<T: Transport>(&self, transport: Arc<T>, control: &Control, live: &Live) -> Measured {

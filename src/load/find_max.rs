@@ -105,7 +105,7 @@ impl Search {
     }
 }
 
-/// How long a step at `rate` has to be: as many requests as the checks need, and so long that an overload
+/// How long a step at `rate` must be: long enough for the requests that the checks need, and so that an overload
 /// of `precision` is seen, whatever the server's speed. Such a queue grows by that share of the time: it
 /// is as long as the slowest time that the checks allow after `slowest / precision`, and the share of
 /// requests before that moment has to be smaller than the one that the checks want to be well.

@@ -46,7 +46,7 @@ choice! {
 }
 
 impl Finding {
-    /// A result without its number; `held` is `None` where that is not known.
+    /// A result without its number; `held` is `None` if that is unknown.
     pub(super) fn new(check: String, held: Option<bool>, found: String) -> Self {
         let verdict = match held {
             Some(true) => Verdict::Held,

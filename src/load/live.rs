@@ -71,7 +71,7 @@ impl Totals {
 
 impl std::ops::Sub for Totals {
     type Output = Self;
-    /// What has come since `earlier`; what was in flight then counts where it ended.
+    /// The difference to `earlier`. A request that was in flight then counts at its end.
     fn sub(self, earlier: Self) -> Self {
         Self {
             offered: self.offered.saturating_sub(earlier.offered - earlier.in_flight),
@@ -143,7 +143,7 @@ impl Live {
         self.0.in_flight.load(Relaxed)
     }
 
-    /// Reads what has been measured so far. It blocks the run, so it must be brief.
+    /// Reads the measurement so far. It blocks the run, so it must be brief.
     pub fn look<T>(&self, read: impl FnOnce(&Measured) -> T) -> T {
         read(&self.measured())
     }

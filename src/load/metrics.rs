@@ -1,4 +1,4 @@
-//! The generator's own instruments, so that what it sees stands beside what the server says.
+//! The generator's own metrics, to compare with those of the server.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,7 +18,7 @@ pub struct Share {
 
 impl Share {
     /// The 95 % interval of a share (Wilson 1927, "Probable inference, the law of succession, and
-    /// statistical inference"): never outside 0 to 1, and wide where there are few.
+    /// statistical inference"): always within 0 to 1, and wide for few samples.
     #[must_use]
     pub fn of(rate: Rate) -> Self {
         let n = rate.whole as f64;

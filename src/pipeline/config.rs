@@ -62,7 +62,7 @@ share!(
     pub Utilisation = 0.05 to 1, such as "80% or 0.8"
 );
 
-/// Makes the configuration from a table: what a setting is for, its key, its flag and variable, its type.
+/// Declares the configuration in a table: each setting's description, key, flag, variable and type.
 macro_rules! config {
     ($($(#[$about:meta])+ $key:ident $flag:literal $variable:literal: $type:ty,)+) => {
         /// The pipeline's configuration. Defaults are those of `config.yml`.

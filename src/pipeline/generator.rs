@@ -26,7 +26,7 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// The time between two jobs, where it is always the same.
+    /// The time between two jobs, if it is constant.
     fn interval(self) -> Option<Duration> {
         match self {
             Self::Generator => None,

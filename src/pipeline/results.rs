@@ -86,7 +86,7 @@ pub enum Results {
 }
 
 impl Results {
-    /// Opens `path`, creating it where it is missing. A file with results is taken up only to `resume`.
+    /// Opens `path`, and creates it if it is missing. An existing file with results is accepted only with `resume`.
     ///
     /// # Errors
     /// When it is not a regular file or cannot be opened, another process writes it, it holds something other than
@@ -136,7 +136,7 @@ impl Results {
     /// Appends whole lines and waits until they are on disk, or taken. Blocks its thread.
     ///
     /// # Errors
-    /// When that cannot be done, with how many of the lines are kept all the same: those that a file had room for.
+    /// When writing fails; the error has the number of lines that are on disk all the same.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), NotKept> {
         let none = |error| NotKept { kept_lines: 0, error };
         match self {

@@ -9,7 +9,8 @@
 //! [`Station`] decides and never reads a clock: it is a queueing station whose servers, queue and
 //! slow-down come from a [`Contention`]. [`Service`] acts: it draws the work of a call from a
 //! [`Profile`] by its [`Key`], hands it to the station, and wakes callers when the station says so.
-//! When a caller leaves (drops its [`Call`]), the station does what [`OnCallerGone`] says; work that goes on without a caller is *orphaned* and stays in the ledger.
+//! When a caller goes (drops its [`Call`]), the station follows [`OnCallerGone`]; work that continues without a caller
+//! is *orphaned* and stays in the ledger.
 //!
 //! A [`Law`] is a profile's distribution as curves and moments, for formulas.
 //!

@@ -62,13 +62,13 @@ struct State {
     /// Chunks whose sources wait for room (`block`), first come, first served: one a stream at most.
     /// They are not generated yet.
     waiting: VecDeque<Waiting>,
-    /// Streams that have not left, and those that have and still have a chunk in the buffer.
+    /// Streams that are joined, and those that have left but still have a chunk in the buffer.
     streams: Slab<Held>,
     workers: usize,
-    /// How many generated streams are wanted: those of the first numbers.
+    /// The target number of generated streams: those with the lowest numbers.
     streams_wanted: usize,
     closed: bool,
-    /// The drain was cut short: what was inside is counted as abandoned, and nothing is handed out any more.
+    /// The drain was cut short: the chunks inside are counted as abandoned, and none is handed out any more.
     abandoned: bool,
     ledger: ChunkLedger,
 }
@@ -295,7 +295,7 @@ impl Buffer {
         self.news.notify_waiters();
     }
 
-    /// Abandons what is queued or in progress; what workers settle later is ignored.
+    /// Abandons the chunks that are queued or in progress; later reports of workers are ignored.
     pub(super) fn abandon(&self) {
         self.close();
         let mut state = self.state.lock();

@@ -40,7 +40,7 @@ impl Model {
         self.queue.iter().filter(|held| **held == id).count()
     }
 
-    /// Streams that count: those that are in, and those that left and still have a chunk inside.
+    /// Streams that count: joined ones, and those that left but still have a chunk inside.
     fn counted(&self) -> usize {
         let mut counted: Vec<u32> = self.streams.iter().chain(&self.queue).copied().collect();
         counted.sort_unstable();

@@ -236,7 +236,7 @@ impl Peer {
         // Counted from the last whole frame: bytes that come one by one do not keep a place for ever.
         let mut patience_ends = Instant::now() + intake.idle;
         loop {
-            // Frames first, so that what came before a stop or a fault is not lost.
+            // Frames first, so that those before a stop or a fault are not lost.
             loop {
                 match frames.next(&mut unread, whole) {
                     Err(fault) => return PeerEnd::Fault(fault),

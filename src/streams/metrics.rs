@@ -170,7 +170,7 @@ impl StreamMetrics {
     }
 }
 
-/// Shows what `look` reads; `None` when the system is gone.
+/// Registers the metrics that are read from `look`, which returns `None` when the system is gone.
 pub(super) fn observe(instruments: &Instruments, look: impl Fn() -> Option<Gauges> + Send + Sync + 'static) {
     instruments
         .observe(look)

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! It ends along the data's path: sources stop and have ended, the buffer closes, workers empty it and
-//! end, the sink finishes. Cut short, what is left is counted as abandoned.
+//! end, the sink finishes. If the drain is cut short, the remaining chunks are counted as abandoned.
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -257,7 +257,7 @@ impl Run {
         self.buffer.abandon();
     }
 
-    /// Ends at once: what is queued or in progress is abandoned.
+    /// Ends at once: chunks that are queued or in progress are abandoned.
     async fn cut(&self) {
         self.cut.cancel();
         // Sources that wait for room get none.

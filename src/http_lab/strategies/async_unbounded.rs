@@ -1,6 +1,6 @@
 //! `/async`: A and B on spawned tasks, with no bound of their own.
 //!
-//! The tasks are detached: when the client goes away they run on, and what they do is orphaned work.
+//! The tasks are detached: when the client disconnects they continue, and their work is orphaned.
 
 use super::{StrategyAnswer, Instruments, Request, Running, Settings, Shape, Strategy};
 

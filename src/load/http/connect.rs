@@ -26,7 +26,7 @@ use crate::load::{Cause, Stage, Trace};
 pub(super) const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 /// The most lines of it: hyper's own limit for HTTP/1.1, above which it parses more slowly.
 pub(super) const HEAD_LIMIT_LINES: usize = 100;
-/// What hyper buffers of an answer, and what HTTP/2 decodes of a head: enough to see that a head is too long.
+/// The size of hyper's response buffer and of HTTP/2's decoded head: enough to detect a head that is too long.
 const BUFFER_LIMIT_BYTES: u32 = 256 * 1024;
 /// How long a name without an address is not looked up again.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ pub(super) enum NewConnection {
 pub(super) enum Wanted {
     Http1,
     Http2,
-    /// What TLS says, and HTTP/1.1 where it says nothing.
+    /// The protocol negotiated by TLS, or HTTP/1.1 if there was no negotiation.
     Negotiated,
 }
 

@@ -48,7 +48,7 @@ impl Header {
         Self(name, value)
     }
 
-    /// Whether its value may be a secret: all are, but those of headers that never hold one.
+    /// Whether its value may be a secret: it may, except in headers that never contain one.
     #[must_use]
     pub fn may_be_secret(&self) -> bool {
         const HARMLESS: [HeaderName; 13] = [

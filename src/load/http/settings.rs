@@ -33,7 +33,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// HTTP/1.1 without TLS, over at most so many connections to each origin.
+    /// HTTP/1.1 without TLS, over at most this many connections to each origin.
     #[must_use]
     pub fn plain(connections: NonZeroU32) -> Self {
         Self {

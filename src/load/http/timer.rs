@@ -1,4 +1,4 @@
-//! Timers finer than Tokio's millisecond: the kernel's own timer, where there is one.
+//! Timers that are finer than Tokio's millisecond: the kernel's timer, if it is available.
 
 use tokio::time::{Instant, sleep_until};
 

@@ -77,7 +77,7 @@ impl Url {
     }
 }
 
-/// `user:password`, each percent-encoded where it has to be.
+/// `user:password`, each percent-encoded if necessary.
 fn basic(user: &str) -> Option<HeaderValue> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let mut plain: Vec<u8> = percent_decode_str(name).collect();

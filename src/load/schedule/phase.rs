@@ -99,7 +99,7 @@ impl Allowed for Phases {
 impl FromStr for Phases {
     type Err = Invalid;
 
-    /// Reads phases; what follows a `#` on a line is a remark.
+    /// Parses phases; the rest of a line after `#` is a comment.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut phases = Vec::new();
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
@@ -115,7 +115,7 @@ impl FromStr for Phases {
     }
 }
 
-/// Adds the phases of one part: `None` where it is not a phase, and an error where only its time is wrong.
+/// Adds the phases of one part: `None` if it is not a phase, and an error if only its time is invalid.
 fn read(part: &str, phases: &mut Vec<Phase>) -> Option<Result<(), Invalid>> {
     if let Some(count) = part.strip_prefix("burst ") {
         let count = count.trim().parse().ok().filter(|count| (1..=BURST_LIMIT).contains(count))?;

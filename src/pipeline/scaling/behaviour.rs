@@ -26,14 +26,14 @@ pub(super) fn shape(seen: &Observation<'_>, output: f64, window: Duration) -> De
     Decision { workers: workers.min(growth_limit(seen)), recommended, output }
 }
 
-/// The most workers there may be, from what there were a period ago; never below what there is.
+/// The most workers that the growth limit allows, from the number a period ago; never below the current number.
 fn growth_limit(seen: &Observation<'_>) -> u32 {
     let since = seen.now.at.saturating_sub(SCALE_UP_PERIOD);
     let then = seen.past.since(since).last().map_or(seen.now.workers, |(reading, _)| reading.workers);
     then.saturating_mul(2).max(then.saturating_add(SCALE_UP_WORKERS)).max(seen.now.workers)
 }
 
-/// Rounds a number of workers up; what is not a number asks for none.
+/// Rounds a number of workers up; NaN becomes 0.
 pub(super) fn whole(workers: f64) -> u32 {
     // Room for the binary tail of a product that is exact on paper.
     let workers = (workers - 1e-9).ceil();

@@ -5,7 +5,7 @@
 //!                          ^ what was seen and decided at the last checks ──────┘
 //! ```
 //!
-//! A policy keeps no state: what it needs of the past (a stabilisation window, an integral) is in the observation, so
+//! A policy keeps no state: the past that it needs (a stabilisation window, an integral) is in the observation, so
 //! the same observation gives the same decision. Two rules hold for all of them and are applied here:
 //! the answer lies in min..max, and a pipeline without backlog and without arrivals does not grow.
 

@@ -85,7 +85,7 @@ pub fn text(reports: &[TraceReport], repetitions: u64) -> String {
     text
 }
 
-/// A row for each trace and policy; names and units are those of the JSON.
+/// A row for each trace and policy, with the names and units of the JSON.
 pub fn csv(reports: &[TraceReport]) -> String {
     let mut text =
         "trace,policy,sojourn_n,sojourn_p95_ms,sojourn_mean_ms,worker_seconds,utilisation,actions,\
@@ -164,7 +164,7 @@ pub fn html(reports: &[TraceReport], repetitions: u64, command: &str) -> anyhow:
     Ok(report.html()?)
 }
 
-/// The samples as points, thinned out where there are more than a picture shows.
+/// The samples as points, thinned out if there are more than a chart can show.
 fn points(samples: &[Sample], value: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
     let step = samples.len().div_ceil(POINTS_LIMIT).max(1);
     samples.iter().step_by(step).map(|sample| (sample.at_s, value(sample))).collect()
