@@ -9,13 +9,13 @@ use crate::{
     http_lab::{HttpAudit, ServiceAudit, Settings, Snapshot, TriggerStatus},
     output::{self, Document},
     pipeline, streams,
-    web::{Audit, Balance, Ready, Version},
+    web::{Audit, Balance, Ready, Version, timeline::RunCharts},
 };
 
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: its name, which is its member `schema`, and its JSON Schema.
-const DOCUMENTS: [Entry; 30] = [
+const DOCUMENTS: [Entry; 31] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
     one::<Balance<crate::load::Totals>>(),
@@ -35,6 +35,7 @@ const DOCUMENTS: [Entry; 30] = [
     one::<load::FindMaxReport>(),
     one::<super::page::load::Status>(),
     one::<super::page::Charts>(),
+    one::<RunCharts>(),
     one::<super::page::telling::Status>(),
     one::<super::page::View>(),
     one::<super::pipeline::PipelineReport>(),

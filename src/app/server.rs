@@ -204,7 +204,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
     let mut endpoints = Router::new();
     let mut counted = Router::new()
         .merge(web::documented_parameters(admin.session_routes(), &SessionApi::openapi()))
-        .merge(web::assets(&[web::FAVICON, web::LAB_CSS, web::LIVE_JS, web::CHARTS_JS]))
+        .merge(web::assets(&[web::FAVICON, web::LAB_CSS, web::LIVE_JS, web::CHARTS_JS, web::RUN_JS]))
         .fallback(async || StatusCode::NOT_FOUND);
     let mut health = Health::new(process.shutdown.clone());
     for system in systems.iter_mut() {

@@ -153,6 +153,12 @@ macro_rules! time {
                 milliseconds: $milliseconds,
                 allowed: <Self as $crate::config::Allowed>::ALLOWED,
             };
+            /// The shortest.
+            #[allow(dead_code, reason = "not every value is shown with its range")]
+            $vis const MIN: std::time::Duration = Self::TIMES.min;
+            /// The longest.
+            #[allow(dead_code, reason = "not every value is shown with its range")]
+            $vis const MAX: std::time::Duration = Self::TIMES.max;
 
             /// The length of time.
             $vis const fn get(self) -> std::time::Duration {

@@ -56,10 +56,10 @@ impl Recent {
         }
     }
 
-    /// Counts the end of a request that started in this second.
+    /// Counts the end of a request that started in this second; it may be told before the start.
     pub fn end(&mut self, second: u64, outcome: Outcome, took: Duration) {
         let slo = self.slo;
-        let Some(second) = self.kept(second) else { return };
+        let Some(second) = self.reach(second) else { return };
         second.ended[outcome.index()] += 1;
         second.sojourn += took;
         second.good += u64::from(outcome == Outcome::Ok && took <= slo);

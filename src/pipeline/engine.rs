@@ -115,14 +115,12 @@ impl Pipeline {
         }
     }
 
-    /// Changes the load, of the run in progress too.
-    pub fn set_rate(&self, rate: Rate) {
-        self.shared.controls.send_modify(|controls| controls.rate = rate);
-    }
-
-    /// Changes the policy, of the run in progress too.
-    pub fn set_policy(&self, policy: PolicyName) {
-        self.shared.controls.send_modify(|controls| controls.policy = policy);
+    /// Changes the load and the policy, of the run in progress too; what is none stays.
+    pub fn set(&self, rate: Option<Rate>, policy: Option<PolicyName>) {
+        self.shared.controls.send_modify(|controls| {
+            controls.rate = rate.unwrap_or(controls.rate);
+            controls.policy = policy.unwrap_or(controls.policy);
+        });
     }
 
     /// The factory of its instruments.
@@ -147,8 +145,15 @@ impl Pipeline {
 
     /// The current point of the history.
     pub(super) fn moment(&self) -> Moment {
-        let board = &self.shared.board;
-        Moment { backlog: board.ledger().backlog, workers: board.workers().present }
+        let Shared { board, controls, .. } = &*self.shared;
+        let (ledger, workers) = (board.ledger(), board.workers().present);
+        let policy = controls.borrow().policy;
+        Moment { backlog: ledger.backlog, workers, busy: ledger.in_progress, policy }
+    }
+
+    /// What it runs with.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.shared.settings
     }
 
     /// The log's last lines.

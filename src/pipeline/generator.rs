@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::{self, Allowed, Invalid, read_rate},
     documented,
+    web::Unit,
 };
 
 /// The load that the producer makes.
@@ -35,6 +36,19 @@ impl Rate {
         }
     }
 }
+
+/// The most and the fewest jobs a second.
+const FASTEST: f64 = 1e3 / Interval::MIN.as_millis() as f64;
+const SLOWEST: f64 = 1e3 / Interval::MAX.as_millis() as f64;
+
+/// What a page sets it with: a number and its unit, or the built-in load.
+pub(super) const UNITS: [Unit; 5] = [
+    Unit { suffix: "/s", label: "jobs a second", range: Some((SLOWEST, FASTEST)) },
+    Unit { suffix: "/m", label: "jobs a minute", range: Some((SLOWEST * 60.0, FASTEST * 60.0)) },
+    Unit { suffix: "/h", label: "jobs an hour", range: Some((SLOWEST * 3_600.0, FASTEST * 3_600.0)) },
+    Unit { suffix: "ms", label: "ms between jobs", range: Some((1e3 / FASTEST, 1e3 / SLOWEST)) },
+    Unit { suffix: "generator", label: "bursts and pauses", range: None },
+];
 
 impl Allowed for Rate {
     const ALLOWED: &'static str = "generator, a rate from 1/h to 1000/s (a bare number is per second), or a time from 1ms to 1h \

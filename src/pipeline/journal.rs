@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::output::Writer;
 
-/// Lines kept for pages.
+/// Lines kept for pages: different ones, one after the other.
 const RECENT_LIMIT_LINES: usize = 30;
 /// The time stamp at which virtual time begins.
 const VIRTUAL_EPOCH_S: i64 = 1_755_079_200;
@@ -30,8 +30,17 @@ pub struct Journal {
 struct Shared {
     clock: Clock,
     /// The last lines; `None` where nothing reads them, so that no line is formatted.
-    recent: Option<Mutex<VecDeque<String>>>,
+    recent: Option<Mutex<VecDeque<Kept>>>,
     writers: Vec<Writer>,
+}
+
+/// A line that is kept, and how often it was written one after the other.
+#[derive(Debug)]
+struct Kept {
+    text: String,
+    /// With the time stamp of the last time.
+    line: String,
+    times: u64,
 }
 
 #[derive(Debug)]
@@ -56,7 +65,7 @@ impl Journal {
         Self::of(Clock::Virtual { begun: Instant::now() }, Some(Mutex::default()), vec![writer])
     }
 
-    fn of(clock: Clock, recent: Option<Mutex<VecDeque<String>>>, writers: Vec<Writer>) -> Self {
+    fn of(clock: Clock, recent: Option<Mutex<VecDeque<Kept>>>, writers: Vec<Writer>) -> Self {
         Self { shared: Arc::new(Shared { clock, recent, writers }) }
     }
 
@@ -67,19 +76,33 @@ impl Journal {
         };
         // Under one lock, so that every writer has the lines in the order of their time stamps.
         let mut recent = recent.lock();
+        let text = text.to_string();
         let line = format!("{} {text}", self.now().strftime("%Y/%m/%d %H:%M:%S.%6f"));
         for writer in &self.shared.writers {
             writer.line(line.clone());
         }
-        if recent.len() >= RECENT_LIMIT_LINES {
-            recent.pop_front();
+        match recent.back_mut().filter(|last| last.text == text) {
+            Some(last) => *last = Kept { text, line, times: last.times + 1 },
+            None => {
+                if recent.len() >= RECENT_LIMIT_LINES {
+                    recent.pop_front();
+                }
+                recent.push_back(Kept { text, line, times: 1 });
+            }
         }
-        recent.push_back(line);
     }
 
-    /// The last lines, oldest first.
+    /// The last lines, oldest first. One that repeats the one before it is there once, with the number of times.
     pub fn recent(&self) -> Vec<String> {
-        self.shared.recent.iter().flat_map(|recent| recent.lock().clone()).collect()
+        let shown = |kept: &Kept| match kept.times {
+            1 => kept.line.clone(),
+            times => format!("{} ×{times}", kept.line),
+        };
+        self.shared
+            .recent
+            .iter()
+            .flat_map(|recent| recent.lock().iter().map(shown).collect::<Vec<_>>())
+            .collect()
     }
 
     fn now(&self) -> Timestamp {
@@ -113,5 +136,13 @@ mod tests {
         let recent = journal.recent();
         assert_eq!(recent.len(), RECENT_LIMIT_LINES);
         assert!(recent[RECENT_LIMIT_LINES - 1].ends_with(" 99"), "{recent:?}");
+        for _ in 0..12 {
+            journal.line(format_args!("backlog size: 2"));
+        }
+        let recent = journal.recent();
+        assert_eq!(recent.len(), RECENT_LIMIT_LINES);
+        assert!(recent[RECENT_LIMIT_LINES - 1].ends_with(" backlog size: 2 ×12"), "{recent:?}");
+        let written = std::fs::read_to_string(file.path()).expect("text");
+        assert_eq!(written.lines().count(), 113, "the file has every line");
     }
 }

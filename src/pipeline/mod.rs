@@ -22,6 +22,7 @@
 //! Everything here also runs in virtual time, where the same seed writes the same log.
 
 mod board;
+mod charts;
 mod collector;
 pub mod config;
 mod ended;

@@ -5,10 +5,10 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use axum::{Router, response::Response};
 use parking_lot::Mutex;
 
 use super::{
+    charts,
     config::Config,
     ended::PipelineEnd,
     engine::{Load, Pipeline},
@@ -20,7 +20,10 @@ use super::{
 use crate::{
     config::counted,
     shutdown::Shutdown,
-    web::{Event, Frame, History, Lifecycle, Problem, Runnable, Sheet, StartError, System, assets, runnable},
+    web::{
+        History, Lifecycle, Live, LivePage, Problem, RunState, Runnable, Sheet, StartError, System, live,
+        timeline::{RunCharts, Timeline},
+    },
 };
 
 /// The pipeline as a service; cheap to clone.
@@ -65,8 +68,19 @@ impl Service {
         load: Load,
         results: Option<Results>,
     ) -> Result<(), StartError<Infallible>> {
+        self.begin(Start::default(), load, results).await
+    }
+
+    /// The same with what the start changes; a start that is refused changes nothing.
+    async fn begin(
+        &self,
+        start: Start,
+        load: Load,
+        results: Option<Results>,
+    ) -> Result<(), StartError<Infallible>> {
         let this = self.clone();
         let open = |stop: Shutdown| async move {
+            this.pipeline().set(start.rate, start.policy);
             Ok(async move {
                 let Shared { pipeline, ended, .. } = &*this.shared;
                 let end = pipeline.run(load, results, &stop).await;
@@ -113,9 +127,8 @@ pub fn system(service: &Service) -> System {
                 "{} ({queued} queued, {in_progress} in progress, {retrying} waiting for a retry)",
                 counted(backlog, "job of the pipeline", "jobs of the pipeline")
             )],
-        })
-        .views(|_| Router::new().merge(assets(&[page::PIPELINE_JS])));
-    runnable(system, service)
+        });
+    live(system, service)
 }
 
 impl Runnable for Service {
@@ -131,25 +144,25 @@ impl Runnable for Service {
         self.pipeline().status(self.lifecycle().state())
     }
 
-    fn page(&self, frame: Frame, host: &str) -> Response {
-        page::show(&self.status(), &self.shared.history.points(), &self.pipeline().recent(), frame, host)
-    }
-
-    fn events(&self) -> Vec<Event> {
-        page::events(&self.shared.history.points(), &self.pipeline().recent())
-    }
-
-    async fn start(&self, Start {}: Start) -> Result<(), StartError<Problem>> {
-        self.start_with(Load::Producer, None).await.map_err(|error| error.map(|never| match never {}))
+    async fn start(&self, start: Start) -> Result<(), StartError<Problem>> {
+        let started = self.begin(start, Load::Producer, None).await;
+        started.map_err(|error| error.map(|never| match never {}))
     }
 
     async fn change(&self, patch: Patch) -> Result<(), Problem> {
-        if let Some(rate) = patch.rate {
-            self.pipeline().set_rate(rate);
-        }
-        if let Some(policy) = patch.policy {
-            self.pipeline().set_policy(policy);
-        }
+        self.pipeline().set(patch.rate, patch.policy);
         Ok(())
+    }
+}
+
+impl Live for Service {
+    fn live(&self) -> LivePage {
+        page::live(&self.status(), self.pipeline().recent())
+    }
+
+    fn charts(&self) -> RunCharts {
+        let ended = self.lifecycle().state() == RunState::Idle;
+        let timeline = Timeline::of(&self.shared.history.points(), ended);
+        charts::of(self.pipeline().settings(), &timeline)
     }
 }

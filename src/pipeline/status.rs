@@ -58,11 +58,16 @@ pub struct Patch {
     pub policy: Option<PolicyName>,
 }
 
-/// What a start may change for its run: nothing.
+/// What a start changes; fields that are left out keep their values.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PipelineStart)]
-pub struct Start {}
+pub struct Start {
+    /// The load.
+    pub rate: Option<Rate>,
+    /// How the number of workers is chosen.
+    pub policy: Option<PolicyName>,
+}
 
 /// One moment of a run, for charts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,4 +76,8 @@ pub(super) struct Moment {
     pub(super) backlog: u64,
     /// Running workers.
     pub(super) workers: u32,
+    /// Jobs in progress.
+    pub(super) busy: u64,
+    /// The policy in force.
+    pub(super) policy: PolicyName,
 }

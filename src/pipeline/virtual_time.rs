@@ -30,7 +30,7 @@ impl Run {
             let journal = Journal::in_virtual_time(out.clone());
             let runtime = Runtime { instruments: Instruments::silent(), journal, seed: self.seed };
             let pipeline = Pipeline::new(self.settings, runtime);
-            pipeline.set_rate(self.rate);
+            pipeline.set(Some(self.rate), None);
             let shutdown = Shutdown::new(None, Duration::ZERO);
             let signal = shutdown.clone();
             tokio::spawn(async move {

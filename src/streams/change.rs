@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{
     overload::Overload,
-    ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount},
+    ranges::{BufferSize, ChunkSize, NoisyFactor, StreamInterval, StreamsCount, WorkersCount},
 };
 use crate::config::Misfit;
 
@@ -43,6 +43,8 @@ pub struct Overrides {
     pub buffer_size: Option<BufferSize>,
     /// What happens when the buffer is full.
     pub overload: Option<Overload>,
+    /// How often the first generated stream emits for each time another one does.
+    pub noisy_factor: Option<NoisyFactor>,
 }
 
 /// Why a resize was refused.

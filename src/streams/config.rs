@@ -6,7 +6,7 @@ use super::{
     change::Overrides,
     framing::{Framing, LongLines},
     overload::Overload,
-    ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount},
+    ranges::{BufferSize, ChunkSize, NoisyFactor, StreamInterval, StreamsCount, WorkersCount},
     sink::SinkSpec,
 };
 use crate::{
@@ -15,10 +15,6 @@ use crate::{
     size, time,
 };
 
-bounded!(
-    /// How often the first stream emits for each time another one does.
-    pub NoisyFactor: u64 = 1 to 10000
-);
 size!(
     /// The longest frame a peer may send.
     pub FrameLimitBytes = 1 B to 16 MiB
@@ -150,7 +146,7 @@ impl Args {
             chunk_size_bytes: self.chunk_size.within(unbounded)?,
             buffer_size: self.buffer_size.within(unbounded)?,
             unbounded,
-            noisy_factor: u32::try_from(self.noisy_factor.get()).unwrap_or(u32::MAX),
+            noisy_factor: self.noisy_factor.get(),
             overload: self.overload,
             slo_ms: self.streams_slo_ms.ms(),
             sink: self.sink.clone(),
@@ -215,6 +211,7 @@ impl Config {
             config.buffer_size = size.within(unbounded)?;
         }
         config.overload = overrides.overload.unwrap_or(config.overload);
+        config.noisy_factor = overrides.noisy_factor.map_or(config.noisy_factor, NoisyFactor::get);
         config.fits()?;
         Ok(config)
     }

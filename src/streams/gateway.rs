@@ -38,6 +38,7 @@ use super::{
     chunk::{Chunk, Label, Stream},
     framing::{Fault, Frame, Frames, LongLines},
     metrics::{Refusal, StreamMetrics},
+    stats::Recorder,
 };
 use crate::web;
 
@@ -51,6 +52,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// What every stream from outside needs.
 pub(super) struct Intake {
     pub(super) buffer: Arc<Buffer>,
+    pub(super) recorder: Arc<Recorder>,
     pub(super) metrics: Arc<StreamMetrics>,
     pub(super) framing: Framing,
     pub(super) frame_limit_bytes: usize,
@@ -273,7 +275,11 @@ impl Peer {
         let now = Instant::now();
         let chunk = Chunk { stream: self.stream.clone(), index: *index, intended: now, offered: now, data };
         *index += 1;
-        let offered = self.gateway.shared.intake.buffer.offer(chunk).await;
+        let Intake { buffer, recorder, .. } = &self.gateway.shared.intake;
+        let offered = buffer.offer(chunk).await;
+        if offered != Offered::Closed {
+            recorder.generated(&self.stream, now);
+        }
         match offered {
             Offered::Accepted => received.accepted += 1,
             Offered::Dropped(_) => received.dropped += 1,

@@ -23,6 +23,19 @@ labelled! {
     }
 }
 
+impl Reason {
+    /// The reason for people.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Full => "the buffer was full",
+            Self::Evicted => "a newer one took its place",
+            Self::Share => "its stream had its share",
+            Self::Sink => "the sink gave up",
+            Self::Abandoned => "the drain was cut short",
+        }
+    }
+}
+
 /// Dropped chunks by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = streams::Dropped)]

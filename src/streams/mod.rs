@@ -20,6 +20,7 @@
 
 mod buffer;
 mod change;
+mod charts;
 mod chunk;
 mod config;
 mod draw;
@@ -28,6 +29,7 @@ mod gateway;
 mod ledger;
 mod metrics;
 mod orchestrator;
+mod over_time;
 mod overload;
 mod page;
 mod race;
@@ -43,8 +45,7 @@ mod worker;
 
 pub use change::{CannotStart, Overrides, Resize, ResizeError};
 pub use config::{
-    Args, Config, FrameLimitBytes, NoisyFactor, PeerIdleMs, PeersLimit, SinkRetries, SinkTimeoutMs,
-    StreamsSloMs,
+    Args, Config, FrameLimitBytes, PeerIdleMs, PeersLimit, SinkRetries, SinkTimeoutMs, StreamsSloMs,
 };
 pub use framing::{Framing, LongLines};
 pub use gateway::Received;
@@ -52,7 +53,7 @@ pub use ledger::{ChunkLedger, Dropped, Reason};
 pub use orchestrator::{Runtime, Streams};
 pub use overload::Overload;
 pub use race::Race;
-pub use ranges::{BufferSize, ChunkSize, StreamInterval, StreamsCount, WorkersCount};
+pub use ranges::{BufferSize, ChunkSize, NoisyFactor, StreamInterval, StreamsCount, WorkersCount};
 pub use routes::system;
 pub use sink::SinkSpec;
 pub use stats::{RunReport, Statistics};

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     shutdown::Shutdown,
     telemetry::Instruments,
-    web::{History, Lifecycle, Point, StartError},
+    web::{History, Lifecycle, RunState, StartError, timeline::Timeline},
 };
 
 /// What the process provides to the orchestrator.
@@ -177,6 +177,7 @@ impl Streams {
             stream_interval: config.interval_ms,
             chunk_size: config.chunk_size_bytes,
             overload: config.overload,
+            noisy_factor: config.noisy_factor,
             sink: config.sink.to_string(),
             listening: self.listening(),
             run: self.statistics().map(|statistics| statistics.report()),
@@ -193,14 +194,18 @@ impl Streams {
         &self.shared.runtime.instruments
     }
 
-    /// The settings that runs start with.
-    pub(super) fn config(&self) -> &Config {
-        &self.shared.config
+    /// The settings of the run in progress, or of the last one with the sizes that it had at its end, or those that
+    /// runs start with.
+    pub(super) fn settings(&self) -> Config {
+        match self.run() {
+            Some(run) => run.settings(),
+            None => self.shared.config.clone(),
+        }
     }
 
-    /// The balance of the run in progress, second by second.
-    pub(super) fn history(&self) -> Vec<Point<ChunkLedger>> {
-        self.shared.history.points()
+    /// The balance of the run in progress, or of the last one, second by second.
+    pub(super) fn timeline(&self) -> Timeline<ChunkLedger> {
+        Timeline::of(&self.shared.history.points(), self.shared.lifecycle.state() == RunState::Idle)
     }
 
     /// The balance of this run, or of the last one.

@@ -1,86 +1,211 @@
-//! The live page: current figures, and forms to change the run.
+//! What the live page shows: how the run does, its balance, its settings.
 
-use askama::Template;
-use axum::response::{IntoResponse, Response};
+use super::{
+    config::Config,
+    ledger::Reason,
+    orchestrator::Streams,
+    overload::Overload,
+    ranges::{BufferSize, ChunkSize, NoisyFactor, StreamInterval, StreamsCount, WorkersCount},
+    stats::RunReport,
+    status::Status,
+};
+use crate::{
+    latency::{DurationText, Percentiles, Quantile},
+    web::{
+        Control, Field, Figure, LivePage, RunState,
+        reading::{count, percent, rate},
+    },
+};
 
-use super::{ledger::ChunkLedger, orchestrator::Streams, overload::Overload, status::Status};
-use crate::latency::{Percentiles, Quantile};
-use crate::web::{Asset, Figure, Frame, LivePage, Page, Point, run_chart};
-
-/// The script that keeps the page's figures current.
-pub(super) const STREAMS_JS: Asset =
-    Asset::new("/assets/streams.js", "text/javascript; charset=utf-8", include_str!("assets/streams.js"));
-
-#[derive(Template)]
-#[template(path = "streams.html")]
-struct StreamsPage {
-    frame: Frame,
-    live: LivePage,
-    status: Status,
-    workers_default: usize,
-    streams_default: usize,
-}
-
-pub(super) fn show(streams: &Streams, frame: Frame, host: &str) -> Response {
+pub(super) fn live(streams: &Streams) -> LivePage {
     let status = streams.status();
-    let config = streams.config();
-    let live = LivePage {
-        script: STREAMS_JS,
-        state: status.state,
-        figures: figures(&status),
-        chart: chart(streams),
-        host: host.to_owned(),
+    let now = match status.state {
+        RunState::Idle => None,
+        RunState::Running | RunState::Draining => {
+            streams.timeline().rates(|ledger| ledger.processed).into_iter().flatten().last()
+        }
     };
-    let (workers_default, streams_default) = (config.workers, config.streams);
-    Page(StreamsPage { frame, live, status, workers_default, streams_default }).into_response()
+    LivePage {
+        lead: "Many streams, one bounded buffer, a pool of workers. What finds no room is dropped, counted, and \
+               infinitely slow."
+            .to_owned(),
+        verdict: verdict(&status, now),
+        balance: balance(&status),
+        more: more(&status),
+        fields: fields(streams),
+        spoken: spoken(&status),
+        log: None,
+        change: r#"{"workers_count":20}"#,
+        shell: vec![r"printf 'one\ntwo\n' | curl -s -T - -X POST http://HOST/streams/in/mine"],
+    }
 }
 
-/// A chart of the run so far: chunks in the buffer, and chunks dropped each second.
-pub(super) fn chart(streams: &Streams) -> String {
-    let points = streams.history();
-    let at = |point: &Point<ChunkLedger>| point.at.as_secs_f64();
-    let queued = points.iter().map(|point| (at(point), point.seen.queued as f64)).collect();
-    let dropped = points
-        .windows(2)
-        .map(|pair| {
-            let dropped = pair[1].seen.dropped.saturating_sub(pair[0].seen.dropped) as f64;
-            (at(&pair[1]), dropped / (at(&pair[1]) - at(&pair[0])).max(f64::EPSILON))
-        })
-        .collect();
-    let lines = [("in the buffer", queued), ("dropped a second", dropped)];
-    run_chart("Chunks in the buffer, and dropped a second", "chunks", lines)
-}
-
-fn figures(status: &Status) -> Vec<Figure> {
+/// `now`: chunks processed a second, while it runs.
+fn verdict(status: &Status, now: Option<f64>) -> Vec<Figure> {
     let run = status.run.as_ref();
-    let ledger = run.map(|run| run.ledger).unwrap_or_default();
-    let percentile = |read: fn(&Percentiles) -> Quantile| match run.map(|run| read(&run.latency.offered)) {
-        Some(Quantile::Value(value)) => format!("{:.1} ms", value.as_secs_f64() * 1e3),
-        Some(none) => none.to_string(),
-        None => "none".to_owned(),
-    };
     let good = run.and_then(|run| run.good.good_rate);
+    let objective = run.map_or_else(
+        || "the objective".to_owned(),
+        |run| DurationText(std::time::Duration::from_secs_f64(run.slo_ms / 1e3)).to_string(),
+    );
+    let lost = run.map_or(0, |run| run.ledger.dropped);
+    let share = run.filter(|_| lost > 0).map_or_else(String::new, |run| {
+        format!(": {} of all generated", percent(lost as f64 / run.ledger.generated.max(1) as f64))
+    });
+    let percentile = |name, read: fn(&Percentiles) -> Quantile| {
+        let text = run.map_or_else(|| "–".to_owned(), |run| read(&run.latency.offered).to_string());
+        Figure::new(name, format!("{name} over all generated"), text)
+    };
+    let processed = match now {
+        Some(now) => Figure::new("rate", "processed a second, now", rate(now)),
+        None => {
+            let mean = run.map_or(0.0, |run| run.processed_per_second);
+            Figure::new("rate", "processed a second, over the run", rate(mean))
+        }
+    };
     vec![
-        Figure::new("good", "good: share within the objective", good.map_or("none".to_owned(), percent)),
-        Figure::new(
-            "rate",
-            "processed a second, over the run",
-            run.map_or("0.0".to_owned(), |run| format!("{:.1}", run.processed_per_second)),
-        ),
-        Figure::new("queued", "in the buffer", format!("{} of {}", ledger.queued, status.buffer_size)),
-        Figure::new("busy", "workers busy", format!("{} of {}", ledger.in_progress, status.workers_count)),
-        Figure::new("p50", "p50 over all generated", percentile(|offered| offered.p50)),
-        Figure::new("p95", "p95 over all generated", percentile(|offered| offered.p95)),
-        Figure::new("p99", "p99 over all generated", percentile(|offered| offered.p99)),
-        Figure::new("dropped", "dropped", ledger.dropped),
-        Figure::new("processed", "processed", ledger.processed),
-        Figure::new("generated", "generated", ledger.generated),
-        Figure::new("streams", "generated streams", status.streams_count),
-        Figure::new("peers", "streams from outside", status.peers),
+        Figure::good("good", format!("good: processed within {objective}"), good),
+        Figure::loss("lost", format!("dropped{share}"), lost),
+        percentile("p50", |offered| offered.p50),
+        percentile("p95", |offered| offered.p95),
+        percentile("p99", |offered| offered.p99),
+        processed,
+        queued(status),
     ]
 }
 
-/// Cut, not rounded: 99.996 % must not read as all.
-fn percent(fraction: f64) -> String {
-    format!("{:.2} %", (fraction * 1e4).floor() / 1e2)
+/// How full the buffer is.
+fn queued(status: &Status) -> Figure {
+    let queued = status.run.as_ref().map_or(0, |run| run.ledger.queued);
+    Figure::of("queued", "in the buffer", queued, status.buffer_size as u64, "").full_is_bad()
+}
+
+fn balance(status: &Status) -> Vec<Vec<Figure>> {
+    let ledger = status.run.as_ref().map(|run| run.ledger).unwrap_or_default();
+    let busy = Figure::of(
+        "busy",
+        "in progress, of the workers",
+        ledger.in_progress,
+        status.workers_count as u64,
+        "",
+    );
+    let reasons =
+        Reason::ALL.map(|reason| Figure::loss(reason.label(), reason.words(), ledger.dropped_by.of(reason)));
+    let dropped = || Figure::loss("dropped", "dropped", ledger.dropped);
+    vec![
+        vec![
+            Figure::count("generated", "generated", ledger.generated),
+            Figure::count("processed", "processed", ledger.processed),
+            dropped(),
+            queued(status),
+            busy,
+        ],
+        std::iter::once(dropped()).chain(reasons).collect(),
+    ]
+}
+
+fn more(status: &Status) -> Vec<Figure> {
+    let run = status.run.as_ref();
+    let beside = run.and_then(|run| run.neighbours).map_or_else(
+        || "none is noisy".to_owned(),
+        |beside| format!("{} of {}", count(beside.processed), count(beside.generated)),
+    );
+    let p95 = |read: fn(&RunReport) -> Percentiles| {
+        run.map_or_else(|| "–".to_owned(), |run| read(run).p95.to_string())
+    };
+    let listening = status.listening.map_or_else(|| "no".to_owned(), |addr| addr.to_string());
+    vec![
+        Figure::count("streams", "generated streams", status.streams_count as u64),
+        Figure::count("peers", "streams from outside, connected", status.peers as u64),
+        Figure::new("listening", "listens for streams over TCP", listening),
+        Figure::new("processing", "what processing is", &status.sink),
+        Figure::new("queue_wait", "p95 of the wait in the buffer", p95(|run| run.queue_wait)),
+        Figure::new("emission_lag", "p95 of the generators' own lateness", p95(|run| run.emission_lag)),
+        Figure::new("beside", "processed of those beside the noisy stream", beside),
+    ]
+}
+
+fn fields(streams: &Streams) -> Vec<Field> {
+    let config = streams.settings();
+    let unbounded = config.unbounded;
+    let number = |name, label, value: String, (min, max), unit, while_running| Field {
+        name,
+        label,
+        value,
+        control: Control::Number { min, max, unit },
+        while_running,
+    };
+    let Config { workers, streams: count, interval_ms, chunk_size_bytes, buffer_size, .. } = &config;
+    vec![
+        number(
+            "workers_count",
+            "Workers",
+            workers.to_string(),
+            (WorkersCount::MIN, WorkersCount::most(unbounded)),
+            "",
+            true,
+        ),
+        number(
+            "streams_count",
+            "Streams",
+            count.to_string(),
+            (StreamsCount::MIN, StreamsCount::most(unbounded)),
+            "",
+            true,
+        ),
+        number(
+            "stream_interval",
+            "Longest pause",
+            interval_ms.to_string(),
+            (StreamInterval::MIN, StreamInterval::most(unbounded)),
+            "ms",
+            false,
+        ),
+        number(
+            "chunk_size",
+            "Longest chunk",
+            chunk_size_bytes.to_string(),
+            (ChunkSize::MIN, ChunkSize::most(unbounded)),
+            "bytes",
+            false,
+        ),
+        number(
+            "buffer_size",
+            "Buffer",
+            buffer_size.to_string(),
+            (BufferSize::MIN, BufferSize::most(unbounded)),
+            "",
+            false,
+        ),
+        Field {
+            name: "overload",
+            label: "When full",
+            value: config.overload.to_string(),
+            control: Control::Choice(Overload::ALL.map(Overload::label).to_vec()),
+            while_running: false,
+        },
+        number(
+            "noisy_factor",
+            "Noisy stream, times as often",
+            config.noisy_factor.to_string(),
+            (NoisyFactor::MIN.into(), NoisyFactor::MAX.into()),
+            "",
+            false,
+        ),
+    ]
+}
+
+fn spoken(status: &Status) -> String {
+    let Some(run) = &status.run else { return "nothing was generated yet".to_owned() };
+    let good = run
+        .good
+        .good_rate
+        .map_or_else(|| "nothing has ended".to_owned(), |share| format!("{} good", percent(share)));
+    format!(
+        "{good}, {} dropped, {} of {} places taken, p95 {}",
+        count(run.ledger.dropped),
+        count(run.ledger.queued),
+        count(status.buffer_size as u64),
+        run.latency.offered.p95
+    )
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     Config, Framing, LongLines, Overload, SinkSpec, Statistics,
     buffer::{Buffer, Next},
-    chunk::{Chunk, Label, Stream},
+    chunk::{Chunk, Label, Place, Stream},
     draw,
     metrics::StreamMetrics,
     run::{Parts, Run},
@@ -97,13 +97,16 @@ impl Race {
     /// How long it takes one thread to record `samples` chunks: in the recorder, and in the instruments.
     #[must_use]
     pub fn recording(samples: u64, instruments: &Instruments) -> (Duration, Duration) {
-        let (recorder, metrics) = (Recorder::new(false), StreamMetrics::new(instruments, 100));
+        let slo = Duration::from_millis(100);
+        let (recorder, metrics) = (Recorder::new(false, slo), StreamMetrics::new(instruments, 100));
+        let stream = Stream { id: 0, label: Label::Number(0), place: Place(0) };
         let times =
             |at: u64| (Duration::from_micros(20_000 + at % 30_000), Duration::from_micros(at % 1_000));
         let begun = Instant::now();
         for at in 0..samples {
             let (latency, wait) = times(at);
-            recorder.processed(latency, wait);
+            recorder.generated(&stream, begun);
+            recorder.processed(&stream, begun, latency, wait);
         }
         let recorded = begun.elapsed();
         let begun = Instant::now();

@@ -1,11 +1,17 @@
-//! The five numbers whose upper ends `--unbounded-ranges` lifts.
+//! The ranges of what a run may be started with; of five numbers `--unbounded-ranges` lifts the upper end.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{
+    bounded,
     config::{Allowed, Invalid, Misfit, SizeText, TimeText, read_milliseconds, read_size},
     documented,
 };
+
+bounded!(
+    /// How often the first stream emits for each time another one does.
+    pub NoisyFactor: u32 = 1 to 10000
+);
 
 /// How a value that can be lifted is read and shown.
 struct Grammar {
@@ -33,6 +39,13 @@ macro_rules! liftable {
         pub struct $name(usize);
 
         impl $name {
+            /// The least.
+            pub const MIN: u64 = $min;
+
+            /// The most, if ranges are lifted or not.
+            pub const fn most(unbounded: bool) -> u64 {
+                if unbounded { $ceiling } else { $max }
+            }
             /// The number.
             pub const fn get(self) -> usize {
                 self.0

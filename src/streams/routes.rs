@@ -7,7 +7,6 @@ use axum::{
     body::Body,
     extract::{Path, State},
     http::StatusCode,
-    response::Response,
     routing::post,
 };
 use futures_util::TryStreamExt as _;
@@ -17,6 +16,7 @@ use utoipa::OpenApi;
 
 use super::{
     change::{CannotStart, Overrides, Resize, ResizeError},
+    charts,
     config::Args,
     framing::Fault,
     gateway::{NotAdmitted, PeerEnd, Received},
@@ -29,8 +29,8 @@ use crate::{
     config::{Misfit, counted},
     output::Named,
     web::{
-        BodyLimit, Event, Frame, Json, Kind, Lifecycle, Problem, RouteLimit, RunState, Runnable, Sheet,
-        StartError, System, assets, documented_parameters, runnable,
+        BodyLimit, Json, Kind, Lifecycle, Live, LivePage, Problem, RouteLimit, RunState, Runnable, Sheet,
+        StartError, System, documented_parameters, live, timeline::RunCharts,
     },
 };
 
@@ -83,10 +83,10 @@ pub fn system(streams: &Streams) -> System {
         let streams = streams.clone();
         move |_| {
             let uploads = Router::new().route("/streams/in/{name}", post(take_in).with_state(streams));
-            documented_parameters(uploads, &StreamsApi::openapi()).merge(assets(&[page::STREAMS_JS]))
+            documented_parameters(uploads, &StreamsApi::openapi())
         }
     });
-    runnable(system, streams)
+    live(system, streams)
 }
 
 #[derive(OpenApi)]
@@ -104,14 +104,6 @@ impl Runnable for Streams {
 
     fn status(&self) -> Status {
         Self::status(self)
-    }
-
-    fn page(&self, frame: Frame, host: &str) -> Response {
-        page::show(self, frame, host)
-    }
-
-    fn events(&self) -> Vec<Event> {
-        vec![Event { name: "chart", data: page::chart(self) }]
     }
 
     async fn start(&self, with: Overrides) -> Result<(), StartError<Problem>> {
@@ -132,6 +124,16 @@ impl Runnable for Streams {
                 Problem::new(&NO_SLOT).detail(error.to_string()).with("buffer_size", capacity)
             }
         })
+    }
+}
+
+impl Live for Streams {
+    fn live(&self) -> LivePage {
+        page::live(self)
+    }
+
+    fn charts(&self) -> RunCharts {
+        charts::of(self)
     }
 }
 

@@ -10,7 +10,10 @@
 //! end, the sink finishes. If the drain is cut short, the remaining chunks are counted as abandoned.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -58,6 +61,8 @@ pub(super) struct Run {
     generator: Arc<Generator>,
     /// The wanted number of generated streams; those above it end.
     wanted: watch::Sender<usize>,
+    /// The number that was set last: a drain wants none.
+    streams: AtomicUsize,
     stop: Shutdown,
     /// Cancelled when the drain is cut short.
     cut: CancellationToken,
@@ -91,7 +96,8 @@ impl Run {
     /// The same with a sink that is open already.
     pub(super) fn with_sink(config: Config, sink: Sink, parts: Parts) -> anyhow::Result<Arc<Self>> {
         let Parts { seed, metrics, observer, stop } = parts;
-        let recorder = Arc::new(Recorder::new(config.noisy_factor > 1));
+        let slo = Duration::from_millis(config.slo_ms);
+        let recorder = Arc::new(Recorder::new(config.noisy_factor > 1, slo));
         let on_evicted = {
             let metrics = metrics.clone();
             Box::new(move |wait| metrics.evicted.record(wait))
@@ -118,6 +124,7 @@ impl Run {
         let sources = TaskTracker::new();
         let intake = Intake {
             buffer: buffer.clone(),
+            recorder: recorder.clone(),
             metrics,
             framing: config.framing,
             frame_limit_bytes: config.frame_limit_bytes,
@@ -137,6 +144,7 @@ impl Run {
             context,
             generator,
             wanted: watch::Sender::new(config.streams),
+            streams: AtomicUsize::new(config.streams),
             stop,
             cut,
             sources,
@@ -200,6 +208,7 @@ impl Run {
                 let going = !self.stop.is_stopping();
                 if going {
                     *wanted = streams;
+                    self.streams.store(streams, Relaxed);
                     self.buffer.set_streams(streams);
                 }
                 going
@@ -296,6 +305,17 @@ impl Run {
 
     pub(super) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The same with the sizes that were set last.
+    pub(super) fn settings(&self) -> Config {
+        let (workers, streams) = (self.buffer.workers(), self.streams.load(Relaxed));
+        Config { workers, streams, ..self.config.clone() }
+    }
+
+    /// The time within which a share `q` was processed of the chunks generated before second `end` of the run.
+    pub(super) fn percentile(&self, q: f64, end: u64) -> Option<Duration> {
+        self.recorder.over_time().percentile(q, end, Instant::now())
     }
 
     pub(super) fn gauges(&self) -> Gauges {

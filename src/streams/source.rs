@@ -59,7 +59,7 @@ impl Generator {
             let chunk = Chunk { stream: stream.clone(), index, intended, offered: now, data };
             // Under `block` this may wait, as long as the stream is wanted.
             if self.buffer.offer(chunk).await != Offered::Closed {
-                self.recorder.neighbour_generated(&stream);
+                self.recorder.generated(&stream, intended);
             }
         }
         self.buffer.leave(stream.place);

@@ -6,11 +6,13 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{
     chunk::{Label, Stream},
     ledger::{ChunkLedger, Reason},
+    over_time::OverTime,
     sharded::Sharded,
 };
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Recorder {
     shards: Sharded<Shard>,
+    over_time: OverTime,
     /// Kept when the first generated stream is a noisy neighbour.
     neighbours: Option<Neighbours>,
 }
@@ -44,28 +47,41 @@ struct Shard {
 }
 
 impl Recorder {
-    /// `noisy`: whether the first generated stream is a noisy neighbour of the others.
-    pub(super) fn new(noisy: bool) -> Self {
+    /// The run begins now. `noisy`: whether the first generated stream is a noisy neighbour of the others.
+    pub(super) fn new(noisy: bool, slo: Duration) -> Self {
         let neighbours = noisy.then(Neighbours::default);
-        Self { shards: Sharded::new(), neighbours }
+        Self { shards: Sharded::new(), over_time: OverTime::new(slo), neighbours }
     }
 
-    /// A chunk of a neighbour of the noisy stream was generated.
-    pub(super) fn neighbour_generated(&self, stream: &Stream) {
+    /// Latency over time.
+    pub(super) fn over_time(&self) -> &OverTime {
+        &self.over_time
+    }
+
+    /// A chunk was generated.
+    pub(super) fn generated(&self, stream: &Stream, intended: Instant) {
+        self.over_time.generated(intended);
         if let Some(neighbours) = self.neighbours.as_ref().filter(|_| is_neighbour(stream)) {
             neighbours.generated.fetch_add(1, Relaxed);
         }
     }
 
-    /// And one was processed.
-    pub(super) fn neighbour_processed(&self, stream: &Stream) {
+    /// A worker processed a chunk.
+    pub(super) fn processed(
+        &self,
+        stream: &Stream,
+        intended: Instant,
+        latency: Duration,
+        queue_wait: Duration,
+    ) {
         if let Some(neighbours) = self.neighbours.as_ref().filter(|_| is_neighbour(stream)) {
             neighbours.processed.fetch_add(1, Relaxed);
         }
+        self.over_time.processed(intended, latency);
+        self.took(latency, queue_wait);
     }
 
-    /// A worker processed a chunk.
-    pub(super) fn processed(&self, latency: Duration, queue_wait: Duration) {
+    fn took(&self, latency: Duration, queue_wait: Duration) {
         let mut shard = self.shards.mine();
         shard.latency.record(latency);
         shard.latency_sum = shard.latency_sum.saturating_add(latency);
@@ -315,9 +331,9 @@ mod tests {
 
     #[test]
     fn a_chunk_that_is_recorded_and_not_settled_yet_makes_no_share_above_one() {
-        let recorder = Recorder::new(false);
+        let recorder = Recorder::new(false, Duration::from_millis(100));
         for _ in 0..30 {
-            recorder.processed(Duration::from_millis(35), Duration::ZERO);
+            recorder.took(Duration::from_millis(35), Duration::ZERO);
         }
         let ledger = ChunkLedger { generated: 30, processed: 25, in_progress: 5, ..ChunkLedger::default() };
         let now = recorder.look(ledger, Duration::from_secs(1), Duration::from_millis(100));
@@ -326,9 +342,9 @@ mod tests {
 
     #[test]
     fn the_final_statistics_keep_their_lines_and_list_the_drops() {
-        let recorder = Recorder::new(false);
+        let recorder = Recorder::new(false, Duration::from_millis(100));
         for _ in 0..900 {
-            recorder.processed(Duration::from_millis(35), Duration::ZERO);
+            recorder.took(Duration::from_millis(35), Duration::ZERO);
         }
         let mut ledger = ChunkLedger { generated: 1_000, processed: 900, ..ChunkLedger::default() };
         ledger.drop_chunks(super::super::ledger::Reason::Full, 100);

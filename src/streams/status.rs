@@ -28,6 +28,8 @@ pub struct Status {
     pub chunk_size: usize,
     /// What happens when the buffer is full.
     pub overload: Overload,
+    /// How often the first generated stream emits for each time another one does; 1: none is noisy.
+    pub noisy_factor: u32,
     /// The sink.
     pub sink: String,
     /// The address for TCP streams; `null` if it does not listen.

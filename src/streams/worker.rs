@@ -68,8 +68,7 @@ impl WorkerContext {
         let latency = Instant::now().saturating_duration_since(chunk.intended);
         match result {
             Ok(()) => {
-                self.recorder.processed(latency, wait);
-                self.recorder.neighbour_processed(&chunk.stream);
+                self.recorder.processed(&chunk.stream, chunk.intended, latency, wait);
                 self.metrics.processed(latency, wait, chunk.data.len());
                 if let Some(observer) = &self.observer {
                     let stream = &chunk.stream.label;

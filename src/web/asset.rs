@@ -24,6 +24,10 @@ pub const FAVICON: Asset = Asset::new("/favicon.ico", "image/svg+xml", include_s
 pub const LIVE_JS: Asset =
     Asset::new("/assets/live.js", "text/javascript; charset=utf-8", include_str!("assets/live.js"));
 
+/// The page of a system that starts, runs, drains and stops.
+pub const RUN_JS: Asset =
+    Asset::new("/assets/run.js", "text/javascript; charset=utf-8", include_str!("assets/run.js"));
+
 /// What draws strips on a page, and reads them.
 pub const CHARTS_JS: Asset =
     Asset::new("/assets/charts.js", "text/javascript; charset=utf-8", include_str!("assets/charts.js"));

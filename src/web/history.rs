@@ -7,8 +7,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::lifecycle::Lifecycle;
 
-/// How many points are kept: five minutes.
-const HISTORY_LIMIT_POINTS: usize = 300;
+/// How many points are kept: those of five minutes, both ends included.
+const HISTORY_LIMIT_POINTS: usize = 301;
 /// The time between two points.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -40,7 +40,8 @@ impl<T: Clone> History<T> {
         self.points.lock().clear();
         let begun = Instant::now();
         let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A late look does not move the next one: each second has its own.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 biased;

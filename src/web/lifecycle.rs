@@ -13,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Kind, Problem};
@@ -56,6 +57,15 @@ impl<E> StartError<E> {
 #[error("nothing is running")]
 pub struct NotRunning;
 
+/// When a run began, and when it ended if it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunTimes {
+    /// The start.
+    pub begun: Instant,
+    /// The end of its drain.
+    pub ended: Option<Instant>,
+}
+
 /// The runs of one system. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
@@ -69,6 +79,8 @@ struct Shared {
     kinds: [Kind; 2],
     process: Shutdown,
     current: Mutex<Option<Current>>,
+    /// The times of the last run that began.
+    times: Mutex<Option<RunTimes>>,
     /// Held during a start, so that starts happen one at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -96,8 +108,8 @@ impl Lifecycle {
             ),
             conflict("not-running", "is not running", "There is no run to stop or change: start one first."),
         ];
-        let (current, turn) = (Mutex::default(), tokio::sync::Mutex::default());
-        let shared = Shared { system, kinds, process, current, turn };
+        let (current, times, turn) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
+        let shared = Shared { system, kinds, process, current, times, turn };
         Self { shared: Arc::new(shared) }
     }
 
@@ -125,6 +137,11 @@ impl Lifecycle {
         }
     }
 
+    /// The times of the run in progress, or of the last one.
+    pub fn times(&self) -> Option<RunTimes> {
+        *self.shared.times.lock()
+    }
+
     /// Starts a run. `open` prepares it and returns the run's future. That future must run until the given shutdown
     /// begins, and then drain. It is spawned as a task that the process's drain waits for. If the process is already
     /// stopping, the run begins to drain at once.
@@ -147,6 +164,7 @@ impl Lifecycle {
         let stop = Shutdown::new(None, Duration::ZERO);
         let run = open(stop.clone()).await.map_err(StartError::Failed)?;
         let ended = CancellationToken::new();
+        *self.shared.times.lock() = Some(RunTimes { begun: Instant::now(), ended: None });
         *self.shared.current.lock() = Some(Current { stop: stop.clone(), ended: ended.clone() });
         let guard = Ending { shared: self.shared.clone(), ended };
         self.shared.process.tracker().spawn(async move {
@@ -208,6 +226,9 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        if let Some(times) = &mut *self.shared.times.lock() {
+            times.ended = Some(Instant::now());
+        }
         *self.shared.current.lock() = None;
         self.ended.cancel();
     }
@@ -254,6 +275,7 @@ mod tests {
             assert_eq!(start(&lifecycle).await, Err(StartError::Busy(RunState::Draining)));
             lifecycle.ended().await;
             assert_eq!((lifecycle.state(), begun.elapsed()), (RunState::Idle, DRAIN));
+            assert_eq!(lifecycle.times(), Some(RunTimes { begun, ended: Some(begun + DRAIN) }));
         }
     }
 

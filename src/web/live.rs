@@ -1,68 +1,181 @@
-//! The page of a system that starts, runs, drains and stops: its figures, its controls, its chart.
+//! The page of a system that starts, runs, drains and stops.
 //!
-//! The system's template extends `live.html` and fills its blocks; its struct has the fields `frame` and `live`.
-//! `live.js` and the system's own script update the figures, which they find by their names.
+//! A system tells what its page shows now, as a [`LivePage`]; how it looks, and how it is kept current, is the same for
+//! all. Every text is made here, on the server: what the page shows at first and what `run.js` puts in its place each
+//! second cannot differ.
+//!
+//! ```text
+//!   LivePage ──template──> the page      RunCharts ──> strips, at first and when `charts.js` asks
+//!       └──────Now─────> each second, to all who watch
+//! ```
 
-use super::{
-    Asset, LIVE_JS, RunState,
-    chart::{Chart, Mark, Series, plain},
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// The data for `live.html`.
+use askama::Template;
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::openapi::HttpMethod;
+
+use super::asset::{CHARTS_JS, LIVE_JS, RUN_JS};
+use super::clock::Clock;
+use super::field::{Control, Field};
+use super::figure::Figure;
+use super::lifecycle::RunState;
+use super::runnable::{BrowserView, Runnable, with_view};
+use super::timeline::RunCharts;
+use super::{Event, Frame, Page, RouteDoc, Shared, System};
+use crate::output::Document as _;
+
+/// A system that has a page of its own.
+pub trait Live: Runnable {
+    /// What its page shows now.
+    fn live(&self) -> LivePage;
+
+    /// The run in progress, or the last one.
+    fn charts(&self) -> RunCharts;
+}
+
+/// Gives `system` the routes of `watched`, its page, and their part of the OpenAPI document.
+pub fn live<L: Live>(system: System, watched: &L) -> System {
+    let (shown, told, charted) = (watched.clone(), watched.clone(), watched.clone());
+    let page = move |frame: Frame, host: &str| {
+        let (clock, live, charts) = (clock(&shown), shown.live(), shown.charts());
+        Page(Rendered { frame, live, clock, charts, host: host.to_owned() }).into_response()
+    };
+    let events = move || vec![Event { name: "page", data: told.live().now(&clock(&told)) }];
+    let charts =
+        Shared::new("application/json", move || Ok(serde_json::to_string(&charted.charts().named())?));
+    let (charts, path) = (Arc::new(charts), format!("{}/charts", system.path));
+    let about = "The run so far, from its start: points, and the pictures made of them";
+    let document = RouteDoc::new(HttpMethod::Get, path.clone(), system.name, about)
+        .id(&format!("{}-charts", system.name))
+        .answer::<RunCharts>(200, "The charts now")
+        .problem(503, "As many readers are being answered as may be at a time")
+        .into_document();
+    let system = system.openapi(document).views(move |_| {
+        let answer = async move |headers: HeaderMap| charts.answer(&headers).await;
+        Router::new().route(&path, get(answer))
+    });
+    with_view(system, watched, BrowserView { page: Box::new(page), events: Box::new(events) })
+}
+
+/// Where its run is, and since when.
+fn clock<R: Runnable>(watched: &R) -> Clock {
+    let lifecycle = watched.lifecycle();
+    Clock::of(lifecycle.state(), lifecycle.times(), Instant::now())
+}
+
+/// What a system's page shows now.
 #[derive(Clone, Debug)]
 pub struct LivePage {
-    /// The system's own script.
-    pub script: Asset,
-    /// The state of its run.
-    pub state: RunState,
-    /// Its figures, the most important first.
-    pub figures: Vec<Figure>,
-    /// The chart of the run so far, as SVG.
-    pub chart: String,
-    /// The host in the page's request.
-    pub host: String,
+    /// What the system is, in a sentence or two.
+    pub lead: String,
+    /// How it does: the headline first, then what was lost.
+    pub verdict: Vec<Figure>,
+    /// Its balance: of each equation the left side first, then what it is made of.
+    pub balance: Vec<Vec<Figure>>,
+    /// What else there is to know.
+    pub more: Vec<Figure>,
+    /// What it is set to.
+    pub fields: Vec<Field>,
+    /// What is said to those who listen.
+    pub spoken: String,
+    /// The last lines of its log, if it keeps one.
+    pub log: Option<Vec<String>>,
+    /// A body of its `PATCH`.
+    pub change: &'static str,
+    /// Further commands for a shell; `HOST` stands for this server.
+    pub shell: Vec<&'static str>,
+}
+
+/// What changes on it from second to second.
+#[derive(Debug, Serialize)]
+struct Now<'a> {
+    clock: &'a Clock,
+    figures: BTreeMap<&'static str, &'a Figure>,
+    fields: BTreeMap<&'static str, Shown>,
+    spoken: &'a str,
+    log: Option<String>,
+}
+
+/// A field as it is set, and as it reads.
+#[derive(Debug, Serialize)]
+struct Shown {
+    value: String,
+    text: String,
+}
+
+/// The page as HTML.
+#[derive(Debug, Template)]
+#[template(path = "live.html")]
+struct Rendered {
+    frame: Frame,
+    live: LivePage,
+    clock: Clock,
+    charts: RunCharts,
+    /// The host that the page was asked from.
+    host: String,
 }
 
 impl LivePage {
-    /// The URLs of its scripts, in the order in which they run.
-    pub fn scripts(&self) -> [String; 2] {
-        [LIVE_JS.href(), self.script.href()]
-    }
-
-    /// Whether its run is in the state with this name.
-    pub fn is(&self, state: &str) -> bool {
-        self.state.label() == state
-    }
-}
-
-/// One figure of a page.
-#[derive(Clone, Debug)]
-pub struct Figure {
-    /// The name by which the page's script finds it.
-    pub name: &'static str,
-    /// Its label on the page.
-    pub label: &'static str,
-    /// Its current value.
-    pub value: String,
-}
-
-impl Figure {
-    /// A figure with these fields.
-    pub fn new(name: &'static str, label: &'static str, value: impl ToString) -> Self {
-        Self { name, label, value: value.to_string() }
+    /// What changes, as the page's script takes it.
+    fn now(&self, clock: &Clock) -> String {
+        let figures = self.verdict.iter().chain(self.balance.iter().flatten()).chain(&self.more);
+        let shown = |field: &Field| Shown { value: field.value.clone(), text: field.text().into_owned() };
+        let now = Now {
+            clock,
+            figures: figures.map(|figure| (figure.name, figure)).collect(),
+            fields: self.fields.iter().map(|field| (field.name, shown(field))).collect(),
+            spoken: &self.spoken,
+            log: self.log.as_ref().map(|lines| lines.join("\n")),
+        };
+        // Texts and numbers can always be written.
+        serde_json::to_string(&now).unwrap_or_default()
     }
 }
 
-/// Draws a run as SVG. Each line has a name and points of seconds since the start and a value.
-pub fn run_chart<const N: usize>(title: &str, y_label: &str, lines: [(&str, Vec<(f64, f64)>); N]) -> String {
-    let line = |(name, points): (&str, _)| Series { name: name.to_owned(), mark: Mark::Step, points };
-    let chart = Chart {
-        title: title.to_owned(),
-        x_label: "seconds since the start".to_owned(),
-        y_label: y_label.to_owned(),
-        x_text: plain,
-        series: lines.map(line).into(),
-        threshold: None,
-    };
-    chart.svg()
+impl Rendered {
+    fn scripts(&self) -> [String; 3] {
+        [LIVE_JS, CHARTS_JS, RUN_JS].map(|script| script.href())
+    }
+
+    /// The second of the left edge of its charts, since the start of the run.
+    fn first_second(&self) -> u64 {
+        let places = self.charts.columns.iter().flat_map(|column| column.points.values()).map(Vec::len).max();
+        self.charts.second.saturating_sub(places.unwrap_or_default() as u64)
+    }
+
+    fn strip(&self, row: &str) -> &str {
+        self.charts.columns.first().and_then(|column| column.strips.get(row)).map_or("", String::as_str)
+    }
+
+    fn button(&self) -> &'static str {
+        match self.clock.state {
+            RunState::Idle => "Start",
+            RunState::Running => "Stop and drain",
+            RunState::Draining => "Draining",
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.clock.state == RunState::Idle
+    }
+
+    /// Whether a field can be set in the state of the run.
+    fn is_settable(&self, field: &Field) -> bool {
+        match self.clock.state {
+            RunState::Idle => true,
+            RunState::Running => field.while_running,
+            RunState::Draining => false,
+        }
+    }
+
+    fn commands(&self) -> Vec<String> {
+        self.live.shell.iter().map(|line| line.replace("HOST", &self.host)).collect()
+    }
 }

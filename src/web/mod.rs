@@ -17,7 +17,8 @@
 //! [`RouteLimit`] sets another limit, or lets a handler read the body itself, each piece within the body's time.
 //!
 //! **Systems.** A [`System`] is a value that describes a system to the server. A system that starts, runs, drains and
-//! stops has a [`Lifecycle`]; [`runnable()`] gives it routes and a live view, and [`LivePage`] its page.
+//! stops has a [`Lifecycle`]; [`runnable()`] gives it routes, and [`live()`] a page too. All those pages share one
+//! frame, which a system fills with a [`LivePage`].
 //!
 //! **Live views.** [`Events`] sends a snapshot of a system to all viewers, rendered once per tick.
 //!
@@ -41,10 +42,13 @@ mod admin;
 mod asset;
 pub mod chart;
 pub mod charts;
+mod clock;
 mod connection;
 mod edge;
 mod events;
 mod extract;
+mod field;
+mod figure;
 mod head;
 mod health;
 mod history;
@@ -55,12 +59,14 @@ mod limits;
 mod listen;
 mod live;
 mod metrics;
+mod mood;
 mod openapi;
 mod origin;
 mod page;
 mod parameters;
 mod peer;
 mod problem;
+pub mod reading;
 mod rejection;
 pub mod report;
 mod runnable;
@@ -75,23 +81,26 @@ mod socket;
 pub mod strip;
 mod system;
 mod throttle;
+pub mod timeline;
 mod trace;
 
 #[cfg(test)]
 mod tests;
 
 pub use admin::Admin;
-pub use asset::{Asset, CHARTS_JS, FAVICON, LAB_CSS, LIVE_JS, NOSNIFF, assets};
+pub use asset::{Asset, CHARTS_JS, FAVICON, LAB_CSS, LIVE_JS, NOSNIFF, RUN_JS, assets};
 pub use events::{Event, Events};
 pub use extract::{Json, OptionalJson, Query};
+pub use field::{Control, Field, Unit};
+pub use figure::{Figure, Level};
 pub use health::{Check, Health, HealthApi, Ready, Version};
 pub use history::{History, Point};
 pub use host::Hosts;
 pub use kind::{GENERAL, Kind};
-pub use lifecycle::{Lifecycle, NotRunning, RunState, StartError};
+pub use lifecycle::{Lifecycle, NotRunning, RunState, RunTimes, StartError};
 pub use limits::{BodyLimit, Limits, RouteLimit};
 pub use listen::{CannotListen, announce, listen, raise_descriptor_limit};
-pub use live::{Figure, LivePage, run_chart};
+pub use live::{Live, LivePage, live};
 pub use metrics::Metrics;
 pub use openapi::{RouteDoc, complete, openapi};
 pub use page::{Frame, Link, NavItem, Page, Visitor};

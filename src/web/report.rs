@@ -7,6 +7,7 @@ use askama::Template;
 
 use super::LAB_CSS;
 use super::chart::Chart;
+pub use super::mood::Mood;
 
 /// A report: key figures, then sections.
 #[derive(Clone, Debug, Template)]
@@ -32,27 +33,6 @@ pub struct Card {
     pub value: String,
     /// Whether it is good or bad.
     pub mood: Mood,
-}
-
-/// Whether a figure meets its objective.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
-    /// It has no objective.
-    Plain,
-    /// It does.
-    Good,
-    /// It does not.
-    Bad,
-}
-
-impl Mood {
-    const fn class(self) -> &'static str {
-        match self {
-            Self::Plain => "",
-            Self::Good => "good",
-            Self::Bad => "bad",
-        }
-    }
 }
 
 /// A heading and its content.

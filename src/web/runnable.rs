@@ -7,12 +7,13 @@
 //! | `PATCH /NAME` | administrators | 200 and the status after the change |
 //! | `POST /NAME/stop` | administrators | 200 and the status once the drain has begun; with `wait_ms`, once it has ended |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, patch, post};
 use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
@@ -46,12 +47,6 @@ pub trait Runnable: Clone + Send + Sync + 'static {
     /// The current status.
     fn status(&self) -> Self::Status;
 
-    /// The page.
-    fn page(&self, frame: Frame, host: &str) -> Response;
-
-    /// The events that the page needs every second in addition to the status.
-    fn events(&self) -> Vec<Event>;
-
     /// Starts a run. The start completes even if the client disconnects.
     fn start(&self, with: Self::Start) -> impl Future<Output = Result<(), StartError<Problem>>> + Send;
 
@@ -59,13 +54,32 @@ pub trait Runnable: Clone + Send + Sync + 'static {
     fn change(&self, change: Self::Change) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// Adds the routes of `runnable` to `system`, and their part of the OpenAPI document.
-pub fn runnable<R: Runnable>(system: System, runnable: &R) -> System {
+/// Renders a page for a visitor; the second argument is the request's host.
+type MakePage = dyn Fn(Frame, &str) -> Response + Send + Sync;
+
+/// What a browser gets.
+pub(super) struct BrowserView {
+    /// Its page.
+    pub(super) page: Box<MakePage>,
+    /// The events that the page needs every second in addition to the status.
+    pub(super) events: Box<dyn Fn() -> Vec<Event> + Send + Sync>,
+}
+
+/// Adds the routes of `runnable` to `system`, and their part of the OpenAPI document. Browsers are redirected to the
+/// page that shows it.
+pub fn runnable<R: Runnable>(system: System, runnable: &R, shown_at: &'static str) -> System {
+    let page = Box::new(move |_, _: &str| Redirect::to(shown_at).into_response());
+    with_view(system, runnable, BrowserView { page, events: Box::new(Vec::new) })
+}
+
+/// The same with a view of its own.
+pub(super) fn with_view<R: Runnable>(system: System, runnable: &R, view: BrowserView) -> System {
     let (watched, path) = (runnable.clone(), system.path);
+    let BrowserView { page, events: more } = view;
     let draw = move || {
         let status = serde_json::to_string(&watched.status().named()).unwrap_or_default();
         let mut events = vec![Event { name: "status", data: status }];
-        events.extend(watched.events());
+        events.extend(more());
         events
     };
     let events = Events::new(WATCH_INTERVAL, runnable.lifecycle().process().clone(), draw);
@@ -78,7 +92,7 @@ pub fn runnable<R: Runnable>(system: System, runnable: &R) -> System {
     let shown = runnable.clone();
     let kinds = runnable.lifecycle().kinds();
     system.openapi(document).problems(kinds).controls(controls).views(move |frame| {
-        let view = View { runnable: shown, events, frame };
+        let view = View { runnable: shown, events, frame, page: page.into() };
         Router::new().route(path, get(show::<R>)).with_state(view)
     })
 }
@@ -130,6 +144,7 @@ struct View<R> {
     runnable: R,
     events: Events,
     frame: Frame,
+    page: Arc<MakePage>,
 }
 
 async fn show<R: Runnable>(State(view): State<View<R>>, headers: HeaderMap, uri: Uri) -> Response {
@@ -139,7 +154,7 @@ async fn show<R: Runnable>(State(view): State<View<R>>, headers: HeaderMap, uri:
         view.events.answer()
     } else if accept.contains("text/html") {
         let frame = view.frame.clone().for_request(&headers, &uri);
-        view.runnable.page(frame, text(header::HOST).unwrap_or("127.0.0.1:8080"))
+        (view.page)(frame, text(header::HOST).unwrap_or("127.0.0.1:8080"))
     } else {
         Json(view.runnable.status()).into_response()
     };

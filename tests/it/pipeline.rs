@@ -766,7 +766,7 @@ async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
 
     let page = send(addr, "GET /pipeline\naccept: text/html", "").await;
     assert!(
-        page.body.contains("<svg class=\"chart\"") && page.body.contains("Stop and drain"),
+        page.body.contains("<svg class=\"strip\"") && page.body.contains("Stop and drain"),
         "{}",
         page.body
     );
@@ -777,7 +777,7 @@ async fn inside_lab_it_is_idle_until_started_and_its_balance_is_audited() {
     let mut seen = String::new();
     let watching = async {
         let mut chunk = [0; 8192];
-        while !["event: status", "event: chart", "event: log"].iter().all(|event| seen.contains(event)) {
+        while !["event: status", "event: page"].iter().all(|event| seen.contains(event)) {
             let read = viewer.read(&mut chunk).await.expect("more");
             seen.push_str(&String::from_utf8_lossy(&chunk[..read]));
         }

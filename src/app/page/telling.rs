@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -17,9 +16,7 @@ use crate::document;
 use crate::http_lab::{Patch, Settings};
 use crate::latency::milliseconds;
 use crate::shutdown::Shutdown;
-use crate::web::{
-    Event, Frame, Lifecycle, Problem, RunState, Runnable, StartError, System, refused_parameter, runnable,
-};
+use crate::web::{Lifecycle, Problem, RunState, Runnable, StartError, System, refused_parameter, runnable};
 
 /// How long a scene waits at its end for calls whose caller has gone.
 const CALLS_END_WITHIN: Duration = Duration::from_secs(15);
@@ -248,6 +245,7 @@ pub fn system(stories: &Stories) -> System {
             .off_the_navigation()
             .link("Systems", "/story", about),
         stories,
+        "/",
     )
 }
 
@@ -270,14 +268,6 @@ impl Runnable for Stories {
             left_ms: told.now.as_ref().map(left).map_or(0.0, milliseconds),
             last: told.last.clone(),
         }
-    }
-
-    fn page(&self, _frame: Frame, _host: &str) -> Response {
-        Redirect::to("/").into_response()
-    }
-
-    fn events(&self) -> Vec<Event> {
-        Vec::new()
     }
 
     async fn start(&self, Start { story }: Start) -> Result<(), StartError<Problem>> {

@@ -172,7 +172,7 @@ fn run(policy: PolicyName, settings: &Settings, seed: u64, load: Load) -> std::i
     Ok(virtual_time::runtime()?.block_on(async {
         let runtime = Runtime { instruments: Instruments::silent(), journal: Journal::silent(), seed };
         let pipeline = Pipeline::new(settings.clone(), runtime);
-        pipeline.set_policy(policy);
+        pipeline.set(None, Some(policy));
         let shutdown = Shutdown::new(None, Duration::ZERO);
         let ended = pipeline.run(load, None, &shutdown);
         tokio::pin!(ended);

@@ -55,7 +55,7 @@ const charts = (() => {
       if (!row || !column) continue;
       const place = plot.querySelector(".strip-place");
       place.innerHTML = column.strips[row.name];
-      plot.querySelector(".ceiling").textContent = unit(row);
+      plot.querySelector(".ceiling").textContent = newest() < 0 ? "" : unit(row);
       for (const mark of charts.marks ?? []) {
         const line = document.createElement("i");
         line.className = "moved";

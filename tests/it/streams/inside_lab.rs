@@ -132,9 +132,10 @@ async fn it_can_be_watched_as_events_and_as_a_page() {
     assert_eq!((page.status, page.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
     for part in [
         "<nav aria-label=\"Main\">",
-        "/assets/streams.js?v=",
+        "/assets/run.js?v=",
         "data-figure=\"dropped\"",
-        "data-path=\"/streams/stop\"",
+        "id=\"run-button\"",
+        "<svg class=\"strip\"",
     ] {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::response::{IntoResponse as _, Redirect, Response};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -27,7 +26,7 @@ use crate::latency::milliseconds;
 use crate::load::http::Target;
 use crate::load::{LAG_LIMIT, SharedRecent, Totals};
 use crate::shutdown::Shutdown;
-use crate::web::{Event, Frame, Lifecycle, Problem, RunState, Runnable, Sheet, StartError, System, runnable};
+use crate::web::{Lifecycle, Problem, RunState, Runnable, Sheet, StartError, System, runnable};
 
 /// The load as a service; cheap to clone.
 #[derive(Debug, Clone)]
@@ -154,7 +153,7 @@ pub fn system(load: &BuiltInLoad) -> System {
             0 => Vec::new(),
             requests => vec![format!("{requests} requests of the built-in load")],
         });
-    runnable(system, load)
+    runnable(system, load, "/")
 }
 
 impl Runnable for BuiltInLoad {
@@ -180,14 +179,6 @@ impl Runnable for BuiltInLoad {
             late: own_lag.is_some_and(|lag| lag > LAG_LIMIT),
             cpu_ms: run.as_ref().map_or(0.0, |(shown, _)| milliseconds(shown.processor_time())),
         }
-    }
-
-    fn page(&self, _frame: Frame, _host: &str) -> Response {
-        Redirect::to("/").into_response()
-    }
-
-    fn events(&self) -> Vec<Event> {
-        Vec::new()
     }
 
     async fn start(&self, with: Start) -> Result<(), StartError<Problem>> {
