@@ -15,7 +15,7 @@ use crate::{
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: its name, which is its member `schema`, and its JSON Schema.
-const DOCUMENTS: [Entry; 31] = [
+const DOCUMENTS: [Entry; 32] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
     one::<Balance<crate::load::Totals>>(),
@@ -35,6 +35,7 @@ const DOCUMENTS: [Entry; 31] = [
     one::<load::FindMaxReport>(),
     one::<super::page::load::Status>(),
     one::<super::page::Charts>(),
+    one::<super::page::Curve>(),
     one::<RunCharts>(),
     one::<super::page::telling::Status>(),
     one::<super::page::View>(),

@@ -16,7 +16,8 @@ use anyhow::Context as _;
 use askama::Template;
 use axum::{Router, http::StatusCode, response::Redirect, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle};
-use utoipa::{OpenApi as _, openapi::HttpMethod};
+use utoipa::OpenApi as _;
+use utoipa::openapi::{HttpMethod, OpenApi};
 
 use super::{
     args::ServerArgs,
@@ -216,11 +217,15 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         endpoints = endpoints.merge(std::mem::take(&mut system.endpoints));
         for views in std::mem::take(&mut system.views) {
             let frame = Frame::new(system.title, nav.clone(), system.path);
-            counted = counted.merge(views(frame.of_server(links.clone(), admin.clone())));
+            let views = views(frame.of_server(links.clone(), admin.clone()));
+            counted = counted.merge(web::documented_parameters(views, &system.openapi));
         }
     }
     let sheets: Arc<[Sheet]> = sheets.into();
-    for route in audit_documents(&sheets).into_iter().chain(own_documents()).chain(docs::documents()) {
+    let audits = audit_documents(&sheets);
+    let audit = web::documented_parameters(audit(&sheets), &audits);
+    document.merge(audits);
+    for route in own_documents().into_iter().chain(docs::documents()) {
         document.merge(route.into_document());
     }
     web::complete(&mut document, admin.token_required());
@@ -234,7 +239,7 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
         Reference::new(systems, &process.telemetry.process_instruments().described(), &kinds, &document);
     counted = counted
         .merge(health.routes())
-        .merge(audit(&sheets))
+        .merge(audit)
         .merge(reference.route())
         .merge(problems::routes(kinds))
         .merge(docs::routes())
@@ -307,7 +312,7 @@ fn own_documents() -> [RouteDoc; 3] {
     ]
 }
 
-fn audit_documents(sheets: &[Sheet]) -> Vec<RouteDoc> {
+fn audit_documents(sheets: &[Sheet]) -> OpenApi {
     let all = RouteDoc::new(HttpMethod::Get, "/audit", "audit", "The balance sheets of all systems, by name")
         .id("audit")
         .answer::<Audit>(200, "The current sheets");
@@ -316,5 +321,5 @@ fn audit_documents(sheets: &[Sheet]) -> Vec<RouteDoc> {
         let route = RouteDoc::new(HttpMethod::Get, path, "audit", "One balance sheet");
         sheet.documented(route.id(&format!("{}-audit", sheet.name)))
     });
-    std::iter::once(all).chain(each).collect()
+    each.fold(all.into_document(), |document, route| document.merge_from(route.into_document()))
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   times of A and B ──> unloaded(flow) ──> RequestTime: percentiles, mean, timeouts ──> in_flight: L = λW
 //!   rate, times of B, limit, bound on the wait ──> limited ──> Limited: waits, shed share, capacity
-//!   contention, coherency ──> Scalability: throughput, its peak, the tipping point
+//!   contention, coherency ──> Scalability: throughput, its peak, the tipping point, the time until it is passed
 //! ```
 //!
 //! Pages call [`unloaded`] and [`limited()`]. Each result is a [`Figure`]: exact, approximate with its error, or
@@ -22,6 +22,8 @@
 //! | bounded wait, M/G/c+D | Boots and Tijms 1999 | approximate |
 //! | loss in overload | Whitt 2006 | exact for long bounds |
 //! | slow-down with calls in progress | Gunther 1993 | a model |
+//! | calls in progress until a collapse | Kelly 1979 | exact in that model, away from the tipping point |
+//! | time until a collapse | Karlin and Taylor 1975 | exact for exponential times |
 //!
 //! `approximation.rs` states the errors of the approximations; tests check them against a simulation of the queue.
 //!
@@ -32,6 +34,7 @@
 
 mod approximation;
 mod bounded_wait;
+mod collapse;
 mod figure;
 mod limited;
 mod request_time;
@@ -44,6 +47,7 @@ mod waiting;
 mod witness;
 
 pub use bounded_wait::{BoundedWait, lost_in_overload};
+pub use collapse::UntilCollapse;
 pub use figure::Figure;
 pub use limited::{Limited, limited};
 pub use request_time::{Flow, RequestTime, in_flight, unloaded};

@@ -41,6 +41,18 @@ impl ServiceTime {
         Self { memoryless, ..self }
     }
 
+    /// The same distribution, with every time multiplied by `times`.
+    #[must_use]
+    pub fn stretched(&self, times: f64) -> Self {
+        let (within, quantile) = (self.share_within.clone(), self.quantile_ms.clone());
+        Self {
+            mean_ms: self.mean_ms * times,
+            share_within: Arc::new(move |ms| within(ms / times)),
+            quantile_ms: Arc::new(move |share| quantile(share) * times),
+            ..self.clone()
+        }
+    }
+
     /// The mean in milliseconds.
     pub fn mean_ms(&self) -> f64 {
         self.mean_ms

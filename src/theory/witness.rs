@@ -5,6 +5,8 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::scalability::Scalability;
+
 /// The standard error comes from the means of this many parts of a run, because consecutive waits are correlated.
 const BATCHES: usize = 20;
 const WARM_UP: usize = 5_000;
@@ -94,4 +96,78 @@ pub(super) fn queue(
     let waiting_share = batches(&waits, |wait| f64::from(u8::from(wait > 0.0)));
     let mean_wait = batches(&waits, |wait| wait.min(patience));
     Shown { lost_share, waiting_share, mean_wait, waits }
+}
+
+/// How long calls that share one pace are watched.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shared {
+    /// Through so many arrivals, from none.
+    Arrivals(usize),
+    /// From so many calls, until so few or so many are in progress.
+    From { calls: usize, seed: u64, until: [f64; 2] },
+    /// From none, until so many are in progress.
+    Until { calls: f64, seed: u64 },
+}
+
+/// What calls that share one pace showed.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    /// In progress, seen by arrivals.
+    pub(super) mean_calls: Mean,
+    /// Whether it ended with many in progress.
+    pub(super) collapsed: bool,
+    /// In mean service times.
+    pub(super) time: f64,
+}
+
+/// Poisson arrivals, `offered` in servers, to a service whose calls all run at the pace that `law` leaves to each; `draw`
+/// makes a service time of mean 1 out of a number from 0 to 1.
+pub(super) fn sharing(law: Scalability, offered: f64, draw: impl Fn(f64) -> f64, watched: Shared) -> Sharing {
+    let (calls, seed) = match watched {
+        Shared::Arrivals(_) => (0, SEED),
+        Shared::From { calls, seed, .. } => (calls, seed),
+        Shared::Until { seed, .. } => (0, seed),
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let ticks = |work: f64| (work * 1e9) as u64;
+    // Work done by a call that has been there since the start: all do the same, so a call ends at a known one.
+    let mut done = 0.0;
+    let mut ends: BinaryHeap<Reverse<u64>> = (0..calls).map(|_| Reverse(ticks(draw(rng.random())))).collect();
+    let (mut time, mut seen) = (0.0, Vec::new());
+    let arrival = |rng: &mut ChaCha8Rng| -(1.0 - rng.random::<f64>()).ln() / offered;
+    let mut next = arrival(&mut rng);
+    loop {
+        let over = match watched {
+            Shared::Arrivals(count) => (seen.len() == WARM_UP + count).then_some(false),
+            Shared::From { until: [low, high], .. } => {
+                let now = ends.len() as f64;
+                if now <= low { Some(false) } else { (now >= high).then_some(true) }
+            }
+            Shared::Until { calls, .. } => (ends.len() as f64 > calls).then_some(true),
+        };
+        if let Some(collapsed) = over {
+            let seen = &seen[WARM_UP.min(seen.len())..];
+            let mean_calls = match watched {
+                Shared::Arrivals(_) => batches(seen, |calls| calls),
+                _ => Mean { value: f64::NAN, error: f64::NAN },
+            };
+            return Sharing { mean_calls, collapsed, time };
+        }
+        let stretch = law.time(ends.len() as f64, 1.0);
+        let ending = ends.peek().map(|Reverse(end)| (*end as f64 / 1e9 - done).max(0.0) * stretch);
+        match ending.filter(|ending| time + ending <= next) {
+            Some(ending) => {
+                time += ending;
+                done += ending / stretch;
+                ends.pop();
+            }
+            None => {
+                done += (next - time) / stretch;
+                time = next;
+                seen.push(ends.len() as f64);
+                ends.push(Reverse(ticks(done + draw(rng.random()))));
+                next = time + arrival(&mut rng);
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use super::Problem;
+use crate::config::Invalid;
 use crate::output::Document;
 
 /// A JSON body of a request, which must be an object, or of a response, which is a [`Document`]. A request is refused
@@ -98,6 +99,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             }
         }
     }
+}
+
+/// The problem of an invalid field of a body: the member `field` names it, `allowed` says what is valid.
+pub fn refused_field(name: &str, invalid: &Invalid) -> Problem {
+    Problem::of(StatusCode::BAD_REQUEST)
+        .detail(format!("{name}: {invalid}"))
+        .with("field", name)
+        .with("allowed", invalid.allowed.as_str())
 }
 
 /// Turns the error of the deserializer `E` inside `rejection` into a problem; the member `place` names the field.

@@ -1,11 +1,12 @@
-//! Refuses unknown query parameters, because ignoring one would hide a client's mistake.
+//! Refuses unknown query parameters, because ignoring one would hide a client's mistake. Only a page ignores them: links
+//! are passed on with parameters that others have added.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
@@ -47,13 +48,25 @@ async fn check(State(names): State<Arc<Names>>, request: Request, next: Next) ->
     let query = request.uri().query().unwrap_or_default();
     let unknown =
         form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !names.iter().any(|known| known == name));
-    match unknown {
-        Some((name, value)) => {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            refused_parameter(&name, &unknown_parameter(&value, &names)).into_response()
+    let Some((name, value)) = unknown else {
+        return next.run(request).await;
+    };
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let refused = refused_parameter(&name, &unknown_parameter(&value, &names));
+    // Nothing is changed by looking whether the answer is a page.
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        let answer = next.run(request).await;
+        if is_page(&answer) {
+            return answer;
         }
-        None => next.run(request).await,
     }
+    refused.into_response()
+}
+
+/// Whether it is one, or leads to one.
+fn is_page(answer: &Response) -> bool {
+    let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    answer.status().is_redirection() || kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 /// The query parameters of each route of `document`.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::expected::Name;
 use super::figures::lambda_w;
+use super::last_run::LastRun;
 use super::watch::{Mark, Recents, Watch};
 use crate::choice;
 use crate::document;
@@ -22,6 +23,8 @@ const SECONDS: u64 = 300;
 const COVERED_S: u64 = 60;
 /// Seconds that a mean covers.
 const MEAN_S: u64 = 10;
+/// A line of theory is drawn up to so many times what is measured.
+const THEORY_ABOVE: f64 = 3.0;
 
 choice! {
     /// A row of strips.
@@ -52,7 +55,7 @@ impl Row {
         match self {
             Self::Good => &[],
             Self::Latency => &[Name::P50, Name::P95],
-            Self::InFlight => &[Name::InFlight],
+            Self::InFlight => &[Name::InFlight, Name::Stable, Name::Tipping],
             Self::Waiting => &[Name::Waiting],
         }
     }
@@ -99,6 +102,9 @@ pub struct Charts {
     pub columns: Vec<ChartColumn>,
     /// Where levers were moved.
     pub marks: Vec<Mark>,
+    /// The last run of the built-in load; `null` before the first.
+    #[schema(required)]
+    pub run: Option<LastRun>,
 }
 
 document!(Charts as "lab/charts/1");
@@ -151,7 +157,12 @@ impl Charts {
                 let values =
                     columns.iter().flat_map(|(.., points)| points.lines(row)).flat_map(|line| line.values);
                 let level = (row == Row::Latency).then_some(slo_ms);
-                let top = round_top(values.flatten().chain(level));
+                let seen = values.flatten().chain(level).fold(0.0, f64::max);
+                // Theory is drawn as far as what is measured stays readable beneath it.
+                let theory = expected.iter().flatten().filter(|line| row.of_theory().contains(&line.name));
+                let theory =
+                    theory.filter_map(|line| line.value).filter(|value| *value <= seen * THEORY_ABOVE);
+                let top = round_top(theory.chain([seen]));
                 ChartRow { name: row.label(), title: row.title(), unit: row.unit(), top, lines: row.lines() }
             })
             .collect();
@@ -177,9 +188,8 @@ impl Charts {
                             lines.push(Line { role: Role::Level, values: level });
                         }
                         let told = theory.iter().filter(|line| name.of_theory().contains(&line.name));
-                        lines.extend(told.filter_map(|line| {
-                            Some(Line { role: Role::Theory, values: level(line.value?) })
-                        }));
+                        let on_it = told.filter_map(|line| line.value).filter(|value| *value <= row.top);
+                        lines.extend(on_it.map(|value| Line { role: Role::Theory, values: level(value) }));
                         let title = format!("{} of {path}, the last five minutes", row.title);
                         (name.label(), Strip { title, top: row.top, lines }.svg())
                     })
@@ -189,7 +199,7 @@ impl Charts {
             .collect();
         let shown = |mark: &Mark| mark.second >= seconds.start;
         let marks = marks.into_iter().filter(shown).collect();
-        Self { second: end, seconds_a_point: 1, rows, columns, marks }
+        Self { second: end, seconds_a_point: 1, rows, columns, marks, run: LastRun::of(watch) }
     }
 }
 

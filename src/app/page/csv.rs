@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::watch::View;
+use super::view::View;
 
 const HEAD: &str = "strategy,window_s,seconds,source,offered,offered_per_second,good,good_rate,p50_ms,p50_why,p95_ms,\
      p95_why,shed,deadline,service_error,unanswered,unfinished,lambda_w,in_flight,waiting,orphaned\n";

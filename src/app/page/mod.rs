@@ -11,18 +11,24 @@
 //! | `GET /` | what the page shows, as JSON; the page with `Accept: text/html`, its events with `text/event-stream` |
 //! | `GET /view` | what the page shows, as JSON; `GET /view/csv`, as CSV |
 //! | `GET /view/charts` | the last five minutes: points, and the pictures made of them |
+//! | `GET /view/curve` | how long B takes, as a curve; with `service_b_latency`, of another distribution |
 //! | `GET /view/flow` | the requests that are shown as dots now, from which the events go on |
 //!
 //! What all viewers see is made once. The page invents nothing: a figure is measured or is not there, with the reason.
 
 mod charts;
 mod csv;
+mod curve;
 mod expected;
 mod figures;
+mod known;
+mod last_run;
 mod levers;
 pub mod load;
+mod slowing;
 mod stories;
 pub mod telling;
+mod view;
 mod watch;
 
 use std::sync::Arc;
@@ -35,21 +41,27 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Deserialize;
 use utoipa::openapi::{HttpMethod, OpenApi};
 
 pub use self::charts::Charts;
+pub use self::curve::Curve;
+use self::curve::{Curves, Times};
 use self::levers::Lever;
 use self::load::{Arrivals, Burst, LoadRate};
 use self::stories::Story;
 use self::telling::Stories;
-pub use self::watch::{View, Watch};
+pub use self::view::View;
+pub use self::watch::Watch;
+use crate::config::Allowed as _;
 use crate::http_lab::{EndpointStatus, Slower, Snapshot, TriggerMs};
 use crate::latency::DurationText;
 use crate::output::Document as _;
 use crate::shutdown::Shutdown;
+use crate::sim::Profile;
 use crate::web::{
-    Asset, CHARTS_JS, Event, Events, Frame, LIVE_JS, Page, RouteDoc, RunState, Runnable as _, Shared, System,
-    assets,
+    Asset, CHARTS_JS, Event, Events, Frame, Json, LIVE_JS, Page, Query, RouteDoc, RunState, Runnable as _,
+    Shared, System, assets,
 };
 
 /// How often the steps of requests are sent.
@@ -64,6 +76,10 @@ const LAB_PAGE_JS: Asset =
     Asset::new("/assets/lab-page.js", "text/javascript; charset=utf-8", include_str!("assets/lab-page.js"));
 const FLOW_JS: Asset =
     Asset::new("/assets/flow.js", "text/javascript; charset=utf-8", include_str!("assets/flow.js"));
+const GHOST_JS: Asset =
+    Asset::new("/assets/ghost.js", "text/javascript; charset=utf-8", include_str!("assets/ghost.js"));
+const CURVE_JS: Asset =
+    Asset::new("/assets/curve.js", "text/javascript; charset=utf-8", include_str!("assets/curve.js"));
 
 #[derive(Template)]
 #[template(path = "lab-page.html")]
@@ -74,13 +90,14 @@ struct LabPage {
     slo_text: String,
     real_b: bool,
     levers: Vec<(&'static str, Vec<Lever>)>,
+    curve: Arc<Curve>,
     stories: Vec<Story>,
     host: String,
 }
 
 impl LabPage {
-    fn scripts(&self) -> [String; 4] {
-        [&LIVE_JS, &CHARTS_JS, &FLOW_JS, &LAB_PAGE_JS].map(Asset::href)
+    fn scripts(&self) -> [String; 6] {
+        [&LIVE_JS, &CHARTS_JS, &GHOST_JS, &CURVE_JS, &FLOW_JS, &LAB_PAGE_JS].map(Asset::href)
     }
 
     fn css(&self) -> String {
@@ -97,6 +114,7 @@ struct Shown {
     csv: Arc<Shared>,
     charts: Arc<Shared>,
     flow: Arc<Shared>,
+    curves: Arc<Curves>,
     frame: Frame,
 }
 
@@ -104,7 +122,7 @@ struct Shown {
 pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) -> System {
     let (watch, stories, process) = (watch.clone(), stories.clone(), process.clone());
     system.openapi(document()).views(move |frame| {
-        let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS]);
+        let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS, GHOST_JS, CURVE_JS]);
         // However many ask at the same moment, each of these is made once.
         let json = "application/json";
         let of = |kind, make: fn(&Watch) -> anyhow::Result<String>| {
@@ -113,10 +131,11 @@ pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) 
         };
         let shown = Shown {
             events: events(&watch, &stories, process),
-            view: of(json, |watch| Ok(serde_json::to_string(&watch.view().named())?)),
-            csv: of("text/csv; charset=utf-8", |watch| Ok(csv::table(&watch.view()))),
+            view: of(json, |watch| Ok(serde_json::to_string(&View::of(watch).named())?)),
+            csv: of("text/csv; charset=utf-8", |watch| Ok(csv::table(&View::of(watch)))),
             charts: of(json, |watch| Ok(serde_json::to_string(&Charts::of(watch).named())?)),
             flow: of(json, |watch| Ok(serde_json::to_string(&watch.lab().flow().snapshot().named())?)),
+            curves: Arc::default(),
             watch,
             stories,
             frame,
@@ -129,10 +148,13 @@ pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) 
         ];
         shared
             .into_iter()
-            .fold(Router::new().route("/", get(page)), |router, (path, shared)| {
-                let shared = shared.clone();
-                router.route(path, get(async move |headers: HeaderMap| shared.answer(&headers).await))
-            })
+            .fold(
+                Router::new().route("/", get(page)).route("/view/curve", get(show_curve)),
+                |router, (path, shared)| {
+                    let shared = shared.clone();
+                    router.route(path, get(async move |headers: HeaderMap| shared.answer(&headers).await))
+                },
+            )
             .with_state(shown)
             .merge(own)
     })
@@ -147,7 +169,7 @@ fn events(watch: &Watch, stories: &Stories, process: Shutdown) -> Events {
         let mut events = vec![Event { name: "flow", data: flow }];
         let (second, _) = watch.end();
         if last.swap(second, Relaxed) != second {
-            let view = serde_json::to_string(&watch.view().named()).unwrap_or_default();
+            let view = serde_json::to_string(&View::of(&watch).named()).unwrap_or_default();
             events.push(Event { name: "view", data: view });
             let story = serde_json::to_string(&stories.status().named()).unwrap_or_default();
             events.push(Event { name: "story", data: story });
@@ -174,6 +196,7 @@ async fn page(State(shown): State<Shown>, headers: HeaderMap, uri: Uri) -> Respo
             slo_text: DurationText(shown.watch.slo()).to_string(),
             real_b: real_services[1],
             levers: levers::of(&lab.settings(), real_services),
+            curve: shown.curves.of(&lab.settings(), shown.watch.slo()),
             stories: shown.stories.all().to_vec(),
             host: text(header::HOST).unwrap_or("127.0.0.1:8080").to_owned(),
         })
@@ -181,6 +204,24 @@ async fn page(State(shown): State<Shown>, headers: HeaderMap, uri: Uri) -> Respo
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
     response
+}
+
+/// Which curve to draw.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CurveQuery {
+    service_b_latency: Option<Profile>,
+}
+
+async fn show_curve(
+    State(shown): State<Shown>,
+    Query(CurveQuery { service_b_latency }): Query<CurveQuery>,
+) -> Json<Curve> {
+    let (settings, slo) = (shown.watch.lab().settings(), shown.watch.slo());
+    Json(match service_b_latency {
+        Some(profile) => Curve::of(&profile, Times::of(&settings, slo)),
+        None => (*shown.curves.of(&settings, slo)).clone(),
+    })
 }
 
 fn document() -> OpenApi {
@@ -201,6 +242,14 @@ fn document() -> OpenApi {
         route("/view/charts", "view-charts", "The last five minutes: points, and the pictures made of them")
             .answer::<Charts>(200, "The charts now")
             .problem(503, TOO_MANY),
+        route(
+            "/view/curve",
+            "view-curve",
+            "How long service B takes, as a curve drawn from its distribution",
+        )
+        .parameter("service_b_latency", Profile::ALLOWED)
+        .answer::<Curve>(200, "The curve of what is set, or of what was asked for")
+        .problem(400, "No distribution, or one that reads a file"),
         route("/view/flow", "view-flow", "The requests that are shown as dots now")
             .answer::<Snapshot>(200, "The dots now")
             .problem(503, TOO_MANY),

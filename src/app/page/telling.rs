@@ -16,7 +16,7 @@ use crate::document;
 use crate::http_lab::{Patch, Settings};
 use crate::latency::milliseconds;
 use crate::shutdown::Shutdown;
-use crate::web::{Lifecycle, Problem, RunState, Runnable, StartError, System, refused_parameter, runnable};
+use crate::web::{Lifecycle, Problem, RunState, Runnable, StartError, System, refused_field, runnable};
 
 /// How long a scene waits at its end for calls whose caller has gone.
 const CALLS_END_WITHIN: Duration = Duration::from_secs(15);
@@ -273,7 +273,7 @@ impl Runnable for Stories {
     async fn start(&self, Start { story }: Start) -> Result<(), StartError<Problem>> {
         let name = story.ok_or_else(|| {
             let allowed = <StoryName as crate::config::Allowed>::ALLOWED;
-            StartError::Failed(refused_parameter("story", &crate::config::Invalid::new("", allowed)))
+            StartError::Failed(refused_field("story", &crate::config::Invalid::new("", allowed)))
         })?;
         let story = self.shared.stories.iter().find(|story| story.name == name);
         let length = story.and_then(|story| story.length().ok()).unwrap_or_default();

@@ -11,23 +11,22 @@
 //! server's, from when they reached it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::expected::{Expected, Known, Lines};
 use super::figures::{Figures, Source};
+use super::known::{Known, Lines};
 use super::levers;
 use super::load::{self, BuiltInLoad};
-use crate::document;
-use crate::http_lab::{EndpointStatus, HttpLab, TriggerStatus};
-use crate::latency::{Recent, SECONDS_KEPT, milliseconds};
+use crate::http_lab::{EndpointStatus, HttpLab};
+use crate::latency::{Recent, SECONDS_KEPT};
 use crate::shutdown::Shutdown;
-use crate::web::Runnable as _;
 
 /// The windows that figures are given for, in seconds.
 pub(super) const WINDOWS_S: [u64; 3] = [10, 30, 60];
@@ -57,6 +56,16 @@ struct Seen {
     samples: VecDeque<(u64, Vec<EndpointStatus>)>,
     levers: Option<Levers>,
     marks: VecDeque<Mark>,
+    run: Option<Run>,
+}
+
+/// The last run of the load, as it was at its start.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) began: Instant,
+    pub(super) load: load::Settings,
+    /// The settings as the levers showed them.
+    pub(super) levers: BTreeMap<&'static str, String>,
 }
 
 /// What moves the figures: when any of it changes, windows begin anew.
@@ -78,77 +87,6 @@ pub struct Mark {
     pub text: String,
     /// Whether windows begin anew after it. At the end of a load they do not: they stay what they were.
     pub restarts: bool,
-}
-
-/// What the first page shows.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct View {
-    /// The second after the last that the figures cover, since the lab began.
-    pub second: u64,
-    /// Now, milliseconds since the lab began.
-    pub at_ms: f64,
-    /// The time since then: whoever came before and has not ended has waited so long at least.
-    pub age_ms: f64,
-    /// An answer of 200 within this is good.
-    pub slo_ms: u64,
-    /// Whether all strategies call the same services.
-    pub shared_services: bool,
-    /// Whether service A is a real one.
-    pub real_a: bool,
-    /// Whether service B is a real one.
-    pub real_b: bool,
-    /// The settings as the levers show them, by name.
-    pub levers: BTreeMap<&'static str, String>,
-    /// What acts on B beside its settings.
-    #[schema(inline)]
-    pub trigger: TriggerStatus,
-    /// The load that this server sends itself.
-    pub load: load::Status,
-    /// When a lever was moved last: windows begin after it; `null` until one is.
-    #[schema(required)]
-    pub moved: Option<Mark>,
-    /// Whether the figures are those of a load that ended `age_ms` ago, and nothing has come since.
-    pub ended: bool,
-    /// A column for each strategy.
-    pub columns: Vec<Column>,
-}
-
-document!(View as "lab/view/1");
-
-/// One strategy.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[schema(as = ViewColumn)]
-pub struct Column {
-    /// Its endpoint.
-    pub path: &'static str,
-    /// What it does.
-    pub about: &'static str,
-    /// Requests in flight now.
-    pub in_flight: u64,
-    /// Its limit, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<ColumnLimit>,
-    /// Calls that a service ended although their caller had gone, since the lab began; `null` where services are shared
-    /// or do not tell.
-    #[schema(required)]
-    pub orphaned: Option<u64>,
-    /// Why that is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub orphaned_why: Option<&'static str>,
-    /// What theory says of it with the levers as they are.
-    pub expected: Vec<Expected>,
-    /// The figures, by the length of the window in seconds.
-    pub windows: BTreeMap<String, Figures>,
-}
-
-/// The limit of a strategy.
-#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
-#[schema(as = ViewLimit)]
-pub struct ColumnLimit {
-    /// Calls to B that it lets through at a time.
-    pub calls: u64,
-    /// Requests that wait for it now.
-    pub waiting: u64,
 }
 
 impl Watch {
@@ -204,6 +142,7 @@ impl Watch {
             slower: lab.trigger_status().slower,
             load: load.is_active().then(|| load.settings()),
         };
+        self.run();
         let mut seen = seen.lock();
         seen.samples.push_back((second, lab.endpoints_now()));
         if seen.samples.len() as u64 > SECONDS_KEPT {
@@ -222,7 +161,7 @@ impl Watch {
     }
 
     /// What became of what the load sent in these seconds to the strategy at this place, now.
-    pub(super) fn sent(&self, place: usize, seconds: std::ops::Range<u64>) -> Option<Figures> {
+    pub(super) fn sent(&self, place: usize, seconds: Range<u64>) -> Option<Figures> {
         let age = self.shared.lab.flow().origin().elapsed().saturating_sub(Duration::from_secs(seconds.end));
         let length = seconds.end - seconds.start;
         let window = self.shared.load.recent(place)?.look(|recent| recent.window(seconds, age));
@@ -243,13 +182,13 @@ impl Watch {
     }
 
     /// The last second in which the load sent requests.
-    fn last_sent(&self) -> Option<u64> {
+    pub(super) fn last_sent(&self) -> Option<u64> {
         let last = |place| self.shared.load.recent(place)?.look(Recent::last_offered);
         (0..self.shared.lab.endpoints_now().len()).filter_map(last).max()
     }
 
     /// Whether no request has come since that second.
-    fn is_quiet_since(&self, second: u64) -> bool {
+    pub(super) fn is_quiet_since(&self, second: u64) -> bool {
         let lab = &self.shared.lab;
         let offered =
             |place| lab.recent(place, |recent| recent.window(second + 1..u64::MAX, Duration::ZERO).offered());
@@ -264,7 +203,7 @@ impl Watch {
     }
 
     /// What was seen in these seconds of the strategy at this place: one place each, none where nothing was.
-    pub(super) fn samples(&self, place: usize, seconds: std::ops::Range<u64>) -> Vec<Option<EndpointStatus>> {
+    pub(super) fn samples(&self, place: usize, seconds: Range<u64>) -> Vec<Option<EndpointStatus>> {
         let seen = self.shared.seen.lock();
         let mut samples = vec![None; usize::try_from(seconds.end - seconds.start).unwrap_or_default()];
         for (second, endpoints) in seen.samples.iter().filter(|(second, _)| seconds.contains(second)) {
@@ -279,7 +218,7 @@ impl Watch {
     pub(super) fn expected(&self) -> Lines {
         let Shared { lab, load, theory, .. } = &*self.shared;
         let sent = load.is_active().then(|| load.settings());
-        let known = Known::of(lab.settings(), lab.trigger_status().slower, sent.as_ref());
+        let known = Known::of(lab, sent.as_ref());
         let mut theory = theory.lock();
         match &*theory {
             Some((of, lines)) if *of == known => lines.clone(),
@@ -291,6 +230,40 @@ impl Watch {
         }
     }
 
+    /// The figures of the strategy at this place over windows that end with `known`, and reach back no further than it
+    /// begins; by their length in seconds.
+    pub(super) fn windows(
+        &self,
+        place: usize,
+        known: Range<u64>,
+        age: Duration,
+    ) -> Option<BTreeMap<String, Figures>> {
+        let recents = self.recents(place)?;
+        let figures = |length: u64| {
+            let start = known.end.saturating_sub(length).max(known.start);
+            (length.to_string(), recents.figures(start.min(known.end)..known.end, age))
+        };
+        Some(WINDOWS_S.into_iter().map(figures).collect())
+    }
+
+    /// The settings as the levers show them, by name.
+    pub(super) fn levers(&self) -> BTreeMap<&'static str, String> {
+        let Shared { lab, .. } = &*self.shared;
+        let groups = levers::of(&lab.settings(), lab.real_services());
+        groups.into_iter().flat_map(|(_, levers)| levers).map(|lever| (lever.name, lever.value)).collect()
+    }
+
+    /// The last run of the load. Its settings are noted when it is first asked for, which is once a second at least.
+    pub(super) fn run(&self) -> Option<Run> {
+        let began = self.shared.load.began()?;
+        let mut seen = self.shared.seen.lock();
+        match &seen.run {
+            Some(run) if run.began == began => {}
+            _ => seen.run = Some(Run { began, load: self.shared.load.settings(), levers: self.levers() }),
+        }
+        seen.run.clone()
+    }
+
     /// The marks, oldest first.
     pub(super) fn marks(&self) -> Vec<Mark> {
         self.shared.seen.lock().marks.iter().cloned().collect()
@@ -299,67 +272,6 @@ impl Watch {
     /// What an answer is good within.
     pub(super) fn slo(&self) -> Duration {
         self.shared.slo
-    }
-
-    /// What the page shows now.
-    pub fn view(&self) -> View {
-        let Shared { lab, load, slo, .. } = &*self.shared;
-        let (now_end, age) = self.end();
-        let marks = self.marks();
-        let moved = marks.iter().rev().find(|mark| mark.restarts).cloned();
-        // After a load its last figures stay until something else comes.
-        let ended = marks
-            .last()
-            .filter(|mark| !mark.restarts && mark.second < now_end && self.is_quiet_since(mark.second));
-        // Its last second was none in which requests came to the end.
-        let end = ended.map_or(now_end, |mark| self.last_sent().unwrap_or(mark.second).min(mark.second));
-        let age = age + Duration::from_secs(now_end - end);
-        let [real_a, real_b] = lab.real_services();
-        let expected = self.expected();
-        let columns = lab.endpoints_now().into_iter().enumerate().filter_map(|(place, status)| {
-            let recents = self.recents(place)?;
-            let figures = |length: u64| {
-                let start = end.saturating_sub(length).max(moved.as_ref().map_or(0, |mark| mark.second + 1));
-                (length.to_string(), recents.figures(start.min(end)..end, age))
-            };
-            let orphaned_why = match status.orphaned {
-                Some(_) => None,
-                None if lab.shares_services() => Some("shared"),
-                None => Some("service_behind_url"),
-            };
-            Some(Column {
-                path: status.path,
-                about: status.about,
-                in_flight: status.in_flight,
-                limit: status
-                    .limit
-                    .map(|calls| ColumnLimit { calls: calls as u64, waiting: status.waiting as u64 }),
-                orphaned: status.orphaned,
-                orphaned_why,
-                expected: expected.get(place).cloned().unwrap_or_default(),
-                windows: WINDOWS_S.into_iter().map(figures).collect(),
-            })
-        });
-        let columns = columns.collect();
-        View {
-            second: end,
-            at_ms: milliseconds(lab.flow().origin().elapsed()),
-            age_ms: milliseconds(age),
-            slo_ms: slo.as_millis() as u64,
-            shared_services: lab.shares_services(),
-            real_a,
-            real_b,
-            levers: levers::of(&lab.settings(), lab.real_services())
-                .into_iter()
-                .flat_map(|(_, levers)| levers)
-                .map(|lever| (lever.name, lever.value))
-                .collect(),
-            trigger: lab.trigger_status(),
-            load: load.status(),
-            moved,
-            ended: ended.is_some(),
-            columns,
-        }
     }
 }
 
@@ -372,14 +284,14 @@ pub(super) struct Recents {
 
 impl Recents {
     /// Whose measurement counts in these seconds.
-    pub(super) fn counting(&self, seconds: std::ops::Range<u64>) -> (&Recent, Source) {
+    pub(super) fn counting(&self, seconds: Range<u64>) -> (&Recent, Source) {
         match self.load.window(seconds, Duration::ZERO).offered() {
             0 => (&self.server, Source::Server),
             _ => (&self.load, Source::Load),
         }
     }
 
-    fn figures(&self, seconds: std::ops::Range<u64>, age: Duration) -> Figures {
+    fn figures(&self, seconds: Range<u64>, age: Duration) -> Figures {
         let (recent, source) = self.counting(seconds.clone());
         let length = seconds.end - seconds.start;
         Figures::of(&recent.window(seconds, age), length, source)

@@ -7,7 +7,7 @@ const charts = (() => {
   let back = null;
   let asking = false;
 
-  const plots = () => document.querySelectorAll(".plot");
+  const plots = () => document.querySelectorAll(".plot:has(.strip-place)");
   const columnOf = (plot) => plot.closest("[data-path]").dataset.path;
   const points = (path) => shown?.columns.find((column) => column.path === path)?.points;
   const series = () => Object.values(shown?.columns[0]?.points ?? {});
@@ -68,6 +68,8 @@ const charts = (() => {
       reading.hidden = true;
       place.append(reading);
     }
+    // Whoever draws over the strips does so now.
+    document.dispatchEvent(new CustomEvent("charts", { detail: charts }));
     read();
   }
 
@@ -93,6 +95,7 @@ const charts = (() => {
     }
     const told = document.getElementById("look-back-text");
     if (told) told.textContent = back === null ? "newest" : `${back} s before`;
+    document.dispatchEvent(new CustomEvent("read", { detail: place }));
   }
 
   function start() {
@@ -117,5 +120,11 @@ const charts = (() => {
     refresh();
   }
 
-  return { start, refresh };
+  return {
+    start, refresh, unit,
+    // Draws what is known once more.
+    again() {
+      if (shown) show(shown);
+    },
+  };
 })();

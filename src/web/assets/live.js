@@ -10,6 +10,12 @@ const live = {
     const [value, unit] = ms >= 999.5 ? [ms / 1000, "s"] : ms >= 0.9995 ? [ms, "ms"] : [ms * 1000, "µs"];
     return `${value < 99.95 ? value.toFixed(value < 9.995 ? 2 : 1) : live.count(value)} ${unit}`;
   },
+  // Longer ones, roughly: 95 s; 9 min; 2.2 days.
+  span(ms) {
+    const units = [["years", 31_536_000], ["days", 86_400], ["h", 3600], ["min", 60]];
+    const [unit, length] = units.find(([, length]) => ms / 1000 >= 2 * length) ?? ["s", 1];
+    return `${live.rate(ms / 1000 / length)} ${unit}`;
+  },
   // Cut, not rounded: 99.996 % must not read as all.
   percent: (share) => `${(Math.floor(share * 1e3 + 1e-9) / 10).toFixed(1)} %`,
 

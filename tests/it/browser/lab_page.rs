@@ -137,3 +137,37 @@ async fn the_page_says_when_what_it_shows_is_old_and_comes_back() {
     page.until("flow.count() > 0").await;
     page.close().await;
 }
+
+#[tokio::test]
+async fn the_curve_follows_its_lever_and_shows_what_is_typed_before_it_is_set() {
+    let Some(browser) = Browser::start().await else { return };
+    let server =
+        Server::start(&["serve"], &[("SERVICE_B_LATENCY", "uniform:300,1200"), ("LAB_UNREADY_MS", "0")]);
+    let mut page = browser.open(&server.url("/"), View::WIDE).await;
+    let title = "document.querySelector('#curve svg title').textContent";
+    assert_eq!(page.evaluate::<String>(title).await, "B takes 750 ms on average, p50 750 ms, p95 1.16 s");
+    let preview = "document.querySelector('#curve [data-curve=preview]').hidden";
+    page.until("!document.getElementById('load-button').disabled").await;
+    page.type_text(".lever [name=service_b_latency]", "constant:200").await;
+    page.until(&format!("{title}.includes('p95 200 ms') && !{preview}")).await;
+    assert_eq!(settings(&server).await["service_b_latency"], "uniform:300,1200", "it is only shown");
+    page.press("Enter").await;
+    page.until(preview).await;
+    assert_eq!(settings(&server).await["service_b_latency"], "constant:200");
+    // The deadline is held against it, by whomever it is set.
+    let head = "PATCH /settings\ncontent-type: application/json";
+    assert_eq!(send(server.addr, head, r#"{"async_timeout_ms": 150}"#).await.status, 200);
+    page.until("document.querySelector('#curve li.deadline').innerText.includes('100.0 % take longer')")
+        .await;
+    assert_eq!(page.faults().await, [""; 0]);
+
+    page.type_text(".lever [name=service_b_latency]", "constantly").await;
+    let beside =
+        "document.querySelector('.lever [name=service_b_latency]').form.querySelector('.error').innerText";
+    page.until(&format!("{beside}.includes('uniform:MIN,MAX')")).await;
+    assert!(page.evaluate::<String>(title).await.contains("p95 200 ms"), "the last curve stays");
+    page.type_text(".lever [name=service_b_latency]", "constant:200").await;
+    page.until(&format!("{beside} === '' && {preview}")).await;
+    assert!(page.faults().await.iter().all(|fault| fault.contains("400")));
+    page.close().await;
+}

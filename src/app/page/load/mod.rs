@@ -65,7 +65,7 @@ pub struct Status {
     /// Why there is none: `too_few` requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_lag_why: Option<&'static str>,
-    /// Whether that is so much that it would bias what is shown.
+    /// Whether that is more than 2 ms. It is in every time that the load measures.
     pub late: bool,
     /// Processor time of the thread.
     pub cpu_ms: f64,
@@ -109,6 +109,11 @@ impl BuiltInLoad {
     /// The last minutes of the strategy at this place in the list.
     pub(super) fn recent(&self, place: usize) -> Option<&SharedRecent> {
         Some(&self.shared.lines.get(place)?.recent)
+    }
+
+    /// When the run in progress began, or the last one did.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.shared.run.lock().as_ref().map(|(shown, _)| shown.began())
     }
 
     /// How long the run in progress has been, or the last one was.

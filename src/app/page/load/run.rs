@@ -59,6 +59,10 @@ impl Shown {
         }
     }
 
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Since the start, to the end if it has ended.
     pub(super) fn elapsed(&self) -> Duration {
         self.ended.lock().unwrap_or_else(Instant::now) - self.began

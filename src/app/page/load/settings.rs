@@ -175,7 +175,7 @@ impl Settings {
             Some(wanted) => {
                 if let Some(unknown) = wanted.iter().find(|path| !paths.contains(&path.as_str())) {
                     let allowed = format!("any of {}", paths.join(", "));
-                    return Err(crate::web::refused_parameter("strategies", &Invalid::new(unknown, allowed)));
+                    return Err(crate::web::refused_field("strategies", &Invalid::new(unknown, allowed)));
                 }
                 // In the order of the list, each once.
                 paths

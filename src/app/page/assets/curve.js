@@ -1,0 +1,65 @@
+// The curve of B's time beside its lever: of what is set, and while a value is typed, of that one. It is drawn by the
+// server, which also says what is wrong with a value.
+"use strict";
+
+const curve = (() => {
+  const TYPED_MS = 500;
+  // The levers that are drawn in it.
+  const LEVERS = ["service_b_latency", "async_timeout_ms", "async_limit_max_wait_ms"];
+
+  let drawn = null;
+  let asked = 0;
+  let typing = null;
+
+  const place = (name) => document.querySelector(`#curve [data-curve="${name}"]`);
+  const field = () => document.querySelector(".lever [name=service_b_latency]");
+  const isTyped = () => field().value !== field().dataset.applied;
+
+  function show(told, preview) {
+    place("title").textContent = told.title;
+    place("preview").hidden = !preview;
+    place("picture").innerHTML = told.svg;
+    place("top").textContent = live.time(told.top_ms);
+    place("against").replaceChildren(...told.against.map(({ name, text }) => {
+      const line = document.createElement("li");
+      line.className = name;
+      line.textContent = text;
+      return line;
+    }));
+  }
+
+  async function ask(complain) {
+    const mine = ++asked;
+    const preview = isTyped();
+    const query = preview ? `?${new URLSearchParams({ service_b_latency: field().value })}` : "";
+    try {
+      const told = await live.ask("GET", `/view/curve${query}`);
+      if (mine !== asked) return;
+      complain?.(field().form, null);
+      show(told, preview);
+    } catch (error) {
+      if (mine === asked && preview) complain?.(field().form, error);
+    }
+  }
+
+  return {
+    start(complain) {
+      if (!place("picture")) return;
+      field().addEventListener("input", () => {
+        clearTimeout(typing);
+        typing = setTimeout(() => ask(complain), TYPED_MS);
+      });
+    },
+    // Draws it again when what is set has changed, by whomever.
+    follow(view) {
+      if (!place("picture")) return;
+      const { slower } = view.trigger;
+      place("slower").textContent = slower > 1 ? `The trigger acts: B takes ${slower} times as long as this.` : "";
+      const now = LEVERS.map((name) => view.levers[name]).join(" ");
+      if (now === drawn) return;
+      const isFirst = drawn === null;
+      drawn = now;
+      if (!isFirst) ask();
+    },
+  };
+})();

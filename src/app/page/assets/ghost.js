@@ -1,0 +1,227 @@
+// A run that is pinned: its lines stay as a ghost behind those of the next one, both from their starts, with what it was
+// sent and came to. All of it is what the charts had of it. It lives in this tab and changes nothing for others.
+"use strict";
+
+const ghost = (() => {
+  const KEY = "lab.pinned-run";
+  // The units of the server's strips, whose lines keep one unit from either edge.
+  const STRIP = { width: 600, height: 120, edge: 1 };
+  const ROWS = {
+    good: [["good", "good", (value) => `${live.rate(value)}/s`]],
+    latency: [["p50", "second", live.time], ["p95", "plain", live.time]],
+    in_flight: [["in_flight", "plain", live.count]],
+    waiting: [["waiting", "plain", live.count]],
+  };
+  const NAMES = { good: "good", p50: "p50", p95: "p95", in_flight: "in flight", waiting: "waiting" };
+  const SERIES = Object.keys(NAMES);
+
+  let shown = null;
+  let pinned = null;
+  let windowSeconds = "30";
+
+  const id = (name) => document.getElementById(name);
+  const isSame = (run) => Boolean(run && pinned && run.began_ms === pinned.run.began_ms);
+  const length = () => shown.columns[0]?.points.offered.length ?? 0;
+  const first = () => shown.second - length();
+
+  // What the charts have of the run now, over what they had of it before.
+  function take() {
+    const { run } = shown;
+    const end = run.ended_second === null ? shown.second : Math.min(shown.second, run.ended_second + 1);
+    for (const { path, points } of shown.columns) {
+      const kept = (pinned.points[path] ??= Object.fromEntries(SERIES.map((name) => [name, []])));
+      for (let second = Math.max(run.second, first()); second < end; second += 1) {
+        for (const name of SERIES) kept[name][second - run.second] = points[name][second - first()];
+      }
+    }
+    pinned.run = run;
+    keep();
+  }
+
+  function keep() {
+    try {
+      if (pinned) sessionStorage.setItem(KEY, JSON.stringify(pinned));
+      else sessionStorage.removeItem(KEY);
+    } catch {
+      // Then it lasts as long as the page.
+    }
+  }
+
+  function restore() {
+    try {
+      pinned = JSON.parse(sessionStorage.getItem(KEY));
+    } catch {
+      pinned = null;
+    }
+  }
+
+  // Its value at a place of the charts: as long after the start of this run as it was after its own.
+  function at(path, name, place) {
+    return pinned.points[path]?.[name][first() + place - shown.run.second] ?? null;
+  }
+
+  // A round number that is not below the value, as the server's own scales have.
+  function roundTop(value) {
+    const power = 10 ** Math.floor(Math.log10(value));
+    return ([1, 1.5, 2, 3, 4, 5, 6, 8].find((step) => step * power >= value * 0.999999) ?? 10) * power;
+  }
+
+  const isShown = () => Boolean(pinned && shown?.run && !isSame(shown.run));
+
+  function highest(row) {
+    const values = Object.values(pinned.points).flatMap((series) => ROWS[row].flatMap(([name]) => series[name]));
+    return Math.max(0, ...values.filter((value) => value !== null && value !== undefined));
+  }
+
+  // A line for each stretch without a gap.
+  function lines(path, [name, role], top) {
+    const stretches = [[]];
+    for (let place = Math.max(0, shown.run.second - first()); place < length(); place += 1) {
+      const value = at(path, name, place);
+      if (value === null) {
+        stretches.push([]);
+        continue;
+      }
+      const x = (STRIP.width * place) / Math.max(1, length() - 1);
+      const y = STRIP.height - STRIP.edge - (value / top) * (STRIP.height - 2 * STRIP.edge);
+      stretches.at(-1).push(`${x.toFixed(1)},${y.toFixed(1)}`);
+    }
+    return stretches.filter((points) => points.length > 1).map((points) => {
+      const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+      line.setAttribute("class", `line ghost ${role}`);
+      line.setAttribute("fill", "none");
+      line.setAttribute("points", points.join(" "));
+      return line;
+    });
+  }
+
+  function draw() {
+    if (!isShown()) return;
+    for (const row of shown.rows) {
+      const top = row.top || 1;
+      const most = highest(row.name) > top ? roundTop(highest(row.name)) : top;
+      for (const plot of document.querySelectorAll(`.plot[data-row="${row.name}"]`)) {
+        const strip = plot.querySelector("svg.strip");
+        if (!strip) continue;
+        const path = plot.closest(".column").dataset.path;
+        strip.prepend(...ROWS[row.name].flatMap((line) => lines(path, line, top)));
+        if (most <= top) continue;
+        // The ghost is higher: all strips of the row make room for it, so that they keep one scale.
+        const above = Math.ceil((most / top - 1) * (STRIP.height - 2 * STRIP.edge));
+        strip.setAttribute("viewBox", `0 ${-above} ${STRIP.width} ${STRIP.height + above}`);
+        plot.querySelector(".ceiling").textContent = charts.unit({ ...row, top: most });
+      }
+    }
+  }
+
+  function read({ detail: place }) {
+    if (!isShown()) return;
+    for (const plot of document.querySelectorAll(".plot:has(.strip-place)")) {
+      const path = plot.closest(".column").dataset.path;
+      const known = ROWS[plot.dataset.row].map(([name, , show]) => [name, at(path, name, place), show]);
+      const told = known.filter(([, value]) => value !== null).map(([name, value, show]) => `${NAMES[name]} ${show(value)}`);
+      if (told.length === 0) continue;
+      const part = document.createElement("span");
+      part.className = "key ghost";
+      part.textContent = `pinned: ${told.join(", ")}`;
+      plot.querySelector(".readout").append(part);
+    }
+  }
+
+  function percentile(figures, name) {
+    const ms = figures[`${name}_ms`];
+    if (ms !== null) return live.time(ms);
+    return { not_reached: "not reached", too_few: "too few" }[figures[`${name}_why`]] ?? "not ended";
+  }
+
+  // What it came to, over as many seconds as the figures beside it.
+  function figures() {
+    for (const column of document.querySelectorAll(".column")) {
+      const place = column.querySelector("[data-ghost=figures]");
+      const of = isShown() && pinned.run.columns.find(({ path }) => path === column.dataset.path)?.windows[windowSeconds];
+      place.hidden = !of || of.good_rate === null;
+      if (place.hidden) continue;
+      place.textContent = `pinned: ${live.percent(of.good_rate)} good, p50 ${percentile(of, "p50")}, p95 ${percentile(of, "p95")}`;
+    }
+  }
+
+  function inWords({ load }) {
+    const burst = load.burst === "0" ? "" : `, ${load.burst} more every ${load.burst_every_ms / 1000} s`;
+    return `${load.rate} to each (${load.arrivals}${burst}, seed ${load.seed}), ${load.length_ms / 1000} s`;
+  }
+
+  // What this run is sent and set to otherwise than the pinned one.
+  function differences(run) {
+    const of = ({ load, levers: set }) => {
+      const all = { ...load, ...set };
+      if (all.burst === "0") delete all.burst_every_ms;
+      return all;
+    };
+    const [then, now] = [of(pinned.run), of(run)];
+    const names = [...new Set([...Object.keys(then), ...Object.keys(now)])];
+    return names.filter((name) => then[name] !== now[name]).map((name) => `${name} ${then[name] ?? "–"} → ${now[name] ?? "–"}`);
+  }
+
+  function note() {
+    id("pinned").hidden = !pinned;
+    id("unpin").hidden = !pinned;
+    const run = shown?.run;
+    const onCharts = Boolean(run) && (run.ended_second ?? shown.second) >= first();
+    id("pin").disabled = !onCharts || isSame(run);
+    if (!pinned) return;
+    const moved = pinned.run.moved.map(({ second, text }) => `${text} after ${second - pinned.run.second} s`);
+    const told = [`Pinned: ${inWords(pinned.run)}${moved.length ? `; moved while it ran: ${moved.join("; ")}` : ""}.`];
+    if (isSame(run)) told.push("The next run is drawn over it.");
+    else if (run) {
+      const others = differences(run);
+      told.push(others.length ? `This run differs: ${others.join(", ")}.` : "This run is sent the same and set the same.");
+    }
+    const text = told.join(" ");
+    if (id("pinned-text").textContent !== text) id("pinned-text").textContent = text;
+    const set = Object.entries({ ...pinned.run.load, ...pinned.run.levers });
+    id("pinned-settings").textContent = set.map(([name, value]) => `${name} ${value}`).join("\n");
+  }
+
+  function show({ detail }) {
+    shown = detail;
+    if (isSame(shown.run)) take();
+    draw();
+    figures();
+    note();
+  }
+
+  function again() {
+    charts.again();
+    note();
+    figures();
+  }
+
+  function pin() {
+    pinned = { run: shown.run, points: {} };
+    take();
+    again();
+  }
+
+  function unpin() {
+    pinned = null;
+    keep();
+    again();
+    id("pin").focus();
+  }
+
+  return {
+    start() {
+      restore();
+      document.addEventListener("charts", show);
+      document.addEventListener("read", read);
+      id("pin").addEventListener("click", pin);
+      id("unpin").addEventListener("click", unpin);
+      note();
+    },
+    // The window that figures cover.
+    over(seconds) {
+      windowSeconds = seconds;
+      figures();
+    },
+  };
+})();
