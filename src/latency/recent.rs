@@ -111,6 +111,22 @@ impl Recent {
         Some(self.first + place as u64)
     }
 
+    /// Adds the counts of `other`. Seconds that either has dropped stay dropped.
+    pub fn add(&mut self, other: &Self) {
+        if self.seconds.is_empty() {
+            self.first = other.first;
+        }
+        while self.first > other.first && (self.seconds.len() as u64) < SECONDS_KEPT {
+            self.first -= 1;
+            self.seconds.push_front(Second::default());
+        }
+        for (number, counts) in (other.first..).zip(&other.seconds) {
+            if let Some(second) = self.reach(number) {
+                second.add(counts);
+            }
+        }
+    }
+
     /// The counters of a second, which is added if it is new; `None` if it has been dropped.
     fn reach(&mut self, second: u64) -> Option<&mut Second> {
         if self.seconds.is_empty() {
@@ -134,6 +150,20 @@ impl Recent {
     fn kept(&mut self, second: u64) -> Option<&mut Second> {
         let place = usize::try_from(second.checked_sub(self.first)?).ok()?;
         self.seconds.get_mut(place)
+    }
+}
+
+impl Second {
+    fn add(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.good += other.good;
+        self.sojourn += other.sojourn;
+        for (mine, theirs) in self.ended.iter_mut().zip(other.ended) {
+            *mine += theirs;
+        }
+        if let Some(answered) = &other.answered {
+            self.answered.get_or_insert_default().add(answered);
+        }
     }
 }
 
@@ -240,6 +270,25 @@ mod tests {
             Known::Settled(quantile) => Some(quantile.value()?.as_secs_f64() * 1e3),
             Known::LongerThan(_) => None,
         }
+    }
+
+    #[test]
+    fn parts_add_up_whichever_began_first() {
+        let part = |seconds: Range<u64>, offered| {
+            let mut part = Recent::new(ms(100));
+            seconds.for_each(|second| (0..offered).for_each(|_| part.offer(second)));
+            part
+        };
+        let (early, late) = (part(2..5, 3), part(4..9, 10));
+        for parts in [[&early, &late], [&late, &early]] {
+            let mut sum = Recent::new(ms(100));
+            parts.into_iter().for_each(|part| sum.add(part));
+            let offered = |second| sum.window(second..second + 1, ms(0)).offered();
+            assert_eq!([1, 2, 4, 5, 8, 9].map(offered), [0, 3, 13, 10, 10, 0]);
+        }
+        let mut sum = part(0..1, 1);
+        sum.add(&part(SECONDS_KEPT..SECONDS_KEPT + 1, 1));
+        assert_eq!(sum.window(0..1_000, ms(0)).offered(), 1, "the first second was dropped");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The charts of a run: the buffer, latency over time, what was dropped.
 
+use tokio::time::Instant;
+
 use super::{
     ledger::{ChunkLedger, Reason},
     orchestrator::Streams,
@@ -44,9 +46,10 @@ fn buffer(streams: &Streams, timeline: &Timeline<ChunkLedger>) -> Panel {
 }
 
 fn latency(streams: &Streams, timeline: &Timeline<ChunkLedger>) -> Panel {
-    let run = streams.run();
+    let over_time = streams.run().map(|run| run.over_time());
+    let now = Instant::now();
     let percentile =
-        |q: f64| timeline.by_second(|second| run.as_ref()?.percentile(q, second).map(milliseconds));
+        |q: f64| timeline.by_second(|end| over_time.as_ref()?.percentile(q, end, now).map(milliseconds));
     let objective = streams.settings().slo_ms as f64;
     Panel {
         name: "latency",

@@ -5,48 +5,27 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::latency::{Known, Outcome, Quantile, Recent};
+use crate::latency::{Known, Quantile, Recent};
 
 /// The most seconds that a point covers.
 const COVERED_S: u64 = 60;
 
-/// The last minutes of a run.
+/// The last minutes of a run, as they were when this was made.
 #[derive(Debug)]
 pub(super) struct OverTime {
-    begun: Instant,
-    recent: Mutex<Recent>,
+    pub(super) begun: Instant,
+    pub(super) recent: Recent,
 }
 
 impl OverTime {
-    /// Begins now. A chunk processed within `slo` is good.
-    pub(super) fn new(slo: Duration) -> Self {
-        Self { begun: Instant::now(), recent: Mutex::new(Recent::new(slo)) }
-    }
-
-    fn second(&self, intended: Instant) -> u64 {
-        intended.saturating_duration_since(self.begun).as_secs()
-    }
-
-    /// A chunk was generated.
-    pub(super) fn generated(&self, intended: Instant) {
-        self.recent.lock().offer(self.second(intended));
-    }
-
-    /// And processed.
-    pub(super) fn processed(&self, intended: Instant, latency: Duration) {
-        self.recent.lock().end(self.second(intended), Outcome::Ok, latency);
-    }
-
     /// The time within which a share `q` was processed of the chunks generated before second `end` of the run, as known
     /// `now`; it covers as many seconds as that needs. None while it can still change, and if it was not reached.
     pub(super) fn percentile(&self, q: f64, end: u64, now: Instant) -> Option<Duration> {
         let age = now.checked_duration_since(self.begun + Duration::from_secs(end))?;
-        let recent = self.recent.lock();
-        let start = recent.start_for(q, end, end.saturating_sub(COVERED_S));
-        match recent.window(start..end, age).percentile(q) {
+        let start = self.recent.start_for(q, end, end.saturating_sub(COVERED_S));
+        match self.recent.window(start..end, age).percentile(q) {
             Known::Settled(Quantile::Value(time)) => Some(time),
             Known::Settled(Quantile::NotReached | Quantile::TooFew { .. }) | Known::LongerThan(_) => None,
         }
@@ -56,25 +35,28 @@ impl OverTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::Outcome;
 
     #[tokio::test(start_paused = true)]
     async fn a_percentile_is_over_all_that_were_generated_in_its_second() {
         let ms = Duration::from_millis;
-        let over_time = OverTime::new(ms(100));
         let begun = Instant::now();
+        // Two threads, each with its share.
+        let [mut one, mut other] = [Recent::new(ms(100)), Recent::new(ms(100))];
         let at = |second: u64| begun + Duration::from_secs(second);
         for second in 0..3 {
-            for _ in 0..100 {
-                over_time.generated(at(second));
-            }
+            (0..50).for_each(|_| one.offer(second));
+            (0..50).for_each(|_| other.offer(second));
         }
-        // One may be processed before it is told that it was generated.
-        let processed = |second, chunks: u64, took| {
-            (0..chunks).for_each(|_| over_time.processed(at(second), ms(took)));
+        let mut processed = |second, chunks: u64, took| {
+            (0..chunks).for_each(|_| one.end(second, Outcome::Ok, ms(took)));
         };
         processed(0, 100, 30);
         processed(1, 60, 40);
         processed(2, 10, 20);
+        let mut recent = Recent::new(ms(100));
+        [other, one].iter().for_each(|part| recent.add(part));
+        let over_time = OverTime { begun, recent };
         let now = at(10);
         let told = |q, second: u64| {
             over_time.percentile(q, second + 1, now).map(|time| time.as_millis().div_ceil(2) * 2)

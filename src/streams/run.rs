@@ -33,6 +33,7 @@ use super::{
     gateway::{Gateway, Intake},
     ledger::ChunkLedger,
     metrics::{Gauges, StreamMetrics},
+    over_time::OverTime,
     sink::{Delivery, Sink},
     source::Generator,
     stats::{Recorder, Statistics},
@@ -313,9 +314,9 @@ impl Run {
         Config { workers, streams, ..self.config.clone() }
     }
 
-    /// The time within which a share `q` was processed of the chunks generated before second `end` of the run.
-    pub(super) fn percentile(&self, q: f64, end: u64) -> Option<Duration> {
-        self.recorder.over_time().percentile(q, end, Instant::now())
+    /// Latency over time until now.
+    pub(super) fn over_time(&self) -> OverTime {
+        self.recorder.over_time()
     }
 
     pub(super) fn gauges(&self) -> Gauges {

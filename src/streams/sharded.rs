@@ -21,17 +21,22 @@ thread_local! {
 pub(super) struct Sharded<T>([Shard<T>; SHARDS]);
 
 /// Alone in its cache lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Shard<T>(Mutex<T>);
 
 impl<T: Default> Sharded<T> {
     pub(super) fn new() -> Self {
-        Self(array::from_fn(|_| Shard::default()))
+        Self::of(T::default)
     }
 }
 
 impl<T> Sharded<T> {
+    /// One value of `make` for each shard.
+    pub(super) fn of(make: impl Fn() -> T) -> Self {
+        Self(array::from_fn(|_| Shard(Mutex::new(make()))))
+    }
+
     /// The value of this thread.
     pub(super) fn mine(&self) -> MutexGuard<'_, T> {
         self.0[THREAD.with(|thread| *thread) % SHARDS].0.lock()

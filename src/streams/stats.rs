@@ -17,14 +17,15 @@ use super::{
 };
 use crate::{
     document,
-    latency::{DurationText, Good, Histogram, Percentiles, Quantile, Rate, milliseconds},
+    latency::{DurationText, Good, Histogram, Outcome, Percentiles, Quantile, Rate, Recent, milliseconds},
 };
 
 /// The histograms of one run.
 #[derive(Debug)]
 pub(super) struct Recorder {
+    begun: Instant,
+    slo: Duration,
     shards: Sharded<Shard>,
-    over_time: OverTime,
     /// Kept when the first generated stream is a noisy neighbour.
     neighbours: Option<Neighbours>,
 }
@@ -36,8 +37,14 @@ struct Neighbours {
     processed: AtomicU64,
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug)]
 struct Shard {
+    totals: Totals,
+    recent: Recent,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
     latency: Histogram,
     /// For the mean, which a histogram has to three digits only.
     latency_sum: Duration,
@@ -50,17 +57,28 @@ impl Recorder {
     /// The run begins now. `noisy`: whether the first generated stream is a noisy neighbour of the others.
     pub(super) fn new(noisy: bool, slo: Duration) -> Self {
         let neighbours = noisy.then(Neighbours::default);
-        Self { shards: Sharded::new(), over_time: OverTime::new(slo), neighbours }
+        let shard = || Shard { totals: Totals::default(), recent: Recent::new(slo) };
+        Self { begun: Instant::now(), slo, shards: Sharded::of(shard), neighbours }
     }
 
-    /// Latency over time.
-    pub(super) fn over_time(&self) -> &OverTime {
-        &self.over_time
+    /// Latency over time until now.
+    pub(super) fn over_time(&self) -> OverTime {
+        let mut recent = Recent::new(self.slo);
+        for shard in self.shards.each() {
+            recent.add(&shard.recent);
+        }
+        OverTime { begun: self.begun, recent }
+    }
+
+    /// The second of the run in which a chunk was to be emitted.
+    fn second(&self, intended: Instant) -> u64 {
+        intended.saturating_duration_since(self.begun).as_secs()
     }
 
     /// A chunk was generated.
     pub(super) fn generated(&self, stream: &Stream, intended: Instant) {
-        self.over_time.generated(intended);
+        let second = self.second(intended);
+        self.shards.mine().recent.offer(second);
         if let Some(neighbours) = self.neighbours.as_ref().filter(|_| is_neighbour(stream)) {
             neighbours.generated.fetch_add(1, Relaxed);
         }
@@ -77,21 +95,22 @@ impl Recorder {
         if let Some(neighbours) = self.neighbours.as_ref().filter(|_| is_neighbour(stream)) {
             neighbours.processed.fetch_add(1, Relaxed);
         }
-        self.over_time.processed(intended, latency);
-        self.took(latency, queue_wait);
+        self.took(self.second(intended), latency, queue_wait);
     }
 
-    fn took(&self, latency: Duration, queue_wait: Duration) {
+    fn took(&self, second: u64, latency: Duration, queue_wait: Duration) {
         let mut shard = self.shards.mine();
-        shard.latency.record(latency);
-        shard.latency_sum = shard.latency_sum.saturating_add(latency);
-        shard.latency_max = shard.latency_max.max(latency);
-        shard.queue_wait.record(queue_wait);
+        let Shard { totals, recent } = &mut *shard;
+        recent.end(second, Outcome::Ok, latency);
+        totals.latency.record(latency);
+        totals.latency_sum = totals.latency_sum.saturating_add(latency);
+        totals.latency_max = totals.latency_max.max(latency);
+        totals.queue_wait.record(queue_wait);
     }
 
     /// A generated stream emitted a chunk this long after its intended time.
     pub(super) fn emitted(&self, lag: Duration) {
-        self.shards.mine().emission_lag.record(lag);
+        self.shards.mine().totals.emission_lag.record(lag);
     }
 
     fn neighbours(&self) -> Option<Rate> {
@@ -101,9 +120,10 @@ impl Recorder {
         Some(Rate { part, whole: neighbours.generated.load(Relaxed) })
     }
 
-    fn merged(&self) -> Shard {
-        let mut all = Shard::default();
+    fn merged(&self) -> Totals {
+        let mut all = Totals::default();
         for shard in self.shards.each() {
+            let shard = &shard.totals;
             all.latency.merge(&shard.latency);
             all.latency_sum = all.latency_sum.saturating_add(shard.latency_sum);
             all.latency_max = all.latency_max.max(shard.latency_max);
@@ -115,7 +135,7 @@ impl Recorder {
 
     /// The statistics now.
     pub(super) fn look(&self, ledger: ChunkLedger, elapsed: Duration, slo: Duration) -> Statistics {
-        let Shard { latency, latency_sum, latency_max, queue_wait, emission_lag } = self.merged();
+        let Totals { latency, latency_sum, latency_max, queue_wait, emission_lag } = self.merged();
         let mut offered = latency.clone();
         offered.add_infinitely_slow(ledger.dropped);
         let mut processed = Percentiles::from(&latency);
@@ -333,7 +353,7 @@ mod tests {
     fn a_chunk_that_is_recorded_and_not_settled_yet_makes_no_share_above_one() {
         let recorder = Recorder::new(false, Duration::from_millis(100));
         for _ in 0..30 {
-            recorder.took(Duration::from_millis(35), Duration::ZERO);
+            recorder.took(0, Duration::from_millis(35), Duration::ZERO);
         }
         let ledger = ChunkLedger { generated: 30, processed: 25, in_progress: 5, ..ChunkLedger::default() };
         let now = recorder.look(ledger, Duration::from_secs(1), Duration::from_millis(100));
@@ -344,7 +364,7 @@ mod tests {
     fn the_final_statistics_keep_their_lines_and_list_the_drops() {
         let recorder = Recorder::new(false, Duration::from_millis(100));
         for _ in 0..900 {
-            recorder.took(Duration::from_millis(35), Duration::ZERO);
+            recorder.took(0, Duration::from_millis(35), Duration::ZERO);
         }
         let mut ledger = ChunkLedger { generated: 1_000, processed: 900, ..ChunkLedger::default() };
         ledger.drop_chunks(super::super::ledger::Reason::Full, 100);
