@@ -12,7 +12,7 @@ fn write(folder: &Path, server: &Server) -> Vec<String> {
     let html = |name: &str| format!("--html={}", file(&format!("{name}.html")));
     // Everything that a run can come to: good, failed, shed, given up.
     let brief = ["--rate", "80", "--for", "2s", "--arrivals", "poisson", "--slo-ms", "60ms"];
-    let checked = ["--check", "good>1%", "--check", "p95<1ms"];
+    let checked = ["--check", "good>1%,p95<1ms"];
     let mut written = Vec::new();
     let mut report = |name: &str, arguments: &[&str], code: i32| {
         let (ended, _, err) = run(&[arguments, &[&html(name)]].concat(), &[]);
@@ -23,8 +23,8 @@ fn write(folder: &Path, server: &Server) -> Vec<String> {
     report("unreachable", &["load", "http://127.0.0.1:1/", "--rate", "20", "--for", "1s"], 1);
     let sync = server.url("/sync");
     report("compare", &[&["load", "compare", &url, &sync, "--pairs", "5"][..], &brief[..4]].concat(), 0);
-    let find = ["--find-max", "p50<9s", "--max-rate", "50", "--precision", "100%"];
-    report("find-max", &[&["load", &url][..], &find, &brief[..4]].concat(), 0);
+    let find = ["--find-max", "p50<9s", "--rate", "50", "--max-rate", "50", "--precision", "100%", "--for", "2s"];
+    report("find-max", &[&["load", &url][..], &find].concat(), 0);
     for one in ["one", "other"] {
         let json = format!("--json={}", file(one));
         let (code, _, err) = run(&[&["load", &url][..], &brief, &[&json]].concat(), &[]);
