@@ -206,7 +206,9 @@ fn dashboards_are_whole() {
         );
     }
     let text = read("grafana/dashboards/http-lab.json");
-    for lesson in ["only load", "is saturation", "is queueing", "back-pressure only while", "did not fall"] {
+    for lesson in
+        ["the load has risen", "is saturated", "means queueing", "back-pressure only while", "did not fall"]
+    {
         assert!(text.contains(lesson), "{lesson:?} is not taught");
     }
 }

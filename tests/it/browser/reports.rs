@@ -23,11 +23,12 @@ fn write(folder: &Path, server: &Server) -> Vec<String> {
     report("unreachable", &["load", "http://127.0.0.1:1/", "--rate", "20", "--for", "1s"], 1);
     let sync = server.url("/sync");
     report("compare", &[&["load", "compare", &url, &sync, "--pairs", "5"][..], &brief[..4]].concat(), 0);
-    let find = ["--find-max", "p50<9s", "--rate", "50", "--max-rate", "50", "--precision", "100%", "--for", "2s"];
+    let find =
+        ["--find-max", "p50<9s", "--rate", "50", "--max-rate", "50", "--precision", "100%", "--for", "2s"];
     report("find-max", &[&["load", &url][..], &find].concat(), 0);
     for one in ["one", "other"] {
         let json = format!("--json={}", file(one));
-        let (code, _, err) = run(&[&["load", &url][..], &brief, &[&json]].concat(), &[]);
+        let (code, _, err) = run(&[&["load", &url][..], &brief[..6], &[&json]].concat(), &[]);
         assert_eq!(code, 0, "{err}");
     }
     report("merge", &["load", "merge", &file("one"), &file("other")], 0);
