@@ -231,7 +231,7 @@ pub(super) fn all() -> Vec<Story> {
             text: [
                 "48 requests a second come to /async-limited, whose limit of 32 carries 42.7.",
                 "For 25 seconds each may wait one second for its turn, then for 25 seconds only 350 ms.",
-                "An answer is good within 1.5 s, and B takes up to 1.2 s.",
+                "B takes up to 1.2 s, and an answer is good within 1.5 s (unless LAB_SLO_MS is set).",
             ],
             question: "With the shorter wait more are refused. What becomes of the share of all requests that is good?",
             choices: &["it falls", "it stays the same, within a quarter", "it rises by more than a quarter"],

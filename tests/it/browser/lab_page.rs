@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Browser, Page, View};
 use crate::support::{Server, get, send};
 
-const FAST: [(&str, &str); 3] =
+pub(super) const FAST: [(&str, &str); 3] =
     [("SERVICE_A_LATENCY", "uniform:5,15"), ("SERVICE_B_LATENCY", "uniform:30,120"), ("LAB_UNREADY_MS", "0")];
 
 /// What is shown under this name in the column of `/async-limited`.
@@ -93,6 +93,7 @@ async fn the_address_restores_the_screen_and_changes_nothing_until_it_is_set() {
     page.until("document.querySelector('.lever [name=async_limit]').dataset.applied === '9'").await;
     assert_eq!(settings(&server).await["async_limit"], 9);
     page.click("#load-button").await;
+    page.until("document.getElementById('load-button').innerText === 'Stop'").await;
     page.until("location.hash.includes('async_limit=9') && location.hash.includes('rate=12')").await;
     let status = get(server.addr, "/load").await.json();
     assert_eq!((&status["seed"], &status["rate"]), (&Value::from(u64::MAX), &Value::from("12/s")));

@@ -1,10 +1,7 @@
 //! A run that is pinned: a ghost behind the next one, made of what the charts had of it.
 
-use super::{Browser, Page, View};
+use super::{Browser, Page, View, lab_page::FAST};
 use crate::support::{Server, get, until};
-
-const FAST: [(&str, &str); 3] =
-    [("SERVICE_A_LATENCY", "uniform:5,15"), ("SERVICE_B_LATENCY", "uniform:30,120"), ("LAB_UNREADY_MS", "0")];
 
 /// What the readouts say of the pinned run, beside what the charts had of it at that time after its start.
 const READ: &str = r#"(() => {
