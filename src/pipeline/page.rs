@@ -8,13 +8,13 @@ use super::{
     status::Status,
 };
 use crate::web::{
-    Control, Field, Figure, LivePage,
+    Control, Field, Figure, LivePage, RunState,
     reading::{count, percent, rate},
 };
 
 pub(super) fn live(status: &Status, log: Vec<String>) -> LivePage {
     LivePage {
-        lead: "A bounded queue, and workers that come and go with the load. Counts go on from run to run."
+        lead: "A bounded queue, and workers that come and go with the load. Counts add up over all runs."
             .to_owned(),
         verdict: verdict(status),
         balance: balance(status),
@@ -32,7 +32,7 @@ fn share(status: &Status) -> Option<f64> {
 }
 
 fn held_back(status: &Status) -> Figure {
-    Figure::loss("held_back", "held back: another one waited for room", status.held_back)
+    Figure::loss("held_back", "held back: another job was waiting for room", status.held_back)
 }
 
 fn failed(status: &Status) -> Figure {
@@ -49,7 +49,7 @@ fn verdict(status: &Status) -> Vec<Figure> {
         held_back(status),
         failed(status),
         Figure::count("backlog", "backlog", ledger.backlog),
-        Figure::of("waiting", "places of the queue taken", waiting, capacity, "").full_is_bad(),
+        Figure::of("waiting", "places taken in the queue", waiting, capacity, "").full_is_bad(),
         Figure::of("workers", limits, status.workers_present.into(), status.max_workers.into(), ""),
     ]
 }
@@ -58,16 +58,17 @@ fn balance(status: &Status) -> Vec<Vec<Figure>> {
     let ledger = &status.ledger;
     let created = || Figure::count("created", "created", ledger.created);
     let backlog = || Figure::count("backlog", "backlog", ledger.backlog);
-    // One at most waits outside; whoever waited when a run was stopped is not enqueued.
+    // While it runs one job at most waits outside. A job that waited when a run was stopped was not taken in.
     let outside = status.offered.saturating_sub(ledger.created + status.held_back);
+    let outside = match status.state {
+        RunState::Idle => Figure::loss("outside", "not taken in: waited for room at a stop", outside),
+        RunState::Running | RunState::Draining => {
+            Figure::count("outside", "waiting for room, or not taken in at a stop", outside)
+        }
+    };
     let present = status.workers_present.into();
     vec![
-        vec![
-            Figure::count("offered", "offered", status.offered),
-            created(),
-            held_back(status),
-            Figure::count("outside", "waiting for room, or did at a stop", outside),
-        ],
+        vec![Figure::count("offered", "offered", status.offered), created(), held_back(status), outside],
         vec![created(), Figure::count("succeeded", "succeeded", ledger.succeeded), failed(status), backlog()],
         vec![
             backlog(),
@@ -80,9 +81,13 @@ fn balance(status: &Status) -> Vec<Vec<Figure>> {
 
 fn more(status: &Status) -> Vec<Figure> {
     vec![
-        Figure::count("retries", "failed attempts that were followed by another", status.retries),
+        Figure::count("retries", "failed attempts that were retried", status.retries),
         Figure::count("wanted", "workers wanted by the policy", status.workers.into()),
-        Figure::new("worker_seconds", "worker-seconds, what is paid for", rate(status.worker_seconds)),
+        Figure::new(
+            "worker_seconds",
+            "worker-seconds: the running time of all workers",
+            rate(status.worker_seconds),
+        ),
     ]
 }
 

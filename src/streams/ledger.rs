@@ -29,7 +29,7 @@ impl Reason {
         match self {
             Self::Full => "the buffer was full",
             Self::Evicted => "a newer one took its place",
-            Self::Share => "its stream had its share",
+            Self::Share => "its stream's share was used up",
             Self::Sink => "the sink gave up",
             Self::Abandoned => "the drain was cut short",
         }

@@ -26,11 +26,11 @@ pub(super) fn live(streams: &Streams) -> LivePage {
         }
     };
     LivePage {
-        lead: "Many streams, one bounded buffer, a pool of workers. What finds no room is dropped, counted, and \
+        lead: "Many streams, one bounded buffer, a pool of workers. A chunk that does not fit is dropped and counts as \
                infinitely slow."
             .to_owned(),
         verdict: verdict(&status, now),
-        balance: balance(&status),
+        balance: balance(&status, streams.settings().workers),
         more: more(&status),
         fields: fields(streams),
         spoken: spoken(&status),
@@ -80,15 +80,10 @@ fn queued(status: &Status) -> Figure {
     Figure::of("queued", "in the buffer", queued, status.buffer_size as u64, "").full_is_bad()
 }
 
-fn balance(status: &Status) -> Vec<Vec<Figure>> {
+/// `workers`: the size of the pool, in the run that has ended too.
+fn balance(status: &Status, workers: usize) -> Vec<Vec<Figure>> {
     let ledger = status.run.as_ref().map(|run| run.ledger).unwrap_or_default();
-    let busy = Figure::of(
-        "busy",
-        "in progress, of the workers",
-        ledger.in_progress,
-        status.workers_count as u64,
-        "",
-    );
+    let busy = Figure::of("busy", "in progress, of the workers", ledger.in_progress, workers as u64, "");
     let reasons =
         Reason::ALL.map(|reason| Figure::loss(reason.label(), reason.words(), ledger.dropped_by.of(reason)));
     let dropped = || Figure::loss("dropped", "dropped", ledger.dropped);
@@ -107,7 +102,7 @@ fn balance(status: &Status) -> Vec<Vec<Figure>> {
 fn more(status: &Status) -> Vec<Figure> {
     let run = status.run.as_ref();
     let beside = run.and_then(|run| run.neighbours).map_or_else(
-        || "none is noisy".to_owned(),
+        || "no noisy stream".to_owned(),
         |beside| format!("{} of {}", count(beside.processed), count(beside.generated)),
     );
     let p95 = |read: fn(&RunReport) -> Percentiles| {
@@ -118,10 +113,10 @@ fn more(status: &Status) -> Vec<Figure> {
         Figure::count("streams", "generated streams", status.streams_count as u64),
         Figure::count("peers", "streams from outside, connected", status.peers as u64),
         Figure::new("listening", "listens for streams over TCP", listening),
-        Figure::new("processing", "what processing is", &status.sink),
+        Figure::new("processing", "sink", &status.sink),
         Figure::new("queue_wait", "p95 of the wait in the buffer", p95(|run| run.queue_wait)),
         Figure::new("emission_lag", "p95 of the generators' own lateness", p95(|run| run.emission_lag)),
-        Figure::new("beside", "processed of those beside the noisy stream", beside),
+        Figure::new("beside", "processed of the chunks of the streams beside the noisy one", beside),
     ]
 }
 

@@ -26,7 +26,7 @@ impl Clock {
             (RunState::Running, Some(run)) => ("Running", format!("for {}", since(run.begun))),
             (RunState::Draining, Some(run)) => {
                 let begun = since(run.begun);
-                ("Draining", format!("finishing what is inside; started {begun} ago"))
+                ("Draining", format!("finishing the work that is left; started {begun} ago"))
             }
             (RunState::Idle, Some(RunTimes { begun, ended: Some(ended) })) => {
                 let length = long(ended.saturating_duration_since(begun));
@@ -63,7 +63,12 @@ mod tests {
         for (state, times, now, said) in [
             (RunState::Idle, None, 5, "Not started "),
             (RunState::Running, running, 12, "Running for 12 s"),
-            (RunState::Draining, running, 61, "Draining finishing what is inside; started 1 min 1 s ago"),
+            (
+                RunState::Draining,
+                running,
+                61,
+                "Draining finishing the work that is left; started 1 min 1 s ago",
+            ),
             (RunState::Idle, ended, 137, "Ended 12 s ago, after a run of 2 min 5 s"),
             (RunState::Idle, ended, 125 + 3_661, "Ended 1 h 1 min ago, after a run of 2 min 5 s"),
         ] {

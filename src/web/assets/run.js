@@ -11,9 +11,9 @@
   const LAST_LOOKS = 3;
   const BUTTON = { idle: "Start", running: "Stop and drain", draining: "Draining" };
   const HINT = {
-    idle: "The next start runs with these.",
-    running: "Set while it runs; what is greyed is set at a start.",
-    draining: "They can be set when it has drained.",
+    idle: "The next start uses these settings.",
+    running: "These can be changed while it runs; the greyed ones take effect at a start.",
+    draining: "They can be changed after the drain.",
   };
 
   let state = id("state").dataset.state;

@@ -123,6 +123,8 @@ async fn figures_are_those_of_the_server(page: &Page, server: &Server, path: &st
     if path == "/streams" {
         let good = terms["good_rate"].as_f64().expect("some ended");
         page.until(&format!("{} === {}", figure("good"), quoted(&percent(good)))).await;
+        let workers = "document.querySelector('[name=workers_count]').value";
+        page.until(&format!("{workers} > 0 && {} === `0 of ${{{workers}}}`", figure("busy"))).await;
     }
 }
 

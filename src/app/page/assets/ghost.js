@@ -50,6 +50,8 @@ const ghost = (() => {
   function restore() {
     try {
       pinned = JSON.parse(sessionStorage.getItem(KEY));
+      // What another version kept is not shown.
+      if (!pinned?.points || !pinned.run?.columns || !pinned.run.moved) pinned = null;
     } catch {
       pinned = null;
     }
