@@ -2,8 +2,8 @@
 //!
 //! Three servers stand idle while one of them is driven: the other build, this one, and this one while viewers read
 //! the page's stream. Each endpoint is driven on each of them once a round, in an order that turns; ratios are taken
-//! within a round. What is compared is the server's processor time a request, which a busy client or a slow machine
-//! changes less than requests a second.
+//! within a round. They compare the server's processor time per request, which a busy client or a slow machine changes
+//! less than the requests per second.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -26,7 +26,7 @@ use crate::latency::milliseconds;
 
 const RATIO: Quantity = Quantity {
     key: "cpu_per_request_builds_ratio",
-    text: "server CPU a request, this build / other",
+    text: "server CPU per request, this build / other",
     unit: Unit::Ratio,
     aim: Some(Aim::AtMost(1.02)),
 };
@@ -37,7 +37,7 @@ const WATCHED_RATIO: Quantity = Quantity {
     aim: Some(Aim::AtMost(1.1)),
 };
 const CPU: Quantity =
-    Quantity { key: "cpu_per_request_us", text: "server CPU a request", unit: Unit::Microseconds, aim: None };
+    Quantity { key: "cpu_per_request_us", text: "server CPU per request", unit: Unit::Microseconds, aim: None };
 const GROWTH: Quantity = Quantity {
     key: "resident_last_first_ratio",
     text: "resident, after the last round / the first",

@@ -54,7 +54,7 @@ pub struct Args {
 enum Bench {
     /// Compare the HTTP lab with a bare handler: requests per second, processor time, memory
     Http(http::Args),
-    /// Compare this build with another one: processor time a request, without and with viewers of the page
+    /// Compare this build with another one: processor time per request, without and with viewers of the page
     Builds(builds::Args),
     /// Compare the load generator with wrk and k6: requests per second, processor time, lag
     Load(load::Args),
