@@ -24,7 +24,7 @@ use self::{
     layers::{config_path, ignore_empty_variables, load_dotenv, read_file, with_defaults},
     refusal::{conflict, stop},
 };
-use crate::{app, config::Misfit, output};
+use crate::{app, config::Misfit, output, telemetry};
 
 pub use refusal::Stop;
 
@@ -130,6 +130,7 @@ pub struct Parsed {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let dotenv = load_dotenv(Path::new(".env")).map_err(Stop::Refuse)?;
+    telemetry::check_log_filter().map_err(|misfit| Stop::Refuse(misfit.to_string()))?;
     let command = ignore_empty_variables(Cli::command());
     let file = match config_path(&command, &arguments) {
         Some(path) => read_file(Path::new(&path), &command).map_err(Stop::Refuse)?,

@@ -59,7 +59,23 @@ pub(super) fn stop(
         ErrorKind::TooManyValues => {
             Stop::Refuse(valued_flag(&error, command).unwrap_or_else(|| brief(&error)))
         }
+        ErrorKind::InvalidUtf8 => Stop::Refuse(not_text(command, arguments)),
         _ => Stop::Refuse(brief(&error)),
+    }
+}
+
+/// The error for a value that is not UTF-8; clap does not name it.
+fn not_text(command: &Command, arguments: &[OsString]) -> String {
+    if let Some(argument) = arguments.iter().find(|argument| argument.to_str().is_none()) {
+        return format!("the argument {:?} is not UTF-8", argument.to_string_lossy());
+    }
+    let known = selected(command, arguments).get_arguments().chain(command.get_arguments());
+    let mut variables = known.filter_map(|argument| Some((argument.get_env()?, argument.get_long()?)));
+    match variables.find(|(name, _)| std::env::var_os(name).is_some_and(|value| value.to_str().is_none())) {
+        Some((name, long)) => {
+            format!("{} (--{long}, from the environment): it is not UTF-8", name.to_string_lossy())
+        }
+        None => "a value is not UTF-8".to_owned(),
     }
 }
 

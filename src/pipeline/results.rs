@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -141,7 +142,11 @@ impl Results {
         let none = |error| NotKept { kept_lines: 0, error };
         match self {
             Self::File(file) => {
-                let before = file.metadata().map_err(none)?.len();
+                let found = file.metadata().map_err(none)?;
+                if found.nlink() == 0 {
+                    return Err(none(io::Error::other("the file was deleted")));
+                }
+                let before = found.len();
                 match file.write_all(lines) {
                     Ok(()) => file.sync_data().map_err(none),
                     Err(error) => Err(NotKept { kept_lines: keep_whole_lines(file, before, lines), error }),

@@ -181,7 +181,7 @@ impl Gateway {
     }
 
     async fn accept(self, listener: TcpListener) {
-        let mut failing = false;
+        let (mut failing, mut refusing) = (false, false);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -191,16 +191,26 @@ impl Gateway {
             match accepted {
                 Ok((socket, from)) => {
                     failing = false;
-                    // A refused connection is closed at once.
-                    if let Ok(peer) = self.admit(None) {
-                        tokio::spawn(async move {
-                            let stream = peer.stream.clone();
-                            if let (received, PeerEnd::Fault(fault)) = peer.receive(socket).await {
-                                let (stream, accepted) = (&stream.label, received.accepted);
-                                tracing::info!(%from, %stream, accepted, "a stream was closed: {fault}");
+                    let peer = match self.admit(None) {
+                        Ok(peer) => peer,
+                        // The connection is closed at once. Of refusals that follow each other, the first is logged;
+                        // a metric counts all.
+                        Err(NotAdmitted::Refused(refusal)) => {
+                            if !std::mem::replace(&mut refusing, true) {
+                                tracing::warn!(%from, "streams are refused: {refusal}");
                             }
-                        });
-                    }
+                            continue;
+                        }
+                        Err(NotAdmitted::Stopping) => continue,
+                    };
+                    refusing = false;
+                    tokio::spawn(async move {
+                        let stream = peer.stream.clone();
+                        if let (received, PeerEnd::Fault(fault)) = peer.receive(socket).await {
+                            let (stream, accepted) = (&stream.label, received.accepted);
+                            tracing::info!(%from, %stream, accepted, "a stream was closed: {fault}");
+                        }
+                    });
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {

@@ -7,7 +7,7 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::{choice, output};
+use crate::{choice, config::Misfit, output};
 
 choice! {
     /// The format of log lines.
@@ -22,10 +22,34 @@ choice! {
 /// The name of this program's meter and tracer, and the prefix of its spans' targets.
 pub(super) const SCOPE: &str = "lab";
 
+/// The filter in `RUST_LOG`, or `info` if it is not set.
+fn log_filter() -> Result<EnvFilter, Misfit> {
+    let text = std::env::var_os("RUST_LOG").unwrap_or_default();
+    let text = text.to_string_lossy();
+    if text.is_empty() {
+        return Ok(EnvFilter::new("info"));
+    }
+    EnvFilter::builder().parse(&*text).map_err(|_| {
+        Misfit::new(
+            "RUST_LOG",
+            text,
+            "a level (error, warn, info, debug, trace or off), or TARGET=LEVEL, with commas between",
+        )
+    })
+}
+
+/// Checks the filter in `RUST_LOG`.
+///
+/// # Errors
+/// When it is not a filter.
+pub fn check_log_filter() -> Result<(), Misfit> {
+    log_filter().map(drop)
+}
+
 /// Sends log lines to stderr without blocking, and spans to `tracer`. `RUST_LOG` filters the lines (default `info`).
 /// Lines have no colour if stderr is not a terminal or `NO_COLOR` is set. Only the first call has an effect.
 pub(super) fn init(format: LogFormat, tracer: Option<SdkTracer>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = log_filter().unwrap_or_else(|_| EnvFilter::new("info"));
     let colour =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt::layer().with_writer(output::stderr).with_ansi(colour);

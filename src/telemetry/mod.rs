@@ -42,7 +42,7 @@ pub use buckets::Buckets;
 pub use instruments::{
     Counter, CounterBy, Described, Durations, DurationsBy, Instruments, Kind, Number, Observed, UpDownCounter,
 };
-pub use logs::LogFormat;
+pub use logs::{LogFormat, check_log_filter};
 pub use metric::Metric;
 pub use trace::{Trace, Tracing};
 

@@ -11,11 +11,12 @@ use crate::config::{Allowed, Invalid};
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `value`. `None` if it is blank, which would be easy to guess, or has whitespace at an end, which HTTP
-    /// strips from a header: no request could send such a value.
+    /// Keeps `value`. `None` if it is blank, which would be easy to guess; or if no header could carry it, because it
+    /// has whitespace at an end, which HTTP strips, or a control character.
     pub fn new(value: impl Into<String>) -> Option<Self> {
         let value = value.into();
-        (!value.is_empty() && value.trim() == value).then_some(Self(value))
+        let is_plain = value.trim() == value && !value.contains(char::is_control);
+        (!value.is_empty() && is_plain).then_some(Self(value))
     }
 
     /// Compares in a time that depends only on the lengths.
@@ -25,7 +26,8 @@ impl Secret {
 }
 
 impl Allowed for Secret {
-    const ALLOWED: &'static str = "a text that is not blank and has no spaces at its ends";
+    const ALLOWED: &'static str =
+        "a text that is not blank, with no spaces at its ends and no control characters";
 }
 
 impl std::str::FromStr for Secret {
@@ -52,7 +54,7 @@ mod tests {
         assert!(secret.matches("open sesame"));
         assert!(!secret.matches("open sesam"));
         assert!(!secret.matches(""));
-        for unusable in ["", " ", "\t\n", " open sesame", "open sesame\n"] {
+        for unusable in ["", " ", "\t\n", " open sesame", "open sesame\n", "open\tsesame", "open\0"] {
             assert!(Secret::new(unusable).is_none(), "{unusable:?}");
         }
     }

@@ -45,13 +45,18 @@ fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
     );
     assert!(code == 2 && err.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{err}");
     // A blank token would be easy to guess. The value of a secret is never printed.
-    for blank in [" ", "\t", "s3cret "] {
+    for blank in [" ", "\t", "s3cret ", "s3\tcret"] {
         let (code, out, err) = run(&["serve"], &[("LAB_ADMIN_TOKEN", blank)]);
         assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 1), "{blank:?}: {err}");
         let expected = "LAB_ADMIN_TOKEN (--admin-token, from the environment): (hidden) is not allowed: a text that \
                         is not blank";
         assert!(err.contains(expected), "{err}");
     }
+    let (code, _, err) = run(&["serve"], &[("RUST_LOG", "lab=[[[")]);
+    assert!(
+        code == 2 && err.lines().count() == 1 && err.contains("RUST_LOG: \"lab=[[[\" is not allowed"),
+        "{err}"
+    );
     // The variables of one signal are checked as the common ones are.
     for (variable, value) in [
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4318"),
@@ -61,6 +66,22 @@ fn a_bad_value_ends_the_program_with_one_line_that_names_it() {
         let (code, _, err) = run(&["serve"], &[endpoint, (variable, value)]);
         assert!(code == 2 && err.contains(variable) && err.lines().count() == 1, "{err}");
     }
+}
+
+#[test]
+fn a_value_that_is_not_utf_8_is_named() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let not_text = std::ffi::OsStr::from_bytes(b"\xff1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |command: &mut std::process::Command| {
+        let output = command.output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let err = refused(program(folder.path(), &["serve"], &[]).env("ASYNC_LIMIT", not_text));
+    assert_eq!(err, "lab: ASYNC_LIMIT (--async-limit, from the environment): it is not UTF-8\n");
+    let err = refused(program(folder.path(), &["serve", "--async-limit"], &[]).arg(not_text));
+    assert_eq!(err, "lab: the argument \"\u{fffd}1\" is not UTF-8\n");
 }
 
 #[test]

@@ -237,8 +237,10 @@ async fn results_of_several_hosts_are_merged() {
         document[key] = value;
         std::fs::write(directory.path().join(name), document.to_string()).expect("written");
     }
+    std::fs::write(directory.path().join("list.json"), r#"["lab/load/1", "open"]"#).expect("written");
     for (file, code, part) in [
         ("c.json", 1, "c.json is not what --json writes"),
+        ("list.json", 1, "list.json is not what --json writes: invalid type: sequence, expected a map"),
         ("older.json", 1, "another version of lab"),
         ("slo.json", 1, "its objective is 1 ms, that of the results before it is 1500 ms"),
         ("closed.json", 1, "its loop is closed, that of the results before it is open"),

@@ -719,6 +719,21 @@ async fn on_a_full_disk_no_more_jobs_are_started() {
     assert!(err.contains("not done, and the rest was not read; --resume goes on"), "{err}");
 }
 
+#[tokio::test]
+async fn when_its_results_are_deleted_the_run_stops() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let jobs: String = (0..2_000).map(|number| format!("{number}\n")).collect();
+    shell(directory.path(), "echo x >> ran; rm -f results.jsonl");
+    let (code, _, err) =
+        run_jobs(directory.path(), &jobs, &["--exec", "./job.sh {}", "--results", "results.jsonl"]).await;
+    assert!(
+        code == Some(1) && err.contains("lab: stopped: results cannot be kept: the file was deleted; "),
+        "{err}"
+    );
+    let ran = fs::read_to_string(directory.path().join("ran")).expect("text").lines().count();
+    assert!(ran < 200, "{ran} ran");
+}
+
 #[test]
 fn closing_the_results_pipe_stops_the_run_with_a_message() {
     let directory = tempfile::tempdir().expect("a directory");

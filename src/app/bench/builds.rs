@@ -36,8 +36,12 @@ const WATCHED_RATIO: Quantity = Quantity {
     unit: Unit::Ratio,
     aim: Some(Aim::AtMost(1.1)),
 };
-const CPU: Quantity =
-    Quantity { key: "cpu_per_request_us", text: "server CPU per request", unit: Unit::Microseconds, aim: None };
+const CPU: Quantity = Quantity {
+    key: "cpu_per_request_us",
+    text: "server CPU per request",
+    unit: Unit::Microseconds,
+    aim: None,
+};
 const GROWTH: Quantity = Quantity {
     key: "resident_last_first_ratio",
     text: "resident, after the last round / the first",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::lost::{self, Reasons};
@@ -117,7 +118,9 @@ impl Document {
 
     /// Reads a document that `--json` wrote.
     pub(super) fn read(text: &str) -> anyhow::Result<Self> {
-        let Header { schema, pace } = serde_json::from_str(text)?;
+        // From an object only: serde would also read a list, by position.
+        let header: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+        let Header { schema, pace } = Header::deserialize(Value::Object(header))?;
         anyhow::ensure!(
             schema == Self::SCHEMA,
             "its schema is {schema:?}, not {:?}: another version of lab wrote it; measure again with this one",

@@ -167,7 +167,7 @@ async fn long_lines_are_skipped_on_request_and_closed_connections_are_logged() {
 #[tokio::test]
 async fn ten_thousand_connections_are_limited_and_counted() {
     const PEERS: usize = 10_000;
-    let (server, addr) = gateway(&["--peers-limit", "200"]);
+    let (mut server, addr) = gateway(&["--peers-limit", "200"]);
     let mut kept = Vec::new();
     for at in 0..PEERS {
         let peer = TcpStream::connect(addr).await.expect("connected");
@@ -180,6 +180,8 @@ async fn ten_thousand_connections_are_limited_and_counted() {
     }
     let refused = format!("streams_peers_refused_total{{reason=\"too_many_peers\"}} {}", PEERS - 200);
     until(server.addr, "/metrics", |answer| answer.body.contains(&refused).then_some(())).await;
+    let line = server.line_with("streams are refused");
+    assert!(line.contains("the limit of connected peers is reached from=127.0.0.1:"), "{line}");
     for peer in &mut kept {
         peer.write_all(b"still here\n").await.expect("sent");
     }
