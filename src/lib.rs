@@ -29,20 +29,22 @@
 //! theory/        queueing formulas, each with its source and its error; pure
 //! sim/           seeded services: latency distribution, capacity, contention, failure
 //! web/           System, run lifecycle, live view; serve: health, limits, problem+json, admin, pages, charts
+//! storage/       redis (connection, scripts, how a request fails), sqlite (one owner, group commit); what a write survives
 //! client/        the one HTTP client: pooled, TLS trust, bounded answers, named failures; OTLP goes through it
 //! exec/          commands as child processes: process group, time limit, captured output, guard
 //! load/          schedule (pure), open-loop driver, checks, find-max, compare; HTTP/1.1, HTTP/2, TLS
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
+//! queue/         task, lanes and turns (pure), broker: redis (one script a move), sqlite (one transaction a move)
 //! app/           combines the systems into servers; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!
 //! # Invariants
 //!
-//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`) ->
-//!   `load`, `theory`, `sim`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`, `output`, `input`. A
-//!   system never names another. A test checks it.
+//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`, `queue`) ->
+//!   `load`, `theory`, `sim`, `storage`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`,
+//!   `output`, `input`. A system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
 //!   virtual time, and the same seed meets the same services.
 //! - Decisions are pure functions ([`sim::Station`], buckets, histograms); the code that acts on them is thin.
@@ -51,11 +53,11 @@
 //! - Conservation: requests `started = completed + cancelled + in_flight`; calls `started = completed +
 //!   failed + cancelled + in_flight`, with orphaned work counted among those that ended; chunks
 //!   `generated = processed + dropped + queued + in_progress`; jobs `created = succeeded +
-//!   permanently_failed + backlog`. `lab audit` checks a running server.
+//!   permanently_failed + backlog`; tasks `enqueued = pending + in_flight + delayed + dead + done`. `lab audit`
+//!   checks a running server.
 //! - A name that must be equal in several places has one source, or a test.
 //!
-//! Deliberately absent: a clustering layer, HTTP/2 and TLS on the server side (a proxy's work), a
-//! storage room (until a system needs one).
+//! Deliberately absent: a clustering layer, HTTP/2 and TLS on the server side (a proxy's work).
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -70,8 +72,10 @@ pub mod latency;
 pub mod load;
 pub mod output;
 pub mod pipeline;
+pub mod queue;
 pub mod shutdown;
 pub mod sim;
+pub mod storage;
 pub mod streams;
 pub mod telemetry;
 pub mod theory;

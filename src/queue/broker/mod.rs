@@ -1,0 +1,138 @@
+//! The broker: where tasks are kept, and how they move.
+//!
+//! One contract ([`contract`](self)), two stores: Redis, for many hosts, and SQLite, which one process owns. Each
+//! request is one script or one transaction: it happens as a whole or not at all. The conformance tests run the same
+//! steps on both.
+
+pub(super) mod contract;
+mod redis;
+mod sqlite;
+
+pub use self::{
+    contract::{
+        Batch, Beat, Cancel, Caps, Claimed, Counts, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles,
+        Known, LaneStats, Looked, MOVED_LIMIT, ProcessStats, Promoted, Reaped, RunNow, Settled, Settlement,
+        Sizes, Stats, Traded, Verdict,
+    },
+    redis::RedisBroker,
+    sqlite::{Clock, SqliteBroker},
+};
+use super::{
+    lane::{Rule, Scope},
+    task::{NewTask, TaskId},
+};
+use crate::storage::{Durability, StoreError};
+
+/// The queue's store; cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Broker {
+    /// Redis, which many processes share.
+    Redis(RedisBroker),
+    /// A file that this process owns.
+    Sqlite(SqliteBroker),
+}
+
+/// Calls the same method of either broker.
+macro_rules! either {
+    ($self:ident, $broker:ident => $call:expr) => {
+        match $self {
+            Self::Redis($broker) => $call,
+            Self::Sqlite($broker) => $call,
+        }
+    };
+}
+
+/// Every request fails with [`StoreError`]: then nothing was done, unless it is
+/// [`OutcomeUnknown`](StoreError::OutcomeUnknown). A future that is dropped may still have been carried out.
+#[allow(clippy::missing_errors_doc, reason = "stated once, above")]
+impl Broker {
+    /// What an accepted enqueue survives.
+    pub fn durability(&self) -> Durability {
+        either!(self, broker => broker.durability())
+    }
+
+    /// Takes tasks into the queue, at most [`MOVED_LIMIT`]. It may be sent again: a task's id is taken once.
+    pub async fn enqueue(
+        &self,
+        tasks: &[NewTask],
+        batch: Batch,
+        caps: &Caps,
+    ) -> Result<Enqueued, StoreError> {
+        either!(self, broker => broker.enqueue(tasks, batch, caps).await)
+    }
+
+    /// Gives a worker process a lease of `lease_ms` of the lease clock. `who` is for people; `secret` is random.
+    pub async fn register(&self, secret: &str, lease_ms: u64, who: &str) -> Result<Epoch, StoreError> {
+        either!(self, broker => broker.register(secret, lease_ms, who).await)
+    }
+
+    /// Renews a lease.
+    pub async fn beat(&self, epoch: &Epoch, lease_ms: u64) -> Result<Beat, StoreError> {
+        either!(self, broker => broker.beat(epoch, lease_ms).await)
+    }
+
+    /// Settles attempts that ended and claims tasks.
+    pub async fn exchange(&self, epoch: &Epoch, exchange: &Exchange) -> Result<Exchanged, StoreError> {
+        either!(self, broker => broker.exchange(epoch, exchange).await)
+    }
+
+    /// Ends a lease. Tasks that it still holds are returned by [`reap`](Self::reap).
+    pub async fn leave(&self, epoch: &Epoch) -> Result<(), StoreError> {
+        either!(self, broker => broker.leave(epoch).await)
+    }
+
+    /// Moves delayed tasks that are due to their lanes, at most [`MOVED_LIMIT`].
+    pub async fn promote(&self) -> Result<Promoted, StoreError> {
+        either!(self, broker => broker.promote().await)
+    }
+
+    /// Returns tasks of one process whose lease has expired, at most [`MOVED_LIMIT`].
+    pub async fn reap(&self, rule: CrashRule) -> Result<Reaped, StoreError> {
+        either!(self, broker => broker.reap(rule).await)
+    }
+
+    /// Forgets records, dead letters and keys that were kept long enough. Returns how many.
+    pub async fn sweep(&self, caps: &Caps) -> Result<u64, StoreError> {
+        either!(self, broker => broker.sweep(caps).await)
+    }
+
+    /// Cancels a task: at once if it waits, through its worker's heartbeat if it runs.
+    pub async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
+        either!(self, broker => broker.cancel(id).await)
+    }
+
+    /// Moves a delayed task to its lane.
+    pub async fn run_now(&self, id: TaskId) -> Result<RunNow, StoreError> {
+        either!(self, broker => broker.run_now(id).await)
+    }
+
+    /// Starts dead letters anew, at most [`MOVED_LIMIT`]. Returns how many were dead letters.
+    pub async fn replay(&self, ids: &[TaskId]) -> Result<u64, StoreError> {
+        either!(self, broker => broker.unbury(true, ids).await)
+    }
+
+    /// Ends dead letters as discarded, at most [`MOVED_LIMIT`]. Returns how many were dead letters.
+    pub async fn discard(&self, ids: &[TaskId]) -> Result<u64, StoreError> {
+        either!(self, broker => broker.unbury(false, ids).await)
+    }
+
+    /// Sets what a scope allows. For the whole queue only a pause counts.
+    pub async fn set_rule(&self, scope: &Scope, rule: Rule) -> Result<(), StoreError> {
+        either!(self, broker => broker.set_rule(scope, rule).await)
+    }
+
+    /// Reads a task.
+    pub async fn get(&self, id: TaskId) -> Result<Looked, StoreError> {
+        either!(self, broker => broker.get(id).await)
+    }
+
+    /// Reads counts and sizes of one moment.
+    pub async fn stats(&self) -> Result<Stats, StoreError> {
+        either!(self, broker => broker.stats().await)
+    }
+
+    /// Reads the lanes in which something waits. Each is of its own moment.
+    pub async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {
+        either!(self, broker => broker.lanes().await)
+    }
+}

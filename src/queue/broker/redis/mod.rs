@@ -1,0 +1,342 @@
+//! The queue in Redis: each request is one script.
+
+mod keys;
+mod reply;
+mod scripts;
+
+use ::redis::Value;
+
+use self::{
+    keys::KEYS,
+    reply::{Reply, malformed},
+};
+use super::contract::{
+    Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Known,
+    LaneStats, Looked, MOVED_LIMIT, ProcessStats, Promoted, Reaped, RunNow, Settled, Settlement, Stats,
+    Traded, Verdict,
+};
+use crate::{
+    queue::{
+        lane::{RateLimit, Rule, Scope},
+        run::{Run, State},
+        settle::Settle,
+        task::{Due, NewTask, Spec, TaskId},
+    },
+    storage::{
+        Durability, StoreError,
+        redis::{Redis, RedisUrl, Script},
+    },
+};
+
+/// How long a page of lanes is, and how many pages are read at most.
+const LANES_A_PAGE: usize = 200;
+const LANE_PAGES_LIMIT: usize = 50;
+
+/// The queue in Redis; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RedisBroker {
+    redis: Redis,
+}
+
+type Args = Vec<Vec<u8>>;
+
+impl RedisBroker {
+    /// Connects to the store at `url`.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn connect(url: &RedisUrl) -> Result<Self, StoreError> {
+        Ok(Self { redis: Redis::connect(url).await? })
+    }
+
+    /// The same store over a connection of its own, for a runtime of its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { redis: self.redis.apart() }
+    }
+
+    /// The connection.
+    pub fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// What an accepted enqueue survives.
+    pub fn durability(&self) -> Durability {
+        self.redis.durability()
+    }
+
+    async fn run(&self, script: &Script, args: Args) -> Result<Reply, StoreError> {
+        self.redis.run::<Value>(script, &KEYS, &args).await.map(Reply)
+    }
+
+    pub(super) async fn enqueue(
+        &self,
+        tasks: &[NewTask],
+        batch: Batch,
+        caps: &Caps,
+    ) -> Result<Enqueued, StoreError> {
+        let mode = match batch {
+            Batch::Whole => "all",
+            Batch::Each => "each",
+        };
+        let mut args =
+            vec![text(caps.tasks), text(caps.bytes), text(caps.types), text(mode), text(tasks.len())];
+        for NewTask { id, lane, due, spec, key } in tasks {
+            let due = match due {
+                Due::Now => String::new(),
+                Due::InMs(ms) => format!("+{ms}"),
+                Due::AtMs(ms) => format!("@{ms}"),
+            };
+            let (key, fingerprint) = key.as_ref().map_or(("", ""), |key| (&key.key, &key.fingerprint));
+            args.extend([text(id), text(lane), text(due), text(spec.deadline_ms), spec.to_bytes()]);
+            args.extend([text(key), text(fingerprint)]);
+        }
+        let mut reply = self.run(&scripts::ENQUEUE, args).await?.list()?;
+        let what = reply.text()?;
+        let verdicts = |mut reply: reply::List| -> Result<Vec<Verdict>, StoreError> {
+            let mut verdicts = Vec::with_capacity(tasks.len());
+            while !reply.is_empty() {
+                let (code, id) = (reply.text()?, reply.parsed::<TaskId>()?);
+                verdicts.push(match code.as_str() {
+                    "queued" => Verdict::Queued,
+                    "known" => Verdict::Known,
+                    "same" => Verdict::Same(id),
+                    "conflict" => Verdict::Conflict(id),
+                    "types" => Verdict::TooManyTypes,
+                    other => return Err(malformed(other)),
+                });
+            }
+            Ok(verdicts)
+        };
+        match what.as_str() {
+            "full" => Ok(Enqueued::Full),
+            "taken" => verdicts(reply).map(Enqueued::Taken),
+            "refused" => verdicts(reply).map(Enqueued::Refused),
+            other => Err(malformed(other)),
+        }
+    }
+
+    pub(super) async fn register(&self, secret: &str, lease_ms: u64, who: &str) -> Result<Epoch, StoreError> {
+        let args = vec![text(secret), text(lease_ms), text(who)];
+        let number = self.run(&scripts::REGISTER, args).await?.number()?;
+        Ok(Epoch { number, secret: secret.to_owned() })
+    }
+
+    pub(super) async fn beat(&self, epoch: &Epoch, lease_ms: u64) -> Result<Beat, StoreError> {
+        let args = vec![text(epoch.number), text(&epoch.secret), text(lease_ms)];
+        let mut reply = self.run(&scripts::BEAT, args).await?.list()?;
+        if reply.text()? == "expired" {
+            return Ok(Beat::Expired);
+        }
+        Ok(Beat::Alive { held: reply.number()?, cancel: reply.rest()? })
+    }
+
+    pub(super) async fn exchange(&self, epoch: &Epoch, exchange: &Exchange) -> Result<Exchanged, StoreError> {
+        let Exchange { round, settled, want, handles } = exchange;
+        let mut args = vec![
+            text(epoch.number),
+            text(&epoch.secret),
+            text(round),
+            text((*want).min(MOVED_LIMIT as u32)),
+            text(settled.len()),
+        ];
+        for Settlement { id, delivery, settle } in settled {
+            let (act, number, said) = match settle {
+                Settle::Succeeded => ("success", 0, String::new()),
+                Settle::Retry { delay_ms, error } => ("retry", *delay_ms, error.clone()),
+                Settle::Snooze { delay_ms } => ("snooze", *delay_ms, String::new()),
+                Settle::HandBack => ("back", 0, String::new()),
+                Settle::Bury { reason, error } => ("bury", 0, format!("{} {error}", reason.label())),
+                Settle::Cancelled => ("cancelled", 0, String::new()),
+            };
+            args.extend([text(id), text(delivery), text(act), text(number), text(said)]);
+        }
+        match handles {
+            Handles::Any => args.push(text(0)),
+            Handles::Only(types) => {
+                args.push(text(types.len()));
+                args.extend(types.iter().map(text));
+            }
+        }
+        let mut reply = self.run(&scripts::EXCHANGE, args).await?.list()?;
+        match reply.text()?.as_str() {
+            "expired" => return Ok(Exchanged::Expired),
+            "late" => return Ok(Exchanged::Late),
+            "done" => {}
+            other => return Err(malformed(other)),
+        }
+        let empty_yourself = reply.text()? == "empty";
+        let count = reply.number()?;
+        let codes = (0..count).map(|_| {
+            let code = reply.text()?;
+            Settled::ALL.into_iter().find(|settled| settled.label() == code).ok_or_else(|| malformed(&code))
+        });
+        let settled = codes.collect::<Result<_, _>>()?;
+        let mut claimed = Vec::new();
+        while !reply.is_empty() {
+            let (id, run, spec) = (reply.parsed()?, reply.text()?, reply.bytes()?);
+            let run = Run::read(&run).ok_or_else(|| malformed(&run))?;
+            let spec = Spec::from_bytes(&spec).ok_or_else(|| malformed("a task's record"))?;
+            let State::InFlight { alone, ready_ms, .. } = run.state else {
+                return Err(malformed("a claimed task that is not in flight"));
+            };
+            let Run { lane, delivery, failures, crashes, since_ms: started_ms, .. } = run;
+            claimed.push(Claimed {
+                id,
+                lane,
+                spec,
+                delivery,
+                failures,
+                crashes,
+                alone,
+                ready_ms,
+                started_ms,
+            });
+        }
+        Ok(Exchanged::Done(Traded { settled, claimed, empty_yourself }))
+    }
+
+    pub(super) async fn leave(&self, epoch: &Epoch) -> Result<(), StoreError> {
+        let args = vec![text(epoch.number), text(&epoch.secret)];
+        self.run(&scripts::LEAVE, args).await.map(drop)
+    }
+
+    pub(super) async fn promote(&self) -> Result<Promoted, StoreError> {
+        let mut reply = self.run(&scripts::PROMOTE, vec![text(MOVED_LIMIT)]).await?.list()?;
+        Ok(Promoted { moved: reply.number()?, next_in_ms: reply.number_or_none()? })
+    }
+
+    pub(super) async fn reap(&self, rule: CrashRule) -> Result<Reaped, StoreError> {
+        let args = vec![text(MOVED_LIMIT), text(rule.suspect_after), text(rule.memory_ms)];
+        let mut reply = self.run(&scripts::REAP, args).await?.list()?;
+        let epoch = Some(reply.number()?).filter(|&epoch| epoch > 0);
+        Ok(Reaped {
+            epoch,
+            who: reply.text()?,
+            returned: reply.number()?,
+            suspects: reply.number()?,
+            dead: reply.number()?,
+        })
+    }
+
+    pub(super) async fn sweep(&self, caps: &Caps) -> Result<u64, StoreError> {
+        let args = [caps.done, caps.done_age_ms, caps.dead, caps.dead_age_ms, caps.key_age_ms];
+        let args = std::iter::once(text(MOVED_LIMIT)).chain(args.map(text)).collect();
+        let mut reply = self.run(&scripts::SWEEP, args).await?.list()?;
+        Ok(reply.number()? + reply.number()? + reply.number()?)
+    }
+
+    pub(super) async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
+        self.run(&scripts::CANCEL, vec![text(id)]).await?.named(&Cancel::ALL, Cancel::label)
+    }
+
+    pub(super) async fn run_now(&self, id: TaskId) -> Result<RunNow, StoreError> {
+        self.run(&scripts::RUN_NOW, vec![text(id)]).await?.named(&RunNow::ALL, RunNow::label)
+    }
+
+    pub(super) async fn unbury(&self, replay: bool, ids: &[TaskId]) -> Result<u64, StoreError> {
+        let act = if replay { "replay" } else { "discard" };
+        let args = std::iter::once(text(act)).chain(ids.iter().map(text)).collect();
+        self.run(&scripts::UNBURY, args).await?.number()
+    }
+
+    pub(super) async fn set_rule(&self, scope: &Scope, rule: Rule) -> Result<(), StoreError> {
+        let Rule { paused, in_flight_limit, rate } = rule;
+        let RateLimit { interval_us, burst } = rate.unwrap_or(RateLimit { interval_us: 0, burst: 0 });
+        let args = vec![
+            text(scope),
+            text(u8::from(paused)),
+            text(in_flight_limit.unwrap_or(0)),
+            text(interval_us),
+            text(burst),
+        ];
+        self.run(&scripts::RULE, args).await.map(drop)
+    }
+
+    pub(super) async fn get(&self, id: TaskId) -> Result<Looked, StoreError> {
+        let mut reply = self.run(&scripts::GET, vec![text(id)]).await?.list()?;
+        let (run, spec, error) = (reply.optional_text()?, reply.optional_bytes()?, reply.optional_text()?);
+        let oldest_ms = reply.number_or_none()?;
+        let Some(run) = run else { return Ok(Looked::Unknown { oldest_ms }) };
+        let run = Run::read(&run).ok_or_else(|| malformed(&run))?;
+        let spec = match spec {
+            None => None,
+            Some(spec) => Some(Spec::from_bytes(&spec).ok_or_else(|| malformed("a task's record"))?),
+        };
+        Ok(Looked::Known(Box::new(Known { run, spec, error })))
+    }
+
+    pub(super) async fn stats(&self) -> Result<Stats, StoreError> {
+        let mut reply = self.run(&scripts::STATS, Vec::new()).await?.list()?;
+        let mut stats = Stats { now_ms: reply.number()?, ..Stats::default() };
+        // The lease clock is for people who read the store.
+        reply.number()?;
+        stats.inbox = reply.number()?;
+        let mut counts = reply.list()?;
+        while !counts.is_empty() {
+            let (name, count) = (counts.text()?, counts.number()?);
+            if let Some(field) = stats.counts.field(&name) {
+                *field = count;
+            }
+        }
+        let mut rules = reply.list()?;
+        while !rules.is_empty() {
+            let (scope, rule) = (rules.parsed()?, rules.text()?);
+            stats.rules.push((scope, read_rule(&rule).ok_or_else(|| malformed(&rule))?));
+        }
+        reply.list()?;
+        let mut processes = reply.list()?;
+        while !processes.is_empty() {
+            let epoch = processes.number()?;
+            processes.number()?;
+            stats.processes.push(ProcessStats { epoch, who: processes.text()?, held: processes.number()? });
+        }
+        let mut sizes = reply.list()?;
+        while !sizes.is_empty() {
+            let (name, size) = (sizes.text()?, sizes.number()?);
+            *stats.sizes.field(&name).ok_or_else(|| malformed(&name))? = size;
+        }
+        Ok(stats)
+    }
+
+    pub(super) async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {
+        let mut lanes = Vec::new();
+        let mut cursor = "0".to_owned();
+        for _ in 0..LANE_PAGES_LIMIT {
+            let args = vec![text(&cursor), text(LANES_A_PAGE)];
+            let mut reply = self.run(&scripts::LANES, args).await?.list()?;
+            cursor = reply.text()?;
+            let mut page = reply.list()?;
+            while !page.is_empty() {
+                lanes.push(LaneStats {
+                    lane: page.parsed()?,
+                    length: page.number()?,
+                    since_ms: page.number()?,
+                });
+            }
+            if cursor == "0" {
+                break;
+            }
+        }
+        lanes.sort_by(|a, b| a.lane.cmp(&b.lane));
+        // A scan may name a lane twice.
+        lanes.dedup_by(|a, b| a.lane == b.lane);
+        Ok(lanes)
+    }
+}
+
+fn text(value: impl ToString) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// Reads `PAUSED LIMIT INTERVAL_US BURST`.
+fn read_rule(text: &str) -> Option<Rule> {
+    let mut parts = text.split(' ');
+    let (paused, limit, interval, burst) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let rate = RateLimit { interval_us: interval.parse().ok()?, burst: burst.parse().ok()? };
+    Some(Rule {
+        paused: paused == "1",
+        in_flight_limit: Some(limit.parse().ok()?).filter(|&limit| limit > 0),
+        rate: Some(rate).filter(|rate| rate.interval_us > 0),
+    })
+}

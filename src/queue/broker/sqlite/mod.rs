@@ -1,0 +1,168 @@
+//! The queue in a file that one process owns: each request is one job of the writer's group commit.
+
+mod column;
+mod moves;
+mod state;
+
+use std::{fmt, path::Path, sync::Arc};
+
+use self::{moves::Moves, state::State};
+use super::contract::{
+    Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, LaneStats, Looked, Promoted,
+    Reaped, RunNow, Stats,
+};
+use crate::{
+    queue::{
+        lane::{Rule, Scope},
+        task::{NewTask, TaskId},
+    },
+    storage::{
+        Durability, StoreError,
+        sqlite::{OpenError, Sqlite, Synchronous},
+    },
+};
+
+/// The name of the file.
+const FILE: &str = "queue";
+/// The steps that made the file's tables, in order.
+const SCHEMA: &[&str] = &[include_str!("schema.sql")];
+
+/// Where the broker reads the time, in milliseconds since 1970.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock.
+    pub fn wall() -> Self {
+        Self::new(|| u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
+    }
+
+    /// A clock of the caller's.
+    pub fn new(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now_ms))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// The queue in SQLite; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SqliteBroker {
+    file: Sqlite<State>,
+    clock: Clock,
+    /// Names this run of the process: leases of earlier runs are over.
+    owner: Arc<str>,
+}
+
+impl SqliteBroker {
+    /// Opens or makes the file in `folder`. `lease_ms` is how long a lease of this run still lasts after the writer
+    /// had to read its state anew.
+    ///
+    /// # Errors
+    /// When another process owns it, it is of a newer version, or it cannot be opened.
+    pub fn open(
+        folder: &Path,
+        synchronous: Synchronous,
+        lease_ms: u64,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let owner: Arc<str> = TaskId::new().to_string().into();
+        let own = owner.clone();
+        let load = move |db: &rusqlite::Connection| State::load(db, &own, lease_ms);
+        Ok(Self { file: Sqlite::open(folder, FILE, synchronous, SCHEMA, load)?, clock, owner })
+    }
+
+    /// Closes the file once what was submitted is committed.
+    pub async fn close(&self) {
+        self.file.close().await;
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.file.durability()
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Moves<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let now_ms = (self.clock.0)();
+        self.file.write(move |db, state| Moves { db, state, now_ms }.run(job)).await
+    }
+
+    pub(super) async fn enqueue(
+        &self,
+        tasks: &[NewTask],
+        batch: Batch,
+        caps: &Caps,
+    ) -> Result<Enqueued, StoreError> {
+        let (tasks, caps) = (tasks.to_vec(), *caps);
+        self.run(move |queue| queue.enqueue(&tasks, batch, &caps)).await
+    }
+
+    pub(super) async fn register(&self, secret: &str, lease_ms: u64, who: &str) -> Result<Epoch, StoreError> {
+        let (owner, secret, who) = (self.owner.clone(), secret.to_owned(), who.to_owned());
+        self.run(move |queue| queue.register(&owner, &secret, lease_ms, &who)).await
+    }
+
+    pub(super) async fn beat(&self, epoch: &Epoch, lease_ms: u64) -> Result<Beat, StoreError> {
+        let epoch = epoch.clone();
+        self.run(move |queue| Ok(queue.beat(&epoch, lease_ms))).await
+    }
+
+    pub(super) async fn exchange(&self, epoch: &Epoch, exchange: &Exchange) -> Result<Exchanged, StoreError> {
+        let (epoch, exchange) = (epoch.clone(), exchange.clone());
+        self.run(move |queue| queue.exchange(&epoch, &exchange)).await
+    }
+
+    pub(super) async fn leave(&self, epoch: &Epoch) -> Result<(), StoreError> {
+        let epoch = epoch.clone();
+        self.run(move |queue| queue.leave(&epoch)).await
+    }
+
+    pub(super) async fn promote(&self) -> Result<Promoted, StoreError> {
+        self.run(|queue| queue.promote()).await
+    }
+
+    pub(super) async fn reap(&self, rule: CrashRule) -> Result<Reaped, StoreError> {
+        self.run(move |queue| queue.reap(rule)).await
+    }
+
+    pub(super) async fn sweep(&self, caps: &Caps) -> Result<u64, StoreError> {
+        let caps = *caps;
+        self.run(move |queue| queue.sweep(&caps)).await
+    }
+
+    pub(super) async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
+        self.run(move |queue| queue.cancel(id)).await
+    }
+
+    pub(super) async fn run_now(&self, id: TaskId) -> Result<RunNow, StoreError> {
+        self.run(move |queue| queue.run_now(id)).await
+    }
+
+    pub(super) async fn unbury(&self, replay: bool, ids: &[TaskId]) -> Result<u64, StoreError> {
+        let ids = ids.to_vec();
+        self.run(move |queue| queue.unbury(replay, &ids)).await
+    }
+
+    pub(super) async fn set_rule(&self, scope: &Scope, rule: Rule) -> Result<(), StoreError> {
+        let scope = scope.clone();
+        self.run(move |queue| queue.set_rule(&scope, rule)).await
+    }
+
+    pub(super) async fn get(&self, id: TaskId) -> Result<Looked, StoreError> {
+        self.run(move |queue| queue.get(id)).await
+    }
+
+    pub(super) async fn stats(&self) -> Result<Stats, StoreError> {
+        self.run(|queue| queue.stats()).await
+    }
+
+    pub(super) async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {
+        self.run(|queue| queue.lanes()).await
+    }
+}

@@ -1,0 +1,123 @@
+//! What the writer keeps in memory beside the tables: turns, leases, counts. All of it can be made from the tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::Connection;
+
+use super::column::{Parse as _, parsed};
+use crate::queue::{
+    broker::contract::{Counts, Traded},
+    lane::{RateLimit, Rule},
+    task::TaskId,
+    turns::Turns,
+};
+
+/// The lease clock goes on by at most this much between two requests, in milliseconds, as in Redis.
+const CLOCK_STEP_MS: u64 = 500;
+
+/// What the writer keeps in memory.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) turns: Turns,
+    pub(super) counts: Counts,
+    pub(super) leases: BTreeMap<u64, Lease>,
+    /// The process that may run suspects.
+    pub(super) suspects_of: Option<u64>,
+    pub(super) suspects: u64,
+    pub(super) kinds: u64,
+    /// The lease clock, in milliseconds.
+    pub(super) clock_ms: u64,
+    last_ms: Option<u64>,
+}
+
+/// A process's lease.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// `None` once it has expired: it never revives.
+    pub(super) secret: Option<String>,
+    pub(super) who: String,
+    pub(super) expires_ms: u64,
+    pub(super) round: u64,
+    /// The answer of its last exchange.
+    pub(super) answer: Traded,
+    pub(super) held: BTreeSet<TaskId>,
+    /// Tasks that it is to cancel.
+    pub(super) stop: BTreeSet<TaskId>,
+}
+
+impl Lease {
+    pub(super) fn new(secret: Option<String>, who: String, expires_ms: u64) -> Self {
+        Self {
+            secret,
+            who,
+            expires_ms,
+            round: 0,
+            answer: Traded::default(),
+            held: BTreeSet::new(),
+            stop: BTreeSet::new(),
+        }
+    }
+}
+
+impl State {
+    /// Makes the state from the tables. Leases of `owner` are renewed by `lease_ms`, leases of others are over.
+    pub(super) fn load(db: &Connection, owner: &str, lease_ms: u64) -> rusqlite::Result<Self> {
+        let mut state = Self::default();
+        let mut rows = db.prepare(
+            "SELECT lane, count(*) FROM task WHERE state = 'p' GROUP BY lane ORDER BY min(number)",
+        )?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            state.turns.add(&row.parse(0)?, row.get(1)?, 0);
+        }
+        let mut rows = db.prepare("SELECT scope, paused, in_flight_limit, interval_us, burst FROM rule")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let rate = RateLimit { interval_us: row.get(3)?, burst: row.get(4)? };
+            let rule = Rule {
+                paused: row.get(1)?,
+                in_flight_limit: Some(row.get(2)?).filter(|&limit| limit > 0),
+                rate: Some(rate).filter(|rate| rate.interval_us > 0),
+            };
+            state.turns.set_rule(row.parse(0)?, rule, 0);
+        }
+        let mut rows = db.prepare("SELECT name, value FROM count")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(0)?;
+            if let Some(count) = state.counts.field(&name) {
+                *count = row.get(1)?;
+            }
+        }
+        state.suspects = db.query_row("SELECT count(*) FROM task WHERE state = 's'", [], |row| row.get(0))?;
+        state.kinds = db.query_row("SELECT count(*) FROM kind", [], |row| row.get(0))?;
+        let mut rows = db.prepare("SELECT number, owner, secret, who, round FROM epoch")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let is_own = row.get::<_, String>(1)? == owner;
+            let (secret, expires_ms) = if is_own { (Some(row.get(2)?), lease_ms) } else { (None, 0) };
+            let lease = Lease { round: row.get(4)?, ..Lease::new(secret, row.get(3)?, expires_ms) };
+            state.leases.insert(row.get(0)?, lease);
+        }
+        let mut rows = db.prepare("SELECT epoch, id, lane, cancel FROM task WHERE state = 'f'")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let number: u64 = row.get(0)?;
+            let id: TaskId = row.parse(1)?;
+            let lease = state.leases.entry(number).or_insert_with(|| Lease::new(None, String::new(), 0));
+            lease.held.insert(id);
+            if row.get(3)? {
+                lease.stop.insert(id);
+            }
+            state.turns.start(&parsed(&row.get::<_, String>(2)?)?, 1, 0);
+        }
+        Ok(state)
+    }
+
+    /// Advances the lease clock to `now_ms`, by at most [`CLOCK_STEP_MS`].
+    pub(super) fn tick(&mut self, now_ms: u64) {
+        let passed = now_ms.saturating_sub(self.last_ms.unwrap_or(now_ms));
+        self.clock_ms += passed.min(CLOCK_STEP_MS);
+        self.last_ms = Some(now_ms);
+    }
+}

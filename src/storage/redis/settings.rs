@@ -1,0 +1,108 @@
+//! What the server's settings make of an accepted write.
+
+use std::collections::HashMap;
+
+use crate::storage::Durability;
+
+/// The settings that decide what a write survives. `None`: they cannot be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What is evicted when memory is full.
+    pub maxmemory_policy: Option<String>,
+    /// Whether writes are appended to a file.
+    pub appends: Option<bool>,
+    /// When the file is synced: `always`, `everysec` or `no`.
+    pub appendfsync: Option<String>,
+    /// Whether syncing is put off while the file is rewritten.
+    pub no_sync_on_rewrite: Option<bool>,
+    /// Whether the last append went well.
+    pub last_append_ok: Option<bool>,
+}
+
+impl Settings {
+    /// Reads the text of `INFO` and the pairs of `CONFIG GET`, either of which may be missing.
+    pub(super) fn read(info: &str, config: &HashMap<String, String>) -> Self {
+        let info = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.map(|value| value.trim().to_owned())
+        };
+        let yes = |value: &String| value == "yes";
+        Self {
+            maxmemory_policy: info("maxmemory_policy"),
+            appends: info("aof_enabled")
+                .map(|value| value == "1")
+                .or_else(|| config.get("appendonly").map(yes)),
+            appendfsync: config.get("appendfsync").cloned(),
+            no_sync_on_rewrite: config.get("no-appendfsync-on-rewrite").map(yes),
+            last_append_ok: info("aof_last_write_status").map(|value| value == "ok"),
+        }
+    }
+
+    /// What an accepted write survives. It is `fsynced` only where every setting says so.
+    pub fn durability(&self) -> Durability {
+        match self {
+            Self { appends: None, .. } => Durability::Unknown,
+            Self { appends: Some(false), .. } => Durability::Memory,
+            Self {
+                appendfsync: Some(when),
+                no_sync_on_rewrite: Some(false),
+                last_append_ok: Some(true),
+                ..
+            } if when == "always" => Durability::Fsynced,
+            Self { last_append_ok: Some(false), .. } => Durability::Memory,
+            Self { appendfsync: None, .. } | Self { no_sync_on_rewrite: None, .. } => Durability::Unknown,
+            _ => Durability::Appended,
+        }
+    }
+
+    /// Checks that a full memory evicts nothing.
+    ///
+    /// # Errors
+    /// What is set, and what is expected.
+    pub fn refuse_eviction(&self) -> Result<(), String> {
+        match self.maxmemory_policy.as_deref() {
+            Some("noeviction") => Ok(()),
+            Some(other) => Err(format!(
+                "maxmemory-policy is {other}, which deletes tasks when memory is full; set it to noeviction"
+            )),
+            None => Err("INFO memory does not say the maxmemory-policy, which must be noeviction".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_is_synced_only_where_every_setting_says_so() {
+        let durability = |info: &str, config: &[(&str, &str)]| {
+            let config =
+                config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            Settings::read(info, &config).durability()
+        };
+        let on = "aof_enabled:1\r\naof_last_write_status:ok\r\n";
+        let always = [("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no")];
+        assert_eq!(durability(on, &always), Durability::Fsynced);
+        assert_eq!(durability("aof_enabled:0\r\n", &always), Durability::Memory);
+        assert_eq!(
+            durability(on, &[("appendfsync", "everysec"), ("no-appendfsync-on-rewrite", "no")]),
+            Durability::Appended
+        );
+        assert_eq!(
+            durability(on, &[("appendfsync", "always"), ("no-appendfsync-on-rewrite", "yes")]),
+            Durability::Appended
+        );
+        assert_eq!(durability("aof_enabled:1\r\naof_last_write_status:err\r\n", &always), Durability::Memory);
+        assert_eq!(durability(on, &[]), Durability::Unknown);
+        assert_eq!(durability("", &[]), Durability::Unknown);
+    }
+
+    #[test]
+    fn only_noeviction_is_accepted() {
+        let policy = |info: &str| Settings::read(info, &HashMap::new()).refuse_eviction();
+        assert_eq!(policy("maxmemory_policy:noeviction\r\n"), Ok(()));
+        assert!(policy("maxmemory_policy:volatile-lru\r\n").unwrap_err().contains("volatile-lru"));
+        assert!(policy("").is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! The writer: the one thread that uses the file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::storage::StoreError;
+
+/// Jobs of one commit at most.
+const GROUP_JOBS_LIMIT: usize = 500;
+
+/// Answers a job, once it is known whether its group was committed.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What became of a job before the commit.
+struct Ran {
+    failed: Option<StoreError>,
+    reply: Reply,
+}
+
+/// A job, and whom to answer.
+trait Work<S>: Send {
+    /// Runs it within a transaction.
+    fn run(self: Box<Self>, db: &Connection, state: &mut S) -> Ran;
+    /// Answers it without running it.
+    fn refuse(self: Box<Self>, error: StoreError);
+}
+
+struct Task<F, T> {
+    job: F,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<S, T, F> Work<S> for Task<F, T>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection, &mut S) -> rusqlite::Result<T> + Send,
+{
+    fn run(self: Box<Self>, db: &Connection, state: &mut S) -> Ran {
+        let Self { job, answer } = *self;
+        let result = match catch_unwind(AssertUnwindSafe(|| job(db, state))) {
+            Ok(result) => result.map_err(|error| store_error(&error)),
+            Err(_) => Err(StoreError::Refused("the request met a fault in this program".to_owned())),
+        };
+        let failed = result.as_ref().err().cloned();
+        let reply = move |committed: Result<(), StoreError>| {
+            // Nobody may wait any more.
+            let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
+        };
+        Ran { failed, reply: Box::new(reply) }
+    }
+
+    fn refuse(self: Box<Self>, error: StoreError) {
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+/// What the writer is handed.
+pub(super) struct Job<S>(Option<Box<dyn Work<S>>>);
+
+impl<S> Job<S> {
+    /// Runs `job`, and sends its result to `answer` after the commit.
+    pub(super) fn new<T: Send + 'static>(
+        job: impl FnOnce(&Connection, &mut S) -> rusqlite::Result<T> + Send + 'static,
+        answer: oneshot::Sender<Result<T, StoreError>>,
+    ) -> Self {
+        Self(Some(Box::new(Task { job, answer })))
+    }
+
+    /// Ends the writer.
+    pub(super) fn close() -> Self {
+        Self(None)
+    }
+}
+
+/// Makes the state from the tables.
+type Load<S> = Box<dyn Fn(&Connection) -> rusqlite::Result<S> + Send>;
+
+/// The writer's file, state and queue.
+pub(super) struct Writer<S> {
+    pub(super) db: Connection,
+    pub(super) state: S,
+    pub(super) load: Load<S>,
+    pub(super) queue: mpsc::Receiver<Job<S>>,
+}
+
+impl<S> Writer<S> {
+    /// Runs jobs until it is closed or all handles are gone, or the file cannot be used any more.
+    pub(super) fn run(mut self) {
+        let mut group = Vec::new();
+        while self.queue.blocking_recv_many(&mut group, GROUP_JOBS_LIMIT) > 0 {
+            let received = group.len();
+            // What comes after the end is dropped: its caller sees that nobody answers.
+            let works: Vec<_> = group.drain(..).map_while(|Job(work)| work).collect();
+            let is_closed = works.len() < received;
+            if let Err(error) = self.commit(works) {
+                tracing::error!(%error, "the store's file cannot be used any more");
+                return;
+            }
+            if is_closed {
+                return;
+            }
+        }
+    }
+
+    /// Runs a group in one transaction and answers it.
+    ///
+    /// # Errors
+    /// When the state cannot be loaded any more.
+    fn commit(&mut self, works: Vec<Box<dyn Work<S>>>) -> rusqlite::Result<()> {
+        if let Err(error) = self.db.execute_batch("BEGIN IMMEDIATE") {
+            let error = store_error(&error);
+            works.into_iter().for_each(|work| work.refuse(error.clone()));
+            return Ok(());
+        }
+        let mut replies = Vec::with_capacity(works.len());
+        let mut works = works.into_iter();
+        let mut result = Ok(());
+        while result.is_ok()
+            && let Some(work) = works.next()
+        {
+            result = self.step(work, &mut replies);
+        }
+        let commit = || self.db.execute_batch("COMMIT").map_err(|error| store_error(&error));
+        let result = result.and_then(|()| commit());
+        let Err(error) = result else {
+            replies.into_iter().for_each(|reply| reply(Ok(())));
+            return Ok(());
+        };
+        // SQLite ends the transaction itself after some errors.
+        if !self.db.is_autocommit() {
+            let _ = self.db.execute_batch("ROLLBACK");
+        }
+        let reloaded = self.reload();
+        replies.into_iter().for_each(|reply| reply(Err(error.clone())));
+        works.for_each(|work| work.refuse(error.clone()));
+        reloaded
+    }
+
+    /// Runs one job in a savepoint. An error ends the group.
+    fn step(&mut self, work: Box<dyn Work<S>>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
+        if let Err(error) = self.db.execute_batch("SAVEPOINT job") {
+            let error = store_error(&error);
+            work.refuse(error.clone());
+            return Err(error);
+        }
+        let Ran { failed, reply } = work.run(&self.db, &mut self.state);
+        replies.push(reply);
+        let ended = match failed {
+            None => self.db.execute_batch("RELEASE job"),
+            // SQLite has ended the whole transaction, as it does when the disk is full.
+            Some(error) if self.db.is_autocommit() => return Err(error),
+            Some(_) => self.db.execute_batch("ROLLBACK TO job; RELEASE job").and_then(|()| self.reload()),
+        };
+        ended.map_err(|error| store_error(&error))
+    }
+
+    fn reload(&mut self) -> rusqlite::Result<()> {
+        self.state = (self.load)(&self.db)?;
+        Ok(())
+    }
+}
+
+/// What an error of SQLite means to who asked.
+fn store_error(error: &rusqlite::Error) -> StoreError {
+    let said = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => StoreError::Full(said),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::CannotOpen) => {
+            StoreError::Away(said)
+        }
+        _ => StoreError::Refused(said),
+    }
+}

@@ -1,0 +1,8 @@
+//! The reliable queue: one contract, both brokers, real stores.
+
+mod alike;
+mod claims;
+mod crashes;
+mod ends;
+mod enqueues;
+mod store;

@@ -1,0 +1,204 @@
+//! A store of a test's own, with what the tests do to it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use lab::{
+    queue::{
+        Due, Lane, NewTask, Spec, TaskId,
+        broker::{
+            Batch, Broker, Caps, Claimed, Clock, Enqueued, Epoch, Exchange, Exchanged, Handles, RedisBroker,
+            Settled, Settlement, SqliteBroker, Traded, Verdict,
+        },
+        settle::Settle,
+    },
+    storage::sqlite::Synchronous,
+};
+
+use crate::redis_server::RedisServer;
+
+/// A lease that does not expire during a test.
+pub(crate) const LEASE_MS: u64 = 600_000;
+
+/// Runs each test on both brokers.
+macro_rules! on_both {
+    ($($name:ident,)+) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(crate::queue::store::Store::sqlite()).await;
+                }
+            )+
+        }
+        mod redis {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(crate::queue::store::Store::redis().await).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both;
+
+/// A broker over an empty store.
+pub(crate) struct Store {
+    pub(crate) broker: Broker,
+    pub(crate) caps: Caps,
+    /// Added to the machine's clock, in milliseconds. Redis has the machine's clock only.
+    ahead_ms: Arc<AtomicU64>,
+    _kept: Kept,
+}
+
+enum Kept {
+    Folder(#[allow(dead_code, reason = "kept until the end")] tempfile::TempDir),
+    Server(#[allow(dead_code, reason = "kept until the end")] RedisServer),
+}
+
+impl Store {
+    pub(crate) fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ahead_ms = Arc::new(AtomicU64::new(0));
+        let ahead = ahead_ms.clone();
+        let clock = Clock::new(move || {
+            u64::try_from(jiff::Timestamp::now().as_millisecond()).expect("after 1970") + ahead.load(Relaxed)
+        });
+        // The disk's speed is not what is tested.
+        let broker = SqliteBroker::open(folder.path(), Synchronous::Normal, LEASE_MS, clock).expect("opened");
+        Self { broker: Broker::Sqlite(broker), caps: Caps::default(), ahead_ms, _kept: Kept::Folder(folder) }
+    }
+
+    pub(crate) async fn redis() -> Self {
+        let server = RedisServer::start(&[]).await;
+        let broker = RedisBroker::connect(&server.url()).await.expect("connected");
+        let ahead_ms = Arc::default();
+        Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, _kept: Kept::Server(server) }
+    }
+
+    /// Lets a time pass for the store.
+    pub(crate) async fn pass(&self, ms: u64) {
+        match &self.broker {
+            Broker::Sqlite(_) => {
+                self.ahead_ms.fetch_add(ms, Relaxed);
+            }
+            // The real server has the real clock: the time is the subject.
+            Broker::Redis(_) => tokio::time::sleep(Duration::from_millis(ms + 1)).await,
+        }
+    }
+
+    pub(crate) async fn enqueue(&self, tasks: &[NewTask]) -> Vec<Verdict> {
+        match self.broker.enqueue(tasks, Batch::Each, &self.caps).await.expect("answered") {
+            Enqueued::Taken(verdicts) => verdicts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Enqueues `n` tasks into a lane.
+    pub(crate) async fn fill(&self, lane: &str, n: usize) -> Vec<TaskId> {
+        let tasks: Vec<NewTask> = (0..n).map(|_| task(lane)).collect();
+        for tasks in tasks.chunks(500) {
+            assert!(self.enqueue(tasks).await.iter().all(|verdict| *verdict == Verdict::Queued));
+        }
+        tasks.iter().map(|task| task.id).collect()
+    }
+
+    pub(crate) async fn process(&self) -> Process<'_> {
+        let epoch = self.broker.register("secret", LEASE_MS, "a test").await.expect("registered");
+        Process { store: self, epoch, round: 0 }
+    }
+
+    /// Checks that every task is in one place, and that all counts say the same.
+    pub(crate) async fn balances(&self) {
+        let stats = self.broker.stats().await.expect("answered");
+        let lanes = self.broker.lanes().await.expect("answered");
+        let (counts, sizes) = (stats.counts, stats.sizes);
+        let said = format!("{counts:?} {sizes:?} {lanes:?}");
+        let live = counts.pending + counts.in_flight + counts.delayed + counts.dead;
+        assert_eq!(counts.enqueued, live + counts.done, "{said}");
+        let ends = counts.succeeded + counts.cancelled + counts.expired + counts.discarded;
+        assert_eq!(counts.done, ends, "{said}");
+        let waiting: u64 = lanes.iter().map(|lane| lane.length).sum();
+        assert_eq!(counts.pending, waiting + sizes.suspects, "{said}");
+        assert_eq!(
+            (counts.in_flight, counts.delayed, counts.dead, live),
+            (sizes.held, sizes.delayed, sizes.dead, sizes.tasks),
+            "{said}"
+        );
+        assert_eq!(sizes.records, sizes.tasks + sizes.done, "{said}");
+        assert_eq!(sizes.lanes, lanes.len() as u64, "{said}");
+        let held: u64 = stats.processes.iter().map(|process| process.held).sum();
+        assert_eq!(held, sizes.held, "{said}");
+        assert_eq!(live == 0, counts.bytes == 0, "{said}");
+    }
+}
+
+/// A worker process, as the store sees it.
+pub(crate) struct Process<'a> {
+    store: &'a Store,
+    pub(crate) epoch: Epoch,
+    pub(crate) round: u64,
+}
+
+impl Process<'_> {
+    pub(crate) async fn exchange(
+        &mut self,
+        settled: Vec<Settlement>,
+        want: u32,
+        handles: Handles,
+    ) -> Exchanged {
+        self.round += 1;
+        self.again(settled, want, handles).await
+    }
+
+    /// Sends the last round again.
+    pub(crate) async fn again(&self, settled: Vec<Settlement>, want: u32, handles: Handles) -> Exchanged {
+        let exchange = Exchange { round: self.round, settled, want, handles };
+        self.store.broker.exchange(&self.epoch, &exchange).await.expect("answered")
+    }
+
+    pub(crate) async fn trade(&mut self, settled: Vec<Settlement>, want: u32) -> Traded {
+        match self.exchange(settled, want, Handles::Any).await {
+            Exchanged::Done(traded) => traded,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn claim(&mut self, want: u32) -> Vec<Claimed> {
+        self.trade(Vec::new(), want).await.claimed
+    }
+
+    pub(crate) async fn settle(&mut self, task: &Claimed, settle: Settle) -> Settled {
+        self.trade(vec![settlement(task, settle)], 0).await.settled[0]
+    }
+
+    /// Lets its lease expire: renews it for no time at all.
+    pub(crate) async fn die(&self) {
+        self.store.broker.beat(&self.epoch, 0).await.expect("answered");
+    }
+}
+
+pub(crate) fn settlement(task: &Claimed, settle: Settle) -> Settlement {
+    Settlement { id: task.id, delivery: task.delivery, settle }
+}
+
+pub(crate) fn lane(text: &str) -> Lane {
+    text.parse().expect("a lane")
+}
+
+pub(crate) fn task(of: &str) -> NewTask {
+    let spec = Spec {
+        attempts_limit: 3,
+        timeout_ms: 30_000,
+        deadline_ms: 0,
+        trace: String::new(),
+        payload: "\"hello\"".into(),
+    };
+    NewTask { id: TaskId::new(), lane: lane(of), due: Due::Now, spec, key: None }
+}

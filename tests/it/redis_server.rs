@@ -1,0 +1,105 @@
+//! A real Redis of a test's own: in its own folder, on a free port, ended by its id.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use lab::storage::{
+    StoreError,
+    redis::{Redis, RedisUrl},
+};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::PATIENCE;
+
+/// A Redis server, killed when it is dropped.
+pub(crate) struct RedisServer {
+    child: Child,
+    addr: SocketAddr,
+    folder: tempfile::TempDir,
+    arguments: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts one that keeps everything in memory; `arguments` are added, such as `--maxmemory 10mb`.
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        // Another process may take a port between the question and Redis: then once more.
+        for _ in 0..10 {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            let addr = listener.local_addr().expect("an address");
+            drop(listener);
+            let folder = tempfile::tempdir().expect("a folder");
+            let child = spawn(addr, folder.path(), &arguments);
+            let mut server = Self { child, addr, folder, arguments: arguments.clone() };
+            if server.is_ready().await {
+                return server;
+            }
+        }
+        panic!("Redis does not start");
+    }
+
+    /// Its address, as `REDIS_URL` has it.
+    pub(crate) fn url(&self) -> RedisUrl {
+        format!("redis://{}", self.addr).parse().expect("a URL")
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Ends it as a power cut would: without a chance to write.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+    }
+
+    /// Starts it again at the same address and folder.
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(self.addr, self.folder.path(), &self.arguments);
+        assert!(self.is_ready().await, "Redis does not start again");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("sent");
+    }
+
+    /// Waits until it serves; `false`: it has ended.
+    async fn is_ready(&mut self) -> bool {
+        let redis = Redis::unconnected(&self.url()).expect("a client");
+        let ready = async {
+            // One that wants a password serves as well.
+            while let Err(StoreError::Away(_) | StoreError::OutcomeUnknown(_)) =
+                redis.command::<String>(&redis::cmd("PING")).await
+            {
+                if self.child.try_wait().expect("a child").is_some() {
+                    return false;
+                }
+                // It has no other sign of being ready.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            true
+        };
+        tokio::time::timeout(PATIENCE, ready).await.expect("in time")
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(addr: SocketAddr, folder: &Path, arguments: &[String]) -> Child {
+    let mut command = Command::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--port", &addr.port().to_string(), "--save", "", "--dir"]);
+    command.arg(folder).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("redis-server is installed: scripts/test installs it")
+}

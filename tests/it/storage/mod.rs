@@ -1,0 +1,5 @@
+//! The stores: real Redis, real files, and how they fail.
+
+mod cutting;
+mod redis;
+mod sqlite;
