@@ -9,10 +9,11 @@
 //! Each run has its own [`Shutdown`], which [`Lifecycle::stop`] or the process's shutdown triggers. If the process's
 //! drain ends first, at its deadline or at a second signal, the run's drain is aborted too.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +67,18 @@ pub struct RunTimes {
     pub ended: Option<Instant>,
 }
 
+/// A setting was changed during a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RunMark {
+    /// In which second since the run's start.
+    pub second: u64,
+    /// What was set, to what.
+    pub text: String,
+}
+
+/// Changes kept of a run; older ones are dropped first.
+const MARKS_LIMIT: usize = 100;
+
 /// The runs of one system. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
@@ -81,6 +94,8 @@ struct Shared {
     current: Mutex<Option<Current>>,
     /// The times of the last run that began.
     times: Mutex<Option<RunTimes>>,
+    /// The changes of the same run, oldest first.
+    marks: Mutex<VecDeque<RunMark>>,
     /// Held during a start, so that starts happen one at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -108,8 +123,9 @@ impl Lifecycle {
             ),
             conflict("not-running", "is not running", "There is no run to stop or change: start one first."),
         ];
-        let (current, times, turn) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
-        let shared = Shared { system, kinds, process, current, times, turn };
+        let (current, times, marks) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let turn = tokio::sync::Mutex::default();
+        let shared = Shared { system, kinds, process, current, times, marks, turn };
         Self { shared: Arc::new(shared) }
     }
 
@@ -142,6 +158,21 @@ impl Lifecycle {
         *self.shared.times.lock()
     }
 
+    /// Records a change of settings during the run in progress, for its charts.
+    pub(super) fn mark(&self, text: String) {
+        let Some(RunTimes { begun, ended: None }) = self.times() else { return };
+        let mut marks = self.shared.marks.lock();
+        if marks.len() >= MARKS_LIMIT {
+            marks.pop_front();
+        }
+        marks.push_back(RunMark { second: begun.elapsed().as_secs(), text });
+    }
+
+    /// The changes of the run in progress, or of the last one, oldest first.
+    pub(super) fn marks(&self) -> Vec<RunMark> {
+        self.shared.marks.lock().iter().cloned().collect()
+    }
+
     /// Starts a run. `open` prepares it and returns the run's future. That future must run until the given shutdown
     /// begins, and then drain. It is spawned as a task that the process's drain waits for. If the process is already
     /// stopping, the run begins to drain at once.
@@ -165,6 +196,7 @@ impl Lifecycle {
         let run = open(stop.clone()).await.map_err(StartError::Failed)?;
         let ended = CancellationToken::new();
         *self.shared.times.lock() = Some(RunTimes { begun: Instant::now(), ended: None });
+        self.shared.marks.lock().clear();
         *self.shared.current.lock() = Some(Current { stop: stop.clone(), ended: ended.clone() });
         let guard = Ending { shared: self.shared.clone(), ended };
         self.shared.process.tracker().spawn(async move {

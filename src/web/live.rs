@@ -1,12 +1,12 @@
 //! The page of a system that starts, runs, drains and stops.
 //!
-//! A system tells what its page shows now, as a [`LivePage`]; how it looks, and how it is kept current, is the same for
-//! all. Every text is made here, on the server: what the page shows at first and what `run.js` puts in its place each
-//! second cannot differ.
+//! A system returns what its page shows now, as a [`LivePage`]; layout and updates are the same for all systems. All
+//! texts are made here, on the server, so the page as first shown and the updates that `run.js` applies each second
+//! cannot differ.
 //!
 //! ```text
 //!   LivePage ──template──> the page      RunCharts ──> strips, at first and when `charts.js` asks
-//!       └──────Now─────> each second, to all who watch
+//!       └──────Now─────> each second, to all viewers
 //! ```
 
 use std::collections::BTreeMap;
@@ -40,16 +40,21 @@ pub trait Live: Runnable {
     fn charts(&self) -> RunCharts;
 }
 
+/// The charts, with the changes of the run.
+fn charts_of<L: Live>(watched: &L) -> RunCharts {
+    watched.charts().marked(watched.lifecycle().marks())
+}
+
 /// Gives `system` the routes of `watched`, its page, and their part of the OpenAPI document.
 pub fn live<L: Live>(system: System, watched: &L) -> System {
     let (shown, told, charted) = (watched.clone(), watched.clone(), watched.clone());
     let page = move |frame: Frame, host: &str| {
-        let (clock, live, charts) = (clock(&shown), shown.live(), shown.charts());
+        let (clock, live, charts) = (clock(&shown), shown.live(), charts_of(&shown));
         Page(Rendered { frame, live, clock, charts, host: host.to_owned() }).into_response()
     };
     let events = move || vec![Event { name: "page", data: told.live().now(&clock(&told)) }];
     let charts =
-        Shared::new("application/json", move || Ok(serde_json::to_string(&charted.charts().named())?));
+        Shared::new("application/json", move || Ok(serde_json::to_string(&charts_of(&charted).named())?));
     let (charts, path) = (Arc::new(charts), format!("{}/charts", system.path));
     let about = "The run so far, from its start: points, and the pictures made of them";
     let document = RouteDoc::new(HttpMethod::Get, path.clone(), system.name, about)
@@ -64,7 +69,7 @@ pub fn live<L: Live>(system: System, watched: &L) -> System {
     with_view(system, watched, BrowserView { page: Box::new(page), events: Box::new(events) })
 }
 
-/// Where its run is, and since when.
+/// The state of the run, and its times.
 fn clock<R: Runnable>(watched: &R) -> Clock {
     let lifecycle = watched.lifecycle();
     Clock::of(lifecycle.state(), lifecycle.times(), Instant::now())
@@ -75,25 +80,25 @@ fn clock<R: Runnable>(watched: &R) -> Clock {
 pub struct LivePage {
     /// What the system is, in a sentence or two.
     pub lead: String,
-    /// How it does: the headline first, then what was lost.
+    /// The headline figure first, then the losses.
     pub verdict: Vec<Figure>,
-    /// Its balance: of each equation the left side first, then what it is made of.
+    /// Its balance sheet: of each equation the left side first, then its terms.
     pub balance: Vec<Vec<Figure>>,
-    /// What else there is to know.
+    /// Further figures.
     pub more: Vec<Figure>,
-    /// What it is set to.
+    /// Its settings.
     pub fields: Vec<Field>,
-    /// What is said to those who listen.
+    /// The summary for screen readers.
     pub spoken: String,
     /// The last lines of its log, if it keeps one.
     pub log: Option<Vec<String>>,
-    /// A body of its `PATCH`.
+    /// An example body of its `PATCH`.
     pub change: &'static str,
-    /// Further commands for a shell; `HOST` stands for this server.
+    /// Further shell commands; `HOST` is replaced by this server's address.
     pub shell: Vec<&'static str>,
 }
 
-/// What changes on it from second to second.
+/// What is sent to the page each second.
 #[derive(Debug, Serialize)]
 struct Now<'a> {
     clock: &'a Clock,
@@ -103,7 +108,7 @@ struct Now<'a> {
     log: Option<String>,
 }
 
-/// A field as it is set, and as it reads.
+/// A setting as its input takes it, and as text.
 #[derive(Debug, Serialize)]
 struct Shown {
     value: String,
@@ -118,12 +123,12 @@ struct Rendered {
     live: LivePage,
     clock: Clock,
     charts: RunCharts,
-    /// The host that the page was asked from.
+    /// The host in the page's address.
     host: String,
 }
 
 impl LivePage {
-    /// What changes, as the page's script takes it.
+    /// What is sent to the page's script, as JSON.
     fn now(&self, clock: &Clock) -> String {
         let figures = self.verdict.iter().chain(self.balance.iter().flatten()).chain(&self.more);
         let shown = |field: &Field| Shown { value: field.value.clone(), text: field.text().into_owned() };
@@ -154,11 +159,23 @@ impl Rendered {
         self.charts.columns.first().and_then(|column| column.strips.get(row)).map_or("", String::as_str)
     }
 
-    fn button(&self) -> &'static str {
-        match self.clock.state {
+    /// The label of the start/stop button in a state.
+    fn button(&self, state: &RunState) -> &'static str {
+        match state {
             RunState::Idle => "Start",
             RunState::Running => "Stop and drain",
             RunState::Draining => "Draining",
+        }
+    }
+
+    /// The hint beside the settings in a state.
+    fn hint(&self, state: &RunState) -> &'static str {
+        match state {
+            RunState::Idle => "The next start uses these settings.",
+            RunState::Running => {
+                "These can be changed while it runs; the greyed ones take effect at a start."
+            }
+            RunState::Draining => "They can be changed after the drain.",
         }
     }
 

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, patch, post};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{HttpMethod, OpenApi};
 
@@ -203,13 +204,26 @@ async fn change<R: Runnable>(
     Json(change): Json<R::Change>,
 ) -> Result<Json<R::Status>, Problem> {
     let logged = serde_json::to_string(&change).unwrap_or_default();
+    let mark = in_words(serde_json::to_value(&change).unwrap_or_default());
     let changed = tokio::spawn({
         let runnable = runnable.clone();
         async move { runnable.change(change).await }
     });
     finished(changed.await)??;
+    runnable.lifecycle().mark(mark);
     tracing::info!(system = runnable.lifecycle().system(), change = logged, "changed");
     Ok(Json(runnable.status()))
+}
+
+/// What a change sets, such as `policy pid, rate 4/s`.
+fn in_words(change: Value) -> String {
+    let Value::Object(members) = change else { return String::new() };
+    let set = members.into_iter().filter(|(name, value)| !value.is_null() && name != "schema");
+    let set = set.map(|(name, value)| match value {
+        Value::String(text) => format!("{name} {text}"),
+        value => format!("{name} {value}"),
+    });
+    set.collect::<Vec<_>>().join(", ")
 }
 
 /// The result of a task; a panic becomes a 500.

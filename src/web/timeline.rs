@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::charts::{ChartColumn, ChartLine, ChartRow};
 use super::history::Point;
+use super::lifecycle::RunMark;
 use super::strip::{Line, Role, Strip, round_top};
 use crate::document;
 
-/// What a run that is young is given room for.
+/// A young run is drawn on an axis of this length.
 const SECONDS_MIN: u64 = 30;
-/// What is shown of a long one.
+/// Of a long run, the last seconds are shown: so many.
 const SECONDS_MAX: u64 = 300;
 
 /// The seconds of a run that are shown, with what was seen in each.
@@ -103,6 +104,8 @@ pub struct RunCharts {
     pub rows: Vec<ChartRow>,
     /// One column: the run.
     pub columns: Vec<ChartColumn>,
+    /// Where settings were changed.
+    pub marks: Vec<RunMark>,
 }
 
 document!(RunCharts as "lab/run-charts/1");
@@ -118,7 +121,16 @@ impl RunCharts {
             ended: timeline.ended,
             rows,
             columns: vec![column],
+            marks: Vec::new(),
         }
+    }
+
+    /// The same with the changes of the run that lie within it.
+    pub(super) fn marked(mut self, marks: Vec<RunMark>) -> Self {
+        let places = self.columns.iter().flat_map(|column| column.points.values()).map(Vec::len).max();
+        let first = self.second.saturating_sub(places.unwrap_or(0) as u64);
+        self.marks = marks.into_iter().filter(|mark| mark.second >= first).collect();
+        self
     }
 }
 

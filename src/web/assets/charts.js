@@ -12,6 +12,8 @@ const charts = (() => {
   const points = (path) => shown?.columns.find((column) => column.path === path)?.points;
   const series = () => Object.values(shown?.columns[0]?.points ?? {});
   const length = () => series()[0]?.length ?? 0;
+  // The first place that is shown.
+  let from = 0;
   // A run that is young, or has ended, does not reach the right edge.
   const newest = () => Math.max(-1, ...series().map((values) => values.findLastIndex((value) => value !== null)));
 
@@ -26,7 +28,46 @@ const charts = (() => {
   }
 
   function unit(row) {
-    return row.unit === "ms" ? live.time(row.top) : `${row.top.toLocaleString("en")} ${row.unit}`;
+    if (row.unit === "ms") return live.time(row.top);
+    if (row.unit.startsWith("/")) return `${row.top.toLocaleString("en")}${row.unit}`;
+    const noun = row.top === 1 ? row.unit.replace(/(\w)s$/, "$1") : row.unit;
+    return `${row.top.toLocaleString("en")} ${noun}`;
+  }
+
+  const chosen = () => document.getElementById("span");
+
+  // The chosen span is a part of the address, which no server sees.
+  function keepSpan() {
+    const kept = new URLSearchParams(location.hash.slice(1));
+    kept.set("span_s", chosen().value);
+    history.replaceState(null, "", `#${kept}`);
+    again();
+  }
+
+  function restoreSpan() {
+    const kept = new URLSearchParams(location.hash.slice(1)).get("span_s");
+    if ([...chosen().options].some(({ value }) => value === kept)) chosen().value = kept;
+  }
+
+  // The seconds to show: the choice, or as few as hold all that was seen.
+  function span() {
+    const choice = chosen();
+    if (choice.value === "all") return length();
+    if (choice.value !== "fit") return Number(choice.value) / shown.seconds_a_point;
+    const seen = (values) => values.findIndex((value) => value !== null && value !== 0);
+    const first = Math.min(...series().map(seen).filter((place) => place >= 0));
+    const spans = [...choice.options].map(({ value }) => Number(value) / shown.seconds_a_point).filter((places) => places > 0);
+    return spans.find((places) => places >= length() - first) ?? length();
+  }
+
+  // How far from the left edge a place is, in percent.
+  const left = (place) => `${(100 * (place - from)) / Math.max(1, length() - 1 - from)}%`;
+
+  // Shows a picture from the first shown place on.
+  function crop(strip) {
+    const { y, width, height } = strip.viewBox.baseVal;
+    const x = (width * from) / Math.max(1, length() - 1);
+    strip.setAttribute("viewBox", `${x} ${y} ${width - x} ${height}`);
   }
 
   const source = () => document.querySelector("[data-charts]").dataset.charts;
@@ -46,7 +87,8 @@ const charts = (() => {
 
   function show(charts) {
     shown = charts;
-    const first = charts.second - length();
+    from = Math.max(0, length() - span());
+    const first = charts.second - length() + from;
     const ends = { first, last: charts.second - 1 };
     for (const end of document.querySelectorAll("[data-axis]")) end.textContent = `${ends[end.dataset.axis]} s`;
     for (const plot of plots()) {
@@ -55,12 +97,14 @@ const charts = (() => {
       if (!row || !column) continue;
       const place = plot.querySelector(".strip-place");
       place.innerHTML = column.strips[row.name];
+      crop(place.querySelector("svg"));
       plot.querySelector(".ceiling").textContent = newest() < 0 ? "" : unit(row);
-      for (const mark of charts.marks ?? []) {
+      for (const mark of charts.marks) {
+        if (mark.second < first) continue;
         const line = document.createElement("i");
         line.className = "moved";
         line.title = mark.text;
-        line.style.left = `${(100 * (mark.second - first)) / Math.max(1, length() - 1)}%`;
+        line.style.left = left(mark.second - first + from);
         place.append(line);
       }
       const reading = document.createElement("i");
@@ -77,7 +121,7 @@ const charts = (() => {
   function read() {
     const last = newest();
     if (last < 0) return;
-    const place = back === null ? last : Math.max(0, last - back);
+    const place = back === null ? last : Math.max(from, last - back);
     for (const plot of plots()) {
       const at = points(columnOf(plot));
       const row = shown.rows.find(({ name }) => name === plot.dataset.row);
@@ -91,14 +135,21 @@ const charts = (() => {
       const line = plot.querySelector(".reading");
       if (!line) continue;
       line.hidden = back === null;
-      line.style.left = `${(100 * place) / Math.max(1, length() - 1)}%`;
+      line.style.left = left(place);
     }
     const told = document.getElementById("look-back-text");
     if (told) told.textContent = back === null ? "newest" : `${back} s before`;
     document.dispatchEvent(new CustomEvent("read", { detail: place }));
   }
 
+  // Draws what is known once more.
+  function again() {
+    if (shown) show(shown);
+  }
+
   function start() {
+    restoreSpan();
+    chosen().addEventListener("change", keepSpan);
     const slider = document.getElementById("look-back");
     slider?.addEventListener("input", () => {
       back = Number(slider.value) === 0 ? null : Number(slider.value);
@@ -107,8 +158,9 @@ const charts = (() => {
     for (const plot of plots()) {
       const place = plot.querySelector(".strip-place");
       place.addEventListener("pointermove", (event) => {
-        const { left, width } = place.getBoundingClientRect();
-        const pointed = Math.round(((event.clientX - left) / Math.max(1, width)) * (length() - 1));
+        const box = place.getBoundingClientRect();
+        const share = (event.clientX - box.left) / Math.max(1, box.width);
+        const pointed = from + Math.round(share * (length() - 1 - from));
         back = Math.max(0, newest() - pointed);
         read();
       });
@@ -120,11 +172,5 @@ const charts = (() => {
     refresh();
   }
 
-  return {
-    start, refresh, unit,
-    // Draws what is known once more.
-    again() {
-      if (shown) show(shown);
-    },
-  };
+  return { start, refresh, unit, again };
 })();

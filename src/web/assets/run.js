@@ -9,13 +9,6 @@
   const SPOKEN_EVERY_MS = 5_000;
   // After a run has ended its last point may come a moment later.
   const LAST_LOOKS = 3;
-  const BUTTON = { idle: "Start", running: "Stop and drain", draining: "Draining" };
-  const HINT = {
-    idle: "The next start uses these settings.",
-    running: "These can be changed while it runs; the greyed ones take effect at a start.",
-    draining: "They can be changed after the drain.",
-  };
-
   let state = id("state").dataset.state;
   // The page itself is what the server said first; nothing can be done before its stream has begun.
   let heardAt = performance.now();
@@ -86,10 +79,11 @@
     const connected = isHeard && !isStale;
     button.disabled = !connected || state === "draining";
     button.classList.toggle("quiet", state !== "idle");
-    put(button, BUTTON[state]);
+    put(button, button.dataset[state]);
     id("set").hidden = state !== "running" || changed().length === 0;
     id("set").disabled = !connected;
-    put(id("settings-hint"), HINT[state]);
+    const hint = id("settings-hint");
+    put(hint, hint.dataset[state]);
   }
 
   function show(data) {
@@ -118,7 +112,7 @@
     enable();
   }
 
-  // A summary for those who listen, at most every five seconds, and one of the end.
+  // A summary for screen readers, at most every five seconds, and one of the run's end.
   function speak(text) {
     hasRun ||= state !== "idle";
     if (!hasRun || performance.now() - spokenAt < SPOKEN_EVERY_MS) return;
@@ -157,7 +151,7 @@
     else if (changed().length > 0) ask("PATCH", path, changed());
   }
 
-  // What is old says so, and how old it is.
+  // While the page is not connected it says how old its figures are.
   function age() {
     const isOld = document.body.classList.contains("stale");
     const seconds = Math.round((performance.now() - heardAt) / 1000);

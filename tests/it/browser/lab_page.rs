@@ -38,6 +38,26 @@ async fn a_load_is_sent_and_seen_to_flow() {
     // Dots are drawn, and others a moment later: the pictures differ.
     page.until("(window.drawn ??= document.querySelector('canvas').toDataURL()) !== document.querySelector('canvas').toDataURL()").await;
     page.screenshot("lab-page-loaded").await;
+    // The charts show what was seen, or the span that is chosen.
+    let left_edge = "document.querySelector('svg.strip').viewBox.baseVal.x";
+    page.until(&format!("{left_edge} > 400")).await;
+    let choose = |seconds: u32| {
+        format!(
+            "(() => {{ const span = document.querySelector('[name=span_s]'); span.value = '{seconds}';
+               span.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"
+        )
+    };
+    page.evaluate::<()>(&choose(300)).await;
+    page.until(&format!("{left_edge} === 0 && location.hash.includes('span_s=300')")).await;
+    page.evaluate::<()>(&choose(120)).await;
+    page.until(&format!("Math.round({left_edge}) === 361")).await;
+    // Where colours say nothing, dashes do.
+    page.force_colours().await;
+    let dashes = "new Set(['good', 'offered', 'plain', 'second', 'level'].map((role) =>
+        getComputedStyle(document.querySelector(`.line.${role}`)).strokeDasharray)).size";
+    assert_eq!(page.evaluate::<u32>(dashes).await, 4, "good and plain are solid, and never in one picture");
+    page.screenshot("lab-page-forced").await;
+    page.show(View::WIDE).await;
     page.click("#load-button").await;
     page.until("document.getElementById('load-button').innerText === 'Send load'").await;
     page.until("document.getElementById('notice').innerText.includes('the load that ended')").await;

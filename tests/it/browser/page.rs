@@ -62,6 +62,13 @@ impl Page {
         self.evaluate::<bool>(SETTLED).await;
     }
 
+    /// Shows it as for a user whose few colours the system chooses.
+    pub(crate) async fn force_colours(&self) {
+        let forced = MediaFeature::new("forced-colors", "active");
+        let media = SetEmulatedMediaParams::builder().feature(forced).build();
+        self.page.execute(media).await.expect("coloured");
+    }
+
     /// The value of a JavaScript expression, awaited if it is a promise.
     pub(crate) async fn evaluate<T: DeserializeOwned>(&self, expression: &str) -> T {
         self.try_evaluate(expression).await.unwrap_or_else(|error| panic!("{expression}: {error}"))

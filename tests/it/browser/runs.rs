@@ -223,6 +223,7 @@ async fn fields_show_what_is_set_and_do_not_disturb_who_types() {
     let body = r#"{"workers_count":44,"streams_count":77}"#;
     assert_eq!(send(server.addr, head, body).await.status, 200);
     page.until(&format!("{} === '77'", value("streams_count"))).await;
+    page.until("[...document.querySelectorAll('.moved')].some(({ title }) => title === 'workers_count 44, streams_count 77')").await;
     assert_eq!(page.evaluate::<String>(&value("workers_count")).await, "33");
     page.press("Enter").await;
     page.until("document.getElementById('set').hidden").await;
@@ -230,6 +231,42 @@ async fn fields_show_what_is_set_and_do_not_disturb_who_types() {
     assert_eq!(send(server.addr, head, r#"{"workers_count":55}"#).await.status, 200);
     page.evaluate::<()>("document.activeElement.blur()").await;
     page.until(&format!("{} === '55'", value("workers_count"))).await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn what_is_spoken_leaves_time_to_be_heard() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&[], &QUICK);
+    let page = browser.open(&server.url("/streams"), View::WIDE).await;
+    start(&page, "processed").await;
+    let gaps: Vec<f64> = page
+        .evaluate(
+            "new Promise((resolve) => {
+               const times = [];
+               new MutationObserver(() => {
+                 times.push(performance.now());
+                 if (times.length === 3) resolve(times.slice(1).map((time, nth) => time - times[nth]));
+               }).observe(document.getElementById('spoken'), { childList: true, characterData: true, subtree: true });
+             })",
+        )
+        .await;
+    assert!(gaps.iter().all(|gap| *gap >= 4_900.0), "{gaps:?} ms");
+    page.close().await;
+}
+
+#[tokio::test]
+async fn the_span_of_the_charts_is_in_the_address() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&[], &QUICK);
+    let page = browser.open(&server.url("/pipeline"), View::WIDE).await;
+    let choose = "(() => { const span = document.getElementById('span'); span.value = '60';
+        span.dispatchEvent(new Event('change')); })()";
+    page.evaluate::<()>(choose).await;
+    page.until("location.hash === '#span_s=60'").await;
+    page.go(&server.url("/docs")).await;
+    page.go(&server.url("/pipeline#span_s=60")).await;
+    page.until("document.getElementById('span').value === '60'").await;
     page.close().await;
 }
 
@@ -255,7 +292,7 @@ async fn without_rights_values_are_shown_and_no_controls() {
     for (path, _) in PAGES {
         let mut page = browser.open(&server.url(path), View::WIDE).await;
         let controls: u32 = page
-            .evaluate("document.querySelectorAll('main :is(button, select, input:not(#look-back))').length")
+            .evaluate("document.querySelectorAll('main :is(button, select:not(#span), input:not(#look-back))').length")
             .await;
         assert_eq!(controls, 0, "{path}");
         assert!(

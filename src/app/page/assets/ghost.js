@@ -1,5 +1,5 @@
-// A run that is pinned: its lines stay as a ghost behind those of the next one, both from their starts, with what it was
-// sent and came to. All of it is what the charts had of it. It lives in this tab and changes nothing for others.
+// A pinned run: its lines are drawn as a ghost behind those of the next run, aligned at their starts, with its load and
+// its figures. All of this comes from the charts' data. It is kept in this tab only and changes nothing for other viewers.
 "use strict";
 
 const ghost = (() => {
@@ -24,7 +24,7 @@ const ghost = (() => {
   const length = () => shown.columns[0]?.points.offered.length ?? 0;
   const first = () => shown.second - length();
 
-  // What the charts have of the run now, over what they had of it before.
+  // Merges the run's points in the charts now with those kept before.
   function take() {
     const { run } = shown;
     const end = run.ended_second === null ? shown.second : Math.min(shown.second, run.ended_second + 1);
@@ -43,29 +43,23 @@ const ghost = (() => {
       if (pinned) sessionStorage.setItem(KEY, JSON.stringify(pinned));
       else sessionStorage.removeItem(KEY);
     } catch {
-      // Then it lasts as long as the page.
+      // Without storage the pinned run is lost when the page is left.
     }
   }
 
   function restore() {
     try {
       pinned = JSON.parse(sessionStorage.getItem(KEY));
-      // What another version kept is not shown.
+      // A run that another version kept is not shown.
       if (!pinned?.points || !pinned.run?.columns || !pinned.run.moved) pinned = null;
     } catch {
       pinned = null;
     }
   }
 
-  // Its value at a place of the charts: as long after the start of this run as it was after its own.
+  // The ghost's value at a place of the charts: the same time after its start as the place is after this run's start.
   function at(path, name, place) {
     return pinned.points[path]?.[name][first() + place - shown.run.second] ?? null;
-  }
-
-  // A round number that is not below the value, as the server's own scales have.
-  function roundTop(value) {
-    const power = 10 ** Math.floor(Math.log10(value));
-    return ([1, 1.5, 2, 3, 4, 5, 6, 8].find((step) => step * power >= value * 0.999999) ?? 10) * power;
   }
 
   const isShown = () => Boolean(pinned && shown?.run && !isSame(shown.run));
@@ -101,7 +95,8 @@ const ghost = (() => {
     if (!isShown()) return;
     for (const row of shown.rows) {
       const top = row.top || 1;
-      const most = highest(row.name) > top ? roundTop(highest(row.name)) : top;
+      // A multiple of the server's own round number is round as well.
+      const most = top * Math.max(1, Math.ceil(highest(row.name) / top));
       for (const plot of document.querySelectorAll(`.plot[data-row="${row.name}"]`)) {
         const strip = plot.querySelector("svg.strip");
         if (!strip) continue;
@@ -110,7 +105,8 @@ const ghost = (() => {
         if (most <= top) continue;
         // The ghost is higher: all strips of the row make room for it, so that they keep one scale.
         const above = Math.ceil((most / top - 1) * (STRIP.height - 2 * STRIP.edge));
-        strip.setAttribute("viewBox", `0 ${-above} ${STRIP.width} ${STRIP.height + above}`);
+        const { x, width } = strip.viewBox.baseVal;
+        strip.setAttribute("viewBox", `${x} ${-above} ${width} ${STRIP.height + above}`);
         plot.querySelector(".ceiling").textContent = charts.unit({ ...row, top: most });
       }
     }
@@ -136,7 +132,7 @@ const ghost = (() => {
     return { not_reached: "not reached", too_few: "too few" }[figures[`${name}_why`]] ?? "not ended";
   }
 
-  // What it came to, over as many seconds as the figures beside it.
+  // The pinned run's figures, over the same window as the figures beside them.
   function figures() {
     for (const column of document.querySelectorAll(".column")) {
       const place = column.querySelector("[data-ghost=figures]");
@@ -152,7 +148,7 @@ const ghost = (() => {
     return `${load.rate} to each (${load.arrivals}${burst}, seed ${load.seed}), ${load.length_ms / 1000} s`;
   }
 
-  // What this run is sent and set to otherwise than the pinned one.
+  // Where this run's load and settings differ from the pinned run's.
   function differences(run) {
     const of = ({ load, levers: set }) => {
       const all = { ...load, ...set };

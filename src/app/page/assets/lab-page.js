@@ -100,8 +100,8 @@ const page = (() => {
     return told.join(" ");
   }
 
-  // What a late load adds is in every time, so it is told from where it is a hundredth of the shortest p50; below two
-  // milliseconds it is within what the machine's clocks do to any request.
+  // A load that is sent late adds to every time. The page says so from a hundredth of the shortest p50 on; below two
+  // milliseconds it is within the precision of the machine's timers.
   function lateness() {
     const { own_lag_ms: lag, late } = view.load;
     if (!late) return [];
@@ -125,7 +125,7 @@ const page = (() => {
     return load.elapsed_ms === 0 ? "No load from here yet." : `The last load: ${sent}${share}.`;
   }
 
-  // Fields show what is set, also by somebody else, unless somebody is about to set them here.
+  // A field shows the setting in force, whoever changed it, except while it is being edited here.
   function follow() {
     for (const field of document.querySelectorAll(".lever [name]")) {
       const set = view.levers[field.name];
@@ -168,7 +168,7 @@ const page = (() => {
     charts.refresh();
   }
 
-  // A summary for those who listen, at most every five seconds.
+  // A summary for screen readers, at most every five seconds.
   function speak() {
     if (performance.now() - spokenAt < 5000 || view.load.state !== "running") return;
     spokenAt = performance.now();
@@ -181,7 +181,7 @@ const page = (() => {
       .join("; ");
   }
 
-  // What the form of the load says, as the server reads it.
+  // The load form as a request body.
   function loadBody(form) {
     const body = {};
     for (const field of form.querySelectorAll("input, select")) {
@@ -290,16 +290,16 @@ const page = (() => {
     });
   }
 
-  // What is on the screen, in the part of the address that no server sees.
+  // Writes the choices and fields on the screen into the address's fragment, which no server sees.
   function remember() {
-    const kept = new URLSearchParams({ window_s: windowSeconds() });
+    const kept = new URLSearchParams({ window_s: windowSeconds(), span_s: id("span").value });
     for (const field of id("load").querySelectorAll("[name]")) kept.set(field.name, field.value);
     for (const field of document.querySelectorAll(".lever [name]")) kept.set(field.name, field.dataset.applied);
     history.replaceState(null, "", `#${kept}`);
     again();
   }
 
-  // Fills fields as the address says. Nothing is changed by that: levers show what they would be set to.
+  // Fills the fields from the address. No setting changes until Apply is pressed.
   function restore() {
     const kept = new URLSearchParams(location.hash.slice(1));
     for (const [name, value] of kept) {
