@@ -1,7 +1,7 @@
 //! Strips as a page's script reads them: rows and columns of pictures, with the points that they were drawn from.
 //!
 //! The script draws nothing: it puts the pictures where they belong, and reads the points at one line over all of them.
-//! What it says of them stands here too, so no page needs a script of its own for its charts.
+//! Labels and units are part of the document too, so no page needs a script of its own for its charts.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use super::strip::Role;
 use crate::choice;
 
 choice! {
-    /// How the values of a line read.
+    /// How the values of a line are written.
     pub enum Reads {
         /// A whole number.
         Count = "count",
-        /// So many a second.
+        /// A rate a second.
         PerSecond = "per_second",
         /// A number that need not be whole.
         Mean = "mean",
@@ -48,7 +48,7 @@ pub struct ChartLine {
     pub label: &'static str,
     /// What it means, and so how it is drawn.
     pub role: Role,
-    /// How its values read.
+    /// How its values are written.
     pub reads: Reads,
 }
 

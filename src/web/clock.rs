@@ -1,4 +1,4 @@
-//! Where a run is, in words: since when it runs, or how long ago it ended.
+//! A run's state and time in words: how long it has been running, or how long ago it ended.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) struct Clock {
     pub state: RunState,
     /// The state for people.
     pub word: &'static str,
-    /// Its time.
+    /// The time in that state.
     pub text: String,
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// One setting. Who may change nothing sees its value; who may, a field.
+/// One setting. With rights to change it, it is shown as an input; without them, as text.
 #[derive(Clone, Debug)]
 pub struct Field {
     /// Its name in a body.
@@ -11,27 +11,27 @@ pub struct Field {
     pub label: &'static str,
     /// What it is set to, as a body takes it.
     pub value: String,
-    /// How it is set.
+    /// The control that changes it.
     pub control: Control,
     /// Whether it can be changed while a run is in progress.
     pub while_running: bool,
 }
 
-/// How a setting is set.
+/// The control of a setting.
 #[derive(Clone, Debug)]
 pub enum Control {
-    /// By a whole number within a range, of a unit that may be empty.
+    /// A whole number within a range, with a unit that may be empty.
     Number {
         /// The least.
         min: u64,
         /// The most.
         max: u64,
-        /// What it is a number of.
+        /// The unit.
         unit: &'static str,
     },
-    /// By one of these.
+    /// A choice of these.
     Choice(Vec<&'static str>),
-    /// By a number and its unit.
+    /// A number and a choice of units.
     Measure(Vec<Unit>),
 }
 

@@ -1,71 +1,71 @@
-//! A figure of a page: what it is, its value as it reads, and how far it fills what has an end.
+//! A figure of a page: its label, its value as text, and how full it is if it has a capacity.
 
 use serde::Serialize;
 
 use super::mood::Mood;
 use super::reading::{count, percent};
 
-/// One figure. Its name is how the page's script finds it; the same name may stand in several places.
+/// One figure. The page's script finds it by its name, which may stand in several places.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Figure {
-    /// How the script finds it.
+    /// The name by which the script finds it.
     #[serde(skip)]
     pub name: &'static str,
-    /// What it is.
+    /// The label.
     pub label: String,
-    /// What it is now, with its unit.
+    /// The value, with its unit.
     pub value: String,
-    /// How it should be felt.
+    /// Whether the value is good, bad or neither.
     pub mood: Mood,
-    /// How full it is, where it has an end.
+    /// How full it is, if it has a capacity.
     pub level: Option<Level>,
-    /// Whether it counts what was lost: it has a mark then, and is bad unless it is 0.
+    /// Whether it counts losses: then it has a mark, and is bad unless it is 0.
     #[serde(skip)]
     pub is_loss: bool,
 }
 
-/// So many of so many.
+/// An amount and its capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Level {
-    /// How many.
+    /// The amount.
     pub value: u64,
-    /// Of how many.
+    /// The capacity.
     pub max: u64,
 }
 
 impl Figure {
-    /// The figure `name`.
+    /// A figure with a text as its value.
     pub fn new(name: &'static str, label: impl Into<String>, value: impl ToString) -> Self {
         let (label, value) = (label.into(), value.to_string());
         Self { name, label, value, mood: Mood::Plain, level: None, is_loss: false }
     }
 
-    /// How many there are.
+    /// A count.
     pub fn count(name: &'static str, label: impl Into<String>, number: u64) -> Self {
         Self::new(name, label, count(number))
     }
 
-    /// How many were lost.
+    /// A count of losses.
     pub fn loss(name: &'static str, label: impl Into<String>, number: u64) -> Self {
         let mood = if number > 0 { Mood::Bad } else { Mood::Plain };
         Self { mood, is_loss: true, ..Self::count(name, label, number) }
     }
 
-    /// So many of so many, with a bar; `unit` follows, and may be empty.
+    /// An amount of a capacity, with a bar; `unit` follows, and may be empty.
     pub fn of(name: &'static str, label: impl Into<String>, value: u64, max: u64, unit: &str) -> Self {
         let text = format!("{} of {} {unit}", count(value), count(max));
-        // A bar of nothing is empty.
+        // `<meter>` needs a maximum above 0; without a capacity the bar is empty.
         Self { level: Some(Level { value, max: max.max(1) }), ..Self::new(name, label, text.trim_end()) }
     }
 
-    /// The same, where it is bad to have none left.
+    /// Makes the figure bad when its capacity is used up.
     #[must_use]
     pub fn full_is_bad(self) -> Self {
         let is_full = self.level.is_some_and(|level| level.value >= level.max && level.max > 0);
         Self { mood: if is_full { Mood::Bad } else { self.mood }, ..self }
     }
 
-    /// The share of a whole that was good, `–` of nothing.
+    /// The share that was good; `–` when there is none to show.
     pub fn good(name: &'static str, label: impl Into<String>, share: Option<f64>) -> Self {
         let mood = match share {
             Some(share) if share >= 0.95 => Mood::Good,
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_says_how_it_should_be_felt() {
+    fn a_figure_says_whether_it_is_good_or_bad() {
         assert_eq!(Figure::loss("a", "lost", 0).mood, Mood::Plain);
         assert_eq!(Figure::loss("a", "lost", 1).mood, Mood::Bad);
         assert_eq!(Figure::of("a", "queue", 1_000, 2_000, "jobs").value, "1,000 of 2,000 jobs");

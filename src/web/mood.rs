@@ -1,15 +1,15 @@
-//! How a figure should be felt.
+//! Whether a figure is good, bad or neither.
 
 use crate::labelled;
 
 labelled! {
-    /// Whether a figure is as it should be.
+    /// Whether a figure is good, bad or neither.
     pub enum Mood {
         /// Neither.
         Plain = "",
-        /// As it should be.
+        /// Good.
         Good = "good",
-        /// Not as it should be.
+        /// Bad.
         Bad = "bad",
     }
 }

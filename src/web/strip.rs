@@ -57,7 +57,7 @@ pub struct Line {
 /// A picture of lines over the same places.
 #[derive(Clone, Debug)]
 pub struct Strip {
-    /// Its accessible name: what it shows, of whom.
+    /// Its accessible name: what it shows, and for which column.
     pub title: String,
     /// The value at the upper edge; the lower one is 0.
     pub top: f64,

@@ -133,7 +133,7 @@ impl Charts {
     pub(super) fn of(watch: &Watch) -> Self {
         let (end, age) = watch.end();
         let seconds = end.saturating_sub(SECONDS)..end;
-        // Before the lab began nothing was: the axis is as long all the same.
+        // The axis has its full length even before the lab has run for so long.
         let missing = usize::try_from(SECONDS - (seconds.end - seconds.start)).unwrap_or_default();
         let marks = watch.marks();
         let expected = watch.expected();
@@ -158,7 +158,7 @@ impl Charts {
                     columns.iter().flat_map(|(.., points)| points.lines(row)).flat_map(|line| line.values);
                 let level = (row == Row::Latency).then_some(slo_ms);
                 let seen = values.flatten().chain(level).fold(0.0, f64::max);
-                // Theory is drawn as far as what is measured stays readable beneath it.
+                // A line of theory far above the measured values would flatten them, so it is left out.
                 let theory = expected.iter().flatten().filter(|line| row.of_theory().contains(&line.name));
                 let theory =
                     theory.filter_map(|line| line.value).filter(|value| *value <= seen * THEORY_ABOVE);
@@ -170,7 +170,7 @@ impl Charts {
             .into_iter()
             .map(|(path, place, points)| {
                 let theory = expected.get(place).map_or(&[][..], Vec::as_slice);
-                // Drawn over the seconds that it is about.
+                // Drawn over the seconds to which it applies.
                 let length = points.offered.len();
                 let about = usize::try_from(end.saturating_sub(begins)).unwrap_or_default().min(length);
                 let level = |value: f64| {
@@ -218,7 +218,7 @@ impl Points {
             let age = age + Duration::from_secs(seconds.end - one.end);
             let window = recent.window(one.clone(), age);
             let known = window.offered() > 0;
-            // A window reaches over no mark: what was before a lever was moved says nothing of what is after.
+            // A window does not extend across a mark: samples from before a change say nothing about those after it.
             let restarts = marks.iter().rev().filter(|mark| mark.restarts);
             let begins =
                 restarts.into_iter().find(|mark| mark.second < second).map_or(0, |mark| mark.second + 1);

@@ -325,7 +325,7 @@ mod tests {
             ]
         );
         assert!(lab.svg.contains("class=\"against deadline\" x1=\"400.00\""), "{}", lab.svg);
-        // Far beyond the curve they are told and not drawn.
+        // Far beyond the curve they are listed, but not drawn.
         let short = curve("constant:10");
         assert_eq!((short.against.len(), short.svg.matches("<line").count()), (3, 0));
         let unbounded = Times {

@@ -30,7 +30,7 @@ choice! {
 }
 
 choice! {
-    /// What a line tells.
+    /// What a line of theory is about.
     pub enum Name {
         /// The p50 over all offered, without load, milliseconds.
         P50 = "p50_ms",
@@ -65,7 +65,7 @@ choice! {
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[schema(as = ViewExpected)]
 pub struct Expected {
-    /// What it tells.
+    /// What it is about.
     pub name: Name,
     /// The figure.
     #[schema(required)]
@@ -99,7 +99,7 @@ impl Expected {
         }
     }
 
-    /// A figure that is near the truth.
+    /// An approximate figure.
     pub(super) fn near(name: Name, value: f64, note: String) -> Self {
         Self { name, value: Some(value), value_why: None, trust: Trust::Approximate, note }
     }

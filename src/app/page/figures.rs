@@ -109,7 +109,7 @@ impl Figures {
 /// Arrivals a second times the mean time in the system, over a window of so many seconds.
 ///
 /// # Errors
-/// Why it cannot be told.
+/// Why it is not known.
 pub(super) fn lambda_w(window: &Window, seconds: u64) -> Result<f64, Why> {
     match (window.offered(), window.unfinished()) {
         (0, _) => Err(Why::TooFew),

@@ -1,9 +1,9 @@
 //! What theory knows of each strategy with the levers as they are.
 //!
-//! Times without load hold always. Lines about waiting hold for requests that come as a Poisson process in a steady
-//! state, so they are given only while the built-in load sends one, without bursts, and no trigger acts; of evenly spaced
-//! requests and of load from outside they would say too much. Of services that are shared only the times without load
-//! are known, where a call is slowed by others, and of real services nothing.
+//! Times without load always hold. The formulas for waiting hold for Poisson arrivals in a steady state, so they are shown
+//! only while the built-in load sends Poisson arrivals without bursts and no trigger is active; for evenly spaced arrivals
+//! and for load from outside they would be wrong. For shared services only the times without load are known, and for real
+//! services nothing is.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::theory::{Figure, Flow, Limited, Scalability, ServiceTime, in_flight, 
 /// The lines of each strategy, in their order.
 pub(super) type Lines = Arc<[Vec<Expected>]>;
 
-/// What theory needs to know of now.
+/// The conditions that theory needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Known {
     settings: Arc<Settings>,
-    /// Requests a second to each of these strategies, if they come as theory wants them.
+    /// Requests a second to each of these strategies, if they are Poisson arrivals.
     poisson: Option<(f64, Vec<String>)>,
     at_rest: bool,
-    /// Whether all strategies call the same services: what one does, the others feel.
+    /// Whether all strategies call the same services, so that one slows the others.
     shared: bool,
-    /// Whether a service is a real one, whose times the settings do not tell.
+    /// Whether a service is a real one, whose service times are not known from the settings.
     real: bool,
 }
 
@@ -89,7 +89,7 @@ impl Known {
             (None, None, _) => {
                 lines.push(Expected::of(Name::InFlight, times.mean_ms().map(|ms| in_flight(rate, ms))));
             }
-            // A deadline takes calls out of B's queue: that is no queue that a formula is known for.
+            // A deadline takes calls out of B's queue, and no formula is known for such a queue.
             (None, Some(_), _) if endpoint.shape == Shape::Deadline => {}
             (None, Some(servers), _) => lines.extend(queue(limited(rate, &b, servers, None), false)),
             (Some(limit), servers, _) if servers.is_none_or(|servers| servers >= limit) => {

@@ -25,7 +25,7 @@ pub struct LastRun {
     /// Why there is none: `running`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_second_why: Option<&'static str>,
-    /// What it sent at first, by name.
+    /// The load's settings at its start, by name.
     pub load: BTreeMap<String, String>,
     /// The settings at its start as the levers show them, by name.
     pub levers: BTreeMap<&'static str, String>,
@@ -35,7 +35,7 @@ pub struct LastRun {
     pub columns: Vec<RunColumn>,
 }
 
-/// What a run came to in one strategy.
+/// The figures of a run in one strategy.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = ChartsRunColumn)]
 pub struct RunColumn {
@@ -54,7 +54,7 @@ impl LastRun {
         let ended_second = length.map(|length| (since_origin + length).as_secs());
         let marks = watch.marks();
         let (now_end, age) = watch.end();
-        // The last second in which it sent was none in which it sent to the end.
+        // In its last second it sent only for a part of the second, so that one is left out.
         let end = match ended_second {
             Some(ended) => watch.last_sent().unwrap_or(ended).min(now_end),
             None => now_end,
@@ -66,7 +66,7 @@ impl LastRun {
             Some(RunColumn { path: status.path, windows: watch.windows(place, begins..end, age)? })
         });
         let columns = columns.collect();
-        // That it began is seen within a second, and is no move of its own.
+        // The start of the run is noticed within a second, and is not a moved lever.
         let first = since_origin.as_secs() + 2;
         let during = |mark: &Mark| {
             mark.restarts && mark.second >= first && ended_second.is_none_or(|ended| mark.second <= ended)

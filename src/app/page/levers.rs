@@ -10,26 +10,26 @@ use crate::sim::{Contention, OnCallerGone, Profile};
 pub(super) struct Lever {
     /// The setting's name.
     pub(super) name: &'static str,
-    /// What it is, in the words of the page.
+    /// Its label on the page.
     pub(super) label: &'static str,
-    /// What it is set to.
+    /// Its value.
     pub(super) value: String,
     /// What may be set.
     pub(super) allowed: &'static str,
-    /// How it is set.
+    /// Its control.
     pub(super) kind: Kind,
     /// Why it changes nothing here.
     pub(super) idle: Option<&'static str>,
 }
 
-/// How a lever is set.
+/// The control of a lever.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    /// By a number of this unit, with a slider.
+    /// A number with this unit, and a slider.
     Number { min: u64, max: u64, slider_max: u64, step: u64, unit: &'static str },
-    /// By one of these.
+    /// A choice of these.
     Choice(Vec<&'static str>),
-    /// By a text, for which these are examples.
+    /// A text, with these as examples.
     Text(Vec<&'static str>),
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   HttpLab ──flow──────────┐
-//!      │ last minutes       ├──> Events: one stream for all who watch ──> the page
-//!   BuiltInLoad ──> Watch ──┘        └ told once a second, and then fetched: charts
+//!      │ last minutes       ├──> Events: one stream for all viewers ──> the page
+//!   BuiltInLoad ──> Watch ──┘        └ once a second; then the page fetches the charts
 //! ```
 //!
 //! | route | answer |

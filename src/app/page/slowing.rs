@@ -7,7 +7,7 @@ use super::expected::{Expected, Name};
 use crate::theory::{Figure, Flow, Scalability, ServiceTime, in_flight, unloaded};
 
 const LAW: &str = "Universal Scalability Law: Gunther 1993";
-/// What takes longer is told as never: a hundred years.
+/// Anything longer than a hundred years is shown as never.
 const NEVER_S: f64 = 100.0 * 365.0 * 86_400.0;
 
 /// What is known of a strategy whose B slows down.

@@ -1,8 +1,8 @@
 //! Five stories: each sets the levers and sends a load, asks for a prediction first, and says afterwards what was
 //! measured.
 //!
-//! A story is scenes, one after the other: settings, and a load that is sent until its end. What its question is answered
-//! with is decided by what was measured, never by what was expected.
+//! A story is a list of scenes: settings, and a load that is sent to its end. The answer to its question is decided by what
+//! was measured, never by what was expected.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ choice! {
     }
 }
 
-/// A story as it is told.
+/// A story: its text, its question and its scenes.
 #[derive(Debug, Clone)]
 pub(super) struct Story {
     pub(super) name: StoryName,
@@ -38,7 +38,7 @@ pub(super) struct Story {
     pub(super) question: &'static str,
     pub(super) choices: &'static [&'static str],
     pub(super) scenes: Vec<Scene>,
-    /// Which choice what was measured answers, and a sentence that says it; `None` where too little was measured.
+    /// The choice that the measurement makes right, and a sentence about it; `None` where too little was measured.
     pub(super) answer: fn(&[Measured]) -> Option<(usize, String)>,
 }
 
@@ -60,9 +60,9 @@ pub(super) struct Measured {
     pub(super) all: Figures,
     /// Over its last ten seconds.
     pub(super) last: Figures,
-    /// Requests that were offered, those of the first and the last second too.
+    /// Requests that were offered, including those of the first and the last second.
     pub(super) offered: u64,
-    /// Calls of theirs that a service ended although their caller had gone.
+    /// Their calls that a service finished after the caller had gone.
     pub(super) orphaned: Option<u64>,
 }
 
@@ -111,7 +111,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// All stories, in the order in which they are told.
+/// All stories, in the page's order.
 pub(super) fn all() -> Vec<Story> {
     vec![
         Story {
@@ -133,8 +133,8 @@ pub(super) fn all() -> Vec<Story> {
                 let parallel = of(measured, 0, "/async")?.all.lambda_w?;
                 let place = if (sync / parallel - 1.0).abs() < 0.03 { 2 } else { usize::from(sync < parallel) };
                 let text = format!(
-                    "/sync held {sync:.1} requests on average and /async {parallel:.1}, at the same 30 requests a second: what \
-                     takes longer is there longer (Little's law, L = λW)."
+                    "/sync held {sync:.1} requests on average and /async {parallel:.1}, at the same 30 requests a second: a \
+                     request that takes longer stays longer (Little's law, L = λW)."
                 );
                 Some((place, text))
             },
@@ -145,7 +145,7 @@ pub(super) fn all() -> Vec<Story> {
             text: [
                 "B serves 32 calls at a time now, so it carries 42.7 requests a second, and 38 a second come.",
                 "After 20 seconds 150 more come at once.",
-                "/async lets all of them wait inside B; /async-limited refuses whoever has waited 300 ms.",
+                "/async lets all of them wait inside B; /async-limited refuses a request that has waited 300 ms.",
             ],
             question: "From 10 to 20 seconds after the burst: how many of /async's requests are good?",
             choices: &["nine of ten or more, as before", "more than half", "less than half"],
@@ -162,7 +162,7 @@ pub(super) fn all() -> Vec<Story> {
                 let place = if unbounded >= 0.9 { 0 } else { usize::from(unbounded < 0.5) + 1 };
                 let text = format!(
                     "In the last ten seconds {} of /async's requests were good and {} of /async-limited's: B has 4.7 calls a \
-                     second to spare, so a backlog of 150 lasts half a minute, and until then everybody waits for it.",
+                     second to spare, so a backlog of 150 lasts half a minute, and until then every request waits behind it.",
                     percent(unbounded),
                     percent(limited)
                 );
@@ -175,7 +175,7 @@ pub(super) fn all() -> Vec<Story> {
             text: [
                 "/async-limited lets 20 calls to B through at a time, and B takes 750 ms on average.",
                 "30 requests a second come, and each waits one second at most.",
-                "Whoever has waited longer is refused.",
+                "A request that has waited longer is refused.",
             ],
             question: "How many of the requests are refused?",
             choices: &["next to none", "about one of ten", "one of five or more"],
@@ -190,7 +190,8 @@ pub(super) fn all() -> Vec<Story> {
                 let place = if shed < 0.03 { 0 } else { usize::from(shed > 0.2) + 1 };
                 let text = format!(
                     "{} of the requests were refused and {} were good: a limit of 20 carries \
-                     20 / 0.75 s = 26.7 a second, so at 30 a second the others wait for a second and go.",
+                     20 / 0.75 s = 26.7 a second, so at 30 a second a queue builds up: some are refused after a second, and many of the others \
+                     have waited so long that their answer comes too late to be good.",
                     percent(shed),
                     percent(good)
                 );
@@ -217,8 +218,8 @@ pub(super) fn all() -> Vec<Story> {
                 let late = timed.all.deadline as f64 / timed.all.offered as f64;
                 let place = if share < 0.15 { 0 } else { usize::from(share > 0.5) + 1 };
                 let text = format!(
-                    "{} of the requests were given up after 600 ms, and B finished {} of its calls for nobody: the deadline cut \
-                     the waiting off, not the work.",
+                    "{} of the requests were given up after 600 ms, and B finished {} of its calls with nobody waiting for \
+                     them: the deadline ended the waiting, not the work.",
                     percent(late),
                     percent(share)
                 );
@@ -249,7 +250,8 @@ pub(super) fn all() -> Vec<Story> {
                 let place = if short < long * 0.75 { 0 } else { usize::from(short > long * 1.25) + 1 };
                 let text = format!(
                     "In the last ten seconds of each half {} of all requests were good with a wait of up to 1 s, and {} with \
-                     350 ms: who has waited for long is served too late, and takes the place of somebody in time.",
+                     350 ms: a request that has waited long is answered too late, and holds a permit that another could \
+                     have used in time.",
                     percent(long),
                     percent(short)
                 );

@@ -1,4 +1,4 @@
-//! Tells the stories: one at a time, and whatever becomes of one, the settings are afterwards what they were.
+//! Runs the stories, one at a time. However a story ends, the settings are restored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ struct Shared {
     told: Mutex<Told>,
 }
 
-/// What is told now, and what was told last.
+/// The running story, and the outcome of the last one.
 #[derive(Debug, Default)]
 struct Told {
     now: Option<(StoryName, Instant, Duration)>,
@@ -49,14 +49,14 @@ struct Told {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = StoryStatus)]
 pub struct Status {
-    /// Where it is in its life.
+    /// The state of the run.
     pub state: RunState,
-    /// The story that is told; `null` when none is.
+    /// The running story; `null` when none is.
     #[schema(required)]
     pub story: Option<StoryName>,
-    /// How much of it is left, about.
+    /// About how much of it is left.
     pub left_ms: f64,
-    /// What was measured in the last one that was told to its end; `null` until one was, and while one is told.
+    /// The outcome of the last story that ran to its end; `null` until one has, and while one runs.
     #[schema(required)]
     pub last: Option<StoryOutcome>,
 }
@@ -69,12 +69,12 @@ document!(Status as "lab/story-status/1");
 pub struct StoryOutcome {
     /// The story.
     pub story: StoryName,
-    /// Its question's answer, as it was measured; `null` where too little was.
+    /// The measured answer to its question; `null` where too little was measured.
     #[schema(required)]
     pub answer: Option<String>,
     /// The same in a sentence.
     pub text: String,
-    /// What it was read from, strategy by strategy and scene by scene.
+    /// The figures behind it, by scene and strategy.
     pub measured: Vec<StoryOutcomeLine>,
 }
 
@@ -91,7 +91,7 @@ pub struct StoryOutcomeLine {
     pub figures: Figures,
 }
 
-/// Which story to tell.
+/// Which story to run.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = StoryStart)]
@@ -101,7 +101,7 @@ pub struct Start {
     pub story: Option<StoryName>,
 }
 
-/// A story cannot be changed while it is told: nothing is allowed here.
+/// A running story cannot be changed: nothing is allowed here.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = StoryChange)]
@@ -120,7 +120,7 @@ impl Drop for PutBack {
 }
 
 impl Stories {
-    /// The stories, none of which is told; the one that is ends with `process`.
+    /// The stories, none of them running; a running one ends with `process`.
     pub fn new(watch: &Watch, load: &BuiltInLoad, process: Shutdown) -> Self {
         let shared = Shared {
             lifecycle: Lifecycle::new("story", process),
@@ -146,7 +146,7 @@ impl Stories {
             match self.play(place, scene, stop).await {
                 Ok(Some(scene)) => measured.extend(scene),
                 Ok(None) if !stop.is_stopping() => disturbed = true,
-                // Stopped: nothing is said of half a story.
+                // Stopped: half a story has no outcome.
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(story = name.label(), error = format!("{error:#}"), "a story broke off");
@@ -162,10 +162,10 @@ impl Stories {
         });
         let (answer, text) = match answer {
             _ if disturbed => {
-                (None, "Somebody moved a lever or ended the load meanwhile: nothing can be said.".to_owned())
+                (None, "There is no result: somebody moved a lever or ended the load meanwhile.".to_owned())
             }
             Some((place, text)) => (story.choices.get(place).map(ToString::to_string), text),
-            None => (None, "Too little was measured to tell.".to_owned()),
+            None => (None, "There is no result: too little was measured.".to_owned()),
         };
         self.shared.told.lock().last =
             Some(StoryOutcome { story: name, answer, text, measured: lines.collect() });
@@ -210,7 +210,7 @@ impl Stories {
         };
         // Those that are still there are counted as not yet orphaned.
         let _ = tokio::time::timeout(CALLS_END_WITHIN, calls_end).await;
-        // What others change meanwhile makes it another story. The scene's own change has been seen after a second.
+        // A change by somebody else would falsify the outcome. The scene's own change is noticed within a second.
         let moved = watch.marks().iter().any(|mark| mark.restarts && mark.second > begins + 1);
         let cut_short = load.elapsed() < load.settings().length_ms.get();
         if stop.is_stopping() || moved || cut_short || *watch.lab().settings() != *played {
@@ -279,7 +279,7 @@ impl Runnable for Stories {
         let length = story.and_then(|story| story.length().ok()).unwrap_or_default();
         let open = |stop: Shutdown| async move {
             if self.shared.load.is_active() {
-                let busy = "the built-in load runs: a story sends its own";
+                let busy = "the built-in load is running; stop it first, as a story sends its own";
                 return Err(Problem::of(StatusCode::CONFLICT).detail(busy));
             }
             let this = self.clone();

@@ -1,4 +1,4 @@
-//! What the page shows at a glance: how each strategy does, over windows that end now or with the last load.
+//! The page's figures: each strategy's results, over windows that end now or with the last load.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct View {
     pub second: u64,
     /// Now, milliseconds since the lab began.
     pub at_ms: f64,
-    /// The time since then: whoever came before and has not ended has waited so long at least.
+    /// The time since the end of that second: an unfinished request that the figures cover is at least this old.
     pub age_ms: f64,
     /// An answer of 200 within this is good.
     pub slo_ms: u64,
@@ -33,7 +33,7 @@ pub struct View {
     pub real_b: bool,
     /// The settings as the levers show them, by name.
     pub levers: BTreeMap<&'static str, String>,
-    /// What acts on B beside its settings.
+    /// The trigger that slows B down for a while.
     #[schema(inline)]
     pub trigger: TriggerStatus,
     /// The load that this server sends itself.
@@ -63,13 +63,13 @@ pub struct Column {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<ColumnLimit>,
     /// Calls that a service ended although their caller had gone, since the lab began; `null` where services are shared
-    /// or do not tell.
+    /// or run behind a URL.
     #[schema(required)]
     pub orphaned: Option<u64>,
     /// Why that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphaned_why: Option<&'static str>,
-    /// What theory says of it with the levers as they are.
+    /// What theory predicts with the levers as they are.
     pub expected: Vec<Expected>,
     /// The figures, by the length of the window in seconds.
     pub windows: BTreeMap<String, Figures>,
@@ -96,7 +96,7 @@ impl View {
         let ended = marks
             .last()
             .filter(|mark| !mark.restarts && mark.second < now_end && watch.is_quiet_since(mark.second));
-        // Its last second was none in which requests came to the end.
+        // In its last second the load sent only for a part of the second, so that one is left out.
         let end = ended.map_or(now_end, |mark| watch.last_sent().unwrap_or(mark.second).min(mark.second));
         let age = age + Duration::from_secs(now_end - end);
         let begins = moved.as_ref().map_or(0, |mark| mark.second + 1);

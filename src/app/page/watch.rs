@@ -1,4 +1,4 @@
-//! Looks at the lab once a second, and makes what all viewers are shown from what it saw.
+//! Samples the lab once a second, and makes from the samples what all viewers are shown.
 //!
 //! ```text
 //!   HttpLab (what reached it), BuiltInLoad (what it sent) ──> Watch ──> View: figures of a window, now
@@ -6,7 +6,7 @@
 //!      └ settings: where they changed, there is a mark, and windows begin anew
 //! ```
 //!
-//! A second is shown once the objective has passed since its end: before that its good rate could still rise. Where the
+//! A second is shown only after the SLO's time has passed since its end: until then its good rate could still rise. Where the
 //! built-in load sent requests in a second, its own measurement counts, from when they were to start; in all others the
 //! server's, from when they reached it.
 
@@ -68,7 +68,7 @@ pub(super) struct Run {
     pub(super) levers: BTreeMap<&'static str, String>,
 }
 
-/// What moves the figures: when any of it changes, windows begin anew.
+/// What the figures depend on: when any of it changes, windows begin anew.
 #[derive(Debug, Clone, PartialEq)]
 struct Levers {
     settings: Value,
@@ -160,7 +160,7 @@ impl Watch {
         }
     }
 
-    /// What became of what the load sent in these seconds to the strategy at this place, now.
+    /// The figures, as of now, of the load's requests in these seconds to the strategy at this place.
     pub(super) fn sent(&self, place: usize, seconds: Range<u64>) -> Option<Figures> {
         let age = self.shared.lab.flow().origin().elapsed().saturating_sub(Duration::from_secs(seconds.end));
         let length = seconds.end - seconds.start;
@@ -202,7 +202,7 @@ impl Watch {
         Some(Recents { server, load })
     }
 
-    /// What was seen in these seconds of the strategy at this place: one place each, none where nothing was.
+    /// The samples of these seconds for the strategy at this place, one each; `None` where there is none.
     pub(super) fn samples(&self, place: usize, seconds: Range<u64>) -> Vec<Option<EndpointStatus>> {
         let seen = self.shared.seen.lock();
         let mut samples = vec![None; usize::try_from(seconds.end - seconds.start).unwrap_or_default()];
@@ -214,7 +214,7 @@ impl Watch {
         samples
     }
 
-    /// What theory says of each strategy, in their order: thought through again when a lever has moved.
+    /// What theory predicts for each strategy, in their order; computed again when a lever has moved.
     pub(super) fn expected(&self) -> Lines {
         let Shared { lab, load, theory, .. } = &*self.shared;
         let sent = load.is_active().then(|| load.settings());
@@ -269,7 +269,7 @@ impl Watch {
         self.shared.seen.lock().marks.iter().cloned().collect()
     }
 
-    /// What an answer is good within.
+    /// The SLO: an answer within this time is good.
     pub(super) fn slo(&self) -> Duration {
         self.shared.slo
     }
@@ -283,7 +283,7 @@ pub(super) struct Recents {
 }
 
 impl Recents {
-    /// Whose measurement counts in these seconds.
+    /// Which measurement counts in these seconds: the load's or the server's.
     pub(super) fn counting(&self, seconds: Range<u64>) -> (&Recent, Source) {
         match self.load.window(seconds, Duration::ZERO).offered() {
             0 => (&self.server, Source::Server),
@@ -299,7 +299,7 @@ impl Recents {
 }
 
 impl Levers {
-    /// What is otherwise than before, in words.
+    /// What has changed, in words.
     fn since(&self, before: &Self) -> String {
         let (Some(now), Some(then)) = (self.settings.as_object(), before.settings.as_object()) else {
             return String::new();

@@ -1,8 +1,8 @@
-// What every live page stands on: numbers as they read, one stream of events, and questions to the server.
+// Shared by all live pages: how numbers are written, the page's stream of events, and requests to the server.
 "use strict";
 
 const live = {
-  // Numbers as people read them, and as the server writes them: 7,304; 1.82 s; 347 ms.
+  // Numbers are written as the server writes them: 7,304; 1.82 s; 347 ms.
   count: (number) => Math.round(number).toLocaleString("en"),
   rate: (number) => (number < 10 ? number.toFixed(1) : live.count(number)),
   time(ms) {
@@ -19,7 +19,7 @@ const live = {
   // Cut, not rounded: 99.996 % must not read as all.
   percent: (share) => `${(Math.floor(share * 1e3 + 1e-9) / 10).toFixed(1)} %`,
 
-  // The page's own stream, closed while nobody looks. While it is broken the page says so and nothing can be done.
+  // The page's own stream, closed while the page is hidden. While it is broken the page says so and disables its actions.
   stream(on) {
     let events = null;
     const connected = (yes) => {
@@ -36,7 +36,7 @@ const live = {
       }
       events.addEventListener("error", () => {
         connected(false);
-        // A browser asks again by itself, unless it was answered something else.
+        // A browser reconnects by itself, unless the answer was not a stream.
         if (events?.readyState === EventSource.CLOSED) setTimeout(again, 2_000);
       });
     };
@@ -50,7 +50,7 @@ const live = {
     if (!document.hidden) open();
   },
 
-  // Asks the server to do something; what it refuses is thrown with its field, in words.
+  // Sends a request; a refusal is thrown as an error with its text and the field that it names.
   async ask(method, path, body) {
     let answer;
     try {

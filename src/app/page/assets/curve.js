@@ -1,10 +1,10 @@
-// The curve of B's time beside its lever: of what is set, and while a value is typed, of that one. It is drawn by the
-// server, which also says what is wrong with a value.
+// The curve of B's service time beside its lever: of the setting in force, or of the value that is being typed. The
+// server draws it and checks the value.
 "use strict";
 
 const curve = (() => {
   const TYPED_MS = 500;
-  // The levers that are drawn in it.
+  // The settings that the curve depends on.
   const LEVERS = ["service_b_latency", "async_timeout_ms", "async_limit_max_wait_ms"];
 
   let drawn = null;
@@ -50,7 +50,7 @@ const curve = (() => {
         typing = setTimeout(() => ask(complain), TYPED_MS);
       });
     },
-    // Draws it again when what is set has changed, by whomever.
+    // Draws the curve again when the setting has changed, here or elsewhere.
     follow(view) {
       if (!place("picture")) return;
       const { slower } = view.trigger;

@@ -40,7 +40,7 @@ const flow = (() => {
 
   const now = () => performance.now() - clock - LATE_MS;
 
-  // Each leaves at a height of its own, so that those who leave together are seen apart.
+  // Dots leave at different heights, so that dots that leave at the same time do not cover each other.
   function leave(path, left) {
     const one = columns.get(path);
     if (!one) return;
@@ -79,7 +79,7 @@ const flow = (() => {
         run: () => leave(extra.endpoint, { at: extra.at_ms, step: extra.left, extra: true }),
       });
     }
-    // An arrival is told before its steps even where its time is the same.
+    // An arrival comes before its steps, even at the same time.
     waiting.sort((one, other) => one.at - other.at);
   }
 
@@ -110,14 +110,14 @@ const flow = (() => {
   function tick(data) {
     const told = JSON.parse(data);
     const offset = performance.now() - told.at_ms;
-    // The quickest way here counts; the clocks' drift is followed slowly.
+    // The shortest delay sets the offset between the clocks; their drift is followed slowly.
     clock = clock === null || offset < clock || Math.abs(offset - clock) > 5000 ? offset : clock + (offset - clock) * 0.01;
     for (const [path, oneOf] of Object.entries(told.one_of)) {
       const shown = document.querySelector(`[data-path="${path}"] [data-figure="shown"]`);
       const text = oneOf > 1 ? `1 of ${oneOf.toLocaleString("en")} shown; outlined: others that ended badly` : "";
       if (shown && shown.textContent !== text) shown.textContent = text;
     }
-    // What is not drawn is not kept: who goes on starts again from a snapshot.
+    // Steps are not kept while paused: drawing goes on from a new snapshot.
     if (catching || paused) return;
     if (seq === null || told.seq > seq + 1 || told.seq < seq) {
       catchUp();
@@ -248,7 +248,7 @@ const flow = (() => {
     start, tick,
     pause(yes) {
       paused = yes;
-      // What was missed meanwhile is not drawn in a hurry.
+      // Steps that were missed meanwhile are not replayed.
       if (!yes) catchUp();
     },
     // For tests: how many dots are known.
