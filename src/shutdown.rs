@@ -135,8 +135,11 @@ impl Shutdown {
         self.aborted().cancel();
     }
 
-    /// Handles SIGINT and SIGTERM: the first signal [triggers](Self::trigger) the shutdown, the second
+    /// Handles SIGINT, SIGTERM and SIGHUP: the first signal [triggers](Self::trigger) the shutdown, the second
     /// [aborts](Self::abort) it.
+    ///
+    /// SIGHUP says that the terminal has closed. It never aborts, because the shell and the kernel both send it; and
+    /// under `nohup`, where it is ignored, it stays ignored.
     ///
     /// # Errors
     ///
@@ -145,10 +148,10 @@ impl Shutdown {
         let mut signals = Signals::install()?;
         let this = self.clone();
         tokio::spawn(async move {
-            signals.next().await;
+            signals.first().await;
             this.trigger();
             tracing::info!("stopping; a second signal ends the process without waiting");
-            signals.next().await;
+            signals.second().await;
             this.abort();
         });
         Ok(())
@@ -158,20 +161,47 @@ impl Shutdown {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// `None` if the process was started with SIGHUP ignored.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn install() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let hangup = if hangup_ends_the_process() { Some(signal(SignalKind::hangup())?) } else { None };
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hangup })
     }
 
-    async fn next(&mut self) {
+    async fn first(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = hangup => {}
+        }
+    }
+
+    async fn second(&mut self) {
         tokio::select! {
             biased;
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Whether SIGHUP is not ignored. Where the kernel does not tell, SIGHUP is left as it is.
+fn hangup_ends_the_process() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit N - 1 is signal N, and SIGHUP is 1.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 0)
 }
 
 #[cfg(test)]

@@ -59,6 +59,9 @@ pub(super) fn stop(
         ErrorKind::TooManyValues => {
             Stop::Refuse(valued_flag(&error, command).unwrap_or_else(|| brief(&error)))
         }
+        ErrorKind::ArgumentConflict => {
+            Stop::Refuse(early_flag(&error, selected(command, arguments)).unwrap_or_else(|| brief(&error)))
+        }
         ErrorKind::InvalidUtf8 => Stop::Refuse(not_text(command, arguments)),
         _ => Stop::Refuse(brief(&error)),
     }
@@ -86,6 +89,27 @@ fn brief(error: &clap::Error) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     without_users(&lines.collect::<Vec<_>>().join(" "))
+}
+
+/// The error for a flag before the command, which names where it belongs:
+/// `--addr stands before the command: write it after, such as: serve --addr <ADDR>`
+fn early_flag(error: &clap::Error, selected: &Command) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    error.get(ContextKind::InvalidSubcommand)?;
+    let shown = match error.get(ContextKind::PriorArg)? {
+        ContextValue::String(shown) => shown,
+        ContextValue::Strings(all) => all.first()?,
+        _ => return None,
+    };
+    let long = shown.strip_prefix("--")?.split([' ', '=']).next()?;
+    let name = selected.get_name();
+    let known = selected.get_arguments().any(|argument| argument.get_long() == Some(long));
+    Some(match known {
+        true => {
+            format!("--{long} stands before the command: write it after, such as: {name} {shown}")
+        }
+        false => format!("{name} has no --{long}: {name} --help lists its flags"),
+    })
 }
 
 /// The error for a value after a flag that takes none:

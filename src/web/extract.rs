@@ -118,7 +118,7 @@ fn refusal<E: Error + 'static>(
     let mut causes = std::iter::successors(Some(rejection), |&error| error.source());
     match causes.find_map(|error| error.downcast_ref::<serde_path_to_error::Error<E>>()) {
         Some(located) => {
-            let said = located.inner().to_string();
+            let said = in_plain_words(located.inner().to_string());
             let path = located.path().to_string();
             // The path does not include an unknown field.
             let unknown = said.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
@@ -130,13 +130,39 @@ fn refusal<E: Error + 'static>(
             let problem =
                 |detail: &str| Problem::of(status).detail(detail.replace("type: sequence", "type: array"));
             match field.as_str() {
-                "." | "?" => problem(&said),
+                "." | "?" => match of_a_whole_body(&said) {
+                    (detail, Some(name)) => problem(&detail).with(place, name),
+                    (detail, None) => problem(&detail),
+                },
                 // The position in the text is redundant if the field is known.
                 field => problem(without_position(&said)).with(place, field),
             }
         }
         None => Problem::of(status).detail(rejection.to_string()),
     }
+}
+
+/// The message of serde_json, except that the end of the text is said in plain words.
+fn in_plain_words(said: String) -> String {
+    match said.strip_prefix("EOF while parsing ") {
+        Some("a value at line 1 column 0") => "the body is empty: a JSON object is expected".to_owned(),
+        Some(_) => "the body ends in the middle of its JSON".to_owned(),
+        None => said,
+    }
+}
+
+/// An error that no path locates, in plain words, and the field that it is about.
+fn of_a_whole_body(said: &str) -> (String, Option<&str>) {
+    let quoted = |prefix| said.strip_prefix(prefix).and_then(|rest: &str| rest.split('`').next());
+    if let Some(name) = quoted("missing field `") {
+        return (format!("the field `{name}` is missing"), Some(name));
+    }
+    if let Some(name) = quoted("duplicate field `") {
+        return (format!("the field `{name}` is given twice"), Some(name));
+    }
+    // The position helps to find an error of syntax.
+    let detail = if said.starts_with("invalid ") { without_position(said) } else { said };
+    (detail.to_owned(), None)
 }
 
 /// The message of serde_json without ` at line 1 column 16`.
@@ -200,7 +226,7 @@ mod tests {
             "{positional}"
         );
         let missing = document(&body("application/json", "{}").await);
-        assert_eq!(missing["detail"], "missing field `limit` at line 1 column 2");
+        assert_eq!(missing["detail"], "the field `limit` is missing");
         assert_eq!(missing.get("field"), None);
     }
 

@@ -85,6 +85,20 @@ fn a_value_that_is_not_utf_8_is_named() {
 }
 
 #[test]
+fn a_flag_before_the_command_is_refused_with_where_it_belongs() {
+    for (arguments, said) in [
+        (
+            vec!["--addr", "127.0.0.1:0", "serve"],
+            "lab: --addr stands before the command: write it after, such as: serve --addr <ADDR>\n",
+        ),
+        (vec!["--seed", "4", "health"], "lab: health has no --seed: health --help lists its flags\n"),
+    ] {
+        let (code, out, err) = run(&arguments, &[]);
+        assert_eq!((code, out.as_str(), err.as_str()), (2, "", said), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_refused_with_the_commands_own_variable() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = taken.local_addr().expect("an address").to_string();

@@ -238,9 +238,16 @@ async fn results_of_several_hosts_are_merged() {
         std::fs::write(directory.path().join(name), document.to_string()).expect("written");
     }
     std::fs::write(directory.path().join("list.json"), r#"["lab/load/1", "open"]"#).expect("written");
+    std::fs::write(directory.path().join("empty.json"), "\n").expect("written");
+    let whole = parts[0].to_string();
+    std::fs::write(directory.path().join("cut.json"), &whole[..whole.len() / 2]).expect("written");
+    std::fs::write(directory.path().join("text.json"), "{offered}").expect("written");
     for (file, code, part) in [
-        ("c.json", 1, "c.json is not what --json writes"),
-        ("list.json", 1, "list.json is not what --json writes: invalid type: sequence, expected a map"),
+        ("c.json", 1, "c.json is not a result of `lab load --json`: missing field `schema`"),
+        ("list.json", 1, "list.json is not a result of `lab load --json`: it is not a JSON object"),
+        ("empty.json", 1, "it is empty"),
+        ("cut.json", 1, "it ends in the middle: a part of it was cut off"),
+        ("text.json", 1, "it is not JSON: key must be a string"),
         ("older.json", 1, "another version of lab"),
         ("slo.json", 1, "its objective is 1 ms, that of the results before it is 1500 ms"),
         ("closed.json", 1, "its loop is closed, that of the results before it is open"),

@@ -23,7 +23,20 @@ struct Run {
 
 impl Run {
     fn start(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command: Command = program(directory, arguments, environment);
+        Self::spawn(directory, program(directory, arguments, environment))
+    }
+
+    /// `lab pipeline` with SIGHUP ignored from its start.
+    fn start_under_nohup(directory: &Path, environment: &[(&str, &str)]) -> Self {
+        let lab = program(directory, &[], environment);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "trap '' HUP; exec \"$0\" pipeline"]).arg(lab.get_program());
+        command.current_dir(directory).env_clear().stdin(std::process::Stdio::null());
+        command.envs(environment.iter().copied());
+        Self::spawn(directory, command)
+    }
+
+    fn spawn(directory: &Path, mut command: Command) -> Self {
         let file = |name: &str| File::create(directory.join(name)).expect("a file");
         command.env("PIPELINE_ADDR", "127.0.0.1:0").env("PATH", std::env::var("PATH").unwrap_or_default());
         let child = command.stdout(file("out")).stderr(file("err")).spawn().expect("it starts");
@@ -79,6 +92,37 @@ impl Drop for Run {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[tokio::test]
+async fn a_terminal_that_closes_stops_it_in_order_unless_nohup_says_otherwise() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut run = Run::start(directory.path(), &["pipeline"], &FAST);
+    run.until("it runs", |run| run.read("out").contains("pipeline running")).await;
+    run.signal(Signal::HUP);
+    run.until("it heard", |run| run.read("out").contains("signal received")).await;
+    // The shell and the kernel both send one, which must not end the drain.
+    run.signal(Signal::HUP);
+    assert_eq!(run.ended().await.code(), Some(0), "{}", run.read("err"));
+    assert!(run.read("out").contains("Balance: created "), "{}", run.read("out"));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut run = Run::start_under_nohup(directory.path(), &FAST);
+    run.until("it runs", |run| run.read("out").contains("pipeline running")).await;
+    run.signal(Signal::HUP);
+    run.until("it goes on", |run| run.read("out").contains("↑ added worker (total 8)")).await;
+    assert!(!run.read("out").contains("signal received"), "{}", run.read("out"));
+    run.signal(Signal::TERM);
+    assert_eq!(run.ended().await.code(), Some(0), "{}", run.read("err"));
+}
+
+#[test]
+fn a_log_file_that_cannot_be_opened_is_refused_before_anything_starts() {
+    let (code, out, err) =
+        run(&["pipeline", "--log-file", "/proc/none/log"], &[("PIPELINE_ADDR", "127.0.0.1:0")]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    let said = "lab: --log-file=/proc/none/log (PIPELINE_LOG_FILE): the file cannot be written: ";
+    assert!(err.lines().any(|line| line.starts_with(said) && line.ends_with("or off for none")), "{err}");
 }
 
 /// The defaults in a fiftieth of their time.

@@ -58,6 +58,29 @@ async fn every_route_with_a_body_names_the_field_at_fault() {
 }
 
 #[tokio::test]
+async fn a_body_that_no_field_is_to_blame_for_is_refused_in_plain_words() {
+    let server = Server::start(&["serve"], &[]);
+    for (body, detail, field) in [
+        ("", "the body is empty: a JSON object is expected", None),
+        (r#"{"async_limit":"#, "the body ends in the middle of its JSON", Some("async_limit")),
+        (r#"{"async_limit":5"#, "the body ends in the middle of its JSON", None),
+        ("[1]", "invalid type: array, expected an object", None),
+        (
+            r#"{"async_limit":5,"async_limit":6}"#,
+            "the field `async_limit` is given twice",
+            Some("async_limit"),
+        ),
+        ("{async_limit}", "key must be a string at line 1 column 2", None),
+    ] {
+        let answer = send(server.addr, "PATCH /settings\ncontent-type: application/json", body).await;
+        let problem = answer.json();
+        assert_eq!(answer.status, 400, "{body}: {problem}");
+        assert_eq!(problem["detail"], detail, "{body}");
+        assert_eq!(problem.get("field").and_then(Value::as_str), field, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn what_answers_data_refuses_an_unknown_parameter_and_a_page_ignores_it() {
     for command in [&[][..], &["service", "b"], &["streams"], &["pipeline"]] {
         let server = Server::start(

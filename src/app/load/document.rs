@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 use utoipa::ToSchema;
 
 use super::lost::{self, Reasons};
@@ -118,8 +118,10 @@ impl Document {
 
     /// Reads a document that `--json` wrote.
     pub(super) fn read(text: &str) -> anyhow::Result<Self> {
+        anyhow::ensure!(!text.trim().is_empty(), "it is empty");
         // From an object only: serde would also read a list, by position.
-        let header: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+        anyhow::ensure!(text.trim_start().starts_with('{'), "it is not a JSON object");
+        let header: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(in_plain_words)?;
         let Header { schema, pace } = Header::deserialize(Value::Object(header))?;
         anyhow::ensure!(
             schema == Self::SCHEMA,
@@ -147,6 +149,15 @@ impl Document {
             fell_behind: measured.fell_behind().is_some(),
         };
         self.notes = notes(measured, self.connections, &self.reasons);
+    }
+}
+
+/// What is wrong with the JSON of a result.
+fn in_plain_words(error: serde_json::Error) -> anyhow::Error {
+    match error.classify() {
+        Category::Eof => anyhow::anyhow!("it ends in the middle: a part of it was cut off"),
+        Category::Syntax => anyhow::anyhow!("it is not JSON: {error}"),
+        Category::Data | Category::Io => error.into(),
     }
 }
 

@@ -29,7 +29,8 @@ pub(super) fn merge(args: &MergeArgs) -> anyhow::Result<Document> {
             return Err(usage(format!("{name}: the same file as {first}; each result is added once")));
         }
         let text = input::read_text(path, FILE_LIMIT_MIB).with_context(|| format!("reading {name}"))?;
-        let document = Document::read(&text).with_context(|| format!("{name} is not what --json writes"))?;
+        let document =
+            Document::read(&text).with_context(|| format!("{name} is not a result of `lab load --json`"))?;
         merged = Some(match merged {
             None => document,
             Some(sum) => add(sum, document).with_context(|| format!("{name} cannot be added"))?,

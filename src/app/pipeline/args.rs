@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use crate::{
-    app::args::ServeArgs,
+    app::{Usage, args::ServeArgs},
     bounded,
     config::Allowed,
     exec::Template,
@@ -67,7 +65,13 @@ impl LogArgs {
         }
         if path.as_os_str() != "off" {
             let file = RotatingFile::open(path, self.log_max_bytes.get(), self.log_keep_files.get())
-                .with_context(|| format!("--log-file={} (PIPELINE_LOG_FILE)", path.display()))?;
+                .map_err(|error| {
+                    let path = path.display();
+                    Usage(format!(
+                        "--log-file={path} (PIPELINE_LOG_FILE): the file cannot be written: {error}; choose another, \
+                         or off for none"
+                    ))
+                })?;
             writers.push(Writer::start("log_file", Losses::InPlace, file));
         }
         Ok(Log { writers, _clean_up: clean_up })
