@@ -36,7 +36,7 @@
 //! http_lab/      strategies, one file each; limiter; ledger; settings; services as processes
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
-//! queue/         task, lanes and turns (pure), broker: redis (one script a move), sqlite (one transaction a move)
+//! queue/         task, lanes and turns (pure); broker: redis (one script a move), sqlite (one transaction a move); worker
 //! app/           combines the systems into servers; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!

@@ -19,14 +19,17 @@
 //! **Conservation**: `enqueued = pending + in_flight + delayed + dead + done` at every moment.
 
 pub mod broker;
+pub mod keeper;
 pub mod lane;
 mod name;
 pub mod run;
 pub mod settle;
 mod task;
 mod turns;
+mod worker;
 
 pub use broker::{Broker, Epoch};
 pub use lane::{Lane, Priority, RateLimit, Rule, Scope};
 pub use name::Name;
 pub use task::{Due, IdempotencyKey, NewTask, Spec, TaskId};
+pub use worker::{Handler, Tally, Worker, WorkerBuilder, WorkerSettings};

@@ -4,11 +4,13 @@
 //! request is one script or one transaction: it happens as a whole or not at all. The conformance tests run the same
 //! steps on both.
 
+mod bell;
 pub(super) mod contract;
 mod redis;
 mod sqlite;
 
 pub use self::{
+    bell::Bell,
     contract::{
         Batch, Beat, Cancel, Caps, Claimed, Counts, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles,
         Known, LaneStats, Looked, MOVED_LIMIT, ProcessStats, Promoted, Reaped, RunNow, Settled, Settlement,
@@ -49,6 +51,23 @@ impl Broker {
     /// What an accepted enqueue survives.
     pub fn durability(&self) -> Durability {
         either!(self, broker => broker.durability())
+    }
+
+    /// The same store over a connection of its own, for a runtime of its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        match self {
+            Self::Redis(broker) => Self::Redis(broker.apart()),
+            Self::Sqlite(broker) => Self::Sqlite(broker.clone()),
+        }
+    }
+
+    /// What wakes an idle worker.
+    pub fn bell(&self) -> Bell {
+        match self {
+            Self::Redis(broker) => broker.bell(),
+            Self::Sqlite(broker) => broker.bell(),
+        }
     }
 
     /// Takes tasks into the queue, at most [`MOVED_LIMIT`]. It may be sent again: a task's id is taken once.

@@ -6,3 +6,4 @@ mod crashes;
 mod ends;
 mod enqueues;
 mod store;
+mod workers;

@@ -12,8 +12,8 @@ use lab::{
     queue::{
         Due, Lane, NewTask, Spec, TaskId,
         broker::{
-            Batch, Broker, Caps, Claimed, Clock, Enqueued, Epoch, Exchange, Exchanged, Handles, RedisBroker,
-            Settled, Settlement, SqliteBroker, Traded, Verdict,
+            Batch, Broker, Caps, Claimed, Clock, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles,
+            RedisBroker, Settled, Settlement, SqliteBroker, Traded, Verdict,
         },
         settle::Settle,
     },
@@ -90,6 +90,29 @@ impl Store {
             }
             // The real server has the real clock: the time is the subject.
             Broker::Redis(_) => tokio::time::sleep(Duration::from_millis(ms + 1)).await,
+        }
+    }
+
+    /// Lets the lease of a process expire, as a standstill does.
+    pub(crate) async fn expire(&self, epoch: u64) {
+        match &self.broker {
+            Broker::Redis(broker) => {
+                let mut expire = redis::cmd("ZADD");
+                expire.arg("{tasks:pending}|epochs").arg(0).arg(epoch);
+                broker.redis().command::<()>(&expire).await.expect("answered");
+            }
+            Broker::Sqlite(_) => {
+                // More time passes than the heartbeat has, which beats in real time.
+                let holds = async || {
+                    let stats = self.broker.stats().await.expect("answered");
+                    stats.processes.iter().any(|process| process.epoch == epoch)
+                };
+                while holds().await {
+                    self.pass(500).await;
+                    self.broker.promote().await.expect("answered");
+                    self.broker.reap(CrashRule::default()).await.expect("answered");
+                }
+            }
         }
     }
 

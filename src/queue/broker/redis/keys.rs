@@ -1,5 +1,8 @@
 //! The fixed keys of the queue in Redis. Every script gets all of them, in this order.
 
+/// The list that wakes idle workers.
+pub(super) const WAKE: &str = "{tasks:pending}|wake";
+
 /// The fixed keys, in the order in which `prelude.lua` names them. The first is the raw list that other programs push
 /// to. The tag of all others is its name, so all lie in one slot: one script can move a task between them.
 pub(super) const KEYS: [&str; 20] = [
@@ -19,7 +22,7 @@ pub(super) const KEYS: [&str; 20] = [
     "{tasks:pending}|errors",
     "{tasks:pending}|idempotency",
     "{tasks:pending}|key_ages",
-    "{tasks:pending}|wake",
+    WAKE,
     "{tasks:pending}|suspects",
     "{tasks:pending}|lanes",
     "{tasks:pending}|meta",

@@ -7,13 +7,16 @@ mod scripts;
 use ::redis::Value;
 
 use self::{
-    keys::KEYS,
+    keys::{KEYS, WAKE},
     reply::{Reply, malformed},
 };
-use super::contract::{
-    Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Known,
-    LaneStats, Looked, MOVED_LIMIT, ProcessStats, Promoted, Reaped, RunNow, Settled, Settlement, Stats,
-    Traded, Verdict,
+use super::{
+    bell::Bell,
+    contract::{
+        Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Known,
+        LaneStats, Looked, MOVED_LIMIT, ProcessStats, Promoted, Reaped, RunNow, Settled, Settlement, Stats,
+        Traded, Verdict,
+    },
 };
 use crate::{
     queue::{
@@ -53,6 +56,10 @@ impl RedisBroker {
     #[must_use]
     pub fn apart(&self) -> Self {
         Self { redis: self.redis.apart() }
+    }
+
+    pub(super) fn bell(&self) -> Bell {
+        Bell::on_list(self.redis.waker(), WAKE)
     }
 
     /// The connection.

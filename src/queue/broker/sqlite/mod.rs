@@ -6,10 +6,15 @@ mod state;
 
 use std::{fmt, path::Path, sync::Arc};
 
+use tokio::sync::Notify;
+
 use self::{moves::Moves, state::State};
-use super::contract::{
-    Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, LaneStats, Looked, Promoted,
-    Reaped, RunNow, Stats,
+use super::{
+    bell::Bell,
+    contract::{
+        Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, LaneStats, Looked,
+        Promoted, Reaped, RunNow, Stats,
+    },
 };
 use crate::{
     queue::{
@@ -56,6 +61,8 @@ pub struct SqliteBroker {
     clock: Clock,
     /// Names this run of the process: leases of earlier runs are over.
     owner: Arc<str>,
+    /// Rung when there may be something to claim.
+    rung: Arc<Notify>,
 }
 
 impl SqliteBroker {
@@ -73,12 +80,21 @@ impl SqliteBroker {
         let owner: Arc<str> = TaskId::new().to_string().into();
         let own = owner.clone();
         let load = move |db: &rusqlite::Connection| State::load(db, &own, lease_ms);
-        Ok(Self { file: Sqlite::open(folder, FILE, synchronous, SCHEMA, load)?, clock, owner })
+        Ok(Self {
+            file: Sqlite::open(folder, FILE, synchronous, SCHEMA, load)?,
+            clock,
+            owner,
+            rung: Arc::default(),
+        })
     }
 
     /// Closes the file once what was submitted is committed.
     pub async fn close(&self) {
         self.file.close().await;
+    }
+
+    pub(super) fn bell(&self) -> Bell {
+        Bell::of(self.rung.clone())
     }
 
     pub(super) fn durability(&self) -> Durability {
@@ -90,7 +106,16 @@ impl SqliteBroker {
         job: impl FnOnce(&mut Moves<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let now_ms = (self.clock.0)();
-        self.file.write(move |db, state| Moves { db, state, now_ms }.run(job)).await
+        let job = move |db: &rusqlite::Connection, state: &mut State| {
+            let before = state.counts.pending;
+            let result = Moves { db, state, now_ms }.run(job)?;
+            Ok((result, state.counts.pending > before))
+        };
+        let (result, has_more) = self.file.write(job).await?;
+        if has_more {
+            self.rung.notify_one();
+        }
+        Ok(result)
     }
 
     pub(super) async fn enqueue(
