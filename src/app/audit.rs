@@ -49,8 +49,9 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         None => args.server.url()?,
     };
     let url = server.below("/audit")?;
-    let Sheets { sheets } = serde_json::from_str(&fetch(&url, "--url").await?)
-        .with_context(|| format!("{url} did not answer with balance sheets"))?;
+    let Sheets { sheets } = serde_json::from_str(&fetch(&url, "--url").await?).map_err(|_| {
+        anyhow::anyhow!("{url} did not answer with balance sheets: it is not a server of the lab")
+    })?;
     let sheet = sheets.get(&args.system).with_context(|| {
         let known: Vec<&str> = sheets.keys().map(String::as_str).collect();
         format!("{url} has no balance sheet {:?}; it has {}", args.system, known.join(", "))

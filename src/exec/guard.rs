@@ -97,6 +97,17 @@ fn register_and_die_with_this_thread(command: &mut Command, line: Arc<UnixStream
     }
 }
 
+/// Makes the kernel kill a child that `command` starts when the thread that starts it ends, and so at the latest with
+/// this process, even by `kill -9`. Start it from a worker of the runtime, which lives as long as the runtime.
+pub fn die_with_this_process(command: &mut Command) {
+    let parent = getpid();
+    // SAFETY: between fork and exec only system calls are made; nothing is allocated or locked.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(move || die_with(parent));
+    }
+}
+
 /// Formats `+ID\n` without allocating, which is not allowed between fork and exec.
 fn plus(id: Pid, buffer: &mut [u8; 16]) -> &[u8] {
     let mut rest = id.as_raw_nonzero().get();

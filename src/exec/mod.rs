@@ -18,5 +18,5 @@ mod template;
 
 pub use capture::Captured;
 pub use command::{Call, Ended, Failure, Limits, Output};
-pub use guard::{Guard, stand_guard};
+pub use guard::{Guard, die_with_this_process, stand_guard};
 pub use template::Template;

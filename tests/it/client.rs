@@ -185,7 +185,7 @@ async fn an_unreachable_server_ends_with_3_and_a_bad_response_with_1() {
     let broken = says("HTTP/1.1 200 X\r\ncontent-length: 99\r\n\r\nhalf").await;
     for (system, url, why) in [
         ("http", &ill, "answered 503 Service Unavailable"),
-        ("http", &garbage, "did not answer with balance sheets"),
+        ("http", &garbage, "did not answer with balance sheets: it is not a server of the lab\n"),
         ("streams", &broken, "the answer broke off"),
     ] {
         let (code, _, err) = lab(&["audit", system, "--url", &url.to_string()], &[]).await;

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{Answer, PATIENCE, Server, at_rest, get, send, until};
+use crate::support::{Answer, PATIENCE, Server, at_rest, get, program, send, until};
 
 const QUICK: [(&str, &str); 3] = [
     ("SERVICE_A_LATENCY", "uniform:1,5"),
@@ -323,4 +323,38 @@ async fn changing_settings_needs_the_token_if_there_is_one() {
     let (_, log) = tokio::task::spawn_blocking(|| server.wait()).await.expect("no panic");
     assert!(log.contains("settings changed"));
     assert!(!log.contains("s3cret"), "a secret in the log");
+}
+
+#[test]
+fn the_servers_of_a_benchmark_end_with_it_even_by_kill_9() {
+    use procfs::process::{Process, all_processes};
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut bench = program(directory.path(), &["bench", "http", "--for", "60s"], &[])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let parent = i32::try_from(bench.id()).expect("an id");
+    // Identified by the start as well: an id is used again.
+    let children = || -> Vec<(i32, u64)> {
+        let all = all_processes().expect("processes").filter_map(|process| process.ok()?.stat().ok());
+        all.filter(|stat| stat.ppid == parent).map(|stat| (stat.pid, stat.starttime)).collect()
+    };
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while children().len() < 3 {
+        assert!(tokio::time::Instant::now() < deadline, "its servers start");
+        std::thread::yield_now();
+    }
+    let servers = children();
+    bench.kill().expect("killed");
+    bench.wait().expect("ended");
+    let lives = |&(pid, start): &(i32, u64)| {
+        let stat = Process::new(pid).ok().and_then(|process| process.stat().ok());
+        stat.is_some_and(|stat| stat.starttime == start && stat.state != 'Z')
+    };
+    while servers.iter().any(lives) {
+        assert!(tokio::time::Instant::now() < deadline, "its servers end: {servers:?}");
+        std::thread::yield_now();
+    }
 }

@@ -16,6 +16,7 @@ use tokio::time;
 use super::usage::Usage;
 use crate::client::{Bounds, Client};
 use crate::config::HttpUrl;
+use crate::exec::die_with_this_process;
 use crate::load::http::Target;
 
 /// The limits of a request whose response is read.
@@ -49,7 +50,8 @@ impl ChildServer {
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env_clear()
             .envs(environment.iter().copied())
@@ -57,9 +59,9 @@ impl ChildServer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
+            .kill_on_drop(true);
+        die_with_this_process(&mut command);
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let pid = child.id().context("the server has ended")?;
         let stderr = child.stderr.take().context("the server has no stderr")?;
         let addr = time::timeout(START_LIMIT, listening_addr(stderr))
