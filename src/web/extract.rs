@@ -227,7 +227,7 @@ mod tests {
         );
         let missing = document(&body("application/json", "{}").await);
         assert_eq!(missing["detail"], "the field `limit` is missing");
-        assert_eq!(missing.get("field"), None);
+        assert_eq!(missing["field"], "limit");
     }
 
     #[tokio::test]
