@@ -351,5 +351,5 @@ async fn a_story_whose_load_somebody_ends_says_nothing() {
     })
     .await;
     let (answer, text) = (&told["last"]["answer"], told["last"]["text"].as_str().expect("a sentence"));
-    assert!(answer.is_null() && text.starts_with("Somebody moved a lever or ended the load"), "{told}");
+    assert!(answer.is_null() && text.contains("somebody moved a lever or ended the load"), "{told}");
 }
