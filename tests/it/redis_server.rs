@@ -63,6 +63,12 @@ impl RedisServer {
         assert!(self.is_ready().await, "Redis does not start again");
     }
 
+    /// The same with other settings.
+    pub(crate) async fn restart_with(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self.restart().await;
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("sent");

@@ -6,11 +6,28 @@ use crate::storage::StoreError;
 
 /// Codes with which a server says that it carried nothing out and may do so later.
 ///
-/// `BUSY`: another script runs longer than it may. `MISCONF`: its last save failed. `NOREPLICAS`: fewer replicas
-/// than it wants.
-const AWAY_CODES: [&str; 9] =
-    ["LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "NOREPLICAS", "MOVED", "ASK"];
+/// `BUSY`: another script runs longer than it may. `NOREPLICAS`: fewer replicas than it wants. `UNBLOCKED`: it became
+/// a replica while the command waited.
+const AWAY_CODES: [&str; 10] = [
+    "LOADING",
+    "MASTERDOWN",
+    "READONLY",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "BUSY",
+    "NOREPLICAS",
+    "MOVED",
+    "ASK",
+    "UNBLOCKED",
+];
+/// The same until there is room. `MISCONF`: its last save failed.
 const FULL_CODES: [&str; 2] = ["OOM", "MISCONF"];
+/// Said with no code of its own to a client too many, whatever that asked.
+const TOO_MANY_CLIENTS: &str = "max number of clients reached";
+/// Said with no code of its own. Only a script that has written nothing can be killed.
+const KILLED: &str = "Script killed by user";
+/// Said of a database that the URL names.
+const NO_DATABASE: [&str; 2] = ["DB index", "SELECT is not allowed"];
 
 /// What `error` means for a request that had been handed to a connection.
 pub(super) fn of_request(error: &RedisError) -> StoreError {
@@ -19,12 +36,15 @@ pub(super) fn of_request(error: &RedisError) -> StoreError {
         return match code {
             code if AWAY_CODES.contains(&code) => StoreError::Away(said),
             code if FULL_CODES.contains(&code) => StoreError::Full(said),
+            _ if said.contains(TOO_MANY_CLIENTS) || said.contains(KILLED) => StoreError::Away(said),
             _ if said.contains("-OOM ") || said.contains("allow-oom") => StoreError::Full(said),
             _ => StoreError::Refused(said),
         };
     }
     match error.kind() {
-        ErrorKind::Io | ErrorKind::Parse => StoreError::OutcomeUnknown(said),
+        ErrorKind::Io | ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+            StoreError::OutcomeUnknown(said)
+        }
         _ => StoreError::Refused(said),
     }
 }
@@ -37,8 +57,12 @@ pub(super) fn of_connecting(error: &RedisError) -> StoreError {
         ErrorKind::AuthenticationFailed
             | ErrorKind::InvalidClientConfig
             | ErrorKind::Server(ServerErrorKind::NoPerm)
-    );
-    if is_refused { StoreError::Refused(said) } else { StoreError::Away(said) }
+    ) || NO_DATABASE.iter().any(|text| said.contains(text));
+    if is_refused && !said.contains(TOO_MANY_CLIENTS) {
+        StoreError::Refused(said)
+    } else {
+        StoreError::Away(said)
+    }
 }
 
 /// Whether the connection is of no use any more.

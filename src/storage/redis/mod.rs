@@ -5,13 +5,10 @@
 
 mod connection;
 mod failure;
+mod link;
 mod script;
 mod settings;
 mod url;
+mod waker;
 
-pub use self::{
-    connection::{Redis, Waker},
-    script::Script,
-    settings::Settings,
-    url::RedisUrl,
-};
+pub use self::{connection::Redis, script::Script, settings::Settings, url::RedisUrl, waker::Waker};

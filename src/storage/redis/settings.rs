@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::storage::Durability;
+use redis::{FromRedisValue, RedisError, aio::MultiplexedConnection, cmd};
+
+use super::failure;
+use crate::storage::{Durability, StoreError};
 
 /// The settings that decide what a write survives. `None`: they cannot be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +23,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Asks a server for them. An access list may forbid what then is `None`.
+    pub(super) async fn ask(connection: &mut MultiplexedConnection) -> Result<Self, RedisError> {
+        let mut info = cmd("INFO");
+        info.arg("memory").arg("persistence");
+        let info: String = unless_refused(info.query_async(connection).await)?;
+        let mut config = cmd("CONFIG");
+        config.arg("GET").arg("append*").arg("no-appendfsync-on-rewrite");
+        let config: HashMap<String, String> = unless_refused(config.query_async(connection).await)?;
+        Ok(Self::read(&info, &config))
+    }
+
     /// Reads the text of `INFO` and the pairs of `CONFIG GET`, either of which may be missing.
-    pub(super) fn read(info: &str, config: &HashMap<String, String>) -> Self {
+    fn read(info: &str, config: &HashMap<String, String>) -> Self {
         let info = |name: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.map(|value| value.trim().to_owned())
@@ -67,6 +81,13 @@ impl Settings {
             )),
             None => Err("INFO memory does not say the maxmemory-policy, which must be noeviction".to_owned()),
         }
+    }
+}
+
+fn unless_refused<T: FromRedisValue + Default>(answer: Result<T, RedisError>) -> Result<T, RedisError> {
+    match answer {
+        Err(error) if matches!(failure::of_request(&error), StoreError::Refused(_)) => Ok(T::default()),
+        answer => answer,
     }
 }
 

@@ -48,7 +48,8 @@ impl<S> fmt::Debug for Sqlite<S> {
 
 impl<S: Send + 'static> Sqlite<S> {
     /// Opens or makes `folder/NAME.sqlite`, brings its tables up to date with the steps of `schema`, and starts the
-    /// writer with the state that `load` makes. `load` is called again whenever a job or a commit has failed.
+    /// writer with the state that `load` makes. After a job or a commit has failed, `load` is called again before the
+    /// next job; while it fails, jobs are answered with [`StoreError::Away`].
     ///
     /// # Errors
     /// When another process owns the file, it is of a newer version, or it cannot be opened.
@@ -64,7 +65,7 @@ impl<S: Send + 'static> Sqlite<S> {
         let state = load(&db)?;
         let (jobs, queue) = mpsc::channel(QUEUED_JOBS_LIMIT);
         let (end, ended) = oneshot::channel();
-        let writer = Writer { db, state, load: Box::new(load), queue };
+        let writer = Writer { db, state: Some(state), load: Box::new(load), queue };
         let run = move || {
             writer.run();
             // Only now may another process have the file.
@@ -104,8 +105,10 @@ impl<S: Send + 'static> Sqlite<S> {
     pub async fn close(&self) {
         let _ = self.jobs.send(Job::close()).await;
         let mut ended = self.ended.lock().await;
-        if let Some(ended) = ended.take() {
-            let _ = ended.await;
+        // Who is dropped while waiting leaves it to the next one.
+        if let Some(end) = &mut *ended {
+            let _ = end.await;
+            *ended = None;
         }
     }
 }

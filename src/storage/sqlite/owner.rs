@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 /// How much of the lock file is shown.
 const SHOWN_LIMIT_BYTES: u64 = 200;
@@ -15,6 +15,8 @@ const SHOWN_LIMIT_BYTES: u64 = 200;
 const LOG_LIMIT_BYTES: u64 = 64 << 20;
 /// How long to wait for a lock that some tool holds on the file.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// Who has a file, when that is not known.
+const SOMEBODY: &str = "another process";
 
 /// When a commit is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,16 @@ pub enum OpenError {
 pub(super) struct Owner {
     path: PathBuf,
     /// Locked.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Owner {
+    /// Gives the lock free at once. A process that is just being started has a copy of the file until it runs its own
+    /// program, and closing would leave the lock to that.
+    fn drop(&mut self) {
+        // Closing comes next and does the same, later.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Owner {
@@ -73,23 +84,32 @@ impl Owner {
                 let mut by = String::new();
                 // Who has it may be writing its name just now.
                 let _ = lock.take(SHOWN_LIMIT_BYTES).read_to_string(&mut by);
-                let by = if by.is_empty() { "another process".to_owned() } else { by };
-                return Err(OpenError::Held { path: path.display().to_string(), by });
+                return Err(held(&path, if by.is_empty() { SOMEBODY } else { &by }));
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         lock.set_len(0)?;
         lock.rewind()?;
-        let command: Vec<String> =
-            std::env::args_os().take(3).map(|argument| argument.to_string_lossy().into_owned()).collect();
-        write!(lock, "process {} (`{}`)", std::process::id(), command.join(" "))?;
-        Ok(Self { path, _lock: lock })
+        let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+        write!(lock, "process {} (`{}`)", std::process::id(), command(arguments))?;
+        Ok(Self { path, lock })
     }
 
     /// Opens the file and brings its tables up to date.
     pub(super) fn connect(&self, synchronous: Synchronous, schema: &[&str]) -> Result<Connection, OpenError> {
+        self.prepare(synchronous, schema).map_err(|error| match error {
+            OpenError::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                held(&self.path, SOMEBODY)
+            }
+            error => error,
+        })
+    }
+
+    fn prepare(&self, synchronous: Synchronous, schema: &[&str]) -> Result<Connection, OpenError> {
         let mut db = Connection::open(&self.path)?;
         db.busy_timeout(BUSY_LIMIT)?;
+        // The lock file may be deleted, and other programs do not know it: then SQLite's own lock keeps them out.
+        db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         let synchronous = match synchronous {
             Synchronous::Full => "FULL",
@@ -109,5 +129,38 @@ impl Owner {
             change.commit()?;
         }
         Ok(db)
+    }
+}
+
+fn held(path: &Path, by: &str) -> OpenError {
+    OpenError::Held { path: path.display().to_string(), by: by.to_owned() }
+}
+
+/// The program and its subcommands. Flags are left out: their values may be secrets.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let words: Vec<_> = arguments.take(3).take_while(|argument| !argument.starts_with('-')).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_named_without_its_secrets() {
+        let command = |line: &str| command(line.split(' ').map(str::to_owned));
+        assert_eq!(command("lab queue worker --workers 8"), "lab queue worker");
+        assert_eq!(command("lab --admin-token s3cret"), "lab");
+        assert_eq!(command("lab queue --redis-url=redis://:s3cret@h"), "lab queue");
+    }
+
+    #[test]
+    fn a_process_that_is_being_started_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = Owner::of(folder.path(), "numbers").unwrap();
+        let inherited = owner.lock.try_clone().unwrap();
+        drop(owner);
+        assert!(Owner::of(folder.path(), "numbers").is_ok());
+        drop(inherited);
     }
 }

@@ -80,13 +80,14 @@ type Load<S> = Box<dyn Fn(&Connection) -> rusqlite::Result<S> + Send>;
 /// The writer's file, state and queue.
 pub(super) struct Writer<S> {
     pub(super) db: Connection,
-    pub(super) state: S,
+    /// `None`: it has to be loaded again.
+    pub(super) state: Option<S>,
     pub(super) load: Load<S>,
     pub(super) queue: mpsc::Receiver<Job<S>>,
 }
 
 impl<S> Writer<S> {
-    /// Runs jobs until it is closed or all handles are gone, or the file cannot be used any more.
+    /// Runs jobs until it is closed or all handles are gone.
     pub(super) fn run(mut self) {
         let mut group = Vec::new();
         while self.queue.blocking_recv_many(&mut group, GROUP_JOBS_LIMIT) > 0 {
@@ -94,10 +95,7 @@ impl<S> Writer<S> {
             // What comes after the end is dropped: its caller sees that nobody answers.
             let works: Vec<_> = group.drain(..).map_while(|Job(work)| work).collect();
             let is_closed = works.len() < received;
-            if let Err(error) = self.commit(works) {
-                tracing::error!(%error, "the store's file cannot be used any more");
-                return;
-            }
+            self.commit(works);
             if is_closed {
                 return;
             }
@@ -105,14 +103,11 @@ impl<S> Writer<S> {
     }
 
     /// Runs a group in one transaction and answers it.
-    ///
-    /// # Errors
-    /// When the state cannot be loaded any more.
-    fn commit(&mut self, works: Vec<Box<dyn Work<S>>>) -> rusqlite::Result<()> {
+    fn commit(&mut self, works: Vec<Box<dyn Work<S>>>) {
         if let Err(error) = self.db.execute_batch("BEGIN IMMEDIATE") {
             let error = store_error(&error);
             works.into_iter().for_each(|work| work.refuse(error.clone()));
-            return Ok(());
+            return;
         }
         let mut replies = Vec::with_capacity(works.len());
         let mut works = works.into_iter();
@@ -123,42 +118,51 @@ impl<S> Writer<S> {
             result = self.step(work, &mut replies);
         }
         let commit = || self.db.execute_batch("COMMIT").map_err(|error| store_error(&error));
-        let result = result.and_then(|()| commit());
-        let Err(error) = result else {
+        let Err(error) = result.and_then(|()| commit()) else {
             replies.into_iter().for_each(|reply| reply(Ok(())));
-            return Ok(());
+            return;
         };
         // SQLite ends the transaction itself after some errors.
         if !self.db.is_autocommit() {
             let _ = self.db.execute_batch("ROLLBACK");
         }
-        let reloaded = self.reload();
+        self.state = None;
         replies.into_iter().for_each(|reply| reply(Err(error.clone())));
         works.for_each(|work| work.refuse(error.clone()));
-        reloaded
     }
 
     /// Runs one job in a savepoint. An error ends the group.
     fn step(&mut self, work: Box<dyn Work<S>>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
-        if let Err(error) = self.db.execute_batch("SAVEPOINT job") {
-            let error = store_error(&error);
-            work.refuse(error.clone());
-            return Err(error);
-        }
-        let Ran { failed, reply } = work.run(&self.db, &mut self.state);
+        let mut state = match self.begin_job() {
+            Ok(state) => state,
+            Err(error) => {
+                work.refuse(error.clone());
+                return Err(error);
+            }
+        };
+        let Ran { failed, reply } = work.run(&self.db, &mut state);
         replies.push(reply);
         let ended = match failed {
-            None => self.db.execute_batch("RELEASE job"),
+            None => {
+                self.state = Some(state);
+                self.db.execute_batch("RELEASE job")
+            }
             // SQLite has ended the whole transaction, as it does when the disk is full.
             Some(error) if self.db.is_autocommit() => return Err(error),
-            Some(_) => self.db.execute_batch("ROLLBACK TO job; RELEASE job").and_then(|()| self.reload()),
+            Some(_) => self.db.execute_batch("ROLLBACK TO job; RELEASE job"),
         };
         ended.map_err(|error| store_error(&error))
     }
 
-    fn reload(&mut self) -> rusqlite::Result<()> {
-        self.state = (self.load)(&self.db)?;
-        Ok(())
+    /// Hands the state out to a job, which hands it back if it succeeds.
+    fn begin_job(&mut self) -> Result<S, StoreError> {
+        let state = match self.state.take() {
+            Some(state) => state,
+            None => (self.load)(&self.db)
+                .map_err(|error| StoreError::Away(format!("its state cannot be read: {error}")))?,
+        };
+        self.db.execute_batch("SAVEPOINT job").map_err(|error| store_error(&error))?;
+        Ok(state)
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) enum Cut {
 pub(crate) struct Proxy {
     pub(crate) addr: SocketAddr,
     cut: Arc<AtomicU8>,
+    /// How many requests to pass on before.
+    spared: Arc<AtomicUsize>,
     /// How often it lost something.
     hits: Arc<AtomicUsize>,
 }
@@ -39,18 +41,25 @@ impl Proxy {
     pub(crate) async fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
-        let (cut, hits) = (Arc::new(AtomicU8::new(Cut::Nothing as u8)), Arc::new(AtomicUsize::new(0)));
-        let (cuts, counts) = (cut.clone(), hits.clone());
+        let cut = Arc::new(AtomicU8::new(Cut::Nothing as u8));
+        let (spared, hits) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let (cuts, sparing, counts) = (cut.clone(), spared.clone(), hits.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, cuts.clone(), counts.clone()));
+                tokio::spawn(pass(client, server, cuts.clone(), sparing.clone(), counts.clone()));
             }
         });
-        Self { addr, cut, hits }
+        Self { addr, cut, spared, hits }
     }
 
     /// Says what to do with the next request, once.
     pub(crate) fn next(&self, cut: Cut) {
+        self.after(0, cut);
+    }
+
+    /// The same with the request that comes after `requests` further ones.
+    pub(crate) fn after(&self, requests: usize, cut: Cut) {
+        self.spared.store(requests, SeqCst);
         self.cut.store(cut as u8, SeqCst);
     }
 
@@ -60,12 +69,19 @@ impl Proxy {
 }
 
 /// Passes requests on, one at a time: each waits for its reply.
-async fn pass(mut client: TcpStream, server: SocketAddr, cut: Arc<AtomicU8>, hits: Arc<AtomicUsize>) {
+async fn pass(
+    mut client: TcpStream,
+    server: SocketAddr,
+    cut: Arc<AtomicU8>,
+    spared: Arc<AtomicUsize>,
+    hits: Arc<AtomicUsize>,
+) {
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     let (mut request, mut reply) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         let Ok(length @ 1..) = client.read(&mut request).await else { return };
-        let what = cut.swap(Cut::Nothing as u8, SeqCst);
+        let is_spared = spared.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        let what = if is_spared { Cut::Nothing as u8 } else { cut.swap(Cut::Nothing as u8, SeqCst) };
         if what != Cut::Nothing as u8 {
             hits.fetch_add(1, SeqCst);
         }

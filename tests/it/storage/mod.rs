@@ -1,5 +1,7 @@
 //! The stores: real Redis, real files, and how they fail.
 
 mod cutting;
+mod outages;
 mod redis;
 mod sqlite;
+mod writer;

@@ -18,15 +18,15 @@ static COUNT: LazyLock<Script> =
 static STORE: LazyLock<Script> =
     LazyLock::new(|| Script::new("store", "#!lua\nreturn redis.call('INCR', KEYS[1])"));
 
-async fn count(redis: &Redis) -> Result<u64, StoreError> {
+pub(super) async fn count(redis: &Redis) -> Result<u64, StoreError> {
     redis.run(&COUNT, &["count"], &[] as &[&str]).await
 }
 
-async fn connect(server: &RedisServer) -> Redis {
+pub(super) async fn connect(server: &RedisServer) -> Redis {
     Redis::connect(&server.url()).await.expect("connected")
 }
 
-async fn say<T: FromRedisValue>(redis: &Redis, words: &str) -> Result<T, StoreError> {
+pub(super) async fn say<T: FromRedisValue>(redis: &Redis, words: &str) -> Result<T, StoreError> {
     let mut words = words.split(' ');
     let mut command = cmd(words.next().expect("a command"));
     command.arg(words.collect::<Vec<_>>());

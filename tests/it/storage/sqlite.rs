@@ -12,18 +12,18 @@ use lab::storage::{
 };
 use rusqlite::Connection;
 
-const SCHEMA: &[&str] = &["CREATE TABLE number (value INTEGER NOT NULL UNIQUE) STRICT"];
+pub(super) const SCHEMA: &[&str] = &["CREATE TABLE number (value INTEGER NOT NULL UNIQUE) STRICT"];
 
 /// The sum of what is in the table, kept in memory.
-fn load(db: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn load(db: &Connection) -> rusqlite::Result<i64> {
     db.query_row("SELECT coalesce(sum(value), 0) FROM number", [], |row| row.get(0))
 }
 
-fn open(folder: &Path) -> Result<Sqlite<i64>, OpenError> {
+pub(super) fn open(folder: &Path) -> Result<Sqlite<i64>, OpenError> {
     Sqlite::open(folder, "numbers", Synchronous::Full, SCHEMA, load)
 }
 
-async fn add(file: &Sqlite<i64>, value: i64) -> Result<i64, StoreError> {
+pub(super) async fn add(file: &Sqlite<i64>, value: i64) -> Result<i64, StoreError> {
     let job = move |db: &Connection, sum: &mut i64| {
         *sum += value;
         db.execute("INSERT INTO number (value) VALUES (?1)", [value])?;
