@@ -42,7 +42,8 @@ pub enum StoreError {
     /// Its memory or disk is full. Nothing was done.
     #[error("the store is full: {0}")]
     Full(String),
-    /// It refused in a way that asking again does not change. Nothing was done.
+    /// It refused in a way that asking again does not change. Nothing was done, unless a script met an error after its
+    /// first write: scripts do not roll back, so they check before they write.
     #[error("the store refused: {0}")]
     Refused(String),
 }

@@ -8,16 +8,17 @@ mod bell;
 pub(super) mod contract;
 mod redis;
 mod sqlite;
+mod stats;
 
 pub use self::{
     bell::Bell,
     contract::{
-        Batch, Beat, Cancel, Caps, Claimed, Counts, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles,
-        Known, LaneStats, Looked, MOVED_LIMIT, ProcessStats, Promoted, Reaped, RunNow, Settled, Settlement,
-        Sizes, Stats, Traded, Verdict,
+        Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Known,
+        Looked, MOVED_LIMIT, Promoted, Reaped, RunNow, Settled, Settlement, Traded, Verdict,
     },
     redis::RedisBroker,
     sqlite::{Clock, SqliteBroker},
+    stats::{Counts, LaneStats, ProcessStats, Sizes, Stats},
 };
 use super::{
     lane::{Rule, Scope},

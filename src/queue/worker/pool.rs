@@ -74,6 +74,7 @@ impl<'a> Pool<'a> {
         let secret = getrandom::u64().and_then(|one| Ok(format!("{one:016x}{:016x}", getrandom::u64()?)));
         let secret = secret.map_err(|error| StoreError::Refused(format!("no random number: {error}")))?;
         let lease_ms = u64::try_from(settings.lease.as_millis()).unwrap_or(u64::MAX);
+        let mut was_away = false;
         let epoch = loop {
             if stop.is_stopping() {
                 return Ok(None);
@@ -83,7 +84,9 @@ impl<'a> Pool<'a> {
                 Err(StoreError::Refused(why)) => return Err(StoreError::Refused(why)),
                 // A registration whose answer was lost holds nothing, and expires.
                 Err(error) => {
-                    tracing::warn!(%error, "no lease yet");
+                    if !std::mem::replace(&mut was_away, true) {
+                        tracing::warn!(%error, "no lease until the store answers");
+                    }
                     tokio::select! {
                         biased;
                         () = stop.stopping().cancelled() => return Ok(None),
@@ -164,13 +167,18 @@ impl<'a> Pool<'a> {
         let settled: Vec<Settlement> = self.ended.drain(..self.ended.len().min(MOVED_LIMIT)).collect();
         let want = u32::try_from(want.min(MOVED_LIMIT)).unwrap_or(u32::MAX);
         let exchange = Exchange { round: self.round, settled, want, handles: self.handles.clone() };
+        let mut was_away = false;
         loop {
             match self.broker.exchange(&self.epoch, &exchange).await {
                 Ok(Exchanged::Done(traded)) => return Ok(Some(traded)),
                 Ok(Exchanged::Expired | Exchanged::Late) => return Ok(None),
                 Err(StoreError::Refused(why)) => return Err(StoreError::Refused(why)),
-                // The same round is asked again: it is carried out once, and its answer is kept.
-                Err(error) => tracing::warn!(%error, "the exchange is asked again"),
+                // The same round is asked again: it is carried out once, and its answer is kept. Said once.
+                Err(error) => {
+                    if !std::mem::replace(&mut was_away, true) {
+                        tracing::warn!(%error, "the exchange is asked again until the store answers");
+                    }
+                }
             }
             tokio::select! {
                 biased;

@@ -117,7 +117,7 @@ impl<S> Writer<S> {
         {
             result = self.step(work, &mut replies);
         }
-        let commit = || self.db.execute_batch("COMMIT").map_err(|error| store_error(&error));
+        let commit = || self.db.execute_batch("COMMIT").map_err(|error| commit_error(&error));
         let Err(error) = result.and_then(|()| commit()) else {
             replies.into_iter().for_each(|reply| reply(Ok(())));
             return;
@@ -170,10 +170,37 @@ impl<S> Writer<S> {
 fn store_error(error: &rusqlite::Error) -> StoreError {
     let said = error.to_string();
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => StoreError::Full(said),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::CannotOpen) => {
-            StoreError::Away(said)
-        }
+        Some(ErrorCode::DiskFull) => StoreError::Full(said),
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::CannotOpen,
+        ) => StoreError::Away(said),
         _ => StoreError::Refused(said),
+    }
+}
+
+/// The same of a commit: if the disk failed while it was written, it may be found in the file after a crash.
+fn commit_error(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => StoreError::OutcomeUnknown(error.to_string()),
+        _ => store_error(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_commit_that_a_failing_disk_broke_may_have_been_kept() {
+        let error = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        assert!(matches!(commit_error(&error(ffi::SQLITE_IOERR_FSYNC)), StoreError::OutcomeUnknown(_)));
+        assert!(matches!(commit_error(&error(ffi::SQLITE_FULL)), StoreError::Full(_)));
+        assert!(matches!(store_error(&error(ffi::SQLITE_IOERR_READ)), StoreError::Away(_)));
+        assert!(matches!(store_error(&error(ffi::SQLITE_CONSTRAINT)), StoreError::Refused(_)));
     }
 }

@@ -176,8 +176,8 @@ fn gated(
 }
 
 async fn a_running_task_is_cancelled_and_its_handler_dropped(store: Store) {
-    // Beats often.
-    let often = WorkerSettings { lease: Duration::from_secs(3), ..settings(2) };
+    // A beat each two seconds.
+    let often = WorkerSettings { lease: Duration::from_secs(12), ..settings(2) };
     let (worker, mut begins, gate) = gated(&store, often);
     let ids = store.fill("2|a|", 2).await;
     let worker = Running::start(&store.broker, worker);
@@ -216,7 +216,7 @@ async fn at_the_end_of_the_drain_tasks_are_handed_back_uncharged(store: Store) {
 
 async fn a_worker_whose_lease_expired_cancels_and_takes_another(store: Store) {
     let (worker, mut begins, gate) =
-        gated(&store, WorkerSettings { lease: Duration::from_secs(3), ..settings(1) });
+        gated(&store, WorkerSettings { lease: Duration::from_secs(12), ..settings(1) });
     let id = store.fill("2|a|", 1).await[0];
     let worker = Running::start(&store.broker, worker);
     begins.recv().await.expect("begun");
@@ -260,7 +260,7 @@ async fn a_handler_that_blocks_the_runtime_keeps_its_lease() {
     let stop = Shutdown::new(None, Duration::ZERO);
     let stops = stop.clone();
     let worker = std::thread::spawn(move || {
-        let lease = Duration::from_secs(1);
+        let lease = Duration::from_secs(3);
         let worker = Worker::builder(broker)
             .on("a", move |_| {
                 begun.send(()).expect("somebody listens");
@@ -275,8 +275,8 @@ async fn a_handler_that_blocks_the_runtime_keeps_its_lease() {
         runtime.block_on(worker.run(&stops)).expect("it works")
     });
     tokio::task::spawn_blocking(move || begins.recv().expect("begun")).await.expect("no panic");
-    // Three leases pass on the store's clock.
-    for _ in 0..15 {
+    // Two leases pass on the store's clock.
+    for _ in 0..30 {
         store.pass(200).await;
         assert_eq!(store.broker.reap(CrashRule::default()).await.expect("answered").epoch, None);
         store.broker.promote().await.expect("answered");

@@ -14,9 +14,9 @@ use super::{
     bell::Bell,
     contract::{
         Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Known,
-        LaneStats, Looked, MOVED_LIMIT, ProcessStats, Promoted, Reaped, RunNow, Settled, Settlement, Stats,
-        Traded, Verdict,
+        Looked, MOVED_LIMIT, Promoted, Reaped, RunNow, Settled, Settlement, Traded, Verdict,
     },
+    stats::{LaneStats, ProcessStats, Stats},
 };
 use crate::{
     queue::{

@@ -1,8 +1,13 @@
 //! The queue in a file that one process owns: each request is one job of the writer's group commit.
 
 mod column;
+mod enqueue;
+mod exchange;
+mod leases;
+mod look;
 mod moves;
 mod state;
+mod tasks;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -12,9 +17,10 @@ use self::{moves::Moves, state::State};
 use super::{
     bell::Bell,
     contract::{
-        Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, LaneStats, Looked,
-        Promoted, Reaped, RunNow, Stats,
+        Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Looked, Promoted, Reaped,
+        RunNow,
     },
+    stats::{LaneStats, Stats},
 };
 use crate::{
     queue::{

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::column::{Parse as _, parsed};
 use crate::queue::{
-    broker::contract::{Counts, Traded},
+    broker::{contract::Traded, stats::Counts},
     lane::{RateLimit, Rule},
     task::TaskId,
     turns::Turns,
