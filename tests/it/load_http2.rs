@@ -61,7 +61,8 @@ async fn next_frame(tcp: &mut TcpStream) -> Option<(u8, u8, u32)> {
     Some((kind, flags, u32::from_be_bytes(stream)))
 }
 
-/// At the end of a reply: the connection is closed.
+/// At the end of a reply: the server says no more. It reads on, for a socket that is closed with bytes unread resets the
+/// connection, and the reset can overtake what was said.
 const HANG_UP: &[u8] = b"hang up";
 
 /// A server that says `settings`, and to each request, by its place on the connection from 1 and its stream, what
@@ -92,7 +93,9 @@ async fn speaks(
                     _ => continue,
                 };
                 let last = bytes.strip_suffix(HANG_UP);
-                if tcp.write_all(last.unwrap_or(&bytes)).await.is_err() || last.is_some() {
+                if tcp.write_all(last.unwrap_or(&bytes)).await.is_err()
+                    || last.is_some() && tcp.shutdown().await.is_err()
+                {
                     return;
                 }
             }
