@@ -13,7 +13,6 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -67,17 +66,17 @@ pub struct RunTimes {
     pub ended: Option<Instant>,
 }
 
-/// A setting was changed during a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct RunMark {
+/// Settings were changed during a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunChange {
     /// In which second since the run's start.
     pub second: u64,
-    /// What was set, to what.
-    pub text: String,
+    /// What was set, by the names of a body, and to what.
+    pub set: Vec<(String, String)>,
 }
 
 /// Changes kept of a run; older ones are dropped first.
-const MARKS_LIMIT: usize = 100;
+const CHANGES_LIMIT: usize = 100;
 
 /// The runs of one system. Clones share them.
 #[derive(Debug, Clone)]
@@ -95,7 +94,7 @@ struct Shared {
     /// The times of the last run that began.
     times: Mutex<Option<RunTimes>>,
     /// The changes of the same run, oldest first.
-    marks: Mutex<VecDeque<RunMark>>,
+    changes: Mutex<VecDeque<RunChange>>,
     /// Held during a start, so that starts happen one at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -123,9 +122,9 @@ impl Lifecycle {
             ),
             conflict("not-running", "is not running", "There is no run to stop or change: start one first."),
         ];
-        let (current, times, marks) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (current, times, changes) = (Mutex::default(), Mutex::default(), Mutex::default());
         let turn = tokio::sync::Mutex::default();
-        let shared = Shared { system, kinds, process, current, times, marks, turn };
+        let shared = Shared { system, kinds, process, current, times, changes, turn };
         Self { shared: Arc::new(shared) }
     }
 
@@ -159,18 +158,18 @@ impl Lifecycle {
     }
 
     /// Records a change of settings during the run in progress, for its charts.
-    pub(super) fn mark(&self, text: String) {
+    pub(super) fn changed(&self, set: Vec<(String, String)>) {
         let Some(RunTimes { begun, ended: None }) = self.times() else { return };
-        let mut marks = self.shared.marks.lock();
-        if marks.len() >= MARKS_LIMIT {
-            marks.pop_front();
+        let mut changes = self.shared.changes.lock();
+        if changes.len() >= CHANGES_LIMIT {
+            changes.pop_front();
         }
-        marks.push_back(RunMark { second: begun.elapsed().as_secs(), text });
+        changes.push_back(RunChange { second: begun.elapsed().as_secs(), set });
     }
 
     /// The changes of the run in progress, or of the last one, oldest first.
-    pub(super) fn marks(&self) -> Vec<RunMark> {
-        self.shared.marks.lock().iter().cloned().collect()
+    pub(super) fn changes(&self) -> Vec<RunChange> {
+        self.shared.changes.lock().iter().cloned().collect()
     }
 
     /// Starts a run. `open` prepares it and returns the run's future. That future must run until the given shutdown
@@ -196,7 +195,7 @@ impl Lifecycle {
         let run = open(stop.clone()).await.map_err(StartError::Failed)?;
         let ended = CancellationToken::new();
         *self.shared.times.lock() = Some(RunTimes { begun: Instant::now(), ended: None });
-        self.shared.marks.lock().clear();
+        self.shared.changes.lock().clear();
         *self.shared.current.lock() = Some(Current { stop: stop.clone(), ended: ended.clone() });
         let guard = Ending { shared: self.shared.clone(), ended };
         self.shared.process.tracker().spawn(async move {

@@ -42,7 +42,7 @@ pub trait Live: Runnable {
 
 /// The charts, with the changes of the run.
 fn charts_of<L: Live>(watched: &L) -> RunCharts {
-    watched.charts().marked(watched.lifecycle().marks())
+    watched.charts().marked(watched.lifecycle().changes(), &watched.live().fields)
 }
 
 /// Gives `system` the routes of `watched`, its page, and their part of the OpenAPI document.

@@ -204,26 +204,26 @@ async fn change<R: Runnable>(
     Json(change): Json<R::Change>,
 ) -> Result<Json<R::Status>, Problem> {
     let logged = serde_json::to_string(&change).unwrap_or_default();
-    let mark = in_words(serde_json::to_value(&change).unwrap_or_default());
+    let set = members(serde_json::to_value(&change).unwrap_or_default());
     let changed = tokio::spawn({
         let runnable = runnable.clone();
         async move { runnable.change(change).await }
     });
     finished(changed.await)??;
-    runnable.lifecycle().mark(mark);
+    runnable.lifecycle().changed(set);
     tracing::info!(system = runnable.lifecycle().system(), change = logged, "changed");
     Ok(Json(runnable.status()))
 }
 
-/// What a change sets, such as `policy pid, rate 4/s`.
-fn in_words(change: Value) -> String {
-    let Value::Object(members) = change else { return String::new() };
+/// What a change sets, by the names of its body.
+fn members(change: Value) -> Vec<(String, String)> {
+    let Value::Object(members) = change else { return Vec::new() };
     let set = members.into_iter().filter(|(name, value)| !value.is_null() && name != "schema");
-    let set = set.map(|(name, value)| match value {
-        Value::String(text) => format!("{name} {text}"),
-        value => format!("{name} {value}"),
-    });
-    set.collect::<Vec<_>>().join(", ")
+    set.map(|(name, value)| match value {
+        Value::String(text) => (name, text),
+        value => (name, value.to_string()),
+    })
+    .collect()
 }
 
 /// The result of a task; a panic becomes a 500.

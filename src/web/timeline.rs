@@ -6,8 +6,9 @@
 use serde::Serialize;
 
 use super::charts::{ChartColumn, ChartLine, ChartRow};
+use super::field::Field;
 use super::history::Point;
-use super::lifecycle::RunMark;
+use super::lifecycle::RunChange;
 use super::strip::{Line, Role, Strip, round_top};
 use crate::document;
 
@@ -110,6 +111,29 @@ pub struct RunCharts {
 
 document!(RunCharts as "lab/run-charts/1");
 
+/// Settings were changed during a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RunMark {
+    /// In which second since the run's start.
+    pub second: u64,
+    /// What was set, to what, in the words of the page.
+    pub text: String,
+}
+
+impl RunMark {
+    fn of(RunChange { second, set }: RunChange, fields: &[Field]) -> Self {
+        let said =
+            set.into_iter().map(|(name, value)| match fields.iter().find(|field| field.name == name) {
+                Some(field) => {
+                    let set = Field { value, ..field.clone() };
+                    format!("{}: {}", set.label, set.text())
+                }
+                None => format!("{name}: {value}"),
+            });
+        Self { second, text: said.collect::<Vec<_>>().join(", ") }
+    }
+}
+
 impl RunCharts {
     /// The charts of the run of the system at `path`.
     pub fn of<T>(path: &'static str, timeline: &Timeline<T>, panels: Vec<Panel>) -> Self {
@@ -125,11 +149,12 @@ impl RunCharts {
         }
     }
 
-    /// The same with the changes of the run that lie within it.
-    pub(super) fn marked(mut self, marks: Vec<RunMark>) -> Self {
+    /// The same with the changes of the run that lie within it, in the words of these fields.
+    pub(super) fn marked(mut self, changes: Vec<RunChange>, fields: &[Field]) -> Self {
         let places = self.columns.iter().flat_map(|column| column.points.values()).map(Vec::len).max();
         let first = self.second.saturating_sub(places.unwrap_or(0) as u64);
-        self.marks = marks.into_iter().filter(|mark| mark.second >= first).collect();
+        let shown = changes.into_iter().filter(|change| change.second >= first);
+        self.marks = shown.map(|change| RunMark::of(change, fields)).collect();
         self
     }
 }
@@ -165,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::web::charts::Reads;
+    use crate::web::{Control, field::Unit};
 
     /// A run that was looked at each second until `end_ms`, when it had counted a hundred a second.
     fn run(end_ms: u64, ended: bool) -> Timeline<u64> {
@@ -213,6 +239,27 @@ mod tests {
         assert_eq!((charts.second, charts.rows[0].top), (13, 500.0));
         let column = &charts.columns[0];
         assert_eq!(column.points["capacity"].len(), 13);
+        let fields = [Field {
+            name: "rate",
+            label: "Load",
+            value: "generator".to_owned(),
+            control: Control::Measure(vec![Unit {
+                suffix: "/s",
+                label: "jobs a second",
+                range: Some((1.0, 9.0)),
+            }]),
+            while_running: true,
+        }];
+        let change = |second, name: &str, value: &str| RunChange {
+            second,
+            set: vec![(name.to_owned(), value.to_owned())],
+        };
+        let marks =
+            charts.clone().marked(vec![change(3, "rate", "7/s"), change(5, "other", "1")], &fields).marks;
+        assert_eq!(
+            marks.iter().map(|mark| &*mark.text).collect::<Vec<_>>(),
+            ["Load: 7 jobs a second", "other: 1"]
+        );
         let svg = &column.strips["buffer"];
         assert!(svg.find("line level") < svg.find("line plain"), "{svg}");
     }

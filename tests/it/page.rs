@@ -288,9 +288,18 @@ async fn all_who_watch_get_steps_and_figures_and_without_rights_the_page_has_no_
 
     let page = |head: &'static str| send(server.addr, head, "");
     let signed_out = page("GET /\naccept: text/html").await.body;
-    let levers = |body: &str| (body.matches("class=\"lever\"").count(), body.matches("disabled").count());
-    let (count, disabled) = levers(&signed_out);
-    assert!(count >= 7 && disabled >= count, "{signed_out}");
+    // Values as they are read, and no control that changes anything.
+    for part in [
+        "<dd data-setting=\"async_limit_max_wait_ms\">1,000 ms</dd>",
+        "<dt>limit of /async-limited</dt>",
+        "uniform:300,1200",
+    ] {
+        assert!(signed_out.contains(part), "{part}: {signed_out}");
+    }
+    for part in ["class=\"lever\"", "id=\"trigger\"", "type=\"submit\">Set", "disabled>Send", "name=\"rate\""]
+    {
+        assert!(!signed_out.contains(part), "{part}: {signed_out}");
+    }
     assert!(signed_out.contains("action=\"/session\""), "it offers to sign in");
     let signed_in = page("GET /\naccept: text/html\nauthorization: Bearer tell-nobody").await.body;
     assert!(!signed_in.contains("action=\"/session\"") && signed_in.contains(">Send load<"));
@@ -302,6 +311,21 @@ async fn all_who_watch_get_steps_and_figures_and_without_rights_the_page_has_no_
         assert!(signed_in.contains(part), "{part}");
     }
     assert!(!signed_in.contains("style=") && !signed_in.contains("onclick"), "it lives with the policy");
+}
+
+#[tokio::test]
+async fn every_setting_has_a_label_a_value_and_a_text() {
+    let server = Server::start(&["serve"], &[("ASYNC_LIMIT_MAX_WAIT_MS", "0")]);
+    let settings = get(server.addr, "/settings").await.json();
+    let shown = get(server.addr, "/view").await.json()["levers"].clone();
+    let names = settings.as_object().expect("settings").keys().filter(|name| *name != "schema");
+    for name in names {
+        let text = |key: &str| shown[name][key].as_str().is_some_and(|text| !text.is_empty());
+        assert!(text("label") && text("value") && text("text"), "{name}: {shown}");
+    }
+    let texts =
+        ["async_limit_max_wait_ms", "async_timeout_ms", "async_limit"].map(|name| &shown[name]["text"]);
+    assert_eq!(texts, ["no bound", "1,000 ms", "32"]);
 }
 
 #[tokio::test]
@@ -332,6 +356,9 @@ async fn a_story_is_told_alone_and_puts_the_settings_back() {
         "half a story says nothing: {told}"
     );
     assert_eq!(get(server.addr, "/settings").await.json(), before);
+    // Also those of the load, which the story sent to one strategy.
+    let load = get(server.addr, "/load").await.json();
+    assert_eq!(load["strategies"].as_array().expect("strategies").len(), 4, "{load}");
     let (code, _) = change(&server, "POST /load/start", r#"{"length_ms": "10m"}"#).await;
     assert_eq!(code, 200);
     let (code, refused) = change(&server, "POST /story/start", r#"{"story": "limit"}"#).await;

@@ -29,7 +29,12 @@ async fn the_charts_tell_what_the_last_run_was_sent_and_came_to() {
     let charts = run(&server, is_over).await;
     let first = &charts["run"];
     assert_eq!(
-        [&first["load"]["seed"], &first["load"]["rate"], &first["levers"]["async_limit"], &first["moved"]],
+        [
+            &first["load"]["seed"],
+            &first["load"]["rate"],
+            &first["levers"]["async_limit"]["value"],
+            &first["moved"]
+        ],
         [&json!("18446744073709551615"), &json!("60/s"), &json!("32"), &json!([])],
         "{first}"
     );
@@ -65,8 +70,9 @@ async fn the_charts_tell_what_the_last_run_was_sent_and_came_to() {
     assert_eq!(change(&server, "PATCH /settings", r#"{"async_limit": 7}"#).await.0, 200);
     let charts = run(&server, |run, _| run["moved"] != json!([])).await;
     let next = &charts["run"];
-    assert_eq!(next["levers"]["async_limit"], "32", "as it was at its start");
-    assert_eq!(next["moved"][0]["text"], "async_limit 32 → 7", "{next}");
+    let limit = json!({"label": "limit of /async-limited", "value": "32", "text": "32"});
+    assert_eq!(next["levers"]["async_limit"], limit, "as it was at its start");
+    assert_eq!(next["moved"][0]["text"], "limit of /async-limited: 32 → 7", "{next}");
     assert_eq!(change(&server, "POST /load/stop", "").await.0, 200);
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::figures::Figures;
+use super::levers::Setting;
 use super::load::Settings;
 use super::watch::{Mark, Watch};
 use crate::latency::milliseconds;
@@ -27,8 +28,9 @@ pub struct LastRun {
     pub ended_second_why: Option<&'static str>,
     /// The load's settings at its start, by name.
     pub load: BTreeMap<String, String>,
-    /// The settings at its start as the levers show them, by name.
-    pub levers: BTreeMap<&'static str, String>,
+    /// The settings at its start as the page shows them, by name.
+    #[schema(inline)]
+    pub levers: BTreeMap<&'static str, Setting>,
     /// What was moved while it ran.
     pub moved: Vec<Mark>,
     /// Its figures up to now, or at its end.

@@ -70,16 +70,32 @@ const FLOW_EVERY: Duration = Duration::from_millis(250);
 /// When a reader is refused.
 const TOO_MANY: &str = "As many readers are being answered as may be at a time, or as many viewers watch";
 
-const LAB_PAGE_CSS: Asset =
+const CSS: Asset =
     Asset::new("/assets/lab-page.css", "text/css; charset=utf-8", include_str!("assets/lab-page.css"));
-const LAB_PAGE_JS: Asset =
-    Asset::new("/assets/lab-page.js", "text/javascript; charset=utf-8", include_str!("assets/lab-page.js"));
-const FLOW_JS: Asset =
-    Asset::new("/assets/flow.js", "text/javascript; charset=utf-8", include_str!("assets/flow.js"));
-const GHOST_JS: Asset =
-    Asset::new("/assets/ghost.js", "text/javascript; charset=utf-8", include_str!("assets/ghost.js"));
-const CURVE_JS: Asset =
-    Asset::new("/assets/curve.js", "text/javascript; charset=utf-8", include_str!("assets/curve.js"));
+
+/// A script of the page.
+macro_rules! script {
+    ($name:literal) => {
+        Asset::new(
+            concat!("/assets/", $name),
+            "text/javascript; charset=utf-8",
+            include_str!(concat!("assets/", $name)),
+        )
+    };
+}
+
+/// The page's own scripts, in the order in which they are read.
+const SCRIPTS: [Asset; 9] = [
+    script!("ghost.js"),
+    script!("curve.js"),
+    script!("flow.js"),
+    script!("forms.js"),
+    script!("load.js"),
+    script!("levers.js"),
+    script!("stories.js"),
+    script!("address.js"),
+    script!("lab-page.js"),
+];
 
 #[derive(Template)]
 #[template(path = "lab-page.html")]
@@ -96,12 +112,17 @@ struct LabPage {
 }
 
 impl LabPage {
-    fn scripts(&self) -> [String; 6] {
-        [&LIVE_JS, &CHARTS_JS, &GHOST_JS, &CURVE_JS, &FLOW_JS, &LAB_PAGE_JS].map(Asset::href)
+    fn scripts(&self) -> Vec<String> {
+        [LIVE_JS, CHARTS_JS].iter().chain(&SCRIPTS).map(Asset::href).collect()
+    }
+
+    /// Whether the strategy at this path is sent load.
+    fn gets_load(&self, path: &str) -> bool {
+        self.load.settings.strategies.iter().any(|sent| sent == path)
     }
 
     fn css(&self) -> String {
-        LAB_PAGE_CSS.href()
+        CSS.href()
     }
 }
 
@@ -122,7 +143,7 @@ struct Shown {
 pub fn on(system: System, watch: &Watch, stories: &Stories, process: &Shutdown) -> System {
     let (watch, stories, process) = (watch.clone(), stories.clone(), process.clone());
     system.openapi(document()).views(move |frame| {
-        let own = assets(&[LAB_PAGE_CSS, LAB_PAGE_JS, FLOW_JS, GHOST_JS, CURVE_JS]);
+        let own = assets(&[CSS]).merge(assets(&SCRIPTS));
         // However many ask at the same moment, each of these is made once.
         let json = "application/json";
         let of = |kind, make: fn(&Watch) -> anyhow::Result<String>| {

@@ -107,15 +107,17 @@ pub struct Start {
 #[schema(as = StoryChange)]
 pub struct Change {}
 
-/// Puts the settings back when it is dropped.
+/// Puts the settings of the lab and of its load back when it is dropped.
 struct PutBack {
     watch: Watch,
     settings: Arc<Settings>,
+    sent: super::load::Settings,
 }
 
 impl Drop for PutBack {
     fn drop(&mut self) {
         self.watch.lab().change(Patch::from(&*self.settings));
+        self.watch.load().put_back(self.sent.clone());
     }
 }
 
@@ -140,7 +142,8 @@ impl Stories {
     async fn tell(&self, name: StoryName, stop: &Shutdown) {
         let Some(story) = self.shared.stories.iter().find(|story| story.name == name) else { return };
         let lab = self.shared.watch.lab();
-        let _put_back = PutBack { watch: self.shared.watch.clone(), settings: lab.settings() };
+        let watch = self.shared.watch.clone();
+        let _put_back = PutBack { watch, settings: lab.settings(), sent: self.shared.load.settings() };
         let (mut measured, mut disturbed) = (Vec::new(), false);
         for (place, scene) in story.scenes.iter().enumerate() {
             match self.play(place, scene, stop).await {

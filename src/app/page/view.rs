@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::expected::Expected;
 use super::figures::Figures;
+use super::levers::Setting;
 use super::load;
 use super::watch::{Mark, Watch};
 use crate::document;
@@ -31,8 +32,9 @@ pub struct View {
     pub real_a: bool,
     /// Whether service B is a real one.
     pub real_b: bool,
-    /// The settings as the levers show them, by name.
-    pub levers: BTreeMap<&'static str, String>,
+    /// The settings as the page shows them, by name.
+    #[schema(inline)]
+    pub levers: BTreeMap<&'static str, Setting>,
     /// The trigger that slows B down for a while.
     #[schema(inline)]
     pub trigger: TriggerStatus,
@@ -130,7 +132,7 @@ impl View {
             shared_services: lab.shares_services(),
             real_a,
             real_b,
-            levers: watch.levers(),
+            levers: watch.settings(),
             trigger: lab.trigger_status(),
             load: load.status(),
             moved,

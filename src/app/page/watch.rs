@@ -17,12 +17,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::figures::{Figures, Source};
 use super::known::{Known, Lines};
-use super::levers;
+use super::levers::{self, Setting};
 use super::load::{self, BuiltInLoad};
 use crate::http_lab::{EndpointStatus, HttpLab};
 use crate::latency::{Recent, SECONDS_KEPT};
@@ -65,13 +64,13 @@ pub(super) struct Run {
     pub(super) began: Instant,
     pub(super) load: load::Settings,
     /// The settings as the levers showed them.
-    pub(super) levers: BTreeMap<&'static str, String>,
+    pub(super) levers: BTreeMap<&'static str, Setting>,
 }
 
 /// What the figures depend on: when any of it changes, windows begin anew.
 #[derive(Debug, Clone, PartialEq)]
 struct Levers {
-    settings: Value,
+    settings: BTreeMap<&'static str, Setting>,
     slower: u32,
     /// What the load sends, if it runs.
     load: Option<load::Settings>,
@@ -138,7 +137,7 @@ impl Watch {
         });
         lab.flow().adjust(arrivals.collect::<Vec<_>>());
         let levers = Levers {
-            settings: serde_json::to_value(&*lab.settings()).unwrap_or_default(),
+            settings: self.settings(),
             slower: lab.trigger_status().slower,
             load: load.is_active().then(|| load.settings()),
         };
@@ -246,11 +245,9 @@ impl Watch {
         Some(WINDOWS_S.into_iter().map(figures).collect())
     }
 
-    /// The settings as the levers show them, by name.
-    pub(super) fn levers(&self) -> BTreeMap<&'static str, String> {
-        let Shared { lab, .. } = &*self.shared;
-        let groups = levers::of(&lab.settings(), lab.real_services());
-        groups.into_iter().flat_map(|(_, levers)| levers).map(|lever| (lever.name, lever.value)).collect()
+    /// The settings as the page shows them, by name.
+    pub(super) fn settings(&self) -> BTreeMap<&'static str, Setting> {
+        levers::settings(&self.shared.lab.settings())
     }
 
     /// The last run of the load. Its settings are noted when it is first asked for, which is once a second at least.
@@ -259,7 +256,7 @@ impl Watch {
         let mut seen = self.shared.seen.lock();
         match &seen.run {
             Some(run) if run.began == began => {}
-            _ => seen.run = Some(Run { began, load: self.shared.load.settings(), levers: self.levers() }),
+            _ => seen.run = Some(Run { began, load: self.shared.load.settings(), levers: self.settings() }),
         }
         seen.run.clone()
     }
@@ -301,13 +298,9 @@ impl Recents {
 impl Levers {
     /// What has changed, in words.
     fn since(&self, before: &Self) -> String {
-        let (Some(now), Some(then)) = (self.settings.as_object(), before.settings.as_object()) else {
-            return String::new();
-        };
-        let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let moved = now.iter().filter_map(|(name, value)| {
-            let was = then.get(name).filter(|was| *was != value)?;
-            Some(format!("{name} {} → {}", shown(was), shown(value)))
+        let moved = self.settings.iter().filter_map(|(name, Setting { label, text, .. })| {
+            let was = &before.settings.get(name)?.text;
+            (text != was).then(|| format!("{label}: {was} → {text}"))
         });
         let load = match (&before.load, &self.load) {
             (None, Some(load)) => Some(format!("load starts, {} to each", load.rate)),

@@ -6,6 +6,8 @@ const charts = (() => {
   let shown = null;
   let back = null;
   let asking = false;
+  // The picture that the pointer is on.
+  let pointed = null;
 
   const plots = () => document.querySelectorAll(".plot:has(.strip-place)");
   const columnOf = (plot) => plot.closest("[data-path]").dataset.path;
@@ -70,6 +72,55 @@ const charts = (() => {
     strip.setAttribute("viewBox", `${x} ${y} ${width - x} ${height}`);
   }
 
+  // The place of a second.
+  const placeOf = (second) => second - (shown.second - length());
+
+  // The change that is read at a place: the nearest one, if a pointer cannot tell it from that place.
+  function markAt(place) {
+    const reach = Math.max(1, Math.round((length() - from) / 60));
+    const away = (mark) => Math.abs(placeOf(mark.second) - place);
+    const near = shown.marks.filter((mark) => placeOf(mark.second) >= from && away(mark) <= reach);
+    return near.sort((one, other) => away(one) - away(other))[0];
+  }
+
+  // When that was: after the start of a run, or before the last second that is shown.
+  const isRun = () => "ended" in shown;
+  function when(second) {
+    if (isRun()) return `${second} s`;
+    const ago = shown.second - 1 - second;
+    return ago === 0 ? "newest" : `${ago} s before`;
+  }
+
+  // All changes on the charts as text.
+  function list() {
+    const place = document.getElementById("changes");
+    const seen = shown.marks.filter((mark) => placeOf(mark.second) >= from);
+    const said = seen.map((mark) => `${when(mark.second)}: ${mark.text}`);
+    place.hidden = seen.length === 0;
+    place.querySelector("summary").textContent = `${seen.length} ${seen.length === 1 ? "change" : "changes"} on the charts`;
+    place.querySelector("ul").replaceChildren(...said.map((text) => {
+      const item = document.createElement("li");
+      item.textContent = text;
+      return item;
+    }));
+  }
+
+  // The change at the reading line: on the picture that the pointer is on, and beside the slider.
+  function sayMark(place) {
+    const mark = back === null ? undefined : markAt(place);
+    const told = back === null ? "newest" : `${back} s before`;
+    const said = mark ? `${told}: ${mark.text}` : told;
+    document.getElementById("look-back-text").textContent = pointed ? told : said;
+    document.getElementById("look-back").setAttribute("aria-valuetext", said);
+    for (const one of document.querySelectorAll(".mark-text")) one.remove();
+    if (!mark || !pointed) return;
+    const text = document.createElement("span");
+    text.className = "mark-text";
+    text.textContent = mark.text;
+    text.classList.toggle("from-right", placeOf(mark.second) - from > (length() - from) / 2);
+    pointed.append(text);
+  }
+
   const source = () => document.querySelector("[data-charts]").dataset.charts;
 
   async function refresh() {
@@ -90,7 +141,9 @@ const charts = (() => {
     from = Math.max(0, length() - span());
     const first = charts.second - length() + from;
     const ends = { first, last: charts.second - 1 };
-    for (const end of document.querySelectorAll("[data-axis]")) end.textContent = `${ends[end.dataset.axis]} s`;
+    for (const end of document.querySelectorAll("[data-axis]")) {
+      end.textContent = newest() < 0 ? "" : when(ends[end.dataset.axis]);
+    }
     for (const plot of plots()) {
       const row = charts.rows.find(({ name }) => name === plot.dataset.row);
       const column = charts.columns.find(({ path }) => path === columnOf(plot));
@@ -103,8 +156,7 @@ const charts = (() => {
         if (mark.second < first) continue;
         const line = document.createElement("i");
         line.className = "moved";
-        line.title = mark.text;
-        line.style.left = left(mark.second - first + from);
+        line.style.left = left(placeOf(mark.second));
         place.append(line);
       }
       const reading = document.createElement("i");
@@ -112,6 +164,7 @@ const charts = (() => {
       reading.hidden = true;
       place.append(reading);
     }
+    list();
     // Whoever draws over the strips does so now.
     document.dispatchEvent(new CustomEvent("charts", { detail: charts }));
     read();
@@ -137,8 +190,7 @@ const charts = (() => {
       line.hidden = back === null;
       line.style.left = left(place);
     }
-    const told = document.getElementById("look-back-text");
-    if (told) told.textContent = back === null ? "newest" : `${back} s before`;
+    sayMark(place);
     document.dispatchEvent(new CustomEvent("read", { detail: place }));
   }
 
@@ -151,7 +203,7 @@ const charts = (() => {
     restoreSpan();
     chosen().addEventListener("change", keepSpan);
     const slider = document.getElementById("look-back");
-    slider?.addEventListener("input", () => {
+    slider.addEventListener("input", () => {
       back = Number(slider.value) === 0 ? null : Number(slider.value);
       read();
     });
@@ -160,17 +212,20 @@ const charts = (() => {
       place.addEventListener("pointermove", (event) => {
         const box = place.getBoundingClientRect();
         const share = (event.clientX - box.left) / Math.max(1, box.width);
-        const pointed = from + Math.round(share * (length() - 1 - from));
-        back = Math.max(0, newest() - pointed);
+        const at = from + Math.round(share * (length() - 1 - from));
+        back = Math.max(0, newest() - at);
+        pointed = place;
         read();
       });
       place.addEventListener("pointerleave", () => {
         back = null;
+        pointed = null;
         read();
       });
     }
     refresh();
   }
 
-  return { start, refresh, unit, again };
+  // `shown` is for tests: what is drawn.
+  return { start, refresh, unit, again, shown: () => shown };
 })();

@@ -62,8 +62,10 @@ async fn a_pinned_run_is_a_ghost_behind_the_next_one_until_it_is_let_go() {
     send_load(&page, "40").await;
     page.until("window.charted?.run && window.charted.second > window.charted.run.second + 3").await;
     page.click("#pin").await;
-    page.until("document.getElementById('pinned-text').innerText.includes('40/s to each (poisson, seed 1)')")
-        .await;
+    page.until(
+        "document.getElementById('pinned-text').innerText.includes('40/s to each (poisson, seed 1), 60 s')",
+    )
+    .await;
     page.until("document.getElementById('pin').disabled").await;
     assert_eq!(
         page.evaluate::<u32>("document.querySelectorAll('.ghost').length").await,
@@ -81,7 +83,7 @@ async fn a_pinned_run_is_a_ghost_behind_the_next_one_until_it_is_let_go() {
     page.until("document.querySelectorAll('.strip .line.ghost').length >= 8").await;
     let differs = "document.getElementById('pinned-text').innerText";
     page.until(&format!(
-        "{differs}.includes('rate 40/s → 20/s') && {differs}.includes('async_limit 32 → 7')"
+        "{differs}.includes('rate: 40/s → 20/s') && {differs}.includes('limit of /async-limited: 32 → 7')"
     ))
     .await;
     page.until("window.charted.second > window.charted.run.second + 3").await;

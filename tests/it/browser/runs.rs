@@ -223,7 +223,16 @@ async fn fields_show_what_is_set_and_do_not_disturb_who_types() {
     let body = r#"{"workers_count":44,"streams_count":77}"#;
     assert_eq!(send(server.addr, head, body).await.status, 200);
     page.until(&format!("{} === '77'", value("streams_count"))).await;
-    page.until("[...document.querySelectorAll('.moved')].some(({ title }) => title === 'workers_count 44, streams_count 77')").await;
+    page.until("document.querySelector('#changes ul').textContent.includes('s: Workers: 44, Streams: 77')")
+        .await;
+    // It is read as the values are: where the line is, on the picture and beside the slider.
+    let changed = "charts.shown().marks.at(-1).second - charts.shown().second + 1";
+    let slide = format!(
+        "(() => {{ const slider = document.getElementById('look-back'); slider.value = -({changed});
+           slider.dispatchEvent(new Event('input')); return slider.getAttribute('aria-valuetext'); }})()"
+    );
+    page.until(&format!("{slide}.includes('Workers: 44')")).await;
+    page.until("document.getElementById('look-back-text').innerText.includes('Workers: 44')").await;
     assert_eq!(page.evaluate::<String>(&value("workers_count")).await, "33");
     page.press("Enter").await;
     page.until("document.getElementById('set').hidden").await;

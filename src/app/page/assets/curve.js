@@ -13,7 +13,7 @@ const curve = (() => {
 
   const place = (name) => document.querySelector(`#curve [data-curve="${name}"]`);
   const field = () => document.querySelector(".lever [name=service_b_latency]");
-  const isTyped = () => field().value !== field().dataset.applied;
+  const isTyped = () => Boolean(field()) && field().value !== field().dataset.applied;
 
   function show(told, preview) {
     place("title").textContent = told.title;
@@ -28,26 +28,27 @@ const curve = (() => {
     }));
   }
 
-  async function ask(complain) {
+  // A refusal of what was typed is shown beside it.
+  async function ask(typed) {
     const mine = ++asked;
     const preview = isTyped();
     const query = preview ? `?${new URLSearchParams({ service_b_latency: field().value })}` : "";
     try {
       const told = await live.ask("GET", `/view/curve${query}`);
       if (mine !== asked) return;
-      complain?.(field().form, null);
+      if (typed) forms.complain(field().form, null);
       show(told, preview);
     } catch (error) {
-      if (mine === asked && preview) complain?.(field().form, error);
+      if (mine === asked && typed) forms.complain(field().form, error);
     }
   }
 
   return {
-    start(complain) {
-      if (!place("picture")) return;
+    start() {
+      if (!place("picture") || !field()) return;
       field().addEventListener("input", () => {
         clearTimeout(typing);
-        typing = setTimeout(() => ask(complain), TYPED_MS);
+        typing = setTimeout(() => ask(true), TYPED_MS);
       });
     },
     // Draws the curve again when the setting has changed, here or elsewhere.
@@ -55,11 +56,11 @@ const curve = (() => {
       if (!place("picture")) return;
       const { slower } = view.trigger;
       place("slower").textContent = slower > 1 ? `The trigger acts: B takes ${slower} times as long as this.` : "";
-      const now = LEVERS.map((name) => view.levers[name]).join(" ");
+      const now = LEVERS.map((name) => view.levers[name].value).join(" ");
       if (now === drawn) return;
       const isFirst = drawn === null;
       drawn = now;
-      if (!isFirst) ask();
+      if (!isFirst) ask(false);
     },
   };
 })();

@@ -51,7 +51,7 @@ const ghost = (() => {
     try {
       pinned = JSON.parse(sessionStorage.getItem(KEY));
       // A run that another version kept is not shown.
-      if (!pinned?.points || !pinned.run?.columns || !pinned.run.moved) pinned = null;
+      if (!pinned?.points || !pinned.run?.columns || !pinned.run.levers?.async_limit?.text) pinned = null;
     } catch {
       pinned = null;
     }
@@ -143,21 +143,24 @@ const ghost = (() => {
     }
   }
 
-  function inWords({ load }) {
-    const burst = load.burst === "0" ? "" : `, ${load.burst} more every ${load.burst_every_ms / 1000} s`;
-    return `${load.rate} to each (${load.arrivals}${burst}, seed ${load.seed}), ${load.length_ms / 1000} s`;
+  // What the load's settings are called.
+  const LOAD = {
+    arrivals: "arrivals", burst: "burst", burst_every_ms: "ms between bursts", length_ms: "ms of load", rate: "rate",
+    seed: "seed", strategies: "sent to",
+  };
+
+  // The load and all settings of a run, each with what it is called and its value.
+  function settingsOf(run) {
+    const sent = Object.entries(run.load).map(([name, text]) => [name, { label: LOAD[name], text }]);
+    return Object.fromEntries([...sent, ...Object.entries(run.levers)]);
   }
 
   // Where this run's load and settings differ from the pinned run's.
   function differences(run) {
-    const of = ({ load, levers: set }) => {
-      const all = { ...load, ...set };
-      if (all.burst === "0") delete all.burst_every_ms;
-      return all;
-    };
-    const [then, now] = [of(pinned.run), of(run)];
-    const names = [...new Set([...Object.keys(then), ...Object.keys(now)])];
-    return names.filter((name) => then[name] !== now[name]).map((name) => `${name} ${then[name] ?? "–"} → ${now[name] ?? "–"}`);
+    const [then, now] = [settingsOf(pinned.run), settingsOf(run)];
+    if (now.burst.text === "0" && then.burst.text === "0") delete now.burst_every_ms;
+    const differ = Object.keys(now).filter((name) => then[name]?.text !== now[name].text);
+    return differ.map((name) => `${now[name].label}: ${then[name]?.text ?? "–"} → ${now[name].text}`);
   }
 
   function note() {
@@ -168,7 +171,7 @@ const ghost = (() => {
     id("pin").disabled = !onCharts || isSame(run);
     if (!pinned) return;
     const moved = pinned.run.moved.map(({ second, text }) => `${text} after ${second - pinned.run.second} s`);
-    const told = [`Pinned: ${inWords(pinned.run)}${moved.length ? `; moved while it ran: ${moved.join("; ")}` : ""}.`];
+    const told = [`Pinned: ${load.inWords(pinned.run.load)}${moved.length ? `; moved while it ran: ${moved.join("; ")}` : ""}.`];
     if (isSame(run)) told.push("The next run is drawn over it.");
     else if (run) {
       const others = differences(run);
@@ -176,8 +179,8 @@ const ghost = (() => {
     }
     const text = told.join(" ");
     if (id("pinned-text").textContent !== text) id("pinned-text").textContent = text;
-    const set = Object.entries({ ...pinned.run.load, ...pinned.run.levers });
-    id("pinned-settings").textContent = set.map(([name, value]) => `${name} ${value}`).join("\n");
+    const set = Object.values(settingsOf(pinned.run));
+    id("pinned-settings").textContent = set.map(({ label, text }) => `${label}: ${text}`).join("\n");
   }
 
   function show({ detail }) {

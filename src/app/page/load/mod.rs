@@ -106,6 +106,13 @@ impl BuiltInLoad {
         self.shared.settings.borrow().clone()
     }
 
+    /// Makes these what a start without a body sends, unless a run is in progress.
+    pub(super) fn put_back(&self, settings: Settings) {
+        if !self.is_active() {
+            self.shared.settings.send_replace(settings);
+        }
+    }
+
     /// The last minutes of the strategy at this place in the list.
     pub(super) fn recent(&self, place: usize) -> Option<&SharedRecent> {
         Some(&self.shared.lines.get(place)?.recent)
