@@ -97,7 +97,7 @@ const charts = (() => {
     const seen = shown.marks.filter((mark) => placeOf(mark.second) >= from);
     const said = seen.map((mark) => `${when(mark.second)}: ${mark.text}`);
     place.hidden = seen.length === 0;
-    place.querySelector("summary").textContent = `${seen.length} ${seen.length === 1 ? "change" : "changes"} on the charts`;
+    place.querySelector("summary").textContent = `${seen.length} ${seen.length === 1 ? "change" : "changes"}`;
     place.querySelector("ul").replaceChildren(...said.map((text) => {
       const item = document.createElement("li");
       item.textContent = text;

@@ -1,4 +1,4 @@
-//! The HTTP lab's page: load, levers, dots, stories and the address that restores them, as a user has them.
+//! The HTTP lab's page: load, levers, dots and the address that restores them, as a user has them.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn figure(name: &str) -> String {
     format!("document.querySelector('[data-path=\"/async-limited\"] [data-figure={name}]').innerText")
 }
 
-async fn settings(server: &Server) -> Value {
+pub(super) async fn settings(server: &Server) -> Value {
     get(server.addr, "/settings").await.json()
 }
 
@@ -121,24 +121,21 @@ async fn the_address_restores_the_screen_and_changes_nothing_until_it_is_set() {
 }
 
 #[tokio::test]
-async fn a_story_asks_first_and_can_be_stopped() {
+async fn the_load_goes_to_the_strategies_that_are_chosen() {
     let Some(browser) = Browser::start().await else { return };
     let server = Server::start(&["serve"], &FAST);
-    let mut page = browser.open(&server.url("/"), View::WIDE).await;
-    let before = settings(&server).await;
-    let story = ".story[data-story=limit]";
-    page.until(&format!("!document.querySelector('{story} button').disabled")).await;
-    page.click(&format!("{story} button")).await;
-    let idle = get(server.addr, "/story").await.json();
-    assert_eq!(idle["state"], "idle", "without a prediction nothing starts");
-    page.click(&format!("{story} label")).await;
-    page.click(&format!("{story} button")).await;
-    page.until(&format!("document.querySelector('{story} button').innerText.startsWith('Stop')")).await;
-    page.until("document.querySelector('.story[data-story=wait] button').disabled").await;
-    page.click(&format!("{story} button")).await;
-    page.until(&format!("document.querySelector('{story} button').innerText.startsWith('Start')")).await;
-    assert_eq!(settings(&server).await, before);
-    assert_eq!(page.faults().await, [""; 0]);
+    let page = browser.open(&server.url("/#strategies=%2Fasync"), View::WIDE).await;
+    page.until("!document.getElementById('load-button').disabled").await;
+    page.click("[name=strategies][value='/async']").await;
+    page.click("#load-button").await;
+    page.until("document.querySelector('#load .error').innerText.includes('at least one strategy')").await;
+    page.click("[name=strategies][value='/async-timeout']").await;
+    page.click("#load-button").await;
+    page.until("document.getElementById('load-state').innerText.includes('to /async-timeout, ')").await;
+    page.until("document.querySelector('#load .error').innerText === ''").await;
+    page.until("document.getElementById('again').textContent.match(/^lab load/gm).length === 1").await;
+    let status = get(server.addr, "/load").await.json();
+    assert_eq!(status["strategies"], serde_json::json!(["/async-timeout"]));
     page.close().await;
 }
 
@@ -152,6 +149,10 @@ async fn the_page_says_when_what_it_shows_is_old_and_comes_back() {
     drop(server);
     page.until("document.body.classList.contains('stale')").await;
     page.until("document.getElementById('load-button').disabled").await;
+    // No action is offered that could not be taken.
+    let enabled =
+        "document.querySelectorAll('main :is(.lever, .story, #trigger) :is(button, select):enabled').length";
+    page.until(&format!("{enabled} === 0")).await;
     let _server = Server::start(&["serve", "--addr", &addr], &FAST);
     page.until("!document.body.classList.contains('stale')").await;
     page.click("#load-button").await;

@@ -19,6 +19,7 @@ mod faults;
 mod harness;
 mod keyboard;
 mod lab_page;
+mod layout;
 mod page;
 mod picture;
 mod pinned;
@@ -27,6 +28,7 @@ mod reports;
 mod runs;
 mod session;
 mod site;
+mod stories;
 mod view;
 
 pub(crate) use chromium::Browser;

@@ -9,7 +9,7 @@ const flow = (() => {
   const ZONES = {
     arriving: { x: 4, y: 20, width: 40, height: 124, label: "arriving" },
     waiting: { x: 52, y: 20, width: 62, height: 124, label: "waiting" },
-    a: { x: 122, y: 20, width: 124, height: 34, label: "A" },
+    a: { x: 122, y: 20, width: 124, height: 28, label: "A" },
     b: { x: 122, y: 68, width: 124, height: 76, label: "B" },
     leaving: { x: 254, y: 20, width: 42, height: 124, label: "left" },
   };
@@ -179,10 +179,12 @@ const flow = (() => {
   }
 
   function draw(path, { canvas, context, sprites, leaving, cells }) {
-    const ratio = devicePixelRatio || 1;
-    if (canvas.width !== SIZE.width * ratio) {
-      canvas.width = SIZE.width * ratio;
-      canvas.height = SIZE.height * ratio;
+    // As many pixels as it is shown with.
+    const larger = Math.min(canvas.clientWidth / SIZE.width, canvas.clientHeight / SIZE.height) || 1;
+    const ratio = larger * (devicePixelRatio || 1);
+    if (canvas.width !== Math.round(SIZE.width * ratio)) {
+      canvas.width = Math.round(SIZE.width * ratio);
+      canvas.height = Math.round(SIZE.height * ratio);
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, SIZE.width, SIZE.height);

@@ -44,7 +44,10 @@ const stories = (() => {
 
   function measured(lines) {
     const scenes = new Set(lines.map(({ scene }) => scene)).size;
-    const time = (figures, name) => (figures[`${name}_ms`] === null ? figures[`${name}_why`].replace("_", " ") : live.time(figures[`${name}_ms`]));
+    const time = (figures, name) => {
+      const ms = figures[`${name}_ms`];
+      return ms === null ? figures[`${name}_why`].replace("_", " ") : live.time(ms);
+    };
     id("story-measured").hidden = lines.length === 0;
     id("story-measured").querySelector("tbody").replaceChildren(...lines.map((figures) => {
       const row = document.createElement("tr");
@@ -52,7 +55,9 @@ const stories = (() => {
       head.scope = "row";
       head.textContent = scenes > 1 ? `${figures.path}, part ${figures.scene}` : figures.path;
       const good = figures.good_rate === null ? "–" : live.percent(figures.good_rate);
-      const cells = [live.count(figures.offered), good, time(figures, "p50"), time(figures, "p95"), live.count(figures.shed), live.count(figures.deadline)];
+      const inFlight = figures.lambda_w === null ? "–" : live.rate(figures.lambda_w);
+      const counts = [live.count(figures.shed), live.count(figures.deadline)];
+      const cells = [live.count(figures.offered), good, time(figures, "p50"), time(figures, "p95"), ...counts, inFlight];
       row.append(head, ...cells.map((text) => {
         const cell = document.createElement("td");
         cell.className = "number";
@@ -100,6 +105,8 @@ const stories = (() => {
       const told = JSON.parse(data);
       if (told.story) watch(told.story);
       for (const form of all()) showOne(form, told);
+      // The load is the story's.
+      document.body.classList.toggle("story-runs", told.state !== "idle");
       if (watched) showNow(told);
     },
     start() {
