@@ -59,8 +59,8 @@ fn verdict(status: &Status, now: Option<f64>) -> Vec<Figure> {
     let processed = match now {
         Some(now) => Figure::new("rate", "processed a second, now", rate(now)),
         None => {
-            let mean = run.map_or(0.0, |run| run.processed_per_second);
-            Figure::new("rate", "processed a second, over the run", rate(mean))
+            let mean = run.map_or_else(|| "–".to_owned(), |run| rate(run.processed_per_second));
+            Figure::new("rate", "processed a second, over the run", mean)
         }
     };
     vec![

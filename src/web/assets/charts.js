@@ -36,6 +36,8 @@ const charts = (() => {
     return `${row.top.toLocaleString("en")} ${noun}`;
   }
 
+  // The line is moved by the pointer, by a slider, or by a number.
+  const sliders = () => ["look-back", "look-back-s"].map((name) => document.getElementById(name));
   const chosen = () => document.getElementById("span");
 
   // The chosen span is a part of the address, which no server sees.
@@ -108,10 +110,12 @@ const charts = (() => {
   // The change at the reading line: on the picture that the pointer is on, and beside the slider.
   function sayMark(place) {
     const mark = back === null ? undefined : markAt(place);
-    const told = back === null ? "newest" : `${back} s before`;
-    const said = mark ? `${told}: ${mark.text}` : told;
-    document.getElementById("look-back-text").textContent = pointed ? told : said;
-    document.getElementById("look-back").setAttribute("aria-valuetext", said);
+    const told = back === null ? "newest" : `${back} s before the newest`;
+    const [slider, number] = sliders();
+    slider.value = back ?? 0;
+    slider.setAttribute("aria-valuetext", mark ? `${told}: ${mark.text}` : told);
+    if (number !== document.activeElement) number.value = back ?? 0;
+    document.getElementById("look-back-text").textContent = mark && !pointed ? mark.text : "";
     for (const one of document.querySelectorAll(".mark-text")) one.remove();
     if (!mark || !pointed) return;
     const text = document.createElement("span");
@@ -202,11 +206,12 @@ const charts = (() => {
   function start() {
     restoreSpan();
     chosen().addEventListener("change", keepSpan);
-    const slider = document.getElementById("look-back");
-    slider.addEventListener("input", () => {
-      back = Number(slider.value) === 0 ? null : Number(slider.value);
-      read();
-    });
+    for (const field of sliders()) {
+      field.addEventListener("input", () => {
+        back = Math.max(0, Math.min(Number(field.max), Number(field.value))) || null;
+        read();
+      });
+    }
     for (const plot of plots()) {
       const place = plot.querySelector(".strip-place");
       place.addEventListener("pointermove", (event) => {

@@ -65,6 +65,46 @@ async fn a_load_is_sent_and_seen_to_flow() {
     page.close().await;
 }
 
+/// The columns as the page shows them, and as its JSON says they are to be shown.
+const SHOWN: &str = "(async () => {
+  const view = await (await fetch('/view')).json();
+  const wrong = [];
+  for (const { path, in_flight, orphaned, windows } of view.columns) {
+    const figures = windows[30];
+    const expected = {
+      good_rate: live.percent(figures.good_rate), p50: live.time(figures.p50_ms), in_flight: live.count(in_flight),
+      offered: `${live.count(figures.offered)} (${live.rate(figures.offered_per_second)}/s)`,
+      shed: live.count(figures.shed), deadline: live.count(figures.deadline), orphaned: live.count(orphaned),
+      service_error: live.count(figures.service_error), unanswered: live.count(figures.unanswered),
+    };
+    for (const [name, text] of Object.entries(expected)) {
+      const shown = document.querySelector(`[data-path=\"${path}\"] [data-figure=${name}]`).innerText;
+      if (shown !== text) wrong.push(`${path} ${name}: ${shown}, not ${text}`);
+    }
+  }
+  return wrong;
+})()";
+
+#[tokio::test]
+async fn at_rest_the_page_shows_the_figures_of_its_json_and_of_the_audit() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&["serve"], &FAST);
+    let page = browser.open(&server.url("/"), View::WIDE).await;
+    page.until("!document.getElementById('load-button').disabled").await;
+    page.type_text("#load [name=length_ms]", "4").await;
+    page.click("#load-button").await;
+    page.until("document.getElementById('load-state').innerText.startsWith('The last load: ')").await;
+    page.until("document.getElementById('notice').innerText.includes('the load that ended')").await;
+    let audit = crate::support::at_rest(server.addr).await.http.expect("requests");
+    let state = page.text("#load-state").await;
+    let offered = lab::web::reading::count(audit.sum.completed);
+    assert!(state.starts_with(&format!("The last load: {offered} offered, 0 in flight")), "{state}");
+    page.until("document.querySelector('[data-path=\"/sync\"] [data-figure=in_flight]').innerText === '0'")
+        .await;
+    assert_eq!(page.evaluate::<Vec<String>>(SHOWN).await, [""; 0]);
+    page.close().await;
+}
+
 #[tokio::test]
 async fn a_lever_changes_the_setting_and_a_bad_value_is_refused_beside_it() {
     let Some(browser) = Browser::start().await else { return };

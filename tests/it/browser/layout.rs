@@ -92,3 +92,47 @@ async fn the_stories_leave_no_hole_at_any_width() {
     }
     page.close().await;
 }
+
+#[tokio::test]
+async fn levers_at_the_foot_of_the_window_leave_the_columns_in_sight() {
+    let Some(browser) = Browser::start().await else { return };
+    let server = Server::start(&["serve"], &FAST);
+    let mut page = browser.open(&server.url("/"), View { width_px: 1280, height_px: 800, dark: false }).await;
+    page.until("!document.getElementById('load-button').disabled").await;
+    page.evaluate::<()>("document.getElementById('dock').focus()").await;
+    page.press("Enter").await;
+    let whole = "(({ top, bottom }) => top >= 0 && bottom <= innerHeight)";
+    for seen in
+        [".column .headline", ".column .flow", "#levers", ".lever [name=async_timeout_ms]", "#trigger button"]
+    {
+        page.until(&format!("{whole}(document.querySelector('{seen}').getBoundingClientRect())")).await;
+    }
+    page.type_text(".lever [name=async_limit]", "7").await;
+    page.press("Enter").await;
+    page.until(
+        "document.querySelector('[data-path=\"/async-limited\"] [data-figure=waiting]').innerText === '0, limit 7'",
+    )
+    .await;
+    if let Some(axe) = Axe::load() {
+        assert_eq!(axe.violations(&page).await, [""; 0]);
+    }
+    page.screenshot("levers-docked").await;
+    page.click("#undock").await;
+    page.until("document.activeElement.id === 'dock' && !document.body.classList.contains('docked')").await;
+    assert_eq!(page.faults().await, [""; 0]);
+    page.close().await;
+}
+
+#[tokio::test]
+async fn a_table_of_the_requests_stands_for_the_dots_where_motion_disturbs() {
+    let Some(browser) = Browser::start().await else { return };
+    let server =
+        Server::start(&["serve"], &[("SERVICE_B_LATENCY", "constant:3000"), ("LAB_UNREADY_MS", "0")]);
+    let page = browser.open(&server.url("/"), View::WIDE).await;
+    page.reduce_motion().await;
+    let start = "POST /load/start\ncontent-type: application/json";
+    assert_eq!(send(server.addr, start, r#"{"rate": "20/s", "length_ms": "10m"}"#).await.status, 200);
+    assert!(!page.evaluate::<bool>("document.querySelector('canvas').checkVisibility()").await);
+    page.until("Number(document.querySelector('[data-path=\"/async\"] [data-flow=b]').innerText) > 20").await;
+    page.close().await;
+}

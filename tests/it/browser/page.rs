@@ -64,9 +64,17 @@ impl Page {
 
     /// Shows it as for a user whose few colours the system chooses.
     pub(crate) async fn force_colours(&self) {
-        let forced = MediaFeature::new("forced-colors", "active");
-        let media = SetEmulatedMediaParams::builder().feature(forced).build();
-        self.page.execute(media).await.expect("coloured");
+        self.prefer("forced-colors", "active").await;
+    }
+
+    /// Shows it as for a user whom motion disturbs.
+    pub(crate) async fn reduce_motion(&self) {
+        self.prefer("prefers-reduced-motion", "reduce").await;
+    }
+
+    async fn prefer(&self, feature: &str, value: &str) {
+        let media = SetEmulatedMediaParams::builder().feature(MediaFeature::new(feature, value)).build();
+        self.page.execute(media).await.expect("preferred");
     }
 
     /// The value of a JavaScript expression, awaited if it is a promise.

@@ -53,6 +53,16 @@ const levers = (() => {
     apply().hidden = true;
   }
 
+  // The levers at the foot of the window, so that the columns are seen while one is moved.
+  function dock(on) {
+    const button = document.getElementById("dock");
+    document.body.classList.toggle("docked", on);
+    button.setAttribute("aria-expanded", on);
+    document.getElementById("undock").hidden = !on;
+    (on ? document.getElementById("levers") : button).focus({ preventScroll: true });
+    if (on) document.getElementById("columns").scrollIntoView({ block: "start" });
+  }
+
   async function pullTrigger(event) {
     event.preventDefault();
     await forms.send(event.target, "POST", "/trigger", forms.body(event.target));
@@ -65,6 +75,8 @@ const levers = (() => {
       all().forEach(lever);
       document.getElementById("trigger")?.addEventListener("submit", pullTrigger);
       apply()?.addEventListener("click", applyAll);
+      document.getElementById("dock")?.addEventListener("click", () => dock(!document.body.classList.contains("docked")));
+      document.getElementById("undock")?.addEventListener("click", () => dock(false));
     },
     // Offers to set what the address says, where it differs.
     offer() {
