@@ -9,6 +9,7 @@
 //!                 │                                  │ ledger, slots         └ limiter
 //!                 └ pages, settings, audit           └ instruments ──> telemetry ──> /metrics, OTLP
 //!   streams: sources (generated, TCP, HTTP) ──> buffer (policy, ledger) ──> workers ──> sink
+//!   queue: POST /task, raw list ──> lanes in Redis or a file <──claim, settle── workers ──> a server, a command
 //!   pipeline: producer, or lines ──> bounded queue <─retries─> workers, as many as a policy says ──> results
 //! ```
 //!
@@ -37,6 +38,7 @@
 //! streams/       sources, one bounded buffer with its policies and its ledger, workers, sinks, gateway
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
 //! queue/         task, lanes and turns (pure); broker: redis (one script a move), sqlite (one transaction a move); worker
+//!                and its handlers; API, raw list, monitor page
 //! app/           combines the systems into servers; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!

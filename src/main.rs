@@ -30,11 +30,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (serve, pipeline) = (parsed.cli.serve, parsed.cli.pipeline);
+    let (serve, whole) = (parsed.cli.serve, parsed.cli.whole);
     let ending = match parsed.cli.command {
         None => {
             let telemetry = serve.telemetry.clone();
-            with_telemetry(&telemetry, |telemetry| app::serve(serve, Some(pipeline), telemetry))
+            with_telemetry(&telemetry, |telemetry| app::serve(serve, Some(whole), telemetry))
         }
         Some(task) => perform(task, &parsed.settings),
     };
@@ -66,7 +66,11 @@ fn perform(task: Task, settings: &[app::CurrentSetting]) -> anyhow::Result<Endin
         Task::Pipeline(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| app::pipeline::run(args, telemetry))
         }
-        Task::PipelineGuard => run(app::pipeline::guard()),
+        Task::Queue(args) => {
+            let telemetry = args.command.telemetry().clone();
+            with_telemetry(&telemetry, |telemetry| app::queue::run(args.command, telemetry))
+        }
+        Task::Guard => run(app::guard()),
         Task::Config(args) => app::print_config(settings, &args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),
         Task::Health(args) => run(async move { app::health::run(&args).await }),

@@ -2,8 +2,8 @@
 
 use crate::{
     bounded,
-    config::{Allowed, ListenAddr, Seed},
-    http_lab,
+    config::{Allowed, ListenAddr, Misfit, Seed},
+    http_lab, pipeline, queue,
     shutdown::Shutdown,
     streams, telemetry, time,
     web::{Hosts, Limits, Secret, System},
@@ -89,6 +89,81 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub telemetry: telemetry::Config,
+}
+
+/// The systems that `lab` has in addition to those of `lab serve`.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct WholeArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pipeline: Prefixed<pipeline::Config>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: queue::StoreArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub queue: Prefixed<queue::Config>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub queue_worker: Prefixed<queue::WorkerArgs>,
+}
+
+impl WholeArgs {
+    /// Checks that the values do not conflict.
+    ///
+    /// # Errors
+    /// The first value that conflicts with another.
+    pub fn check(&self) -> Result<(), Misfit> {
+        self.queue_worker.0.check()?;
+        self.pipeline.0.clone().settings().map(drop)
+    }
+}
+
+/// Settings of a system as arguments of `lab`: each flag has the system's prefix, so that it does not clash with another
+/// system's flag.
+#[derive(Debug, Clone)]
+pub struct Prefixed<A>(pub A);
+
+/// The prefix of a system's flags in `lab`.
+pub trait Prefix {
+    /// Without the hyphen.
+    const PREFIX: &'static str;
+}
+
+impl Prefix for pipeline::Config {
+    const PREFIX: &'static str = "pipeline";
+}
+
+impl Prefix for queue::Config {
+    const PREFIX: &'static str = "queue";
+}
+
+impl Prefix for queue::WorkerArgs {
+    const PREFIX: &'static str = "queue";
+}
+
+impl<A: clap::FromArgMatches> clap::FromArgMatches for Prefixed<A> {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        A::from_arg_matches(matches).map(Self)
+    }
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl<A: clap::Args + Prefix> clap::Args for Prefixed<A> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let own = A::augment_args(clap::Command::new(A::PREFIX));
+        let prefixed = own.get_arguments().map(|argument| {
+            let long = argument.get_long().map(|long| format!("{}-{long}", A::PREFIX));
+            argument.clone().long(long.unwrap_or_default())
+        });
+        command.args(prefixed)
+    }
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
 }
 
 /// The arguments of `lab service`.

@@ -16,12 +16,13 @@ pub(super) const TEXT: [(HeaderName, HeaderValue); 2] =
     [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")), web::NOSNIFF];
 
 /// The name, the description and the text of each page, without the reference: each server generates its own.
-const PAGES: [(&str, &str, &str); 8] = [
+const PAGES: [(&str, &str, &str); 9] = [
     ("http-lab", "the endpoints, their settings and their counts", include_str!("../../docs/http-lab.md")),
     ("load", "measuring any HTTP server under load", include_str!("../../docs/load.md")),
     ("stack", "collector, Prometheus, Grafana, k6; telemetry", include_str!("../../docs/stack.md")),
     ("streams", "many streams, one bounded buffer", include_str!("../../docs/streams.md")),
     ("pipeline", "workers scaled with the load; your own jobs", include_str!("../../docs/pipeline.md")),
+    ("queue", "tasks that survive the death of every process", include_str!("../../docs/queue.md")),
     ("performance", "the overhead of the lab itself", include_str!("../../docs/performance.md")),
     ("glossary", "the terms of these pages", include_str!("../../docs/glossary.md")),
     (

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every command that starts a server passes it a list of systems: `lab`, `lab serve`, `lab streams`, `lab pipeline`,
-//! `lab service`.
+//! `lab service`, `lab queue`.
 //!
 //! Only this room connects systems with each other: a system never names another.
 
@@ -23,6 +23,7 @@ mod output;
 pub mod page;
 pub mod pipeline;
 mod problems;
+pub mod queue;
 mod reference;
 pub mod schema;
 mod serve;
@@ -33,10 +34,11 @@ mod streams;
 
 use anyhow::Context as _;
 
-use crate::shutdown::Shutdown;
+use crate::{exec::stand_guard, shutdown::Shutdown};
 
 pub use args::{
-    DrainMs, HeaderTimeoutMs, MaxConnections, ServeArgs, ServerArgs, ServiceArgs, ServingArgs, UnreadyMs,
+    DrainMs, HeaderTimeoutMs, MaxConnections, Prefix, Prefixed, ServeArgs, ServerArgs, ServiceArgs,
+    ServingArgs, UnreadyMs, WholeArgs,
 };
 pub use ending::{Ending, Usage};
 pub use output::{JsonArg, Results};
@@ -45,6 +47,17 @@ pub use serve::{serve, serve_service};
 pub use server::{Process, Server};
 pub use settings::{CurrentSetting, print_config};
 pub use streams::{StreamsArgs, run_streams, run_streams_virtually};
+
+/// Runs the guard process, which kills what the commands of another process left behind after that has ended. It ignores
+/// signals.
+///
+/// # Errors
+/// When standard input cannot be read, or the signal handlers cannot be installed.
+pub async fn guard() -> anyhow::Result<Ending> {
+    Shutdown::new(None, std::time::Duration::ZERO).listen_for_signals().context("catching signals")?;
+    tokio::task::spawn_blocking(stand_guard).await?.context("running the guard")?;
+    Ok(Ending::Done)
+}
 
 /// Runs a benchmark. Ctrl-C ends it and its child processes.
 ///

@@ -8,14 +8,14 @@ use super::{Ending, bench, load, pipeline::simulate::Simulation, settings};
 use crate::{
     http_lab::{HttpAudit, ServiceAudit, Settings, Snapshot, TriggerStatus},
     output::{self, Document},
-    pipeline, streams,
+    pipeline, queue, streams,
     web::{Audit, Balance, Ready, Version, timeline::RunCharts},
 };
 
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: its name, which is its member `schema`, and its JSON Schema.
-const DOCUMENTS: [Entry; 32] = [
+const DOCUMENTS: [Entry; 40] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
     one::<Balance<crate::load::Totals>>(),
@@ -42,6 +42,14 @@ const DOCUMENTS: [Entry; 32] = [
     one::<super::pipeline::PipelineReport>(),
     one::<Simulation>(),
     one::<pipeline::Status>(),
+    one::<Balance<queue::Balanced>>(),
+    one::<queue::QueuedBatch>(),
+    one::<queue::DeadChanged>(),
+    one::<queue::RulePart>(),
+    one::<queue::StatsDocument>(),
+    one::<queue::Changed>(),
+    one::<queue::Queued>(),
+    one::<queue::TaskDocument>(),
     one::<Ready>(),
     one::<Settings>(),
     one::<streams::RunReport>(),

@@ -4,36 +4,67 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{
-    args::{ServeArgs, ServerArgs, ServiceArgs},
+    args::{ServeArgs, ServerArgs, ServiceArgs, WholeArgs},
     ending::Ending,
     page::{self, load::BuiltInLoad, telling::Stories},
-    pipeline::InLab,
+    pipeline::service,
+    queue::{Embedded, Settings},
     server::{Process, Server},
 };
 use crate::{
     http_lab::{self, HttpLab, service::ServiceServer},
     pipeline,
+    queue::Place,
     shutdown::Shutdown,
     streams::{self, Streams},
     telemetry::Telemetry,
     web::{self, System},
 };
 
-/// Serves the HTTP lab and the streams, and also the pipeline if it has settings, until a signal; then drains.
+/// Serves the HTTP lab and the streams, and, with `whole`, all systems, until a signal; then drains.
 ///
 /// # Errors
-/// When the address cannot be bound, or the signal handlers cannot be installed.
-pub async fn serve(args: ServeArgs, pipeline: Option<InLab>, telemetry: Telemetry) -> anyhow::Result<Ending> {
+/// When the address cannot be bound, a store cannot be used, or the signal handlers cannot be installed.
+pub async fn serve(
+    args: ServeArgs,
+    whole: Option<WholeArgs>,
+    telemetry: Telemetry,
+) -> anyhow::Result<Ending> {
     let listener = web::listen(args.addr.get(), "--addr (LAB_ADDR)")?;
     let shutdown = args.serving.shutdown();
-    let systems = systems(&args, pipeline, &listener, &telemetry, &shutdown)?;
-    run(systems, &args.serving.server, listener, &telemetry, shutdown).await
+    let mut systems = systems(&args, &listener, &telemetry, &shutdown)?;
+    let server = &args.serving.server;
+    shutdown.listen_for_signals().context("listening for signals")?;
+    let Some(whole) = whole else { return run(systems, server, listener, &telemetry, shutdown).await };
+    let Some((more, queue)) = more_systems(whole, &args, &telemetry, &shutdown).await? else {
+        return Ok(Ending::Done);
+    };
+    systems.extend(more);
+    let ending = run(systems, server, listener, &telemetry, shutdown).await;
+    queue.close().await;
+    ending
 }
 
-/// The systems of `lab serve`, and the pipeline if it has settings.
+/// The systems that `lab` has in addition, and the queue, which is closed last; `None` if `shutdown` begins before the
+/// queue's store answers.
+pub(super) async fn more_systems(
+    whole: WholeArgs,
+    args: &ServeArgs,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<([System; 2], Embedded)>> {
+    let WholeArgs { pipeline, store, queue, queue_worker } = whole;
+    let settings = Settings { store, queue: queue.0, worker: Some(queue_worker.0) };
+    let Some(queue) = Embedded::open(&settings, Place::UnderQueue, telemetry, shutdown).await? else {
+        return Ok(None);
+    };
+    let pipeline = pipeline::system(&service(pipeline.0, args, telemetry, shutdown)?);
+    Ok(Some(([pipeline, queue.system()], queue)))
+}
+
+/// The systems of `lab serve`.
 pub(super) fn systems(
     args: &ServeArgs,
-    pipeline: Option<InLab>,
     listener: &TcpListener,
     telemetry: &Telemetry,
     shutdown: &Shutdown,
@@ -50,12 +81,7 @@ pub(super) fn systems(
     let watch = page::Watch::start(&lab, &load, telemetry.slo(), shutdown.clone());
     let stories = Stories::new(&watch, &load, shutdown.clone());
     let http = page::on(http_lab::system(&lab), &watch, &stories, shutdown);
-    let mut systems =
-        vec![http, page::load::system(&load), page::telling::system(&stories), started(args, &streams)];
-    if let Some(pipeline) = pipeline {
-        systems.push(pipeline::system(&pipeline.service(args, telemetry, shutdown)?));
-    }
-    Ok(systems)
+    Ok(vec![http, page::load::system(&load), page::telling::system(&stories), started(args, &streams)])
 }
 
 /// Serves one simulated service until a signal; then drains.
@@ -65,6 +91,7 @@ pub(super) fn systems(
 pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let listener = web::listen(args.addr.get(), "--addr (SERVICE_ADDR)")?;
     let shutdown = args.serving.shutdown();
+    shutdown.listen_for_signals().context("listening for signals")?;
     let service =
         ServiceServer::start(&args.which, args.seed.get(), &telemetry.instruments(), telemetry.tracing());
     run(vec![service.system()], &args.serving.server, listener, &telemetry, shutdown).await
@@ -78,7 +105,6 @@ async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<Ending> {
     telemetry.stops_with(&shutdown);
-    shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let process = Process { server, listener, telemetry, shutdown: shutdown.clone() };
     Server::start(systems, process, shutdown).await?.drained().await

@@ -290,11 +290,11 @@ fn redirect(path: &'static str) -> Router {
 /// `GET /audit` for all sheets by name, and `GET /NAME/audit` for one.
 fn audit(sheets: &Arc<[Sheet]>) -> Router {
     let all = sheets.clone();
-    let all = async move || Json(Audit::of(&all));
+    let all = async move || Json(Audit::of(&all).await);
     (0..sheets.len()).fold(Router::new().route("/audit", get(all)), |router, at| {
         let path = format!("/{}/audit", sheets[at].name);
         let sheets = sheets.clone();
-        router.route(&path, get(async move || axum::Json(sheets[at].document())))
+        router.route(&path, get(async move || axum::Json(sheets[at].document().await)))
     })
 }
 

@@ -43,12 +43,12 @@ pub struct Cli {
     pub serve: app::ServeArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub pipeline: app::pipeline::InLab,
+    pub whole: app::WholeArgs,
 }
 
 const ABOUT: &str = "A concurrency lab: how should a service treat a slow dependency? Measured, not guessed.\n\n\
 Without a command it serves the lab on http://127.0.0.1:8080 with nothing else installed.";
-const AFTER_HELP: &str = "`lab` without a command also takes the options that `lab serve --help` lists, and the pipeline's as --pipeline-NAME.\n\
+const AFTER_HELP: &str = "`lab` without a command also takes the options that `lab serve --help` lists, and those of the pipeline and the queue as --pipeline-NAME and --queue-NAME.\n\
 Documentation: docs/ in the source, and /docs on a running lab.";
 
 /// The commands.
@@ -64,9 +64,13 @@ pub enum Task {
     Service(app::ServiceArgs),
     /// Run the auto-scaling pipeline, or your own jobs
     Pipeline(app::pipeline::Args),
-    /// Started by `lab pipeline --exec`: kills the processes that its commands left behind when the pipeline ends
+    /// Run a part of the reliable queue
+    ///
+    /// Tasks survive the death of every process. `lab` has all of it under /queue.
+    Queue(app::queue::Args),
+    /// Started by commands that run other programs: kills what those left behind when the command ends
     #[command(hide = true)]
-    PipelineGuard,
+    Guard,
     /// Print the current settings and the source of each
     Config(ConfigArgs),
     /// Check that a running server's counts add up
@@ -103,7 +107,7 @@ pub struct ConfigArgs {
     pub serve: app::ServeArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub pipeline: Box<app::pipeline::InLab>,
+    pub whole: Box<app::WholeArgs>,
 }
 
 /// The arguments of `lab completions`.
@@ -160,15 +164,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, St
 impl Cli {
     /// Checks that the settings of the selected command do not conflict with each other.
     fn check(&self) -> Result<(), Misfit> {
-        let lab = |serve: &app::ServeArgs, pipeline: &app::pipeline::InLab| {
+        let lab = |serve: &app::ServeArgs, whole: &app::WholeArgs| {
             serve.streams.config()?;
-            pipeline.0.clone().settings().map(drop)
+            whole.check()
         };
         match &self.command {
-            None => lab(&self.serve, &self.pipeline),
+            None => lab(&self.serve, &self.whole),
             Some(Task::Pipeline(args)) => args.check(),
             Some(Task::Serve(args)) => args.streams.config().map(drop),
-            Some(Task::Config(args)) => lab(&args.serve, &args.pipeline),
+            Some(Task::Config(args)) => lab(&args.serve, &args.whole),
+            Some(Task::Queue(args)) => args.check(),
             Some(Task::Streams(args)) => args.check(),
             Some(_) => Ok(()),
         }

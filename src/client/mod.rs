@@ -17,8 +17,10 @@ mod export;
 mod failure;
 mod listed;
 mod pooled;
+mod reach;
 pub mod tls;
 
 pub use export::ExportClient;
 pub use failure::Failure;
 pub use pooled::{Bounds, Client};
+pub use reach::Reach;

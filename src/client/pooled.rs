@@ -1,22 +1,19 @@
 //! A client that reuses its connections.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use axum::http::{Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{
-        self,
-        connect::{HttpConnector, dns::GaiResolver},
-    },
+    client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tower::util::MapErr;
 
 use super::{
-    failure::{Failure, NotResolved},
+    failure::Failure,
+    reach::{Reach, Resolver},
     tls::{self, Offer, Trust, TrustError},
 };
 use crate::config::HttpUrl;
@@ -28,7 +25,6 @@ const IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// The largest response head that is accepted.
 const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 
-type Resolver = MapErr<GaiResolver, fn(io::Error) -> NotResolved>;
 type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// The limits of one exchange.
@@ -50,10 +46,17 @@ impl Client {
     /// # Errors
     /// When `url` is https and this machine has no trusted certificates.
     pub fn for_url(url: &HttpUrl) -> Result<Self, TrustError> {
+        Self::within(url, Reach::Anywhere)
+    }
+
+    /// The same with a rule for the addresses that names may have. It does not concern an address in the URL itself.
+    ///
+    /// # Errors
+    /// When `url` is https and this machine has no trusted certificates.
+    pub fn within(url: &HttpUrl, reach: Reach) -> Result<Self, TrustError> {
         let trust = if url.is_encrypted() { Trust::System } else { Trust::Nobody };
         let tls = tls::client_config(&trust, None, Offer::Http1)?;
-        let resolver = MapErr::new(GaiResolver::new(), NotResolved as fn(io::Error) -> NotResolved);
-        let mut connector = HttpConnector::new_with_resolver(resolver);
+        let mut connector = HttpConnector::new_with_resolver(Resolver::new(reach));
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         connector.set_nodelay(true);

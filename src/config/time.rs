@@ -161,6 +161,7 @@ macro_rules! time {
             $vis const MAX: std::time::Duration = Self::TIMES.max;
 
             /// The length of time.
+            #[allow(dead_code, reason = "not every value is used as a duration")]
             $vis const fn get(self) -> std::time::Duration {
                 self.0
             }

@@ -40,6 +40,9 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// The hidden command of this program that stands guard.
+    pub const COMMAND: &str = "guard";
+
     /// Starts the guard process: this program with `arguments`, which must make it call [`stand_guard`].
     ///
     /// # Errors

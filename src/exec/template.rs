@@ -61,6 +61,11 @@ impl Template {
         })
     }
 
+    /// Whether an argument has a placeholder for the whole input.
+    pub fn takes_input(&self) -> bool {
+        self.arguments.iter().flatten().any(|piece| *piece == Piece::Whole)
+    }
+
     /// The arguments with `whole` and its fields filled in.
     ///
     /// # Errors

@@ -18,18 +18,44 @@
 //!
 //! **Conservation**: `enqueued = pending + in_flight + delayed + dead + done` at every moment.
 
+mod api;
 pub mod broker;
+mod config;
+mod handle;
+mod handlers;
+mod inbox;
 pub mod keeper;
 pub mod lane;
+mod metrics;
+mod moment;
+mod monitor;
 mod name;
+mod routes;
 pub mod run;
+mod seen;
 pub mod settle;
+mod sheet;
+mod store;
 mod task;
+mod tend;
 mod turns;
 mod worker;
 
+pub use api::{Changed, Queued, QueuedBatch, TaskDocument};
 pub use broker::{Broker, Epoch};
+pub use config::{
+    Config, KeptLimit, KeptMs, MaxAttempts, PayloadLimitBytes, QueueBytesLimit, StoreArgs, TaskTimeoutMs,
+    TasksLimit,
+};
+pub use handle::Queue;
+pub use handlers::{BackoffMs, Concurrency, LeaseMs, PrivateHost, Route, WorkerArgs};
 pub use lane::{Lane, Priority, RateLimit, Rule, Scope};
+pub use monitor::{DeadChanged, RulePart, StatsDocument};
 pub use name::Name;
+pub use routes::{Place, system};
+pub use seen::{Rates, Seen};
+pub use sheet::Balanced;
+pub use store::CannotOpen;
 pub use task::{Due, IdempotencyKey, NewTask, Spec, TaskId};
+pub use tend::tend;
 pub use worker::{Handler, Tally, Worker, WorkerBuilder, WorkerSettings};

@@ -14,6 +14,12 @@ const NAME_LIMIT_BYTES: usize = 64;
 pub struct Name(Arc<str>);
 
 impl Name {
+    /// A name that this program gives.
+    pub(super) fn known(text: &'static str) -> Self {
+        debug_assert!(text.parse::<Self>().is_ok(), "{text}");
+        Self(text.into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -21,6 +21,11 @@ impl TaskId {
         Self(Uuid::now_v7())
     }
 
+    /// Its random part.
+    pub(super) fn random(&self) -> u64 {
+        self.0.as_u64_pair().1
+    }
+
     /// When it was made, in milliseconds since 1970; `None` for a UUID of another version.
     pub fn made_ms(self) -> Option<u64> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();

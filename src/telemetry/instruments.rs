@@ -184,6 +184,11 @@ impl<const L: usize> DurationsBy<L> {
     /// The series for these label values, exported from its first duration on. A counter that starts at 0 must
     /// count them too, because Prometheus' `rate` ignores the first value of a new series.
     pub fn rare(&self, values: [&'static str; L]) -> Durations {
+        self.rare_values(values.map(Value::from))
+    }
+
+    /// As [`rare`](Self::rare), for label values that are not string constants. The set of values must be bounded.
+    pub fn rare_values(&self, values: [Value; L]) -> Durations {
         let (histogram, labels) = (self.histogram.clone(), pairs(self.labels, values));
         Durations { histogram, labels, bound: OnceLock::new() }
     }

@@ -44,7 +44,7 @@ pub use instruments::{
 };
 pub use logs::{LogFormat, check_log_filter};
 pub use metric::Metric;
-pub use trace::{Trace, Tracing};
+pub use trace::{Trace, Tracing, traceparent};
 
 use crate::{
     choice,

@@ -9,7 +9,7 @@
 //! is empty and costs only a header lookup. Spans have the level `error`, so that every log line keeps its trace ID
 //! whatever `RUST_LOG` is.
 
-use axum::http::{HeaderMap, HeaderName, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use opentelemetry::{
     Context,
     propagation::TextMapPropagator as _,
@@ -35,22 +35,60 @@ impl Tracing {
         if !self.exported && !headers.contains_key(&TRACEPARENT) {
             return Trace::default();
         }
-        let parent =
-            TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        let parent = parent_in(headers);
         if !self.exported && !parent.has_active_span() {
             return Trace::default();
         }
         let span = tracing::error_span!(
             "request", otel.name = %format_args!("{method} {route}"), otel.kind = "server", trace_id = Empty
         );
-        let context = if self.exported { own_context(&span, parent) } else { parent };
-        span.record("trace_id", tracing::field::display(context.span().span_context().trace_id()));
         if self.exported {
             span.set_attribute("http.request.method", method.to_string());
             span.set_attribute("http.route", route.to_owned());
         }
+        self.begun(span, parent)
+    }
+
+    /// The trace of the handling of a task of type `kind`, which was enqueued under the span in `traceparent` (empty:
+    /// under none). It is empty if spans are not exported and the task has none.
+    pub fn task(self, traceparent: &str, kind: &str) -> Trace {
+        let mut headers = HeaderMap::new();
+        if let Ok(parent) = HeaderValue::from_str(traceparent) {
+            headers.insert(&TRACEPARENT, parent);
+        }
+        let parent = parent_in(&headers);
+        if !self.exported && !parent.has_active_span() {
+            return Trace::default();
+        }
+        let span = tracing::error_span!(
+            "task", otel.name = %format_args!("task {kind}"), otel.kind = "consumer", trace_id = Empty
+        );
+        self.begun(span, parent)
+    }
+
+    fn begun(self, span: Span, parent: Context) -> Trace {
+        let context = if self.exported { own_context(&span, parent) } else { parent };
+        span.record("trace_id", tracing::field::display(context.span().span_context().trace_id()));
         Trace(Some(Box::new(Inner { span, context, exported: self.exported })))
     }
+}
+
+/// The caller's context in a request's headers.
+fn parent_in(headers: &HeaderMap) -> Context {
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers))
+}
+
+/// The `traceparent` that work on behalf of the current request passes on: of the request's span, or, if spans are not
+/// exported, the one in its `headers`. Empty if there is none.
+pub fn traceparent(headers: &HeaderMap) -> String {
+    let mut context = Span::current().context();
+    if !context.has_active_span() {
+        context = parent_in(headers);
+    }
+    let mut passed = HeaderMap::new();
+    TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(&mut passed));
+    let parent = passed.get(&TRACEPARENT).and_then(|parent| parent.to_str().ok());
+    parent.unwrap_or_default().to_owned()
 }
 
 /// Makes `span` a child of `parent` and returns its context.
@@ -132,8 +170,6 @@ impl Trace {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -101,6 +101,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// Reads a part of a body as [`Json`] reads the whole, with the same problems.
+///
+/// # Errors
+/// When it is no object, or a value in it is not allowed.
+pub fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize(&mut deserializer) {
+        Ok(Object(value)) => Ok(value),
+        Err(error) => Err(refusal::<serde_json::Error>(StatusCode::BAD_REQUEST, &error, "field")),
+    }
+}
+
 /// The problem of an invalid field of a body: the member `field` names it, `allowed` says what is valid.
 pub fn refused_field(name: &str, invalid: &Invalid) -> Problem {
     Problem::of(StatusCode::BAD_REQUEST)

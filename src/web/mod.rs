@@ -90,7 +90,7 @@ mod tests;
 pub use admin::Admin;
 pub use asset::{Asset, CHARTS_JS, FAVICON, LAB_CSS, LIVE_JS, NOSNIFF, RUN_JS, assets};
 pub use events::{Event, Events};
-pub use extract::{Json, OptionalJson, Query, refused_field};
+pub use extract::{Json, OptionalJson, Query, parse_json, refused_field};
 pub use field::{Control, Field, Unit};
 pub use figure::{Figure, Level};
 pub use health::{Check, Health, HealthApi, Ready, Version};

@@ -88,8 +88,24 @@ impl Problem {
         self
     }
 
+    /// The same problem of item `index` of the list `list`: its member `field` says so.
+    pub fn of_item(mut self, list: &str, index: usize) -> Self {
+        let item = format!("{list}[{index}]");
+        let field = match self.members.get("field").and_then(Value::as_str) {
+            Some(field) => format!("{item}.{field}"),
+            None => item,
+        };
+        self.detail = self.detail.map(|detail| format!("{field}: {detail}"));
+        self.with("field", field)
+    }
+
+    /// The name of its kind.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// The details, or the title if there are none.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         self.detail.as_deref().unwrap_or(&self.title)
     }
 

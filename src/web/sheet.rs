@@ -5,6 +5,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join_all},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{
@@ -20,7 +24,7 @@ pub struct Sheet {
     /// Its name in `lab audit NAME` and in `GET /audit`.
     pub name: &'static str,
     equation: &'static str,
-    look: Box<dyn Fn() -> Value + Send + Sync>,
+    look: Box<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>,
     /// Adds this sheet's response to its route.
     answer: fn(RouteDoc) -> RouteDoc,
 }
@@ -74,32 +78,46 @@ document!(Audit as "lab/audit/1");
 
 impl Audit {
     /// The current sheets.
-    pub fn of(sheets: &[Sheet]) -> Self {
-        Self { sheets: sheets.iter().map(|sheet| (sheet.name, sheet.document())).collect() }
+    pub async fn of(sheets: &[Sheet]) -> Self {
+        let documents = join_all(sheets.iter().map(async |sheet| (sheet.name, sheet.document().await)));
+        Self { sheets: documents.await.into_iter().collect() }
     }
 }
 
 impl Sheet {
     /// A sheet whose terms are the members of the value that `look` returns. A member that is an object of objects
     /// holds parts, to each of which the equation applies too.
-    pub fn new<T: Document + Sync>(
+    pub fn new<T: Document + Send + Sync + 'static>(
         name: &'static str,
         equation: &'static str,
         look: impl Fn() -> T + Send + Sync + 'static,
     ) -> Self {
+        Self::fetched(name, equation, move || std::future::ready(look()))
+    }
+
+    /// The same for terms that take a moment to read.
+    pub fn fetched<T: Document + Send + Sync, F: Future<Output = T> + Send + 'static>(
+        name: &'static str,
+        equation: &'static str,
+        look: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self {
         let look = move || {
             let terms = look();
-            let balances = serde_json::to_value(&terms).is_ok_and(|terms| balances(equation, &terms));
-            let verdict = Verdict { equation, balances };
-            serde_json::to_value(Balance { terms, verdict }.named()).unwrap_or_default()
+            let document = async move {
+                let terms = terms.await;
+                let balances = serde_json::to_value(&terms).is_ok_and(|terms| balances(equation, &terms));
+                let verdict = Verdict { equation, balances };
+                serde_json::to_value(Balance { terms, verdict }.named()).unwrap_or_default()
+            };
+            document.boxed()
         };
         let answer = |route: RouteDoc| route.answer::<Balance<T>>(200, "The current terms");
         Self { name, equation, look: Box::new(look), answer }
     }
 
     /// The document with the current terms, the equation and whether it holds.
-    pub fn document(&self) -> Value {
-        (self.look)()
+    pub async fn document(&self) -> Value {
+        (self.look)().await
     }
 
     /// Documents the route of this sheet.

@@ -192,6 +192,7 @@ async fn check_routes(checked: &mut Checked) {
         let answer = send(lab.addr, &format!("{head}\n{post}"), body).await;
         checked.answer(head, &answer);
     }
+    check_queue(checked, &lab).await;
     let service = Server::start(&["service", "b"], &[]);
     let remote = Server::start(&["serve"], &[("SERVICE_B_URL", &service.url("/"))]);
     for server in [&lab, &service, &remote] {
@@ -203,11 +204,32 @@ async fn check_routes(checked: &mut Checked) {
         }
         for (path, methods) in described["paths"].as_object().expect("paths") {
             let answers = &methods["get"]["responses"]["200"]["content"];
-            if answers["application/json"].is_object() && !FOREIGN.contains(&path.as_str()) {
+            let is_ours = !FOREIGN.contains(&path.as_str()) && !path.contains('{');
+            if answers["application/json"].is_object() && is_ours {
                 checked.answer(path, &get(server.addr, path).await);
             }
         }
     }
+}
+
+async fn check_queue(checked: &mut Checked, lab: &Server) {
+    let post = "content-type: application/json";
+    for (head, body) in [
+        ("PATCH /queue/rules", r#"{"type": "email", "paused": true}"#),
+        ("PATCH /queue/rules", r#"{"group": "acme", "rate": "10/s", "in_flight_limit": 3}"#),
+        ("POST /queue/tasks", r#"{"tasks": [{"type": "email"}, {"type": "a b"}], "batch": "each"}"#),
+        ("POST /queue/dead/replay", "{}"),
+    ] {
+        let answer = send(lab.addr, &format!("{head}\n{post}"), body).await;
+        checked.check(head, &answer.json());
+    }
+    let body = r#"{"type": "email", "group": "acme", "delay_ms": 3600000}"#;
+    let queued = send(lab.addr, &format!("POST /queue/task\n{post}"), body).await;
+    checked.check("POST /queue/task", &queued.json());
+    let task = format!("/queue/task/{}", queued.json()["task_id"].as_str().expect("an id"));
+    checked.answer(&task, &get(lab.addr, &task).await);
+    checked.answer("DELETE", &send(lab.addr, &format!("DELETE {task}\n{post}"), "").await);
+    checked.answer(&task, &get(lab.addr, &task).await);
 }
 
 /// Every command that prints a document, as short as it can be.

@@ -92,16 +92,18 @@ async fn ask_servers() -> (Vec<Served>, BTreeSet<String>) {
         ("SERVICE_A_LATENCY", "constant:0"),
         ("SERVICE_B_LATENCY", "constant:0"),
         ("SERVICE_B_ERROR_RATE", "0"),
+        ("QUEUE_SIMULATE_ERROR_RATE", "0"),
         // So that what is counted of pushes is there; this port answers nothing.
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
         // For `lab serve` alone; a start there fails.
         ("STREAMS_SINK", "file:no/such/place"),
         ("STREAMS_FRAMING", "length"),
     ];
-    let (simulated, broken) = (&environment[..4], &environment[..]);
+    let (simulated, broken) = (&environment[..5], &environment[..]);
     let started = [
         ("lab", Server::start(&[], simulated)),
         ("lab pipeline", Server::start(&["pipeline"], simulated)),
+        ("lab queue api", Server::start(&["queue", "api"], simulated)),
         ("lab serve", Server::start(&["serve"], broken)),
         ("lab service b", Server::start(&["service", "b"], simulated)),
         ("lab streams", Server::start(&["streams"], simulated)),
@@ -113,7 +115,7 @@ async fn ask_servers() -> (Vec<Served>, BTreeSet<String>) {
         let document = if described.status == 200 { described.json() } else { Value::Null };
         paths.extend(document["paths"].as_object().into_iter().flat_map(|paths| paths.keys().cloned()));
         // What the document leaves out is linked from a page.
-        for page in ["/", "/streams", "/pipeline"] {
+        for page in ["/", "/streams", "/pipeline", "/queue"] {
             let page = send(server.addr, &format!("GET {page}\naccept: text/html"), "").await.body;
             let links = page.split(['"']).filter(|text| text.starts_with('/') && !text.contains(' '));
             let links = links.filter(|link| !link.starts_with("/problems/"));
@@ -146,9 +148,23 @@ async fn ask_servers() -> (Vec<Served>, BTreeSet<String>) {
                 get(server.addr, path).await;
             }
         }
+        for prefix in ["", "/queue"] {
+            if served.routes.contains_key(&format!("{prefix}/task")) {
+                handle_a_task(server, prefix).await;
+            }
+        }
         served.metrics = get(server.addr, "/metrics").await.body;
     }
-    (served, conflicts(&started[0].1, &started[2].1).await)
+    (served, conflicts(&started[0].1, &started[3].1).await)
+}
+
+/// Enqueues a task and waits until it has ended.
+async fn handle_a_task(server: &Server, prefix: &str) {
+    let head = format!("POST {prefix}/task\ncontent-type: application/json");
+    let queued = send(server.addr, &head, r#"{"type": "email"}"#).await.json();
+    let path = format!("{prefix}/task/{}", queued["task_id"].as_str().expect("an id"));
+    crate::support::until(server.addr, &path, |answer| (answer.json()["state"] == "succeeded").then_some(()))
+        .await;
 }
 
 /// The problems of asking two servers for what cannot be done now; the second one's sink cannot be opened.
@@ -359,6 +375,9 @@ fn the_keys_of_files_do_not_change() {
         })
         .collect();
     let value = |name: &str, default: &str| match (name, default) {
+        ("REDIS_URL", _) => "redis://127.0.0.1:9".to_owned(),
+        ("QUEUE_HTTP", _) => "a=http://example.com".to_owned(),
+        ("QUEUE_EXEC", _) => "b=true".to_owned(),
         (name, "(unset)") if name.ends_with("_URL") || name.ends_with("_ENDPOINT") => {
             "http://127.0.0.1:9".to_owned()
         }

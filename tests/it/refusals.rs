@@ -35,6 +35,8 @@ async fn every_route_with_a_body_names_the_field_at_fault() {
         for (method, operation) in methods.as_object().expect("methods") {
             let Some(mut names) = fields(&document, operation) else { continue };
             bodies += 1;
+            // A task's payload is whatever its handler takes.
+            names.retain(|name| name != "payload");
             names.push("nonsense".to_owned());
             for name in names {
                 let head = format!("{} {path}\ncontent-type: application/json", method.to_uppercase());
@@ -44,13 +46,16 @@ async fn every_route_with_a_body_names_the_field_at_fault() {
             }
         }
     }
-    assert!(bodies >= 9, "{bodies}");
+    assert!(bodies >= 14, "{bodies}");
     // Of the right type, and still not allowed.
     for (path, body, field) in [
         ("/load/start", r#"{"strategies": ["/nowhere"]}"#, "strategies"),
         ("/load/start", r#"{"rate": "501/s"}"#, "rate"),
         ("/story/start", r#"{"story": "cinderella"}"#, "story"),
         ("/story/start", "{}", "story"),
+        ("/queue/task", r#"{"type": "a b"}"#, "type"),
+        ("/queue/tasks", r#"{"tasks": [{"type": "a"}, {}]}"#, "tasks[1].type"),
+        ("/queue/dead/replay", r#"{"because": "old age"}"#, "because"),
     ] {
         let head = format!("POST {path}\ncontent-type: application/json");
         assert_refused(&send(server.addr, &head, body).await, "field", field, path);

@@ -99,7 +99,16 @@ impl Server {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = program(directory.path(), arguments, environment);
-        for variable in ["LAB_ADDR", "PIPELINE_ADDR", "SERVICE_ADDR", "STREAMS_ADDR"] {
+        let addrs = [
+            "LAB_ADDR",
+            "PIPELINE_ADDR",
+            "QUEUE_API_ADDR",
+            "QUEUE_MONITOR_ADDR",
+            "QUEUE_WORKER_ADDR",
+            "SERVICE_ADDR",
+            "STREAMS_ADDR",
+        ];
+        for variable in addrs {
             command.env(variable, "127.0.0.1:0");
         }
         let mut child = command.stdout(Stdio::null()).spawn().expect("the program starts");

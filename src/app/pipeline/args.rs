@@ -119,47 +119,17 @@ pub struct JobArgs {
     pub output_limit_bytes: OutputLimitBytes,
 }
 
-/// The pipeline's settings as arguments of `lab`: each flag has the prefix `pipeline-`, so that it does not clash
-/// with another system's flag.
-#[derive(Debug, Clone)]
-pub struct InLab(pub pipeline::Config);
-
-impl clap::FromArgMatches for InLab {
-    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
-        pipeline::Config::from_arg_matches(matches).map(Self)
-    }
-    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
-        self.0.update_from_arg_matches(matches)
-    }
-}
-
-impl clap::Args for InLab {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        let own = pipeline::Config::augment_args(clap::Command::new("pipeline"));
-        let prefixed = own.get_arguments().map(|argument| {
-            let long = argument.get_long().map(|long| format!("pipeline-{long}"));
-            argument.clone().long(long.unwrap_or_default())
-        });
-        command.args(prefixed)
-    }
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl InLab {
-    /// The pipeline inside `lab`: it is idle, and only the page shows its log.
-    pub(in crate::app) fn service(
-        self,
-        args: &ServeArgs,
-        telemetry: &Telemetry,
-        shutdown: &Shutdown,
-    ) -> anyhow::Result<Service> {
-        let runtime = Runtime {
-            instruments: telemetry.instruments(),
-            journal: Journal::new(Vec::new()),
-            seed: args.lab.seed.get(),
-        };
-        Ok(Service::new(Pipeline::new(self.0.settings()?, runtime), shutdown.clone()))
-    }
+/// The pipeline inside `lab`: it is idle, and only the page shows its log.
+pub(in crate::app) fn service(
+    config: pipeline::Config,
+    args: &ServeArgs,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Service> {
+    let runtime = Runtime {
+        instruments: telemetry.instruments(),
+        journal: Journal::new(Vec::new()),
+        seed: args.lab.seed.get(),
+    };
+    Ok(Service::new(Pipeline::new(config.settings()?, runtime), shutdown.clone()))
 }

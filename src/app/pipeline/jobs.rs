@@ -13,8 +13,6 @@ use crate::{
     pipeline::{Exec, Format, Intake, JobLedger, Journal, Lines, PipelineEnd, Recorded, Results, Rules},
 };
 
-/// The subcommand that starts the guard process.
-const GUARD: &str = "pipeline-guard";
 /// The path that means standard output.
 const STDOUT: &str = "-";
 
@@ -66,7 +64,7 @@ impl JobArgs {
                 time: self.job_timeout.get(),
                 output_bytes: usize::try_from(self.output_limit_bytes.get())?,
             },
-            guard: Guard::start(&[GUARD]).context("starting the guard process")?,
+            guard: Guard::start(&[Guard::COMMAND]).context("starting the guard process")?,
             stop_on_failure: self.stop_on_failure,
         };
         let clean_up = CleanUp::of(&self.results);

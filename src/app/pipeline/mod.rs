@@ -22,7 +22,6 @@ use super::{
 use crate::{
     config::{Allowed, ListenAddr, Misfit, SeedArg, Span},
     document,
-    exec::stand_guard,
     output::{self, FLUSH_LIMIT, Writer},
     pipeline::{
         self, Journal, Load, Pipeline, PipelineEnd, PipelineStatistics, Rate, Runtime, Service, virtual_time,
@@ -32,7 +31,7 @@ use crate::{
     web::{self, Runnable as _},
 };
 
-pub use self::args::InLab;
+pub(super) use self::args::service;
 
 /// How long open connections may still take after the pipeline has ended.
 const SERVER_STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -275,14 +274,4 @@ fn status_line(service: Service) -> impl FnMut() -> Option<String> {
             now.ledger.permanently_failed,
         ))
     }
-}
-
-/// Runs the guard process, which kills the commands' processes after `lab pipeline` has ended. It ignores signals.
-///
-/// # Errors
-/// When standard input cannot be read, or the signal handlers cannot be installed.
-pub async fn guard() -> anyhow::Result<Ending> {
-    Shutdown::new(None, Duration::ZERO).listen_for_signals().context("catching signals")?;
-    tokio::task::spawn_blocking(stand_guard).await?.context("running the guard")?;
-    Ok(Ending::Done)
 }

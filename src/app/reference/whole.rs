@@ -3,11 +3,16 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use askama::Template;
 
 use super::tables::{code, default, metrics, problems, table};
 use crate::{
-    app::{args::ServeArgs, ending::Ending, pipeline::InLab, schema, serve},
+    app::{
+        args::{ServeArgs, WholeArgs},
+        ending::Ending,
+        schema, serve,
+    },
     http_lab::service,
     load::LoadMetrics,
     shutdown::Shutdown,
@@ -25,16 +30,23 @@ struct Page {
     documents: String,
 }
 
-/// The text of `docs/reference.md`. `command` has the flags of all commands; `args` and `pipeline` are the arguments
-/// of `lab`. It serves nothing.
+/// The text of `docs/reference.md`. `command` has the flags of all commands; `args` and `whole` are the arguments of
+/// `lab`. It serves nothing, but opens the store that `whole` names.
 ///
 /// # Errors
 /// When the systems cannot be created, for example because no port is free.
-pub async fn reference(command: &clap::Command, args: &ServeArgs, pipeline: InLab) -> anyhow::Result<String> {
+pub async fn reference(
+    command: &clap::Command,
+    args: &ServeArgs,
+    whole: WholeArgs,
+) -> anyhow::Result<String> {
     let shutdown = Shutdown::new(None, Duration::ZERO);
     let telemetry = Telemetry::scraped(args.telemetry.slo_ms.ms())?;
     let listener = web::listen(args.addr.get(), "--addr (LAB_ADDR)")?;
-    let systems = serve::systems(args, Some(pipeline), &listener, &telemetry, &shutdown)?;
+    let mut systems = serve::systems(args, &listener, &telemetry, &shutdown)?;
+    let more = serve::more_systems(whole, args, &telemetry, &shutdown).await?;
+    let (more, queue) = more.context("the queue's store does not answer")?;
+    systems.extend(more);
     let server = Instruments::silent();
     let _counted = web::Metrics::new(&server);
     telemetry::observe_process(&server);
@@ -65,6 +77,7 @@ pub async fn reference(command: &clap::Command, args: &ServeArgs, pipeline: InLa
             schema::described().map(|(name, about)| [code(name), about]),
         ),
     };
+    queue.close().await;
     Ok(page.render()? + "\n")
 }
 

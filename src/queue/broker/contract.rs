@@ -1,5 +1,7 @@
 //! What both brokers promise: the requests, and the answers that callers branch on.
 
+use bytes::Bytes;
+
 use crate::{
     labelled,
     queue::{
@@ -7,7 +9,7 @@ use crate::{
         name::Name,
         run::Run,
         settle::Settle,
-        task::{Spec, TaskId},
+        task::{NewTask, Spec, TaskId},
     },
 };
 
@@ -84,6 +86,26 @@ pub enum Verdict {
     Conflict(TaskId),
     /// The queue has as many types as it may.
     TooManyTypes,
+}
+
+/// An element of the raw list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawElement {
+    /// Its length, in bytes.
+    pub length: u64,
+    /// Its bytes; of a long one, the first.
+    pub bytes: Bytes,
+}
+
+/// What to make of an element of the raw list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// The element.
+    pub element: RawElement,
+    /// The task that it is, or that it becomes a dead letter as.
+    pub task: NewTask,
+    /// Why it is no valid task, if it is none.
+    pub malformed: Option<String>,
 }
 
 /// A worker process's lease: its number, and the secret that proves it.

@@ -13,12 +13,13 @@ mod stats;
 pub use self::{
     bell::Bell,
     contract::{
-        Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Known,
-        Looked, MOVED_LIMIT, Promoted, Reaped, RunNow, Settled, Settlement, Traded, Verdict,
+        Admission, Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged,
+        Handles, Known, Looked, MOVED_LIMIT, Promoted, RawElement, Reaped, RunNow, Settled, Settlement,
+        Traded, Verdict,
     },
     redis::RedisBroker,
     sqlite::{Clock, SqliteBroker},
-    stats::{Counts, LaneStats, ProcessStats, Sizes, Stats},
+    stats::{Counts, LISTED_LIMIT, LaneStats, Listed, ProcessStats, Sizes, Stats, Which},
 };
 use super::{
     lane::{Rule, Scope},
@@ -79,6 +80,24 @@ impl Broker {
         caps: &Caps,
     ) -> Result<Enqueued, StoreError> {
         either!(self, broker => broker.enqueue(tasks, batch, caps).await)
+    }
+
+    /// Reads the oldest elements of the raw list, at most [`MOVED_LIMIT`]; of each at most `preview_bytes`. Only Redis
+    /// has one.
+    pub async fn peek(&self, preview_bytes: u64) -> Result<Vec<RawElement>, StoreError> {
+        match self {
+            Self::Redis(broker) => broker.peek(preview_bytes).await,
+            Self::Sqlite(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Moves elements of the raw list into the queue, oldest first, as long as they are the ones that were read and
+    /// there is room. Returns how many.
+    pub async fn admit(&self, admissions: &[Admission], caps: &Caps) -> Result<u64, StoreError> {
+        match self {
+            Self::Redis(broker) => broker.admit(admissions, caps).await,
+            Self::Sqlite(_) => Ok(0),
+        }
     }
 
     /// Gives a worker process a lease of `lease_ms` of the lease clock. `who` is for people; `secret` is random.
@@ -149,6 +168,27 @@ impl Broker {
     /// Reads counts and sizes of one moment.
     pub async fn stats(&self) -> Result<Stats, StoreError> {
         either!(self, broker => broker.stats().await)
+    }
+
+    /// Reads tasks, at most [`LISTED_LIMIT`], from the one at `offset` of their order.
+    pub async fn list(&self, which: Which, offset: usize) -> Result<Vec<Listed>, StoreError> {
+        either!(self, broker => broker.list(which, offset).await)
+    }
+
+    /// Reads what the store's settings make of an accepted enqueue. A store whose settings would lose tasks refuses.
+    pub async fn check_settings(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Redis(broker) => broker.check_settings().await,
+            // Its settings are this process's own.
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Closes a file once what was submitted is committed. A connection needs no end.
+    pub async fn close(&self) {
+        if let Self::Sqlite(broker) = self {
+            broker.close().await;
+        }
     }
 
     /// Reads the lanes in which something waits. Each is of its own moment.

@@ -1,6 +1,38 @@
 //! What the queue holds: counts, sizes, lanes and processes, at one moment.
 
-use crate::queue::lane::{Lane, Rule, Scope};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::contract::Known;
+use crate::queue::{
+    lane::{Lane, Rule, Scope},
+    task::TaskId,
+};
+
+/// The most tasks that a list shows at a time.
+pub const LISTED_LIMIT: usize = 100;
+/// How many bytes of a task, its payload included, a list shows.
+pub(super) const PREVIEW_LIMIT_BYTES: usize = 1_024;
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Dead letters, newest first.
+    Dead,
+    /// Those that wait for their time, soonest first.
+    Delayed,
+    /// Those that the process with this epoch holds, in no order.
+    HeldBy(u64),
+}
+
+/// A task of a list. The payload in its spec is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub id: TaskId,
+    /// What is known of it.
+    pub known: Known,
+}
 
 /// Counts and sizes of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +54,7 @@ pub struct Stats {
 macro_rules! counts {
     ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $field:ident,)+ }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
         pub struct $name {
             $($(#[$about])* pub $field: u64,)+
         }

@@ -16,6 +16,7 @@ mod handler;
 mod heartbeat;
 mod pool;
 mod settings;
+mod watchers;
 
 use std::sync::Arc;
 
@@ -23,13 +24,15 @@ pub use self::{handler::Handler, pool::Tally, settings::WorkerSettings};
 use self::{
     handler::{FnHandler, Handlers},
     pool::Pool,
+    watchers::Watchers,
 };
 use super::{
     broker::{Broker, Claimed},
+    metrics::WorkerMetrics,
     name::Name,
     settle::Verdict,
 };
-use crate::{config::Invalid, shutdown::Shutdown, storage::StoreError};
+use crate::{config::Invalid, shutdown::Shutdown, storage::StoreError, telemetry::Tracing};
 
 /// A worker, ready to run.
 #[derive(Debug)]
@@ -37,6 +40,7 @@ pub struct Worker {
     broker: Broker,
     handlers: Handlers,
     settings: WorkerSettings,
+    seen: Watchers,
 }
 
 /// Builds a [`Worker`].
@@ -62,7 +66,8 @@ impl Worker {
     /// # }
     /// ```
     pub fn builder(broker: Broker) -> WorkerBuilder {
-        WorkerBuilder(Self { broker, handlers: Handlers::default(), settings: WorkerSettings::default() })
+        let (settings, seen) = (WorkerSettings::default(), Watchers::default());
+        WorkerBuilder(Self { broker, handlers: Handlers::default(), settings, seen })
     }
 
     /// Works until `stop` begins, and drains. A store that is away is waited for.
@@ -70,9 +75,9 @@ impl Worker {
     /// # Errors
     /// When the store refuses what a worker does, or the heartbeat's thread cannot be started.
     pub async fn run(self, stop: &Shutdown) -> Result<Tally, StoreError> {
-        let Self { broker, handlers, settings } = self;
+        let Self { broker, handlers, settings, seen } = self;
         let mut tally = Tally::default();
-        while let Some(pool) = Pool::register(&broker, &handlers, &settings, stop).await? {
+        while let Some(pool) = Pool::register(&broker, &handlers, &settings, &seen, stop).await? {
             if pool.work(stop, &mut tally).await? {
                 break;
             }
@@ -114,6 +119,13 @@ impl WorkerBuilder {
     #[must_use]
     pub fn settings(mut self, settings: WorkerSettings) -> Self {
         self.0.settings = settings;
+        self
+    }
+
+    /// Sets what sees its attempts.
+    #[must_use]
+    pub(super) fn seen(mut self, metrics: Arc<WorkerMetrics>, tracing: Tracing) -> Self {
+        self.0.seen = Watchers { metrics: Some(metrics), tracing };
         self
     }
 

@@ -4,7 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::{
+    task::{Id, JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -12,12 +15,14 @@ use super::{
     handler::Handlers,
     heartbeat::{Heartbeat, Running},
     settings::WorkerSettings,
+    watchers::Watchers,
 };
 use crate::{
     queue::{
         broker::{
             Bell, Broker, Claimed, Epoch, Exchange, Exchanged, Handles, MOVED_LIMIT, Settlement, Traded,
         },
+        metrics::Ended,
         settle::{Settle, Verdict, settle},
     },
     shutdown::Shutdown,
@@ -46,13 +51,15 @@ pub(super) struct Pool<'a> {
     handlers: &'a Handlers,
     handles: Handles,
     settings: &'a WorkerSettings,
+    seen: &'a Watchers,
     epoch: Epoch,
     heart: Heartbeat,
     bell: Bell,
     /// What cancels each running attempt.
     running: Running,
     attempts: JoinSet<Verdict>,
-    tasks: HashMap<Id, Claimed>,
+    /// What runs, and since when.
+    tasks: HashMap<Id, (Claimed, Instant)>,
     given_up: CancellationToken,
     /// What ended and is not settled yet.
     ended: Vec<Settlement>,
@@ -69,6 +76,7 @@ impl<'a> Pool<'a> {
         broker: &'a Broker,
         handlers: &'a Handlers,
         settings: &'a WorkerSettings,
+        seen: &'a Watchers,
         stop: &Shutdown,
     ) -> Result<Option<Self>, StoreError> {
         let secret = getrandom::u64().and_then(|one| Ok(format!("{one:016x}{:016x}", getrandom::u64()?)));
@@ -103,6 +111,7 @@ impl<'a> Pool<'a> {
             handlers,
             handles: handlers.handles(),
             settings,
+            seen,
             epoch,
             heart,
             bell: broker.bell(),
@@ -196,9 +205,20 @@ impl<'a> Pool<'a> {
         self.running.lock().insert(task.id, cancelled.clone());
         let ends = Ends { cancelled, given_up: self.given_up.clone() };
         let handler = self.handlers.find(&task.lane.kind);
+        if let Some(metrics) = &self.seen.metrics {
+            metrics.waited(Duration::from_millis(task.started_ms.saturating_sub(task.ready_ms)));
+        }
+        let trace = self.seen.tracing.task(&task.spec.trace, task.lane.kind.as_str());
         let own = task.clone();
-        let spawned = self.attempts.spawn(async move { attempt(&own, handler, ends).await });
-        self.tasks.insert(spawned.id(), task);
+        let run = async move {
+            let verdict = trace.enter(attempt(&own, handler, ends)).await;
+            if matches!(verdict, Verdict::Failed { .. } | Verdict::FailedForGood { .. }) {
+                trace.failed("the attempt failed");
+            }
+            verdict
+        };
+        let spawned = self.attempts.spawn(run);
+        self.tasks.insert(spawned.id(), (task, Instant::now()));
     }
 
     fn take_verdict(&mut self, ended: Result<(Id, Verdict), JoinError>, tally: &mut Tally) {
@@ -210,8 +230,11 @@ impl<'a> Pool<'a> {
                 (error.id(), failed)
             }
         };
-        let Some(task) = self.tasks.remove(&id) else { return };
+        let Some((task, since)) = self.tasks.remove(&id) else { return };
         self.running.lock().remove(&task.id);
+        if let Some(metrics) = &self.seen.metrics {
+            metrics.ended(&task.lane.kind, Ended::of(&verdict), since.elapsed());
+        }
         let limits = (task.failures, task.spec.attempts_limit);
         let settle = settle(verdict, limits, self.settings.retry, self.draws.random());
         match settle {

@@ -12,10 +12,12 @@ const RENEW: &str = "INSTA_UPDATE=always cargo test --locked --test it -- house:
 
 fn generated() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let arguments = ["lab", "--addr", "127.0.0.1:0"].map(Into::into);
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("a path of this machine");
+    let arguments = ["lab", "--addr", "127.0.0.1:0", "--data-dir", data].map(Into::into);
     let cli = cli::parse(arguments).expect("good flags").cli;
     let command = cli::Cli::command();
-    runtime.block_on(app::reference(&command, &cli.serve, cli.pipeline)).expect("the reference")
+    runtime.block_on(app::reference(&command, &cli.serve, cli.whole)).expect("the reference")
 }
 
 #[test]

@@ -6,5 +6,8 @@ mod claims;
 mod crashes;
 mod ends;
 mod enqueues;
+mod handlers;
+mod processes;
+mod served;
 mod store;
 mod workers;

@@ -68,17 +68,7 @@ for _, task in ipairs(fresh) do
     call('HSET', IDEMPOTENCY, task.key, task.fingerprint .. ' ' .. task.id)
     call('RPUSH', KEY_AGES, int(now) .. ' ' .. task.key)
   end
-  local due = nil
-  if task.delay ~= '' then
-    due = tonumber(string.sub(task.delay, 2))
-    if string.sub(task.delay, 1, 1) == '+' then due = now + due end
-  end
-  if due and due > now then
-    delayed(task.id, run, due, now)
-  else
-    pending(task.id, run, now, clock)
-    ready = ready + 1
-  end
+  if not place(task, run, clock, now) then ready = ready + 1 end
 end
 count('bytes', bytes)
 flush(clock)

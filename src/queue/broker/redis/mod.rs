@@ -13,10 +13,11 @@ use self::{
 use super::{
     bell::Bell,
     contract::{
-        Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Known,
-        Looked, MOVED_LIMIT, Promoted, Reaped, RunNow, Settled, Settlement, Traded, Verdict,
+        Admission, Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged,
+        Handles, Known, Looked, MOVED_LIMIT, Promoted, RawElement, Reaped, RunNow, Settled, Settlement,
+        Traded, Verdict,
     },
-    stats::{LaneStats, ProcessStats, Stats},
+    stats::{LISTED_LIMIT, LaneStats, Listed, PREVIEW_LIMIT_BYTES, ProcessStats, Stats, Which},
 };
 use crate::{
     queue::{
@@ -34,6 +35,9 @@ use crate::{
 /// How long a page of lanes is, and how many pages are read at most.
 const LANES_A_PAGE: usize = 200;
 const LANE_PAGES_LIMIT: usize = 50;
+
+/// How many bytes of the raw list are read at a time.
+const PEEKED_LIMIT_BYTES: usize = 1 << 19;
 
 /// The queue in Redis; cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,13 +93,8 @@ impl RedisBroker {
         let mut args =
             vec![text(caps.tasks), text(caps.bytes), text(caps.types), text(mode), text(tasks.len())];
         for NewTask { id, lane, due, spec, key } in tasks {
-            let due = match due {
-                Due::Now => String::new(),
-                Due::InMs(ms) => format!("+{ms}"),
-                Due::AtMs(ms) => format!("@{ms}"),
-            };
             let (key, fingerprint) = key.as_ref().map_or(("", ""), |key| (&key.key, &key.fingerprint));
-            args.extend([text(id), text(lane), text(due), text(spec.deadline_ms), spec.to_bytes()]);
+            args.extend([text(id), text(lane), delay(*due), text(spec.deadline_ms), spec.to_bytes()]);
             args.extend([text(key), text(fingerprint)]);
         }
         let mut reply = self.run(&scripts::ENQUEUE, args).await?.list()?;
@@ -121,6 +120,28 @@ impl RedisBroker {
             "refused" => verdicts(reply).map(Enqueued::Refused),
             other => Err(malformed(other)),
         }
+    }
+
+    pub(super) async fn peek(&self, preview_bytes: u64) -> Result<Vec<RawElement>, StoreError> {
+        let args = vec![text(MOVED_LIMIT), text(PEEKED_LIMIT_BYTES), text(preview_bytes)];
+        let mut reply = self.run(&scripts::PEEK, args).await?.list()?;
+        let mut elements = Vec::new();
+        while !reply.is_empty() {
+            elements.push(RawElement { length: reply.number()?, bytes: reply.bytes()? });
+        }
+        Ok(elements)
+    }
+
+    pub(super) async fn admit(&self, admissions: &[Admission], caps: &Caps) -> Result<u64, StoreError> {
+        let mut args = vec![text(caps.tasks), text(caps.bytes), text(caps.types), text(admissions.len())];
+        for Admission { element, task, malformed } in admissions {
+            let NewTask { id, lane, due, spec, .. } = task;
+            let act = if malformed.is_some() { "dead" } else { "task" };
+            args.extend([text(element.length), element.bytes.to_vec(), text(act), text(id), text(lane)]);
+            args.extend([delay(*due), text(spec.deadline_ms), spec.to_bytes()]);
+            args.push(text(malformed.as_deref().unwrap_or_default()));
+        }
+        self.run(&scripts::ADMIT, args).await?.number()
     }
 
     pub(super) async fn register(&self, secret: &str, lease_ms: u64, who: &str) -> Result<Epoch, StoreError> {
@@ -306,6 +327,29 @@ impl RedisBroker {
         Ok(stats)
     }
 
+    pub(super) async fn list(&self, which: Which, offset: usize) -> Result<Vec<Listed>, StoreError> {
+        let which = match which {
+            Which::Dead => "dead".to_owned(),
+            Which::Delayed => "delayed".to_owned(),
+            Which::HeldBy(epoch) => epoch.to_string(),
+        };
+        let args = vec![text(which), text(offset), text(LISTED_LIMIT), text(PREVIEW_LIMIT_BYTES)];
+        let mut reply = self.run(&scripts::LIST, args).await?.list()?;
+        let mut listed = Vec::new();
+        while !reply.is_empty() {
+            let (id, run, spec, error) =
+                (reply.parsed()?, reply.text()?, reply.bytes()?, reply.optional_text()?);
+            let run = Run::read(&run).ok_or_else(|| malformed(&run))?;
+            listed.push(Listed { id, known: Known { run, spec: Spec::from_bytes(&spec), error } });
+        }
+        Ok(listed)
+    }
+
+    /// Reads the settings anew.
+    pub(super) async fn check_settings(&self) -> Result<(), StoreError> {
+        self.redis.settings().await?.refuse_eviction().map_err(StoreError::Refused)
+    }
+
     pub(super) async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {
         let mut lanes = Vec::new();
         let mut cursor = "0".to_owned();
@@ -334,6 +378,15 @@ impl RedisBroker {
 
 fn text(value: impl ToString) -> Vec<u8> {
     value.to_string().into_bytes()
+}
+
+/// When a task may start, as `enqueue` and `admit` take it.
+fn delay(due: Due) -> Vec<u8> {
+    match due {
+        Due::Now => Vec::new(),
+        Due::InMs(ms) => format!("+{ms}").into_bytes(),
+        Due::AtMs(ms) => format!("@{ms}").into_bytes(),
+    }
 }
 
 /// Reads `PAUSED LIMIT INTERVAL_US BURST`.

@@ -211,6 +211,25 @@ local function bury(id, run, reason, text, now)
   count('buried', 1)
 end
 
+-- Puts a new task where it belongs: into its lane, among the delayed (then its time is returned), or, with `act`
+-- `dead`, among the dead letters.
+local function place(task, run, clock, now)
+  local due = nil
+  if task.delay ~= '' then
+    due = tonumber(string.sub(task.delay, 2))
+    if string.sub(task.delay, 1, 1) == '+' then due = now + due end
+  end
+  if task.act == 'dead' then
+    bury(task.id, run, 'malformed', task.error, now)
+  elseif due and due > now then
+    delayed(task.id, run, due, now)
+    return due
+  else
+    pending(task.id, run, now, clock)
+  end
+  return nil
+end
+
 -- Writes what was collected, and opens or closes the scopes that it concerns.
 local function settle_scopes(clock)
   local scopes = {}

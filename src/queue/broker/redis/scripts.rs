@@ -32,4 +32,7 @@ scripts! {
     GET = "get.lua" " flags=no-writes,allow-oom",
     STATS = "stats.lua" " flags=no-writes,allow-oom",
     LANES = "lanes.lua" " flags=no-writes,allow-oom",
+    PEEK = "peek.lua" " flags=no-writes,allow-oom",
+    ADMIT = "admit.lua" " flags=allow-oom",
+    LIST = "list.lua" " flags=no-writes,allow-oom",
 }

@@ -1,10 +1,14 @@
 //! What can be seen.
 
-use super::{column::broken, moves::Moves, state::Lease};
+use super::{
+    column::broken,
+    moves::{Moves, RECORD, record},
+    state::Lease,
+};
 use crate::queue::{
     broker::{
         contract::{Known, Looked},
-        stats::{LaneStats, ProcessStats, Sizes, Stats},
+        stats::{LISTED_LIMIT, LaneStats, Listed, PREVIEW_LIMIT_BYTES, ProcessStats, Sizes, Stats, Which},
     },
     task::{Spec, TaskId},
 };
@@ -23,6 +27,25 @@ impl Moves<'_> {
             Some(spec) => Some(Spec::from_bytes(&spec.into()).ok_or_else(|| broken("a task's spec"))?),
         };
         Ok(Looked::Known(Box::new(Known { run, spec, error })))
+    }
+
+    pub(super) fn list(&self, which: Which, offset: usize) -> rusqlite::Result<Vec<Listed>> {
+        let (of, order) = match which {
+            Which::Dead => ("state = 'x'".to_owned(), "since_ms DESC, number DESC"),
+            Which::Delayed => ("state = 'w'".to_owned(), "due_ms, number"),
+            Which::HeldBy(epoch) => (format!("state = 'f' AND epoch = {epoch}"), "number"),
+        };
+        let sql = format!(
+            "SELECT {RECORD}, substr(spec, 1, {PREVIEW_LIMIT_BYTES}), error FROM task WHERE {of} ORDER BY {order} LIMIT ?1 OFFSET ?2"
+        );
+        let mut find = self.db.prepare(&sql)?;
+        let listed = find.query_map([LISTED_LIMIT, offset], |row| {
+            let (id, run) = record(row)?;
+            let spec: Option<Vec<u8>> = row.get(16)?;
+            let spec = spec.and_then(|spec| Spec::from_bytes(&spec.into()));
+            Ok(Listed { id, known: Known { run, spec, error: row.get(17)? } })
+        })?;
+        listed.collect()
     }
 
     pub(super) fn sizes(&self) -> rusqlite::Result<Sizes> {

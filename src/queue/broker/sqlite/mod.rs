@@ -20,7 +20,7 @@ use super::{
         Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Looked, Promoted, Reaped,
         RunNow,
     },
-    stats::{LaneStats, Stats},
+    stats::{LaneStats, Listed, Stats, Which},
 };
 use crate::{
     queue::{
@@ -191,6 +191,10 @@ impl SqliteBroker {
 
     pub(super) async fn stats(&self) -> Result<Stats, StoreError> {
         self.run(|queue| queue.stats()).await
+    }
+
+    pub(super) async fn list(&self, which: Which, offset: usize) -> Result<Vec<Listed>, StoreError> {
+        self.run(move |queue| queue.list(which, offset)).await
     }
 
     pub(super) async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {

@@ -22,10 +22,10 @@ pub(super) struct Moves<'a> {
 }
 
 /// The columns that [`record`] reads.
-const RECORD: &str = "number, id, lane, state, extra, due_ms, epoch, alone, ready_ms, delivery, failures, crashes, \
+pub(super) const RECORD: &str = "number, id, lane, state, extra, due_ms, epoch, alone, ready_ms, delivery, failures, crashes, \
                       crashed_ms, since_ms, deadline_ms, enqueued_ms";
 
-fn record(row: &Row<'_>) -> rusqlite::Result<(TaskId, Run)> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<(TaskId, Run)> {
     let (letter, extra): (String, String) = (row.get(3)?, row.get(4)?);
     let state = match letter.as_str() {
         "p" => run::State::Pending { suspect: false },

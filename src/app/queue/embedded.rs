@@ -1,0 +1,110 @@
+//! The queue in a server: opened, tended, and worked on if its store is this process's own.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::refusal::refused;
+use crate::{
+    config::counted,
+    queue::{Config, Place, Queue, StoreArgs, Worker, WorkerArgs, system, tend},
+    shutdown::Shutdown,
+    telemetry::{Instruments, Telemetry},
+    web::System,
+};
+
+/// How long a file may take to be closed.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What it is opened with.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Settings {
+    pub(in crate::app) store: StoreArgs,
+    pub(in crate::app) queue: Config,
+    /// The worker in this process, if there is one.
+    pub(in crate::app) worker: Option<WorkerArgs>,
+}
+
+/// The queue in this process.
+pub(in crate::app) struct Embedded {
+    queue: Queue,
+    place: Place,
+    instruments: Instruments,
+    shutdown: Shutdown,
+    /// The worker, until it is started.
+    worker: Mutex<Option<Worker>>,
+    running: Arc<Mutex<Option<JoinHandle<()>>>>,
+    tending: CancellationToken,
+}
+
+impl Embedded {
+    /// Opens it; `None` if `shutdown` begins before the store answers.
+    pub(in crate::app) async fn open(
+        settings: &Settings,
+        place: Place,
+        telemetry: &Telemetry,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Option<Self>> {
+        let Settings { store, queue, worker } = settings;
+        let lease_ms = worker.as_ref().map_or(0, WorkerArgs::lease_ms);
+        let Some(broker) = store.open(lease_ms, shutdown).await.map_err(refused)? else { return Ok(None) };
+        let instruments = telemetry.instruments();
+        let worker = match worker {
+            Some(worker) => Some(worker.worker(broker.clone(), &instruments, telemetry.tracing())?),
+            None => None,
+        };
+        Ok(Some(Self {
+            queue: Queue::new(broker, queue.clone(), &instruments),
+            place,
+            instruments,
+            shutdown: shutdown.clone(),
+            worker: Mutex::new(worker),
+            running: Arc::default(),
+            tending: CancellationToken::new(),
+        }))
+    }
+
+    /// The system of it. Its worker starts with the server; a drain of the server waits for it.
+    pub(in crate::app) fn system(&self) -> System {
+        let system = system(&self.queue, self.place, &self.instruments, &self.shutdown);
+        let (queue, tending, shutdown) = (self.queue.clone(), self.tending.clone(), self.shutdown.clone());
+        let (worker, running) = (self.worker.lock().take(), self.running.clone());
+        let seen = self.queue.clone();
+        let left = self.running.clone();
+        system
+            .on_start(move || async move {
+                queue.look().await;
+                // On the tracker, so that the drain waits for the worker. Time goes on for its lease until it has ended.
+                tokio::spawn(async move { tend(&queue, &tending).await });
+                if let Some(worker) = worker {
+                    let stop = shutdown.clone();
+                    let work = async move {
+                        if let Err(error) = worker.run(&stop).await {
+                            tracing::error!(%error, "the queue's worker ended");
+                        }
+                    };
+                    *running.lock() = Some(shutdown.tracker().spawn(work));
+                }
+                Ok(())
+            })
+            .stragglers(move || {
+                let works = left.lock().as_ref().is_some_and(|work| !work.is_finished());
+                let in_flight = seen.seen().last.map_or(0, |(_, stats)| stats.counts.in_flight);
+                match works && in_flight > 0 {
+                    true => vec![format!(
+                        "{} of the queue, which will be started again",
+                        counted(in_flight, "task", "tasks")
+                    )],
+                    false => Vec::new(),
+                }
+            })
+    }
+
+    /// Ends what tends it, and closes a file.
+    pub(in crate::app) async fn close(&self) {
+        self.tending.cancel();
+        let _ = tokio::time::timeout(CLOSE_LIMIT, self.queue.broker().close()).await;
+    }
+}

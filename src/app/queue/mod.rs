@@ -1,0 +1,95 @@
+//! `lab queue`: the reliable queue as processes of its own, and inside `lab`.
+//!
+//! ```text
+//!   api, monitor ──> Queue ──> broker: Redis, which all share; or a file, with a worker in the same process
+//!   worker ────────────────────> broker
+//! ```
+//!
+//! **Stop.** First the intake of HTTP closes, then the worker claims no more and ends what it runs, then the lease
+//! clock is left to others, and last the file is closed.
+
+mod args;
+mod embedded;
+mod refusal;
+mod worker;
+
+use anyhow::Context as _;
+
+pub use self::args::{ApiArgs, Args, Command, MonitorArgs, WorkArgs};
+pub(super) use self::embedded::{Embedded, Settings};
+use self::refusal::refused;
+use super::{
+    ending::Ending,
+    server::{Process, Server},
+};
+use crate::{
+    queue::{CannotOpen, Config, Place, StoreArgs, WorkerArgs},
+    telemetry::{self, Telemetry},
+    web,
+};
+
+/// Runs a command of the queue.
+///
+/// # Errors
+/// When an address or the store cannot be used.
+pub async fn run(command: Command, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    match command {
+        Command::Api(args) => {
+            let ApiArgs { addr, store, queue, worker, serving, .. } = *args;
+            let worker = store.redis_url.is_none().then_some(worker);
+            let served = Served { flag: "--addr (QUEUE_API_ADDR)", addr, store, queue, worker, serving };
+            serve(served, telemetry).await
+        }
+        Command::Monitor(args) => {
+            let MonitorArgs { addr, store, queue, serving, .. } = *args;
+            if store.redis_url.is_none() {
+                return Err(refused(CannotOpen::NotShared("lab queue monitor")));
+            }
+            let served =
+                Served { flag: "--addr (QUEUE_MONITOR_ADDR)", addr, store, queue, worker: None, serving };
+            serve(served, telemetry).await
+        }
+        Command::Worker(args) => worker::run(*args, telemetry).await,
+    }
+}
+
+impl Command {
+    /// Its telemetry.
+    pub fn telemetry(&self) -> &telemetry::Config {
+        match self {
+            Self::Api(args) => &args.telemetry,
+            Self::Worker(args) => &args.telemetry,
+            Self::Monitor(args) => &args.telemetry,
+        }
+    }
+}
+
+/// What a server of the queue is made of.
+struct Served {
+    flag: &'static str,
+    addr: crate::config::ListenAddr,
+    store: StoreArgs,
+    queue: Config,
+    /// The worker in the same process, if the store cannot be shared.
+    worker: Option<WorkerArgs>,
+    serving: super::ServingArgs,
+}
+
+async fn serve(served: Served, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let Served { flag, addr, store, queue, worker, serving } = served;
+    let listener = web::listen(addr.get(), flag)?;
+    let shutdown = serving.shutdown();
+    telemetry.stops_with(&shutdown);
+    shutdown.listen_for_signals().context("listening for signals")?;
+    telemetry.observe_runtime();
+    let settings = Settings { store, queue, worker };
+    let Some(embedded) = Embedded::open(&settings, Place::Root, &telemetry, &shutdown).await? else {
+        return Ok(Ending::Done);
+    };
+    let process =
+        Process { server: &serving.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
+    let server = Server::start(vec![embedded.system()], process, shutdown).await?;
+    let ending = server.drained().await;
+    embedded.close().await;
+    ending
+}

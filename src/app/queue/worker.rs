@@ -1,0 +1,85 @@
+//! `lab queue worker`: does the work of a queue that other processes share.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{args::WorkArgs, refusal::refused};
+use crate::{
+    app::{
+        DrainMs,
+        ending::Ending,
+        server::{Process, Server},
+    },
+    config::counted,
+    output,
+    queue::{Queue, Tally, tend},
+    shutdown::Shutdown,
+    telemetry::Telemetry,
+    web::{self, Check, System},
+};
+
+/// How long open connections may still take after the work has ended.
+const SERVER_STOP_LIMIT: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    let listener = match args.addr {
+        Some(addr) => Some(web::listen(addr.get(), "--addr (QUEUE_WORKER_ADDR)")?),
+        None => None,
+    };
+    let shutdown = Shutdown::new(args.drain_ms.map(DrainMs::get), Duration::ZERO);
+    telemetry.stops_with(&shutdown);
+    shutdown.listen_for_signals().context("listening for signals")?;
+    telemetry.observe_runtime();
+    let opened = args.store.open_shared("lab queue worker", &shutdown).await.map_err(refused)?;
+    let Some(broker) = opened else { return Ok(Ending::Done) };
+    let instruments = telemetry.instruments();
+    let worker = args.worker.worker(broker.clone(), &instruments, telemetry.tracing())?;
+    let queue = Queue::new(broker, args.queue.clone(), &instruments);
+    let tending = CancellationToken::new();
+    tokio::spawn({
+        let (queue, tending) = (queue.clone(), tending.clone());
+        async move { tend(&queue, &tending).await }
+    });
+    let server = match listener {
+        None => None,
+        Some(listener) => {
+            let process =
+                Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
+            // It answers until the last task has ended.
+            let http = Shutdown::new(Some(SERVER_STOP_LIMIT), Duration::ZERO);
+            Some(Server::start(vec![system(&queue, &instruments)], process, http).await?)
+        }
+    };
+    output::to_stderr(format_args!(
+        "working on {}, {} at a time",
+        args.store.redis_url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        counted(u64::from(args.worker.concurrency.get()), "task", "tasks")
+    ));
+    let ended = worker.run(&shutdown).await;
+    tending.cancel();
+    if let Some(server) = server {
+        server.close().await?;
+    }
+    let Tally { started, succeeded, failed, handed_back } = ended.context("the worker cannot go on")?;
+    output::to_stderr(format_args!(
+        "stopped: {started} started, {succeeded} succeeded, {failed} failed, {handed_back} handed back"
+    ));
+    Ok(match shutdown.aborted().is_cancelled() {
+        true => Ending::Aborted,
+        false if handed_back > 0 => Ending::Failed,
+        false => Ending::Done,
+    })
+}
+
+/// Health and metrics.
+fn system(queue: &Queue, instruments: &crate::telemetry::Instruments) -> System {
+    let queue = queue.clone();
+    System::new("queue", "Queue worker", "/", "does the work of tasks").metrics(instruments).check(
+        Check::new("queue", move || {
+            let queue = queue.clone();
+            async move { queue.broker().stats().await.map(drop).map_err(|error| error.to_string()) }
+        }),
+    )
+}

@@ -1,0 +1,153 @@
+//! The queue's metrics. Those of the whole queue are read from the last look at the store, so each process shows the
+//! same; durations are those of the worker in this process.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use super::{name::Name, seen::Seen, settle::Verdict};
+use crate::{
+    labelled, metrics,
+    telemetry::{Buckets, Durations, DurationsBy, Instruments},
+};
+
+metrics! {
+    /// Tasks, by state (pending, in_flight, delayed, dead)
+    DEPTH: "queue_depth" by "state";
+    /// Elements of the raw list that are not admitted yet
+    INBOX: "queue_inbox";
+    /// Payloads of all tasks that have not ended, in bytes
+    PAYLOAD_BYTES: "queue_payload_bytes";
+    /// How long the first task of any lane has waited, in milliseconds; 0 if none waits
+    OLDEST_AGE: "queue_oldest_age_ms";
+    /// Tasks that were enqueued
+    ENQUEUED: "queue_enqueued_total";
+    /// Tasks that ended, by outcome (succeeded, cancelled, expired, discarded)
+    DONE: "queue_done_total" by "outcome";
+    /// Failures that were followed by another attempt
+    RETRIES: "queue_retries_total";
+    /// Tasks that were taken back from processes whose lease had expired
+    RECLAIMED: "queue_reclaimed_total";
+    /// Tasks that became dead letters
+    BURIED: "queue_buried_total";
+    /// Worker processes with a lease
+    PROCESSES: "queue_processes";
+    /// 1 while the store answers, else 0
+    STORE_UP: "queue_store_up";
+    /// Milliseconds from when a task could start to its start
+    WAIT: "queue_wait_ms";
+    /// Milliseconds of an attempt, by type and outcome (succeeded, failed, cancelled, snoozed, handed_back)
+    DURATION: "queue_task_duration_ms" by "type", "outcome";
+}
+
+labelled! {
+    /// How an attempt ended.
+    pub(super) enum Ended {
+        /// The work is done.
+        Succeeded = "succeeded",
+        /// It failed.
+        Failed = "failed",
+        /// The task was cancelled.
+        Cancelled = "cancelled",
+        /// It is to be started again later.
+        Snoozed = "snoozed",
+        /// It was handed back.
+        HandedBack = "handed_back",
+    }
+}
+
+impl Ended {
+    pub(super) fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Done => Self::Succeeded,
+            Verdict::Failed { .. } | Verdict::FailedForGood { .. } => Self::Failed,
+            Verdict::Cancelled => Self::Cancelled,
+            Verdict::Snoozed { .. } => Self::Snoozed,
+            Verdict::HandedBack => Self::HandedBack,
+        }
+    }
+}
+
+/// The label of types that no handler is configured for.
+const OTHER: &str = "other";
+
+/// Registers the metrics that are read from the last look at the store.
+pub(super) fn observe(instruments: &Instruments, look: impl Fn() -> Option<Seen> + Send + Sync + 'static) {
+    let seen = move || {
+        let seen = look()?;
+        let oldest_ms = seen.oldest_age_ms().unwrap_or(0);
+        let is_up = seen.last.is_some() && seen.away.is_none();
+        let stats = seen.last.map(|(_, stats)| stats).unwrap_or_default();
+        Some((stats, oldest_ms, is_up))
+    };
+    instruments
+        .observe(seen)
+        .show_by(DEPTH, |(stats, ..)| {
+            let counts = stats.counts;
+            [
+                (["pending"], counts.pending),
+                (["in_flight"], counts.in_flight),
+                (["delayed"], counts.delayed),
+                (["dead"], counts.dead),
+            ]
+        })
+        .show(INBOX, |(stats, ..)| stats.inbox)
+        .show(PAYLOAD_BYTES, |(stats, ..)| stats.counts.bytes)
+        .show(OLDEST_AGE, |(_, oldest_ms, _)| *oldest_ms)
+        .show(ENQUEUED, |(stats, ..)| stats.counts.enqueued)
+        .show_by(DONE, |(stats, ..)| {
+            let counts = stats.counts;
+            [
+                (["succeeded"], counts.succeeded),
+                (["cancelled"], counts.cancelled),
+                (["expired"], counts.expired),
+                (["discarded"], counts.discarded),
+            ]
+        })
+        .show(RETRIES, |(stats, ..)| stats.counts.retried)
+        .show(RECLAIMED, |(stats, ..)| stats.counts.reclaimed)
+        .show(BURIED, |(stats, ..)| stats.counts.buried)
+        .show(PROCESSES, |(stats, ..)| stats.processes.len() as u64)
+        .show(STORE_UP, |(_, _, is_up)| u64::from(*is_up));
+}
+
+/// What a worker measures.
+#[derive(Debug)]
+pub(super) struct WorkerMetrics {
+    wait: Durations,
+    by_kind: HashMap<Name, BTreeMap<Ended, Durations>>,
+    other: BTreeMap<Ended, Durations>,
+}
+
+impl WorkerMetrics {
+    /// With a series for each of `kinds`, and one for all other types.
+    pub(super) fn new(instruments: &Instruments, kinds: impl IntoIterator<Item = Name>) -> Self {
+        let durations = instruments.durations(DURATION, Buckets::Percentile);
+        let series = |durations: &DurationsBy<2>, kind: &str| {
+            let each = Ended::ALL.map(|ended| {
+                let values = [kind.to_owned().into(), ended.label().into()];
+                (ended, durations.rare_values(values))
+            });
+            BTreeMap::from(each)
+        };
+        Self {
+            wait: instruments.durations(WAIT, Buckets::Percentile).with([]),
+            by_kind: kinds
+                .into_iter()
+                .map(|kind| (kind.clone(), series(&durations, kind.as_str())))
+                .collect(),
+            other: series(&durations, OTHER),
+        }
+    }
+
+    pub(super) fn waited(&self, wait: Duration) {
+        self.wait.record(wait);
+    }
+
+    pub(super) fn ended(&self, kind: &Name, ended: Ended, took: Duration) {
+        if let Some(durations) = self.by_kind.get(kind).unwrap_or(&self.other).get(&ended) {
+            durations.record(took);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What the page shows now: made on the server, as first shown and in each update.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use crate::{
+    config::TimeText,
+    queue::{
+        broker::{Counts, LaneStats, Listed, ProcessStats, Stats},
+        handle::Queue,
+        lane::{Rule, Scope},
+        run::State,
+        seen::{Details, Seen},
+    },
+    web::{
+        Figure,
+        reading::{count, rate},
+    },
+};
+
+/// The most lanes in the table.
+const LANES_SHOWN: usize = 50;
+/// After this time without an answer of the store, figures are called old.
+const OLD_AFTER: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Template)]
+#[template(path = "queue-board.html")]
+pub(super) struct Board {
+    /// What is wrong with the store or the figures; empty if nothing is.
+    notice: String,
+    verdict: Vec<Figure>,
+    balance: Vec<Figure>,
+    lanes: Vec<LaneRow>,
+    lanes_left_out: usize,
+    processes: Vec<ProcessRow>,
+    rules: Vec<RuleRow>,
+    delayed: Vec<TaskRow>,
+    delayed_total: String,
+    dead: Vec<TaskRow>,
+    dead_total: String,
+}
+
+#[derive(Debug)]
+struct LaneRow {
+    priority: &'static str,
+    kind: String,
+    group: String,
+    pending: String,
+    age: String,
+    /// Why none of it starts; empty if it may.
+    held: String,
+}
+
+#[derive(Debug)]
+struct ProcessRow {
+    who: String,
+    in_flight: String,
+    tasks: Vec<TaskRow>,
+}
+
+#[derive(Debug)]
+struct RuleRow {
+    scope: String,
+    field: &'static str,
+    name: String,
+    says: String,
+}
+
+#[derive(Debug)]
+struct TaskRow {
+    id: String,
+    kind: String,
+    group: String,
+    failures: u32,
+    /// When, from the store's time.
+    when: String,
+    because: &'static str,
+    error: String,
+}
+
+impl Board {
+    /// The board as HTML.
+    pub(super) fn html(queue: &Queue) -> String {
+        // Text and numbers can always be rendered.
+        Self::of(queue).render().unwrap_or_default()
+    }
+
+    pub(super) fn of(queue: &Queue) -> Self {
+        let seen = queue.seen_by_viewer();
+        let notice = notice(&seen);
+        let (oldest_ms, rates) = (seen.oldest_age_ms(), seen.rates());
+        let Seen { last, lanes, details, .. } = seen;
+        let Stats { now_ms, inbox, counts, rules, processes, .. } =
+            last.map(|(_, stats)| stats).unwrap_or_default();
+        let Details { dead, delayed, held } = details;
+        let per_second = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), rate);
+        let capacity = queue.config().tasks_limit.get();
+        let live = counts.pending + counts.in_flight + counts.delayed + counts.dead;
+        let verdict = vec![
+            Figure::new("succeeded_rate", "done a second", per_second(rates.map(|rates| rates.succeeded))),
+            Figure::new("enqueued_rate", "enqueued a second", per_second(rates.map(|rates| rates.enqueued))),
+            Figure::new("oldest", "the oldest waits", oldest_ms.map_or_else(|| "–".to_owned(), age)),
+            Figure::of("held", "tasks held", live, capacity, "").full_is_bad(),
+            Figure::new("failed_rate", "failures a second", per_second(rates.map(|rates| rates.failed))),
+            Figure::loss("dead", "dead letters", counts.dead),
+            Figure::count("inbox", "in the raw list", inbox),
+            Figure::new("durability", "an accepted task is", queue.broker().durability().label()),
+        ];
+        let left_out = lanes.len().saturating_sub(LANES_SHOWN);
+        Self {
+            notice,
+            verdict,
+            balance: balance(counts),
+            lanes: lanes.iter().take(LANES_SHOWN).map(|lane| lane_row(lane, now_ms, &rules)).collect(),
+            lanes_left_out: left_out,
+            processes: processes.into_iter().map(|process| process_row(process, &held, now_ms)).collect(),
+            rules: rules.iter().map(|(scope, rule)| rule_row(scope, rule)).collect(),
+            delayed: delayed.iter().map(|listed| task_row(listed, now_ms)).collect(),
+            delayed_total: count(counts.delayed),
+            dead: dead.iter().map(|listed| task_row(listed, now_ms)).collect(),
+            dead_total: count(counts.dead),
+        }
+    }
+}
+
+fn notice(seen: &Seen) -> String {
+    match (&seen.last, &seen.away) {
+        (None, None) => "The store has not been read yet.".to_owned(),
+        (None, Some(_)) => "The store does not answer, and has not been read yet.".to_owned(),
+        (Some((at, _)), Some(_)) => {
+            format!("The store does not answer: these figures are {} old.", span(at.elapsed()))
+        }
+        (Some((at, _)), None) if at.elapsed() > OLD_AFTER => {
+            format!("These figures are {} old.", span(at.elapsed()))
+        }
+        _ => String::new(),
+    }
+}
+
+fn balance(counts: Counts) -> Vec<Figure> {
+    let Counts { enqueued, pending, in_flight, delayed, dead, done, .. } = counts;
+    vec![
+        Figure::count("enqueued", "enqueued", enqueued),
+        Figure::count("pending", "pending", pending),
+        Figure::count("in_flight", "in flight", in_flight),
+        Figure::count("delayed", "delayed", delayed),
+        Figure::count("dead_now", "dead", dead),
+        Figure::count("done", "done", done),
+    ]
+}
+
+fn lane_row(row: &LaneStats, now_ms: u64, rules: &[(Scope, Rule)]) -> LaneRow {
+    let LaneStats { lane, length, since_ms } = row;
+    let concerns = |scope: &Scope| match scope {
+        Scope::Queue => true,
+        Scope::Kind(kind) => *kind == lane.kind,
+        Scope::Group(group) => lane.group.as_ref() == Some(group),
+    };
+    let is_paused = rules.iter().any(|(scope, rule)| rule.paused && concerns(scope));
+    LaneRow {
+        priority: lane.priority.label(),
+        kind: lane.kind.to_string(),
+        group: lane.group.as_ref().map(ToString::to_string).unwrap_or_default(),
+        pending: count(*length),
+        age: age(now_ms.saturating_sub(*since_ms)),
+        held: if is_paused { "paused".to_owned() } else { String::new() },
+    }
+}
+
+fn process_row(process: ProcessStats, held: &[(u64, Vec<Listed>)], now_ms: u64) -> ProcessRow {
+    let tasks = held.iter().find(|(epoch, _)| *epoch == process.epoch).map(|(_, tasks)| tasks);
+    ProcessRow {
+        who: process.who,
+        in_flight: count(process.held),
+        tasks: tasks.into_iter().flatten().map(|listed| task_row(listed, now_ms)).collect(),
+    }
+}
+
+fn rule_row(scope: &Scope, rule: &Rule) -> RuleRow {
+    let (field, name) = match scope {
+        Scope::Queue => ("", String::new()),
+        Scope::Kind(kind) => ("type", kind.to_string()),
+        Scope::Group(group) => ("group", group.to_string()),
+    };
+    let mut says = Vec::new();
+    if rule.paused {
+        says.push("paused".to_owned());
+    }
+    if let Some(limit) = rule.in_flight_limit {
+        says.push(format!("at most {} in flight", count(u64::from(limit))));
+    }
+    if let Some(limit) = rule.rate {
+        let per_second = rate(1e6 / limit.interval_us as f64);
+        says.push(format!("at most {per_second} starts a second, {} at once", limit.burst));
+    }
+    let scope = if name.is_empty() { "the whole queue".to_owned() } else { format!("{field} {name}") };
+    RuleRow { scope, field, name, says: says.join(", ") }
+}
+
+fn task_row(listed: &Listed, now_ms: u64) -> TaskRow {
+    let run = &listed.known.run;
+    let (when, because) = match run.state {
+        State::Delayed { due_ms } if due_ms > now_ms => (format!("in {}", age(due_ms - now_ms)), ""),
+        State::Delayed { .. } => ("now".to_owned(), ""),
+        State::Dead(reason) => (format!("{} ago", age(now_ms.saturating_sub(run.since_ms))), reason.label()),
+        _ => (format!("for {}", age(now_ms.saturating_sub(run.since_ms))), ""),
+    };
+    TaskRow {
+        id: listed.id.to_string(),
+        kind: run.lane.kind.to_string(),
+        group: run.lane.group.as_ref().map(ToString::to_string).unwrap_or_default(),
+        failures: run.failures,
+        when,
+        because,
+        error: listed.known.error.clone().unwrap_or_default(),
+    }
+}
+
+/// A length of time, roughly.
+fn age(ms: u64) -> String {
+    span(Duration::from_millis(ms))
+}
+
+fn span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0 => TimeText(Duration::from_millis(length.as_millis() as u64)).to_string().replace("ms", " ms"),
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,69 @@
+//! The queue's balance sheet.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{broker::Stats, handle::Queue};
+use crate::{document, web::Sheet};
+
+/// The terms of the queue's balance, read from its store at one moment; missing: the store does not answer.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Balanced {
+    /// Taken into the queue, ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    enqueued: Option<u64>,
+    /// Waiting in their lanes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pending: Option<u64>,
+    /// Claimed by workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    in_flight: Option<u64>,
+    /// Waiting for their time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    delayed: Option<u64>,
+    /// Dead letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dead: Option<u64>,
+    /// Ended, ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    done: Option<u64>,
+    /// Elements of the raw list, which are not admitted yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    inbox: Option<u64>,
+}
+
+document!(Balanced as "lab/queue-balance/1");
+
+/// The sheet of `queue`.
+pub(super) fn sheet(queue: &Queue) -> Sheet {
+    let queue = queue.clone();
+    Sheet::fetched("queue", "enqueued = pending + in_flight + delayed + dead + done", move || {
+        let queue = queue.clone();
+        async move {
+            queue.broker().stats().await.map_or_else(|_| Balanced::default(), |stats| Balanced::of(&stats))
+        }
+    })
+}
+
+impl Balanced {
+    /// The states as the structures hold them, not as they are counted: a task that is in none, or in two, shows.
+    fn of(stats: &Stats) -> Self {
+        let Stats { counts, sizes, inbox, .. } = stats;
+        Self {
+            enqueued: Some(counts.enqueued),
+            pending: Some(sizes.tasks.saturating_sub(sizes.held + sizes.delayed + sizes.dead)),
+            in_flight: Some(sizes.held),
+            delayed: Some(sizes.delayed),
+            dead: Some(sizes.dead),
+            done: Some(counts.done),
+            inbox: Some(*inbox),
+        }
+    }
+}
