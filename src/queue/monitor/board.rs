@@ -31,6 +31,8 @@ pub(super) struct Board {
     notice: String,
     verdict: Vec<Figure>,
     balance: Vec<Figure>,
+    /// How full it is.
+    capacity: String,
     lanes: Vec<LaneRow>,
     lanes_left_out: usize,
     processes: Vec<ProcessRow>,
@@ -95,23 +97,27 @@ impl Board {
             last.map(|(_, stats)| stats).unwrap_or_default();
         let Details { dead, delayed, held } = details;
         let per_second = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), rate);
-        let capacity = queue.config().tasks_limit.get();
         let live = counts.pending + counts.in_flight + counts.delayed + counts.dead;
         let verdict = vec![
             Figure::new("succeeded_rate", "done a second", per_second(rates.map(|rates| rates.succeeded))),
             Figure::new("enqueued_rate", "enqueued a second", per_second(rates.map(|rates| rates.enqueued))),
             Figure::new("oldest", "the oldest waits", oldest_ms.map_or_else(|| "–".to_owned(), age)),
-            Figure::of("held", "tasks held", live, capacity, "").full_is_bad(),
             Figure::new("failed_rate", "failures a second", per_second(rates.map(|rates| rates.failed))),
             Figure::loss("dead", "dead letters", counts.dead),
-            Figure::count("inbox", "in the raw list", inbox),
             Figure::new("durability", "an accepted task is", queue.broker().durability().label()),
         ];
+        let capacity = format!(
+            "It holds {} of at most {} tasks; {} in the raw list.",
+            count(live),
+            count(queue.config().tasks_limit.get()),
+            count(inbox)
+        );
         let left_out = lanes.len().saturating_sub(LANES_SHOWN);
         Self {
             notice,
             verdict,
             balance: balance(counts),
+            capacity,
             lanes: lanes.iter().take(LANES_SHOWN).map(|lane| lane_row(lane, now_ms, &rules)).collect(),
             lanes_left_out: left_out,
             processes: processes.into_iter().map(|process| process_row(process, &held, now_ms)).collect(),

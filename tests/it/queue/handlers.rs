@@ -36,8 +36,13 @@ async fn receiver(statuses: &'static [u16]) -> (SocketAddr, Received) {
 async fn task_of(statuses: &'static [u16], state: &str) -> (Value, Vec<(HeaderMap, String)>) {
     let (addr, received) = receiver(statuses).await;
     let http = format!("email=http://{addr}/work");
-    let environment =
-        [("QUEUE_HTTP", http.as_str()), ("QUEUE_HTTP_PRIVATE", "127.0.0.1"), ("QUEUE_BACKOFF_MS", "1")];
+    let environment = [
+        ("QUEUE_HTTP", http.as_str()),
+        ("QUEUE_HTTP_PRIVATE", "127.0.0.1"),
+        ("QUEUE_BACKOFF_MS", "1"),
+        // A busy machine does not let it expire.
+        ("QUEUE_LEASE_MS", "10m"),
+    ];
     let server = Server::start(&["queue", "api"], &environment);
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let head = format!("POST /task\ncontent-type: application/json\ntraceparent: {trace}");
