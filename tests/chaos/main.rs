@@ -14,6 +14,7 @@
 mod check;
 mod history;
 mod hits;
+mod power;
 mod proxy;
 mod queue;
 #[path = "../it/redis_server.rs"]

@@ -120,16 +120,16 @@ async fn requests(
             continue;
         }
         waiting.extend_from_slice(&chunk[..length]);
+        if let Some(armed) =
+            shared.armed.lock().take_if(|armed| armed.is_set() && contains(&waiting, &armed.trap.request))
+        {
+            *caught.lock() = Some(armed);
+        }
         for (old, new) in &shared.replaced {
             replace(&mut waiting, old, new);
         }
         let kept = shared.replaced.iter().map(|(old, _)| begun(&waiting, old)).max().unwrap_or(0);
         let passed: Vec<u8> = waiting.drain(..waiting.len() - kept).collect();
-        if let Some(armed) =
-            shared.armed.lock().take_if(|armed| armed.is_set() && contains(&passed, &armed.trap.request))
-        {
-            *caught.lock() = Some(armed);
-        }
         if server.write_all(&passed).await.is_err() {
             return;
         }

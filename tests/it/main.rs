@@ -19,6 +19,7 @@ mod pipeline;
 mod process;
 mod proxy;
 mod queue;
+#[allow(dead_code, reason = "the tests of faults use more of it")]
 mod redis_server;
 mod refusals;
 mod results;

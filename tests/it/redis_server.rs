@@ -21,23 +21,34 @@ pub(crate) struct RedisServer {
     addr: SocketAddr,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl RedisServer {
     /// Starts one that keeps everything in memory; `arguments` are added, such as `--maxmemory 10mb`.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a folder"), arguments, Vec::new()).await
+    }
+
+    /// The same in this folder and with further variables.
+    pub(crate) async fn start_in(
+        mut folder: tempfile::TempDir,
+        arguments: &[&str],
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         // Another process may take a port between the question and Redis: then once more.
         for _ in 0..10 {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
             let addr = listener.local_addr().expect("an address");
             drop(listener);
-            let folder = tempfile::tempdir().expect("a folder");
-            let child = spawn(addr, folder.path(), &arguments);
-            let mut server = Self { child, addr, folder, arguments: arguments.clone() };
+            let child = spawn(addr, folder.path(), &arguments, &environment);
+            let (arguments, environment) = (arguments.clone(), environment.clone());
+            let mut server = Self { child, addr, folder, arguments, environment };
             if server.is_ready().await {
                 return server;
             }
+            folder = std::mem::replace(&mut server.folder, tempfile::tempdir().expect("a folder"));
         }
         panic!("Redis does not start");
     }
@@ -57,9 +68,19 @@ impl RedisServer {
         self.child.wait().expect("ended");
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Starts it again at the same address and folder.
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(self.addr, self.folder.path(), &self.arguments);
+        self.child = spawn(self.addr, self.folder.path(), &self.arguments, &self.environment);
         assert!(self.is_ready().await, "Redis does not start again");
     }
 
@@ -102,10 +123,10 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(addr: SocketAddr, folder: &Path, arguments: &[String]) -> Child {
+fn spawn(addr: SocketAddr, folder: &Path, arguments: &[String], environment: &[(String, String)]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &addr.port().to_string(), "--save", "", "--dir"]);
-    command.arg(folder).args(arguments);
+    command.arg(folder).args(arguments).envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("redis-server is installed: scripts/test installs it")
 }

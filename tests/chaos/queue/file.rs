@@ -14,12 +14,17 @@ use tokio_util::sync::CancellationToken;
 use super::{
     process::Process,
     role::{Act, LEASE, Role, Store, work},
-    watcher::{Ended, Expected, View, judge, observe, settled},
+    watcher::{Ended, Expected, View, judge, note_hit, observe, settled},
 };
-use crate::history::History;
+use crate::{
+    history::{History, What, now_us},
+    power::{Power, Undone},
+};
 
 /// Tasks that the owner handles at a time.
 const CONCURRENCY: usize = 5;
+/// Tasks that it does at least before it is killed.
+const TASKS: usize = 80;
 
 /// A file, its owner, and the history of what that does.
 pub(crate) struct FileWorld {
@@ -28,29 +33,63 @@ pub(crate) struct FileWorld {
     pub(crate) owner: Process,
     pub(crate) draws: ChaCha8Rng,
     synchronous: Synchronous,
-    environment: Vec<(String, String)>,
+    /// What a kill takes back, if it is a power cut.
+    power: Option<Power>,
     starts: u64,
     folder: tempfile::TempDir,
 }
 
 impl FileWorld {
-    /// A world whose owner is started with further variables.
-    pub(crate) fn start(seed: u64, synchronous: Synchronous, environment: Vec<(String, String)>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+    /// A world whose owner is killed, and with `cuts` by a power cut.
+    pub(crate) fn start(seed: u64, synchronous: Synchronous, cuts: bool) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a folder"), seed, synchronous, cuts)
+    }
+
+    /// The same in this folder: the file is in its folder `store`.
+    pub(crate) fn start_in(
+        folder: tempfile::TempDir,
+        seed: u64,
+        synchronous: Synchronous,
+        cuts: bool,
+    ) -> Self {
         let history = History::at(&folder.path().join("history"), "");
         let view = View::of(&history);
         let mut draws = ChaCha8Rng::seed_from_u64(seed);
-        let store =
-            Store::File { folder: folder.path().join("store"), full: synchronous == Synchronous::Full };
+        let store = folder.path().join("store");
+        let power = cuts.then(|| Power::over(&store));
+        let store = Store::File { folder: store, full: synchronous == Synchronous::Full };
         let (act, seed) = (Act::Own { concurrency: CONCURRENCY, from: 0 }, draws.random());
         let role = Role { act, who: "owner.0".to_owned(), history: history.path().to_owned(), store, seed };
-        let owner = start(role, &environment);
-        Self { history, view, owner, draws, synchronous, environment, starts: 0, folder }
+        let owner = Process::start(role, &environment(power.as_ref()));
+        Self { history, view, owner, draws, synchronous, power, starts: 0, folder }
     }
 
-    /// The folder of the file.
-    pub(crate) fn store(&self) -> std::path::PathBuf {
-        self.folder.path().join("store")
+    /// Waits until the owner has done something and is at work, and kills it. Returns whether it had tasks, and what
+    /// was taken back.
+    pub(crate) async fn kill(&mut self, kind: &str) -> (bool, Undone) {
+        let who = self.owner.role.who.clone();
+        let enough = self.view.ended() + TASKS;
+        let works = self.view.until(|view| view.ended() > enough && view.holds(&who)).await;
+        assert!(works, "{who} does not work: see its log beside {}", self.history.path().display());
+        let from_us = now_us();
+        self.owner.kill();
+        let undone = self.power.as_ref().map(Power::cut);
+        note_hit(&self.history, &who, kind, from_us, true);
+        (self.view.holds(&who), undone.unwrap_or_default())
+    }
+
+    /// Waits until nothing is accepted for this long; whether that came.
+    pub(crate) async fn stands_still(&mut self, quiet: Duration) -> bool {
+        let mut reader = self.history.reader();
+        let mut last_us = now_us();
+        let quiet_us = u64::try_from(quiet.as_micros()).expect("short");
+        self.view
+            .until(|_| {
+                let accepted = reader.more().into_iter().filter(|event| event.what == What::Accepted);
+                last_us = accepted.map(|event| event.at_us).fold(last_us, u64::max);
+                now_us() > last_us + quiet_us
+            })
+            .await
     }
 
     /// Lets the world go on for a moment, drawn from the seed.
@@ -65,13 +104,15 @@ impl FileWorld {
         self.starts += 1;
         let who = format!("owner.{}", self.starts);
         let act = Act::Own { concurrency: CONCURRENCY, from: self.view.last_batch("owner") };
-        self.owner = start(Role { who, act, ..self.owner.role.clone() }, &self.environment);
+        let role = Role { who, act, ..self.owner.role.clone() };
+        self.owner = Process::start(role, &environment(self.power.as_ref()));
     }
 
     /// After the owner was killed: opens the file here, lets what is left be done, and judges.
     pub(crate) async fn end(mut self, expected: &Expected) -> Ended {
         let lease_ms = LEASE.as_millis() as u64;
-        let store = SqliteBroker::open(&self.store(), self.synchronous, lease_ms, Clock::wall());
+        let store =
+            SqliteBroker::open(&self.folder.path().join("store"), self.synchronous, lease_ms, Clock::wall());
         let store = store.expect("the file opens");
         let broker = Broker::Sqlite(store.clone());
         let role = Role { who: "last".to_owned(), ..self.owner.role.clone() };
@@ -99,8 +140,6 @@ impl FileWorld {
     }
 }
 
-fn start(role: Role, environment: &[(String, String)]) -> Process {
-    let environment: Vec<(&str, &str)> =
-        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Process::start(role, &environment)
+fn environment(power: Option<&Power>) -> Vec<(String, String)> {
+    power.map(Power::environment).unwrap_or_default()
 }

@@ -99,7 +99,9 @@ impl Kind {
                 let goes_on = !world.view.is_busy() || world.view.until(|view| view.ended() > done).await;
                 say::<()>(world, "CONFIG SET maxmemory 0").await;
                 world.hit("", self.label(), from_us, false);
-                assert!(goes_on, "a full store stops the workers too");
+                if !goes_on {
+                    world.faults.push("a full store stops the workers too".to_owned());
+                }
                 refused
             }
             Self::RacingReapers => self.race(world).await,
@@ -146,9 +148,13 @@ impl Kind {
         let gone = until(async || !leases(world).await.contains(&who)).await;
         world.workers[at].process.signal(Signal::CONT);
         // It finds out, and takes another lease.
-        let back = until(async || leases(world).await.contains(&who)).await;
+        let back =
+            until(async || world.workers[at].process.has_ended() || leases(world).await.contains(&who));
+        let back = back.await && !world.workers[at].process.has_ended();
         world.hit(&who, self.label(), from_us, true);
-        assert!(back, "{who} does not come back");
+        if !back {
+            world.faults.push(format!("{who} does not come back"));
+        }
         held && gone
     }
 
@@ -207,7 +213,7 @@ impl Kind {
 }
 
 /// Waits until something holds; whether that came.
-async fn until(holds: impl AsyncFn() -> bool) -> bool {
+async fn until(mut holds: impl AsyncFnMut() -> bool) -> bool {
     let asked = async {
         while !holds().await {
             // See `LOOK`.

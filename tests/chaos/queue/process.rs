@@ -15,12 +15,15 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a process with further variables.
-    pub(crate) fn start(role: Role, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(role: Role, environment: &[(String, String)]) -> Self {
         Self { child: role.start(environment), role }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("sent");
+    /// Sends it a signal, unless it has ended: then its id may be another's.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        if !self.has_ended() {
+            kill_process(Pid::from_child(&self.child), signal).expect("sent");
+        }
     }
 
     /// Kills it and waits until it is gone.
@@ -36,9 +39,7 @@ impl Process {
 
     /// Stops it as a supervisor does, and waits until it has ended.
     pub(crate) async fn stop(&mut self) {
-        if !self.has_ended() {
-            self.signal(Signal::TERM);
-        }
+        self.signal(Signal::TERM);
         let ended = async {
             while !self.has_ended() {
                 // A child has no other sign here.

@@ -73,12 +73,14 @@ pub(crate) enum Store {
 
 impl Role {
     /// Starts a process with further variables. What it prints goes to a file beside the history.
-    pub(crate) fn start(&self, environment: &[(&str, &str)]) -> Child {
+    pub(crate) fn start(&self, environment: &[(String, String)]) -> Child {
         let log = self.history.with_file_name(format!("{}.log", self.who));
         let log = std::fs::File::create(log).expect("a log");
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "queue::role::process", "--ignored", "--nocapture"]);
-        command.env(ROLE, serde_json::to_string(self).expect("JSON")).envs(environment.iter().copied());
+        command
+            .env(ROLE, serde_json::to_string(self).expect("JSON"))
+            .envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log).spawn().expect("this program starts")
     }

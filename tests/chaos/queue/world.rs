@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) workers: Vec<Client>,
     pub(crate) producers: Vec<Client>,
     pub(crate) draws: ChaCha8Rng,
+    /// What was seen to be wrong before the end.
+    pub(crate) faults: Vec<String>,
     replaced: Replaced,
     /// Ends the observer.
     over: CancellationToken,
@@ -87,6 +89,7 @@ impl World {
             workers: Vec::new(),
             producers: Vec::new(),
             draws: ChaCha8Rng::seed_from_u64(seed),
+            faults: Vec::new(),
             replaced,
             over,
             observer: tokio::spawn(observer),
@@ -158,6 +161,7 @@ impl World {
         self.over.cancel();
         self.observer.await.expect("no panic");
         let mut ended = judge(&broker, &self.history, expected, is_settled).await;
+        ended.faults.append(&mut self.faults);
         if !ended.faults.is_empty() {
             ended.faults.push(format!("the history is in {}", self.folder.keep().display()));
         }
