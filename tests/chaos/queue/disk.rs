@@ -169,7 +169,7 @@ async fn a_truncated_append_only_file_loses_its_end_and_no_more() {
         world.hit("", TRUNCATED, from_us, true);
         hits.count(TRUNCATED, true);
     }
-    let ended = world.end(&Expected { forgets: true, soon: true, ..Expected::default() }).await;
+    let ended = world.end(&Expected { forgets: true, ..Expected::default() }).await;
     println!("seed {}: {ended}\n{hits}", plan.seed);
     assert!(ended.faults.is_empty(), "{ended}");
     let cut_off = String::from_utf8_lossy(&cut_off);

@@ -53,8 +53,8 @@ async fn found((_, patch): (&str, &str), strikes: &[Kind]) -> Vec<String> {
     let file = file_of(patch).rsplit('/').next().expect("a file");
     let name = file.strip_suffix(".lua").expect("a script");
     let shipped = source(file);
-    let patched = whole(name, &apply(&shipped, patch).expect("the patch applies"));
-    let replaced = (hash(&whole(name, &shipped)).into_bytes(), hash(&patched).into_bytes());
+    let patched = whole(name, &apply(shipped, patch).expect("the patch applies"));
+    let replaced = (hash(&whole(name, shipped)).into_bytes(), hash(&patched).into_bytes());
     let server = RedisServer::start(&[]).await;
     let mut world = World::around(server, Plan::of_environment().seed, vec![replaced]).await;
     let mut load = redis::cmd("SCRIPT");

@@ -1,15 +1,20 @@
-//! The shipped scripts, as the broker sends them: read from its sources, so that a request can be told by its hash.
+//! The shipped scripts, as the broker sends them, so that a request can be told by its hash.
 
-use std::path::PathBuf;
-
-/// The folder of the scripts.
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/queue/broker/redis")
+/// Names of the files beside `scripts.rs`, with their texts.
+macro_rules! files {
+    ($($name:literal,)+) => {
+        [$(($name, include_str!(concat!("../../../src/queue/broker/redis/", $name)))),+]
+    };
 }
 
-/// A file of that folder.
-pub(crate) fn source(file: &str) -> String {
-    std::fs::read_to_string(folder().join(file)).expect("a script")
+/// What is told apart or patched here.
+const FILES: [(&str, &str); 6] =
+    files!["scripts.rs", "prelude.lua", "enqueue.lua", "exchange.lua", "promote.lua", "reap.lua",];
+
+/// The text of a file.
+pub(crate) fn source(file: &str) -> &'static str {
+    let found = FILES.iter().find(|(name, _)| *name == file);
+    found.unwrap_or_else(|| panic!("{file} is not in FILES")).1
 }
 
 /// What is sent to the server for `NAME.lua`, whose text is `text`.
@@ -28,5 +33,5 @@ pub(crate) fn hash(script: &str) -> String {
 
 /// The hash of `NAME.lua` as it is shipped.
 pub(crate) fn shipped(name: &str) -> String {
-    hash(&whole(name, &source(&format!("{name}.lua"))))
+    hash(&whole(name, source(&format!("{name}.lua"))))
 }
