@@ -1,6 +1,12 @@
 //! The queue in a server: opened, tended, and worked on if its store is this process's own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -36,6 +42,8 @@ pub(in crate::app) struct Embedded {
     /// The worker, until it is started.
     worker: Mutex<Option<Worker>>,
     running: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// Tasks that the worker handed back at the end of its drain.
+    handed_back: Arc<AtomicU64>,
     tending: CancellationToken,
 }
 
@@ -62,6 +70,7 @@ impl Embedded {
             shutdown: shutdown.clone(),
             worker: Mutex::new(worker),
             running: Arc::default(),
+            handed_back: Arc::default(),
             tending: CancellationToken::new(),
         }))
     }
@@ -73,6 +82,7 @@ impl Embedded {
         let (worker, running) = (self.worker.lock().take(), self.running.clone());
         let seen = self.queue.clone();
         let left = self.running.clone();
+        let (handed_back, returned) = (self.handed_back.clone(), self.handed_back.clone());
         system
             .on_start(move || async move {
                 queue.look().await;
@@ -81,8 +91,9 @@ impl Embedded {
                 if let Some(worker) = worker {
                     let stop = shutdown.clone();
                     let work = async move {
-                        if let Err(error) = worker.run(&stop).await {
-                            tracing::error!(%error, "the queue's worker ended");
+                        match worker.run(&stop).await {
+                            Ok(tally) => handed_back.store(tally.handed_back, Relaxed),
+                            Err(error) => tracing::error!(%error, "the queue's worker ended"),
                         }
                     };
                     *running.lock() = Some(shutdown.tracker().spawn(work));
@@ -92,12 +103,12 @@ impl Embedded {
             .stragglers(move || {
                 let works = left.lock().as_ref().is_some_and(|work| !work.is_finished());
                 let in_flight = seen.seen().last.map_or(0, |(_, stats)| stats.counts.in_flight);
-                match works && in_flight > 0 {
-                    true => vec![format!(
-                        "{} of the queue, which will be started again",
-                        counted(in_flight, "task", "tasks")
-                    )],
-                    false => Vec::new(),
+                let tasks = returned.load(Relaxed) + if works { in_flight } else { 0 };
+                match tasks {
+                    0 => Vec::new(),
+                    tasks => {
+                        vec![format!("{} of the queue, to be started again", counted(tasks, "task", "tasks"))]
+                    }
                 }
             })
     }

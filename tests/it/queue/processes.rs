@@ -300,3 +300,29 @@ async fn what_a_file_holds_is_there_after_a_kill() {
     let audit = get(second.addr, "/queue/audit").await.json();
     assert_eq!((&audit["enqueued"], &audit["balances"]), (&json!(2), &json!(true)));
 }
+
+#[tokio::test]
+async fn at_the_end_of_the_drain_a_running_task_is_handed_back_and_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().display().to_string();
+    let slow = [
+        ("LAB_DATA_DIR", data.as_str()),
+        ("QUEUE_SIMULATE", "constant:10m"),
+        ("LAB_DRAIN_MS", "0"),
+        LONG_LEASE,
+    ];
+    let first = Server::start(&["queue", "api"], &slow);
+    let id = enqueue(&first, &json!({ "type": "x", "timeout_ms": "1h" })).await;
+    state_is(&first, &id, "in_flight").await;
+    first.signal(Signal::TERM);
+    let (status, rest) = first.wait();
+    assert!(status.code() == Some(1) && rest.contains("1 task of the queue"), "{status} {rest}");
+    let quick = [
+        ("LAB_DATA_DIR", data.as_str()),
+        ("QUEUE_SIMULATE", "constant:0"),
+        ("QUEUE_SIMULATE_ERROR_RATE", "0"),
+    ];
+    let second = Server::start(&["queue", "api"], &quick);
+    let done = state_is(&second, &id, "succeeded").await;
+    assert_eq!((&done["failures"], &done["crashes"]), (&json!(0), &json!(0)));
+}
