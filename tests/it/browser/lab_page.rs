@@ -155,6 +155,7 @@ async fn the_address_restores_the_screen_and_changes_nothing_until_it_is_set() {
     page.click("#load-button").await;
     page.until("document.getElementById('load-button').innerText === 'Stop'").await;
     page.until("location.hash.includes('async_limit=9') && location.hash.includes('rate=12')").await;
+    page.until("document.getElementById('link').hash === location.hash").await;
     let status = get(server.addr, "/load").await.json();
     assert_eq!((&status["seed"], &status["rate"]), (&Value::from(u64::MAX), &Value::from("12/s")));
     page.close().await;

@@ -56,8 +56,10 @@ async fn on_a_phone_the_columns_come_first_and_the_load_unfolds() {
     let server = Server::start(&["serve"], &FAST);
     let page = browser.open(&server.url("/"), View::PHONE).await;
     page.until("!document.getElementById('load-button').disabled").await;
-    let first = "document.querySelector('.column .headline').getBoundingClientRect().bottom";
-    assert!(page.evaluate::<f64>(first).await < 600.0, "of 844 px");
+    let bottom =
+        |selector: &str| format!("document.querySelector('{selector}').getBoundingClientRect().bottom");
+    assert!(page.evaluate::<f64>(&bottom(".glance")).await < 600.0, "all strategies, of 844 px");
+    assert!(page.evaluate::<f64>(&bottom(".column .headline")).await < 760.0, "and the first column");
     assert!(page.text("#load summary").await.contains("30/s to each (poisson, seed 1), 60 s"));
     assert!(!page.evaluate::<bool>("document.querySelector('[name=rate]').checkVisibility()").await);
     page.click("#load summary").await;
@@ -70,25 +72,27 @@ async fn on_a_phone_the_columns_come_first_and_the_load_unfolds() {
 }
 
 #[tokio::test]
-async fn the_stories_leave_no_hole_at_any_width() {
+async fn columns_and_stories_leave_no_hole_at_any_width() {
     let Some(browser) = Browser::start().await else { return };
     let server = Server::start(&["serve"], &FAST);
     let page = browser.open(&server.url("/"), View::WIDE).await;
     for width_px in [320, 390, 640, 720, 900, 1100, 1280, 1440, 1600, 1920] {
         page.show(View { width_px, height_px: 900, dark: false }).await;
-        let holes: Vec<String> = page
-            .evaluate(
-                "(() => {
-                   const grid = document.querySelector('.stories').getBoundingClientRect();
-                   const rows = Object.groupBy([...document.querySelectorAll('.story')]
-                     .map((story) => story.getBoundingClientRect()), ({ top }) => Math.round(top));
-                   return Object.values(rows).filter((row) =>
-                     Math.abs(Math.min(...row.map(({ left }) => left)) - grid.left) > 1
-                     || Math.abs(Math.max(...row.map(({ right }) => right)) - grid.right) > 1).map(JSON.stringify);
-                 })()",
-            )
-            .await;
-        assert_eq!(holes, [""; 0], "{width_px} px");
+        for (grid, part) in [(".stories", ".story"), (".columns", ".column")] {
+            let holes: Vec<String> = page
+                .evaluate(&format!(
+                    "(() => {{
+                       const grid = document.querySelector('{grid}').getBoundingClientRect();
+                       const rows = Object.groupBy([...document.querySelectorAll('{part}')]
+                         .map((part) => part.getBoundingClientRect()), ({{ top }}) => Math.round(top));
+                       return Object.values(rows).filter((row) =>
+                         Math.abs(Math.min(...row.map(({{ left }}) => left)) - grid.left) > 1
+                         || Math.abs(Math.max(...row.map(({{ right }}) => right)) - grid.right) > 1).map(JSON.stringify);
+                     }})()"
+                ))
+                .await;
+            assert_eq!(holes, [""; 0], "{grid}, {width_px} px");
+        }
     }
     page.close().await;
 }

@@ -6,13 +6,17 @@ const address = (() => {
   const fields = () => document.querySelectorAll("form#load [name]");
   const boxes = () => document.querySelectorAll("[name=strategies]");
 
-  function remember() {
+  function fragment() {
     const kept = new URLSearchParams({ window_s: page.windowSeconds(), span_s: id("span").value });
     if (page.isProjected()) kept.set("projector", "1");
     for (const { name, value } of fields()) kept.set(name, value);
     if (boxes().length > 0) kept.set("strategies", load.body().strategies.join());
     for (const { name, dataset } of document.querySelectorAll(".lever [name]")) kept.set(name, dataset.applied);
-    history.replaceState(null, "", `#${kept}`);
+    return `#${kept}`;
+  }
+
+  function remember() {
+    history.replaceState(null, "", fragment());
     again();
   }
 
@@ -43,9 +47,10 @@ const address = (() => {
     return Object.fromEntries(Object.entries(view.levers).filter(isSet).map(plain));
   }
 
-  // Writes the commands.
+  // Writes the link and the commands.
   function again() {
     if (!page.view()) return;
+    id("link").href = fragment();
     const place = id("again");
     const { host } = place.dataset;
     const body = load.body();

@@ -22,15 +22,21 @@ const page = (() => {
     return WHY[figures[`${name}_why`]] ?? `over ${live.time(view.age_ms)}`;
   }
 
-  function showColumn(column, told) {
-    const figures = told.windows[windowSeconds()];
+  // The figures that are also shown of all strategies at a glance.
+  function showFigures(place, figures) {
     const good = figures.good_rate;
-    const rate = put(column, "good_rate", good === null ? "–" : live.percent(good));
+    const rate = put(place, "good_rate", good === null ? "–" : live.percent(good));
     rate.classList.toggle("good", good !== null && good >= 0.95);
     rate.classList.toggle("bad", good !== null && good < 0.5);
+    put(place, "p95", percentile(figures, "p95"));
+  }
+
+  function showColumn(column, told) {
+    const figures = told.windows[windowSeconds()];
+    showFigures(column, figures);
+    showFigures(document.querySelector(`[data-glance="${told.path}"]`), figures);
     put(column, "offered", `${live.count(figures.offered)} (${live.rate(figures.offered_per_second)}/s)`);
     put(column, "p50", percentile(figures, "p50"));
-    put(column, "p95", percentile(figures, "p95"));
     put(column, "in_flight", live.count(told.in_flight));
     const { limit } = told;
     put(column, "waiting", limit ? `${live.count(limit.waiting)}, limit ${limit.calls}` : "no limit");
@@ -74,9 +80,13 @@ const page = (() => {
       figure.textContent = value === null
         ? (why === "no_steady_state" ? note : why.replace("_", " "))
         : `${trust === "approximate" ? "≈ " : ""}${show(value)}`;
-      line.title = note;
       line.append(term, figure);
       return line;
+    }));
+    column.querySelector("[data-figure=sources]").replaceChildren(...lines.map(({ name, note }) => {
+      const item = document.createElement("li");
+      item.textContent = `${EXPECTED[name][0]}: ${note}`;
+      return item;
     }));
   }
 
