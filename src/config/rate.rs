@@ -67,5 +67,3 @@ impl fmt::Display for Rate {
         f.write_str(&text.unwrap_or_default())
     }
 }
-
-crate::documented!(Rate as Number by get);

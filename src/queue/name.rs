@@ -54,7 +54,20 @@ impl Borrow<str> for Name {
     }
 }
 
-crate::documented!(Name as String);
+/// Only from a string: the number 0 is no name, although its text would be one.
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+crate::documented!(@schema Name, String, &[]);
 
 #[cfg(test)]
 mod tests {

@@ -159,7 +159,7 @@ async fn ask_servers() -> (Vec<Served>, BTreeSet<String>) {
 }
 
 /// Enqueues a task and waits until it has ended.
-async fn handle_a_task(server: &Server, prefix: &str) {
+pub(crate) async fn handle_a_task(server: &Server, prefix: &str) {
     let head = format!("POST {prefix}/task\ncontent-type: application/json");
     let queued = send(server.addr, &head, r#"{"type": "email"}"#).await.json();
     let path = format!("{prefix}/task/{}", queued["task_id"].as_str().expect("an id"));

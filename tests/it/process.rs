@@ -55,7 +55,10 @@ async fn the_command_without_arguments_serves_the_lab() {
         }
     }
     let paths = document["paths"].as_object().expect("paths");
-    for (path, _) in paths.iter().filter(|(_, item)| item.get("get").is_some()) {
+    // There is no task yet.
+    let is_there =
+        |(path, item): &(&String, &serde_json::Value)| item.get("get").is_some() && !path.contains("{id}");
+    for (path, _) in paths.iter().filter(is_there) {
         let path = path.replace("{name}", "not-found");
         assert_eq!(get(server.addr, &path).await.status, 200, "{path}");
     }

@@ -45,7 +45,7 @@ fn strings<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
 
 /// Names in an expression that could be metrics: not functions, keywords, labels or texts.
 fn metrics_in(expression: &str) -> BTreeSet<String> {
-    const WORDS: [&str; 13] = [
+    const WORDS: [&str; 15] = [
         "by",
         "without",
         "on",
@@ -56,6 +56,8 @@ fn metrics_in(expression: &str) -> BTreeSet<String> {
         "offset",
         "bool",
         "sum",
+        "max",
+        "min",
         "group_left",
         "le",
         "Inf",

@@ -272,6 +272,7 @@ async fn both_paths_show_the_same_names_labels_and_counts() {
         }
     }
     get(server.addr, "/healthz").await;
+    crate::goldens::handle_a_task(&server, "/queue").await;
     let requests = |series: &Series| -> f64 {
         series.iter().filter(|((name, _), _)| name == "http_requests_total").map(|(_, count)| count).sum()
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::expected::Name;
+use super::expected::TheoryName;
 use super::figures::lambda_w;
 use super::last_run::LastRun;
 use super::watch::{Mark, Recents, Watch};
@@ -51,12 +51,12 @@ impl Row {
     }
 
     /// The lines of theory that are drawn in it.
-    const fn of_theory(self) -> &'static [Name] {
+    const fn of_theory(self) -> &'static [TheoryName] {
         match self {
             Self::Good => &[],
-            Self::Latency => &[Name::P50, Name::P95],
-            Self::InFlight => &[Name::InFlight, Name::Stable, Name::Tipping],
-            Self::Waiting => &[Name::Waiting],
+            Self::Latency => &[TheoryName::P50, TheoryName::P95],
+            Self::InFlight => &[TheoryName::InFlight, TheoryName::Stable, TheoryName::Tipping],
+            Self::Waiting => &[TheoryName::Waiting],
         }
     }
 

@@ -31,7 +31,7 @@ choice! {
 
 choice! {
     /// What a line of theory is about.
-    pub enum Name {
+    pub enum TheoryName {
         /// The p50 over all offered, without load, milliseconds.
         P50 = "p50_ms",
         /// The p95 over all offered, without load, milliseconds.
@@ -66,7 +66,7 @@ choice! {
 #[schema(as = ViewExpected)]
 pub struct Expected {
     /// What it is about.
-    pub name: Name,
+    pub name: TheoryName,
     /// The figure.
     #[schema(required)]
     pub value: Option<f64>,
@@ -80,7 +80,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub(super) fn of(name: Name, figure: Figure) -> Self {
+    pub(super) fn of(name: TheoryName, figure: Figure) -> Self {
         let none =
             |why, note: String| Self { name, value: None, value_why: Some(why), trust: Trust::None, note };
         let some =
@@ -100,7 +100,7 @@ impl Expected {
     }
 
     /// An approximate figure.
-    pub(super) fn near(name: Name, value: f64, note: String) -> Self {
+    pub(super) fn near(name: TheoryName, value: f64, note: String) -> Self {
         Self { name, value: Some(value), value_why: None, trust: Trust::Approximate, note }
     }
 }

@@ -8,7 +8,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::expected::{Expected, Name};
+use super::expected::{Expected, TheoryName};
 use super::load::{self, Arrivals};
 use super::slowing::{self, Slowing};
 use crate::http_lab::{EndpointStatus, HttpLab, Settings, Shape};
@@ -60,11 +60,11 @@ impl Known {
         };
         let times = unloaded(flow, &a, &b);
         let mut lines = vec![
-            Expected::of(Name::P50, times.quantile_ms(0.5)),
-            Expected::of(Name::P95, times.quantile_ms(0.95)),
+            Expected::of(TheoryName::P50, times.quantile_ms(0.5)),
+            Expected::of(TheoryName::P95, times.quantile_ms(0.95)),
         ];
         if endpoint.shape == Shape::Deadline {
-            lines.push(Expected::of(Name::TimeoutShare, times.timeout_share()));
+            lines.push(Expected::of(TheoryName::TimeoutShare, times.timeout_share()));
         }
         let rate = match &self.poisson {
             Some((rate, paths)) if paths.iter().any(|path| path == endpoint.path) => *rate,
@@ -87,7 +87,7 @@ impl Known {
                 lines.extend(slowing::lines(&slowing));
             }
             (None, None, _) => {
-                lines.push(Expected::of(Name::InFlight, times.mean_ms().map(|ms| in_flight(rate, ms))));
+                lines.push(Expected::of(TheoryName::InFlight, times.mean_ms().map(|ms| in_flight(rate, ms))));
             }
             // A deadline takes calls out of B's queue, and no formula is known for such a queue.
             (None, Some(_), _) if endpoint.shape == Shape::Deadline => {}
@@ -107,12 +107,12 @@ fn queue(queue: Limited, is_bounded: bool) -> Vec<Expected> {
     let carried =
         queue.carried_per_second.map(|value| Figure::Exact { value, source: "limit / mean time of B" });
     let mut lines: Vec<Expected> =
-        carried.map(|carried| Expected::of(Name::Carried, carried)).into_iter().collect();
+        carried.map(|carried| Expected::of(TheoryName::Carried, carried)).into_iter().collect();
     if is_bounded {
-        lines.push(Expected::of(Name::ShedShare, queue.shed_share));
+        lines.push(Expected::of(TheoryName::ShedShare, queue.shed_share));
     }
-    lines.push(Expected::of(Name::MeanWait, queue.mean_wait_ms));
-    lines.push(Expected::of(Name::Waiting, queue.waiting));
+    lines.push(Expected::of(TheoryName::MeanWait, queue.mean_wait_ms));
+    lines.push(Expected::of(TheoryName::Waiting, queue.waiting));
     lines
 }
 

@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU32;
 
-use super::expected::{Expected, Name};
+use super::expected::{Expected, TheoryName};
 use crate::theory::{Figure, Flow, Scalability, ServiceTime, in_flight, unloaded};
 
 const LAW: &str = "Universal Scalability Law: Gunther 1993";
@@ -32,15 +32,15 @@ pub(super) fn lines(of: &Slowing) -> Vec<Expected> {
     let mut lines = Vec::new();
     let peak_calls = law.peak_calls();
     let peak = peak_calls.and_then(carried);
-    lines.extend(peak.map(|peak| Expected::of(Name::Peak, exact(peak))));
+    lines.extend(peak.map(|peak| Expected::of(TheoryName::Peak, exact(peak))));
     lines.extend(
-        peak_calls.filter(|_| peak.is_some()).map(|calls| Expected::of(Name::PeakCalls, exact(calls))),
+        peak_calls.filter(|_| peak.is_some()).map(|calls| Expected::of(TheoryName::PeakCalls, exact(calls))),
     );
     let limit = limit.map(|limit| f64::from(limit.get()));
     let with_all_permits = limit.and_then(carried);
     lines.extend(with_all_permits.map(|value| {
         let source = "limit / time of B with so many calls, by the Universal Scalability Law: Gunther 1993";
-        Expected::of(Name::Carried, Figure::Exact { value, source })
+        Expected::of(TheoryName::Carried, Figure::Exact { value, source })
     }));
     // A deadline takes calls out of B before they end: no balance is known then.
     if matches!(flow, Flow::Deadline { .. }) {
@@ -52,7 +52,10 @@ pub(super) fn lines(of: &Slowing) -> Vec<Expected> {
         let most = with_all_permits.or(peak).unwrap_or_default();
         if !is_bounded {
             let growing = Figure::NoSteadyState { backlog_growth_per_second: rate - most };
-            lines.push(Expected::of(if limit.is_some() { Name::Waiting } else { Name::Stable }, growing));
+            lines.push(Expected::of(
+                if limit.is_some() { TheoryName::Waiting } else { TheoryName::Stable },
+                growing,
+            ));
         }
         return lines;
     };
@@ -63,18 +66,16 @@ pub(super) fn lines(of: &Slowing) -> Vec<Expected> {
         let mean = collapse.and_then(|collapse| of.in_flight(collapse.mean_calls));
         let above =
             mean.map_or_else(String::new, |mean| format!("; chance holds it higher: {mean:.1} on average"));
-        Expected::near(Name::Stable, value, format!("as many end as come. {LAW}{above}"))
+        Expected::near(TheoryName::Stable, value, format!("as many end as come. {LAW}{above}"))
     }));
-    lines.extend(
-        tipping.and_then(|calls| of.in_flight(calls)).map(|value| {
-            Expected::near(Name::Tipping, value, format!("with more, fewer end than come. {LAW}"))
-        }),
-    );
+    lines.extend(tipping.and_then(|calls| of.in_flight(calls)).map(|value| {
+        Expected::near(TheoryName::Tipping, value, format!("with more, fewer end than come. {LAW}"))
+    }));
     lines.extend(collapse.filter(|collapse| collapse.mean_time_s < NEVER_S).map(|collapse| {
         let note =
             "from an idle B. Birth and death process: Karlin and Taylor 1975; exact for exponential times, others last 0.6 to \
                     2.1 times as long";
-        Expected::near(Name::Collapse, collapse.mean_time_s * 1e3, note.to_owned())
+        Expected::near(TheoryName::Collapse, collapse.mean_time_s * 1e3, note.to_owned())
     }));
     lines
 }

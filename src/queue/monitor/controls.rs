@@ -1,5 +1,7 @@
 //! What an administrator can change: pauses and limits, and dead letters.
 
+use std::str::FromStr;
+
 use axum::{
     Router,
     extract::{Path, State},
@@ -13,7 +15,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::document::RulePart;
 use crate::{
     bounded,
-    config::{Invalid, Rate},
+    config::{Allowed, Invalid, Rate},
     document,
     output::Named,
     queue::{
@@ -37,6 +39,30 @@ bounded!(
     /// How many starts may follow each other at once.
     pub(super) RateBurst: u32 = 1 to 1000000
 );
+
+/// The most starts in a time. A type of its own, because its name in the OpenAPI document must be no other system's.
+#[derive(Debug, Clone, Copy)]
+struct StartRate(Rate);
+
+impl StartRate {
+    fn get(self) -> f64 {
+        self.0.get()
+    }
+}
+
+impl Allowed for StartRate {
+    const ALLOWED: &'static str = Rate::ALLOWED;
+}
+
+impl FromStr for StartRate {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self)
+    }
+}
+
+crate::documented!(StartRate as Number by get);
 
 /// The most dead letters that one request changes.
 const CHANGED_LIMIT: u64 = 10_000;
@@ -70,7 +96,7 @@ struct RuleBody {
     /// The most tasks in flight; missing: no limit.
     in_flight_limit: Option<InFlightLimit>,
     /// The most starts in a time; missing: no limit.
-    rate: Option<Rate>,
+    rate: Option<StartRate>,
     /// How many starts may follow each other at once; 1 if it is missing.
     burst: Option<RateBurst>,
 }

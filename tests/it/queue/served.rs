@@ -148,6 +148,7 @@ async fn what_is_no_task_is_refused_and_enqueues_nothing() {
             ("[]", 400, ""),
             (r#"{"payload": 1}"#, 400, "type"),
             (r#"{"type": ""}"#, 400, "type"),
+            (r#"{"type": 0}"#, 400, "type"),
             (r#"{"type": "a b"}"#, 400, "type"),
             (r#"{"type": "a\u0000"}"#, 400, "type"),
             (r#"{"type": "x", "extra": 1}"#, 400, "extra"),
