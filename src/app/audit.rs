@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// The system: http (its requests), service (the calls to services), streams or pipeline
+    /// The system: http (its requests), service (the calls to services), streams, pipeline or queue
     #[arg(value_name = "SYSTEM")]
     pub system: String,
     /// The server to ask, instead of the one at the address

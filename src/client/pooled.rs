@@ -75,7 +75,31 @@ impl Client {
     /// When no complete response arrives within the bounds.
     pub async fn fetch(&self, request: Request<Bytes>, bounds: Bounds) -> Result<Response<Bytes>, Failure> {
         let mut body = BytesMut::new();
-        let head = self.exchange(request, bounds, |data| body.extend_from_slice(&data)).await?;
+        let take = |data: Bytes| {
+            body.extend_from_slice(&data);
+            true
+        };
+        let head = self.exchange(request, bounds, take).await?;
+        Ok(head.map(|()| body.freeze()))
+    }
+
+    /// The same, but a body that is larger than its bound is cut, which closes the connection.
+    ///
+    /// # Errors
+    /// When no response arrives within the time limit.
+    pub async fn fetch_start(
+        &self,
+        request: Request<Bytes>,
+        bounds: Bounds,
+    ) -> Result<Response<Bytes>, Failure> {
+        let mut body = BytesMut::new();
+        let take = |data: Bytes| {
+            let room = bounds.body_bytes - body.len();
+            body.extend_from_slice(&data[..data.len().min(room)]);
+            data.len() <= room
+        };
+        let unbounded = Bounds { body_bytes: usize::MAX, ..bounds };
+        let head = self.exchange(request, unbounded, take).await?;
         Ok(head.map(|()| body.freeze()))
     }
 
@@ -85,14 +109,15 @@ impl Client {
     /// # Errors
     /// When no complete response arrives within the bounds.
     pub async fn status(&self, request: Request<Bytes>, bounds: Bounds) -> Result<StatusCode, Failure> {
-        Ok(self.exchange(request, bounds, drop).await?.status())
+        Ok(self.exchange(request, bounds, |_| true).await?.status())
     }
 
+    /// Passes the body to `take` until that returns `false`.
     async fn exchange(
         &self,
         request: Request<Bytes>,
         bounds: Bounds,
-        mut take: impl FnMut(Bytes),
+        mut take: impl FnMut(Bytes) -> bool,
     ) -> Result<Response<()>, Failure> {
         let exchange = async {
             let response = self.0.request(request.map(Full::new)).await;
@@ -102,7 +127,9 @@ impl Client {
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame.map_err(|_| Failure::BrokeOff)?.into_data() {
                     room = room.checked_sub(data.len()).ok_or(Failure::TooLarge(bounds.body_bytes))?;
-                    take(data);
+                    if !take(data) {
+                        break;
+                    }
                 }
             }
             Ok(Response::from_parts(head, ()))

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Asked, TaskBody},
-    broker::{Admission, MOVED_LIMIT, RawElement},
+    broker::{Admission, Broker, MOVED_LIMIT, RawElement},
     config::Config,
     handle::Queue,
     lane::{Lane, Priority},
@@ -36,6 +36,10 @@ const MALFORMED: &str = "malformed";
 
 /// Admits what other programs push, until `stop`. A store that is away is asked again.
 pub(super) async fn admit(queue: &Queue, stop: &CancellationToken) {
+    // Nobody can push to a file.
+    if matches!(queue.broker(), Broker::Sqlite(_)) {
+        return;
+    }
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

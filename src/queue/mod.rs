@@ -52,7 +52,7 @@ pub use handlers::{BackoffMs, Concurrency, LeaseMs, PrivateHost, Route, WorkerAr
 pub use lane::{Lane, Priority, RateLimit, Rule, Scope};
 pub use monitor::{DeadChanged, RulePart, StatsDocument};
 pub use name::Name;
-pub use routes::{Place, system};
+pub use routes::{Place, check, system};
 pub use seen::{Rates, Seen};
 pub use sheet::Balanced;
 pub use store::CannotOpen;

@@ -55,7 +55,7 @@ pub fn system(queue: &Queue, place: Place, instruments: &Instruments, shutdown: 
     let prefix = place.prefix();
     let document = document(place);
     let open = documented_parameters(api::open_routes(queue, prefix), &document);
-    let (viewed, stopping, asked) = (queue.clone(), shutdown.clone(), queue.clone());
+    let (viewed, stopping) = (queue.clone(), shutdown.clone());
     system
         .openapi(document)
         .link("Systems", place.page(), about)
@@ -66,11 +66,17 @@ pub fn system(queue: &Queue, place: Place, instruments: &Instruments, shutdown: 
         .limit(RouteLimit { under: place.bodies_under(), body: BodyLimit::Bytes(api::BATCH_LIMIT_BYTES) })
         .controls(guarded(queue, prefix))
         .views(move |frame| open.merge(monitor::views(&viewed, place.page(), prefix, &stopping, frame)))
-        .check(Check::new("queue", move || {
-            let queue = asked.clone();
-            async move { queue.broker().stats().await.map(drop).map_err(|error| error.to_string()) }
-        }))
+        .check(check(queue))
         .sheet(sheet::sheet(queue))
+}
+
+/// Whether the store answers.
+pub fn check(queue: &Queue) -> Check {
+    let queue = queue.clone();
+    Check::new("queue", move || {
+        let queue = queue.clone();
+        async move { queue.broker().stats().await.map(drop).map_err(|error| error.to_string()) }
+    })
 }
 
 fn guarded(queue: &Queue, prefix: &str) -> Router {

@@ -53,7 +53,8 @@ pub(super) fn sheet(queue: &Queue) -> Sheet {
 }
 
 impl Balanced {
-    /// The states as the structures hold them, not as they are counted: a task that is in none, or in two, shows.
+    /// In flight, delayed and dead as the structures hold them, not as they are counted; pending is what is left of all
+    /// tasks that have a payload. Whether each of those is in its lane is not looked at.
     fn of(stats: &Stats) -> Self {
         let Stats { counts, sizes, inbox, .. } = stats;
         Self {

@@ -86,7 +86,7 @@ impl Embedded {
         system
             .on_start(move || async move {
                 queue.look().await;
-                // On the tracker, so that the drain waits for the worker. Time goes on for its lease until it has ended.
+                // Not on the tracker: time goes on for the worker's lease until the worker has ended.
                 tokio::spawn(async move { tend(&queue, &tending).await });
                 if let Some(worker) = worker {
                     let stop = shutdown.clone();
@@ -96,6 +96,7 @@ impl Embedded {
                             Err(error) => tracing::error!(%error, "the queue's worker ended"),
                         }
                     };
+                    // On the tracker, so that the drain waits for it.
                     *running.lock() = Some(shutdown.tracker().spawn(work));
                 }
                 Ok(())

@@ -36,8 +36,10 @@ pub async fn run(command: Command, telemetry: Telemetry) -> anyhow::Result<Endin
     match command {
         Command::Api(args) => {
             let ApiArgs { addr, store, queue, worker, serving, .. } = *args;
+            let idle_handlers = store.redis_url.is_some() && worker.has_handlers();
             let worker = store.redis_url.is_none().then_some(worker);
-            let served = Served { flag: "--addr (QUEUE_API_ADDR)", addr, store, queue, worker, serving };
+            let flag = "--addr (QUEUE_API_ADDR)";
+            let served = Served { flag, addr, store, queue, worker, idle_handlers, serving };
             serve(served, telemetry).await
         }
         Command::Monitor(args) => {
@@ -45,8 +47,8 @@ pub async fn run(command: Command, telemetry: Telemetry) -> anyhow::Result<Endin
             if store.redis_url.is_none() {
                 return Err(refused(CannotOpen::NotShared("lab queue monitor")));
             }
-            let served =
-                Served { flag: "--addr (QUEUE_MONITOR_ADDR)", addr, store, queue, worker: None, serving };
+            let flag = "--addr (QUEUE_MONITOR_ADDR)";
+            let served = Served { flag, addr, store, queue, worker: None, idle_handlers: false, serving };
             serve(served, telemetry).await
         }
         Command::Worker(args) => worker::run(*args, telemetry).await,
@@ -72,11 +74,13 @@ struct Served {
     queue: Config,
     /// The worker in the same process, if the store cannot be shared.
     worker: Option<WorkerArgs>,
+    /// Whether handlers are set that another process is to have.
+    idle_handlers: bool,
     serving: super::ServingArgs,
 }
 
 async fn serve(served: Served, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    let Served { flag, addr, store, queue, worker, serving } = served;
+    let Served { flag, addr, store, queue, worker, idle_handlers, serving } = served;
     let listener = web::listen(addr.get(), flag)?;
     let shutdown = serving.shutdown();
     telemetry.stops_with(&shutdown);
@@ -89,6 +93,11 @@ async fn serve(served: Served, telemetry: Telemetry) -> anyhow::Result<Ending> {
     let process =
         Process { server: &serving.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
     let server = Server::start(vec![embedded.system()], process, shutdown).await?;
+    if idle_handlers {
+        tracing::warn!(
+            "QUEUE_HTTP and QUEUE_EXEC have no effect here: on Redis, `lab queue worker` does the work"
+        );
+    }
     let ending = server.drained().await;
     embedded.close().await;
     ending

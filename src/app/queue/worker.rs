@@ -14,10 +14,10 @@ use crate::{
     },
     config::counted,
     output,
-    queue::{Queue, Tally, tend},
+    queue::{Queue, Tally, check, tend},
     shutdown::Shutdown,
     telemetry::Telemetry,
-    web::{self, Check, System},
+    web::{self, System},
 };
 
 /// How long open connections may still take after the work has ended.
@@ -49,7 +49,10 @@ pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<
                 Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
             // It answers until the last task has ended.
             let http = Shutdown::new(Some(SERVER_STOP_LIMIT), Duration::ZERO);
-            Some(Server::start(vec![system(&queue, &instruments)], process, http).await?)
+            let system = System::new("queue", "Queue worker", "/", "does the work of tasks")
+                .metrics(&instruments)
+                .check(check(&queue));
+            Some(Server::start(vec![system], process, http).await?)
         }
     };
     output::to_stderr(format_args!(
@@ -71,15 +74,4 @@ pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<
         false if handed_back > 0 => Ending::Failed,
         false => Ending::Done,
     })
-}
-
-/// Health and metrics.
-fn system(queue: &Queue, instruments: &crate::telemetry::Instruments) -> System {
-    let queue = queue.clone();
-    System::new("queue", "Queue worker", "/", "does the work of tasks").metrics(instruments).check(
-        Check::new("queue", move || {
-            let queue = queue.clone();
-            async move { queue.broker().stats().await.map(drop).map_err(|error| error.to_string()) }
-        }),
-    )
 }

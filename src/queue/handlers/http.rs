@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use bytes::Bytes;
 
 use crate::{
-    client::{Bounds, Client, Failure},
+    client::{Bounds, Client},
     config::HttpUrl,
     queue::{broker::Claimed, settle::Verdict, worker::Handler},
     telemetry,
 };
 
-/// The largest answer that is read, in bytes.
+/// How much of an answer is read, in bytes.
 const ANSWER_LIMIT_BYTES: usize = 64 * 1024;
 /// How much of an answer an error keeps, in characters.
 const SHOWN_LIMIT_CHARS: usize = 300;
@@ -36,10 +36,9 @@ impl Handler for Http {
         };
         // The worker ends the attempt first, and dropping it closes the connection.
         let time = Duration::from_millis(task.spec.timeout_ms).saturating_mul(2);
-        match self.client.fetch(request, Bounds { time, body_bytes: ANSWER_LIMIT_BYTES }).await {
+        // The status is the verdict, however long the answer is.
+        match self.client.fetch_start(request, Bounds { time, body_bytes: ANSWER_LIMIT_BYTES }).await {
             Ok(response) => verdict(&response),
-            // The server has done the work, whatever it says about it.
-            Err(failure @ Failure::TooLarge(_)) => Verdict::FailedForGood { error: failure.to_string() },
             Err(failure) => Verdict::Failed { error: failure.to_string(), retry_after_ms: None },
         }
     }

@@ -148,6 +148,11 @@ impl WorkerArgs {
         Ok(())
     }
 
+    /// Whether something other than a simulation does the work.
+    pub fn has_handlers(&self) -> bool {
+        !self.http.is_empty() || !self.exec.is_empty()
+    }
+
     /// How long a worker's lease is, in milliseconds.
     pub fn lease_ms(&self) -> u64 {
         self.lease_ms.ms()
@@ -193,7 +198,7 @@ impl WorkerArgs {
                 builder = builder.with(kind.clone(), Arc::new(handler));
             }
         }
-        if self.http.is_empty() && self.exec.is_empty() {
+        if !self.has_handlers() {
             let (takes, error_rate) = (self.simulate.clone(), self.simulate_error_rate.get());
             builder = builder.otherwise(Arc::new(Simulate { takes, error_rate }));
         }

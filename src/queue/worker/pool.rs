@@ -144,7 +144,7 @@ impl<'a> Pool<'a> {
             }
             if !self.ended.is_empty() || (want > 0 && !is_idle) {
                 let Some(traded) = self.exchange(want, stop).await? else {
-                    self.give_up(tally).await;
+                    self.give_up().await;
                     return Ok(false);
                 };
                 is_idle = traded.claimed.len() < want;
@@ -157,7 +157,7 @@ impl<'a> Pool<'a> {
             tokio::select! {
                 biased;
                 () = self.heart.expired().cancelled() => {
-                    self.give_up(tally).await;
+                    self.give_up().await;
                     return Ok(false);
                 }
                 () = stop.stopping().cancelled(), if !stopping => {}
@@ -246,11 +246,12 @@ impl<'a> Pool<'a> {
         self.ended.push(Settlement { id: task.id, delivery: task.delivery, settle });
     }
 
-    /// Cancels what runs, and waits until it has ended. The store gives those tasks to others.
-    async fn give_up(&mut self, tally: &mut Tally) {
+    /// Cancels what runs, and waits until it has ended. The store gives those tasks to others, so how they ended here
+    /// is not counted.
+    async fn give_up(&mut self) {
         self.given_up.cancel();
         while let Some(ended) = self.attempts.join_next_with_id().await {
-            self.take_verdict(ended, tally);
+            self.take_verdict(ended, &mut Tally::default());
         }
     }
 }

@@ -22,8 +22,12 @@ async fn receiver(statuses: &'static [u16]) -> (SocketAddr, Received) {
         let status = statuses[kept.len().min(statuses.len() - 1)];
         kept.push((headers, body));
         async move {
-            let status = StatusCode::from_u16(status).expect("a status");
-            (status, [("retry-after", "0"), ("location", "/elsewhere")], "said so")
+            // 599 stands for a 503 whose answer is longer than what is read of one.
+            let (status, said) = match status {
+                599 => (StatusCode::SERVICE_UNAVAILABLE, "x".repeat(1 << 20)),
+                status => (StatusCode::from_u16(status).expect("a status"), "said so".to_owned()),
+            };
+            (status, [("retry-after", "0"), ("location", "/elsewhere")], said)
         }
     };
     let router = axum::Router::new().route("/work", axum::routing::post(answer));
@@ -75,6 +79,8 @@ async fn a_task_is_posted_and_the_status_is_the_verdict() {
     assert_eq!((received.len(), &task["failures"]), (1, &json!(0)));
     let (task, received) = task_of(&[503, 429, 200], "succeeded").await;
     assert_eq!((received.len(), &task["failures"]), (3, &json!(2)));
+    let (task, received) = task_of(&[599, 200], "succeeded").await;
+    assert_eq!((received.len(), &task["failures"]), (2, &json!(1)));
     let (task, received) = task_of(&[500], "dead").await;
     assert_eq!((received.len(), &task["dead_because"]), (3, &json!("exhausted")));
     assert_eq!(task["last_error"], "answered 500 Internal Server Error: said so");

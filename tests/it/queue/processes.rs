@@ -280,6 +280,14 @@ async fn a_store_that_would_lose_tasks_or_that_another_has_is_refused() {
 }
 
 #[tokio::test]
+async fn an_api_on_redis_says_that_its_handlers_are_for_workers() {
+    let redis = RedisServer::start(&[]).await;
+    let url = redis.url().to_string();
+    let mut api = Server::start(&["queue", "api", "--exec", "a=true"], &[("REDIS_URL", url.as_str())]);
+    api.line_with("QUEUE_EXEC have no effect here");
+}
+
+#[tokio::test]
 async fn what_a_file_holds_is_there_after_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().display().to_string();
