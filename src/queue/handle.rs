@@ -56,7 +56,7 @@ impl Queue {
         let shared =
             Arc::new(Shared { broker, config, caps, seen: Mutex::default(), viewed: Mutex::default() });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
-        metrics::observe(instruments, move || Some(weak.upgrade()?.seen.lock().clone()));
+        metrics::observe(instruments, caps, move || Some(weak.upgrade()?.seen.lock().clone()));
         Self { shared }
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{name::Name, seen::Seen, settle::Verdict};
+use super::{broker::Caps, name::Name, seen::Seen, settle::Verdict};
 use crate::{
     labelled, metrics,
     telemetry::{Buckets, Durations, DurationsBy, Instruments},
@@ -19,6 +19,8 @@ metrics! {
     INBOX: "queue_inbox";
     /// Payloads of all tasks that have not ended, in bytes
     PAYLOAD_BYTES: "queue_payload_bytes";
+    /// What the queue may hold, by bound (tasks, bytes)
+    LIMIT: "queue_limit" by "bound";
     /// How long the first task of any lane has waited, in milliseconds; 0 if none waits
     OLDEST_AGE: "queue_oldest_age_ms";
     /// Tasks that were enqueued
@@ -72,18 +74,30 @@ impl Ended {
 /// The label of types that no handler is configured for.
 const OTHER: &str = "other";
 
-/// Registers the metrics that are read from the last look at the store.
-pub(super) fn observe(instruments: &Instruments, look: impl Fn() -> Option<Seen> + Send + Sync + 'static) {
-    let seen = move || {
-        let seen = look()?;
-        let oldest_ms = seen.oldest_age_ms().unwrap_or(0);
-        let is_up = seen.last.is_some() && seen.away.is_none();
-        let stats = seen.last.map(|(_, stats)| stats).unwrap_or_default();
-        Some((stats, oldest_ms, is_up))
+/// Registers the metrics that are read from the last look at the store. What it holds is shown from the first look on:
+/// a counter that began at 0 and then jumped to what it is would look like work.
+pub(super) fn observe(
+    instruments: &Instruments,
+    caps: Caps,
+    look: impl Fn() -> Option<Seen> + Clone + Send + Sync + 'static,
+) {
+    let is_up = {
+        let look = look.clone();
+        move || look().map(|seen| seen.last.is_some() && seen.away.is_none())
     };
     instruments
-        .observe(seen)
-        .show_by(DEPTH, |(stats, ..)| {
+        .observe(is_up)
+        .show(STORE_UP, |is_up| u64::from(*is_up))
+        .show_by(LIMIT, move |_| [(["tasks"], caps.tasks), (["bytes"], caps.bytes)]);
+    let held = move || {
+        let seen = look()?;
+        let oldest_ms = seen.oldest_age_ms().unwrap_or(0);
+        let (_, stats) = seen.last?;
+        Some((stats, oldest_ms))
+    };
+    instruments
+        .observe(held)
+        .show_by(DEPTH, |(stats, _)| {
             let counts = stats.counts;
             [
                 (["pending"], counts.pending),
@@ -92,11 +106,11 @@ pub(super) fn observe(instruments: &Instruments, look: impl Fn() -> Option<Seen>
                 (["dead"], counts.dead),
             ]
         })
-        .show(INBOX, |(stats, ..)| stats.inbox)
-        .show(PAYLOAD_BYTES, |(stats, ..)| stats.counts.bytes)
-        .show(OLDEST_AGE, |(_, oldest_ms, _)| *oldest_ms)
-        .show(ENQUEUED, |(stats, ..)| stats.counts.enqueued)
-        .show_by(DONE, |(stats, ..)| {
+        .show(INBOX, |(stats, _)| stats.inbox)
+        .show(PAYLOAD_BYTES, |(stats, _)| stats.counts.bytes)
+        .show(OLDEST_AGE, |(_, oldest_ms)| *oldest_ms)
+        .show(ENQUEUED, |(stats, _)| stats.counts.enqueued)
+        .show_by(DONE, |(stats, _)| {
             let counts = stats.counts;
             [
                 (["succeeded"], counts.succeeded),
@@ -105,11 +119,10 @@ pub(super) fn observe(instruments: &Instruments, look: impl Fn() -> Option<Seen>
                 (["discarded"], counts.discarded),
             ]
         })
-        .show(RETRIES, |(stats, ..)| stats.counts.retried)
-        .show(RECLAIMED, |(stats, ..)| stats.counts.reclaimed)
-        .show(BURIED, |(stats, ..)| stats.counts.buried)
-        .show(PROCESSES, |(stats, ..)| stats.processes.len() as u64)
-        .show(STORE_UP, |(_, _, is_up)| u64::from(*is_up));
+        .show(RETRIES, |(stats, _)| stats.counts.retried)
+        .show(RECLAIMED, |(stats, _)| stats.counts.reclaimed)
+        .show(BURIED, |(stats, _)| stats.counts.buried)
+        .show(PROCESSES, |(stats, _)| stats.processes.len() as u64);
 }
 
 /// What a worker measures.
