@@ -6,16 +6,21 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::{
-    broker::{Beat, Broker, Epoch},
-    task::TaskId,
+use crate::{
+    queue::{
+        broker::{Beat, Broker, Epoch},
+        task::TaskId,
+    },
+    storage::StoreError,
 };
 
 /// Beats within a lease: several may be lost before it expires.
 const BEATS_A_LEASE: u32 = 6;
+/// How long to wait after a beat that was lost. When the store is back its clock goes on, and the lease with it.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The running attempts, each with what cancels it.
 pub(super) type Running = Arc<Mutex<HashMap<TaskId, CancellationToken>>>;
@@ -42,25 +47,8 @@ impl Heartbeat {
         let (expired, stop, broker) = (heart.expired.clone(), heart.stop.clone(), broker.apart());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let beat = async move {
-            let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
-            let mut beats = interval(lease / BEATS_A_LEASE);
-            // After a standstill one beat is enough to learn whether it was too long.
-            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                beats.tick().await;
-                match broker.beat(&epoch, lease_ms).await {
-                    Ok(Beat::Expired) => {
-                        expired.cancel();
-                        return;
-                    }
-                    Ok(Beat::Alive { cancel, .. }) => {
-                        let running = running.lock();
-                        cancel.iter().filter_map(|id| running.get(id)).for_each(CancellationToken::cancel);
-                    }
-                    // Without the store no lease expires: its clock stands still.
-                    Err(error) => tracing::debug!(%error, "a heartbeat was lost"),
-                }
-            }
+            beat_until_expired(broker, &epoch, lease, &running).await;
+            expired.cancel();
         };
         let run = move || {
             runtime.block_on(async {
@@ -78,6 +66,32 @@ impl Heartbeat {
     /// Cancelled when the lease has expired.
     pub(super) fn expired(&self) -> &CancellationToken {
         &self.expired
+    }
+}
+
+/// Beats until the store says that the lease has expired.
+async fn beat_until_expired(mut broker: Broker, epoch: &Epoch, lease: Duration, running: &Running) {
+    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+    let pause = lease / BEATS_A_LEASE;
+    loop {
+        // A connection may be silent for longer than a lease. A beat may be sent twice.
+        let beat = timeout(2 * pause, broker.beat(epoch, lease_ms)).await.unwrap_or_else(|_| {
+            broker = broker.apart();
+            Err(StoreError::OutcomeUnknown("it says nothing".to_owned()))
+        });
+        match beat {
+            Ok(Beat::Expired) => return,
+            Ok(Beat::Alive { cancel, .. }) => {
+                let running = running.lock();
+                cancel.iter().filter_map(|id| running.get(id)).for_each(CancellationToken::cancel);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a heartbeat was lost");
+                sleep(AGAIN.min(pause)).await;
+                continue;
+            }
+        }
+        sleep(pause).await;
     }
 }
 

@@ -8,8 +8,15 @@ macro_rules! files {
 }
 
 /// What is told apart or patched here.
-const FILES: [(&str, &str); 6] =
-    files!["scripts.rs", "prelude.lua", "enqueue.lua", "exchange.lua", "promote.lua", "reap.lua",];
+const FILES: [(&str, &str); 7] = files![
+    "scripts.rs",
+    "prelude.lua",
+    "enqueue.lua",
+    "exchange.lua",
+    "promote.lua",
+    "reap.lua",
+    "beat.lua",
+];
 
 /// The text of a file.
 pub(crate) fn source(file: &str) -> &'static str {

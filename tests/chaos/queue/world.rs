@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     process::Process,
-    role::{Act, LEASE, Role, Store, name, watch},
+    role::{Act, Role, Store, name, watch},
     watcher::{Ended, Expected, View, judge, note_hit, observe, settled},
 };
 use crate::{
-    history::{History, What, now_us},
+    history::History,
     proxy::Proxy,
     redis_server::RedisServer,
 };
@@ -25,9 +25,6 @@ const WORKERS: usize = 3;
 const PRODUCERS: usize = 2;
 /// Tasks that a worker handles at a time.
 const CONCURRENCY: usize = 5;
-
-/// A store that was away for longer may have cost leases. The lease clock goes on by as much for an outage.
-const LONG_AWAY: Duration = Duration::from_millis(500);
 
 /// Texts to replace in requests, by others of the same length.
 pub(crate) type Replaced = Vec<(Vec<u8>, Vec<u8>)>;
@@ -150,19 +147,8 @@ impl World {
     }
 
     /// Notes that a fault hit `who` (nothing: all), from `from_us` until now. `redo`: what was in flight may run again.
-    ///
-    /// Where the store was away for long, by the fault and a busy machine, processes that live may not renew their
-    /// leases in time after it: for a lease, that counts as a standstill of all.
     pub(crate) fn hit(&self, who: &str, kind: &str, from_us: u64, redo: bool) {
         note_hit(&self.history, who, kind, from_us, redo);
-        if who.is_empty() && now_us() - from_us > LONG_AWAY.as_micros() as u64 {
-            let history = self.history.clone();
-            tokio::spawn(async move {
-                // The time is the subject.
-                tokio::time::sleep(LEASE).await;
-                history.note("", What::Stalled { from_us });
-            });
-        }
     }
 
     /// Stops the producers, waits until all is done, stops the workers, and judges. If there is a fault, the folder

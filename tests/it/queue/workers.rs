@@ -288,3 +288,40 @@ async fn a_handler_that_blocks_the_runtime_keeps_its_lease() {
     assert_eq!((tally.started, tally.succeeded), (1, 1));
     store.balances().await;
 }
+
+#[tokio::test]
+async fn a_lost_heartbeat_is_tried_again_soon() {
+    let store = Store::redis().await;
+    let Broker::Redis(broker) = &store.broker else { unreachable!("a Redis") };
+    let rejected = async || {
+        let info: String = broker.redis().command(::redis::cmd("INFO").arg("stats")).await.expect("answered");
+        let count = info.lines().find_map(|line| line.strip_prefix("rejected_connections:"));
+        count.expect("counted").parse::<u64>().expect("a number")
+    };
+    let clients = async |limit: u32| {
+        let mut set = ::redis::cmd("CONFIG");
+        set.arg("SET").arg("maxclients").arg(limit);
+        broker.redis().command::<()>(&set).await.expect("set");
+    };
+    store.fill("2|a|", 1).await;
+    // The heart has a connection of its own, which is refused.
+    clients(1).await;
+    // A beat each hundred minutes.
+    let rarely = WorkerSettings { lease: Duration::from_secs(36_000), ..settings(1) };
+    let (worker, mut begins, _gate) = gated(&store, rarely);
+    let worker = Running::start(&store.broker, worker);
+    let id = begins.recv().await.expect("begun");
+    let again = async {
+        while rejected().await < 2 {
+            // The store has no sign for those who only watch.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("in time");
+    assert_eq!(store.broker.cancel(id).await.expect("answered"), Cancel::Stopping);
+    clients(100).await;
+    // The answer to a beat says so.
+    until(&store, |counts| counts.cancelled == 1).await;
+    worker.stopped().await;
+    store.balances().await;
+}
