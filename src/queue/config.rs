@@ -2,7 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::{bounded, config::Allowed as _, queue::broker::Caps, size, storage::redis::RedisUrl, time};
+use crate::{
+    bounded,
+    config::Allowed as _,
+    queue::broker::Caps,
+    size,
+    storage::redis::{Copies, RedisUrl},
+    time,
+};
 
 bounded!(
     /// Tasks that have not ended, dead letters included.
@@ -33,6 +40,15 @@ time!(
     pub KeptMs = 1 s to 8760 h in milliseconds
 );
 
+bounded!(
+    /// Replicas that have a task before its enqueue is answered.
+    pub Replicas: u32 = 0 to 16
+);
+time!(
+    /// How long an enqueue waits for them. It must be well below the time limit of a reply.
+    pub ReplicatedWithinMs = 1 ms to 2 s in milliseconds
+);
+
 /// Where the queue is kept.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -44,6 +60,20 @@ pub struct StoreArgs {
     /// The folder of embedded stores; it is created if it is missing
     #[arg(long, env = "LAB_DATA_DIR", default_value = "./lab-data", value_name = "the path of a folder")]
     pub data_dir: PathBuf,
+    /// How many replicas of Redis an enqueue waits for; if they have it in time it is `replicated`. 0: none
+    #[arg(long, env = "QUEUE_REPLICAS", default_value = "0", value_name = Replicas::ALLOWED)]
+    pub replicas: Replicas,
+    /// How long it waits for them
+    #[arg(long, env = "QUEUE_REPLICATED_WITHIN_MS", default_value = "500", value_name = ReplicatedWithinMs::ALLOWED)]
+    pub replicated_within_ms: ReplicatedWithinMs,
+}
+
+impl StoreArgs {
+    /// The copies that an enqueue waits for.
+    pub fn copies(&self) -> Option<Copies> {
+        let (replicas, within) = (self.replicas.get(), self.replicated_within_ms.get());
+        (replicas > 0).then_some(Copies { replicas, within })
+    }
 }
 
 /// What the queue takes and keeps.

@@ -16,7 +16,10 @@ use super::{
     seen::{Details, Seen},
     task::NewTask,
 };
-use crate::{storage::StoreError, telemetry::Instruments};
+use crate::{
+    storage::{Durability, StoreError},
+    telemetry::Instruments,
+};
 
 /// How often the store is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -97,12 +100,16 @@ impl Queue {
         self.seen()
     }
 
-    /// Takes tasks into the queue. One whose reply was lost is sent again: the store takes an id once.
+    /// Takes tasks into the queue, and says what that survives. One whose reply was lost is sent again: the store takes an id once.
     ///
     /// # Errors
     /// As [`StoreError`] says.
-    pub async fn enqueue(&self, tasks: &[NewTask], batch: Batch) -> Result<Enqueued, StoreError> {
-        let send = || self.broker().enqueue(tasks, batch, self.caps());
+    pub async fn enqueue(
+        &self,
+        tasks: &[NewTask],
+        batch: Batch,
+    ) -> Result<(Enqueued, Durability), StoreError> {
+        let send = || self.broker().enqueue_durably(tasks, batch, self.caps());
         let mut answer = send().await;
         for pause in SEND_AGAIN {
             let Err(StoreError::OutcomeUnknown(_)) = &answer else { break };

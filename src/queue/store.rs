@@ -11,7 +11,7 @@ use crate::{
     shutdown::Shutdown,
     storage::{
         StoreError,
-        redis::RedisUrl,
+        redis::{Copies, RedisUrl},
         sqlite::{OpenError, Synchronous},
     },
 };
@@ -31,6 +31,9 @@ pub enum CannotOpen {
     /// A command that needs Redis was started without it.
     #[error("REDIS_URL: unset; {0} shares a queue with other processes, so expected {allowed}", allowed = RedisUrl::ALLOWED)]
     NotShared(&'static str),
+    /// Replicas of a file are asked for.
+    #[error("QUEUE_REPLICAS: {0}; a file has no replicas, so expected 0, or REDIS_URL")]
+    NoReplicas(u32),
 }
 
 impl StoreArgs {
@@ -41,12 +44,15 @@ impl StoreArgs {
     /// When the settings of Redis would lose tasks, or another process has the file.
     pub async fn open(&self, lease_ms: u64, stop: &Shutdown) -> Result<Option<Broker>, CannotOpen> {
         let Some(url) = &self.redis_url else {
+            if self.copies().is_some() {
+                return Err(CannotOpen::NoReplicas(self.replicas.get()));
+            }
             let broker = SqliteBroker::open(&self.data_dir, Synchronous::Full, lease_ms, Clock::wall())?;
             return Ok(Some(Broker::Sqlite(broker)));
         };
         let mut was_away = false;
         loop {
-            match connect(url).await {
+            match connect(url, self.copies()).await {
                 Ok(broker) => return Ok(Some(broker)),
                 Err(StoreError::Refused(why)) => return Err(CannotOpen::Redis(why)),
                 Err(error) if !was_away => tracing::warn!(%error, "waiting for the queue's store"),
@@ -77,8 +83,12 @@ impl StoreArgs {
     }
 }
 
-async fn connect(url: &RedisUrl) -> Result<Broker, StoreError> {
-    let broker = Broker::Redis(RedisBroker::connect(url).await?);
+async fn connect(url: &RedisUrl, copies: Option<Copies>) -> Result<Broker, StoreError> {
+    let broker = RedisBroker::connect(url).await?;
+    let broker = Broker::Redis(match copies {
+        Some(copies) => broker.with_copies(copies),
+        None => broker,
+    });
     broker.check_settings().await?;
     Ok(broker)
 }

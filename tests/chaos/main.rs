@@ -17,6 +17,9 @@ mod hits;
 mod power;
 mod proxy;
 mod queue;
+#[path = "../it/redis_cluster.rs"]
+#[allow(dead_code, reason = "the other tests use more of it")]
+mod redis_cluster;
 #[path = "../it/redis_server.rs"]
 #[allow(dead_code, reason = "the other tests use more of it")]
 mod redis_server;

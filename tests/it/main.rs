@@ -20,6 +20,8 @@ mod process;
 mod proxy;
 mod queue;
 #[allow(dead_code, reason = "the tests of faults use more of it")]
+mod redis_cluster;
+#[allow(dead_code, reason = "the tests of faults use more of it")]
 mod redis_server;
 mod refusals;
 mod results;

@@ -30,6 +30,7 @@ use super::{
 use crate::{
     config::Invalid,
     output::Named,
+    storage::Durability,
     web::{Json, Problem, parse_json, refused_parameter},
 };
 
@@ -84,11 +85,11 @@ async fn enqueue(
 ) -> Result<(StatusCode, Json<Queued>), Problem> {
     let task = body.task(queue.config(), Asked::of(&headers)?)?;
     let id = task.id;
-    let taken = send(&queue, &[task], Batch::Whole).await?;
+    let (taken, durability) = send(&queue, &[task], Batch::Whole).await?;
     let verdict = taken.into_iter().next().unwrap_or(Verdict::Queued);
     let task_id = accepted(id, verdict)?;
-    let durability = queue.broker().durability().label();
-    Ok((StatusCode::ACCEPTED, Json(Queued { status: "queued", task_id, durability })))
+    let queued = Queued { status: "queued", task_id, durability: durability.label() };
+    Ok((StatusCode::ACCEPTED, Json(queued)))
 }
 
 /// Enqueues up to 500 tasks.
@@ -122,19 +123,20 @@ async fn enqueue_batch(
         return Err(problem.clone().of_item("tasks", index));
     }
     let tasks: Vec<NewTask> = read.iter().filter_map(|task| task.as_ref().ok()).cloned().collect();
-    let mut verdicts = if tasks.is_empty() {
-        Vec::new().into_iter()
+    let (verdicts, durability) = if tasks.is_empty() {
+        (Vec::new(), queue.broker().durability())
     } else {
-        send(&queue, &tasks, if each { Batch::Each } else { Batch::Whole }).await?.into_iter()
+        send(&queue, &tasks, if each { Batch::Each } else { Batch::Whole }).await?
     };
+    let mut verdicts = verdicts.into_iter();
     let items = read.into_iter().map(|task| match task {
         Ok(task) => item(accepted(task.id, verdicts.next().unwrap_or(Verdict::Queued))),
         Err(problem) => item(Err(problem)),
     });
     let items: Vec<Item> = items.collect();
     let queued = items.iter().filter(|item| item.status == "queued").count();
-    let durability = queue.broker().durability().label();
-    Ok((StatusCode::ACCEPTED, Json(QueuedBatch { queued, durability, tasks: items })))
+    let batch = QueuedBatch { queued, durability: durability.label(), tasks: items };
+    Ok((StatusCode::ACCEPTED, Json(batch)))
 }
 
 fn read(queue: &Queue, text: &RawValue, asked: Asked) -> Result<NewTask, Problem> {
@@ -145,10 +147,11 @@ fn first_problem(read: &[Result<NewTask, Problem>]) -> Option<(usize, &Problem)>
     read.iter().enumerate().find_map(|(index, task)| task.as_ref().err().map(|problem| (index, problem)))
 }
 
-/// Sends tasks to the store.
-async fn send(queue: &Queue, tasks: &[NewTask], batch: Batch) -> Result<Vec<Verdict>, Problem> {
-    match queue.enqueue(tasks, batch).await.map_err(|error| problems::of_store(&error))? {
-        Enqueued::Taken(verdicts) => Ok(verdicts),
+/// Sends tasks to the store. Also says what they survive.
+async fn send(queue: &Queue, tasks: &[NewTask], batch: Batch) -> Result<(Vec<Verdict>, Durability), Problem> {
+    let sent = queue.enqueue(tasks, batch).await.map_err(|error| problems::of_store(&error))?;
+    match sent.0 {
+        Enqueued::Taken(verdicts) => Ok((verdicts, sent.1)),
         Enqueued::Full => Err(problems::full()),
         Enqueued::Refused(verdicts) => {
             let refused = tasks.iter().zip(verdicts).enumerate().find_map(|(index, (task, verdict))| {

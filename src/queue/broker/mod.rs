@@ -50,7 +50,7 @@ macro_rules! either {
 /// [`OutcomeUnknown`](StoreError::OutcomeUnknown). A future that is dropped may still have been carried out.
 #[allow(clippy::missing_errors_doc, reason = "stated once, above")]
 impl Broker {
-    /// What an accepted enqueue survives.
+    /// What an accepted enqueue survives at least.
     pub fn durability(&self) -> Durability {
         either!(self, broker => broker.durability())
     }
@@ -79,7 +79,20 @@ impl Broker {
         batch: Batch,
         caps: &Caps,
     ) -> Result<Enqueued, StoreError> {
-        either!(self, broker => broker.enqueue(tasks, batch, caps).await)
+        self.enqueue_durably(tasks, batch, caps).await.map(|(enqueued, _)| enqueued)
+    }
+
+    /// The same, and what it survives: more than others, if this one had its replicas in time.
+    pub async fn enqueue_durably(
+        &self,
+        tasks: &[NewTask],
+        batch: Batch,
+        caps: &Caps,
+    ) -> Result<(Enqueued, Durability), StoreError> {
+        match self {
+            Self::Redis(broker) => broker.enqueue(tasks, batch, caps).await,
+            Self::Sqlite(broker) => Ok((broker.enqueue(tasks, batch, caps).await?, broker.durability())),
+        }
     }
 
     /// Reads the oldest elements of the raw list, at most [`MOVED_LIMIT`]; of each at most `preview_bytes`. Only Redis

@@ -2,15 +2,26 @@
 
 use std::{fmt, sync::Arc};
 
-use redis::{Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, ToRedisArgs, cmd};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, ToRedisArgs, cmd};
 
-use super::{Script, Settings, Waker, failure, link::Link, url::RedisUrl};
+use super::{
+    Script, Settings, Waker, failure,
+    link::{Link, Made},
+    nodes::Nodes,
+    replicas::{Copies, Replicas},
+    url::RedisUrl,
+};
 use crate::storage::{Durability, StoreError};
+
+/// How often a request is sent that a server carries out nothing of: it knows the script no more, or another node serves
+/// the key.
+const SENT_LIMIT: usize = 4;
 
 /// A Redis server; cheap to clone. All clones share one connection.
 #[derive(Clone)]
 pub struct Redis {
     link: Arc<Link>,
+    replicas: Arc<Replicas>,
 }
 
 impl fmt::Debug for Redis {
@@ -30,19 +41,32 @@ impl Redis {
         Ok(redis)
     }
 
+    /// The same; if the server is a node of a cluster, to the master of the slot of `key`, wherever that is or will be.
+    ///
+    /// # Errors
+    /// When it cannot be reached or refuses the user.
+    pub async fn connect_for(url: &RedisUrl, key: &'static str) -> Result<Self, StoreError> {
+        let redis = Self::over(Arc::new(Nodes::of(url, Some(key))?));
+        redis.command::<()>(&cmd("PING")).await?;
+        Ok(redis)
+    }
+
     /// The same without waiting for the server: the first request connects.
     ///
     /// # Errors
     /// When the client refuses the URL.
     pub fn unconnected(url: &RedisUrl) -> Result<Self, StoreError> {
-        let client = Client::open(url.info().clone()).map_err(|error| failure::of_connecting(&error))?;
-        Ok(Self { link: Arc::new(Link::to(client)) })
+        Ok(Self::over(Arc::new(Nodes::of(url, None)?)))
+    }
+
+    fn over(nodes: Arc<Nodes>) -> Self {
+        Self { link: Arc::new(Link::to(nodes)), replicas: Arc::default() }
     }
 
     /// The same server over a connection of its own, for a runtime of its own.
     #[must_use]
     pub fn apart(&self) -> Self {
-        Self { link: Arc::new(Link::to(self.link.client().clone())) }
+        Self::over(self.link.nodes().clone())
     }
 
     /// Runs a script. It is carried out at most once; after [`OutcomeUnknown`](StoreError::OutcomeUnknown) it may
@@ -56,10 +80,35 @@ impl Redis {
         keys: &[&str],
         arguments: &[impl ToRedisArgs],
     ) -> Result<T, StoreError> {
+        self.run_over(script, keys, arguments).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, and whether the copies of what it wrote were there in time. Other requests of this handle wait as
+    /// long as it does.
+    ///
+    /// # Errors
+    /// As [`StoreError`] says.
+    pub async fn run_with_copies<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[impl ToRedisArgs],
+        copies: Copies,
+    ) -> Result<(T, bool), StoreError> {
+        let (answer, made) = self.run_over(script, keys, arguments).await?;
+        Ok((answer, self.replicas.have(&made, copies).await))
+    }
+
+    async fn run_over<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[impl ToRedisArgs],
+    ) -> Result<(T, Made), StoreError> {
         let mut call = cmd("EVALSHA");
         call.arg(script.hash()).arg(keys.len()).arg(keys).arg(arguments);
         // The server says NOSCRIPT before it does anything. It may forget the script again at once.
-        for _ in 0..2 {
+        for _ in 0..SENT_LIMIT {
             match self.ask(&call).await {
                 Err(Asked::Answered(error)) if is_unknown_script(&error) => {
                     let mut load = cmd("SCRIPT");
@@ -77,14 +126,23 @@ impl Redis {
     /// # Errors
     /// As [`StoreError`] says.
     pub async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        self.ask(command).await.map_err(Asked::into_store_error)
+        self.ask(command).await.map(|(answer, _)| answer).map_err(Asked::into_store_error)
     }
 
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Asked> {
-        let mut made = self.link.get().await.map_err(Asked::Unsent)?;
-        let answer = command.query_async(&mut made.connection).await;
-        self.link.check(&made, answer.as_ref().err());
-        answer.map_err(Asked::Answered)
+    /// Sends a command to where its key is served. Also says over which connection.
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<(T, Made), Asked> {
+        let mut sent = 0;
+        loop {
+            let mut made = self.link.get().await.map_err(Asked::Unsent)?;
+            let answer = command.query_async(&mut made.connection).await;
+            self.link.check(&made, answer.as_ref().err());
+            sent += 1;
+            match answer {
+                Ok(answer) => return Ok((answer, made)),
+                Err(error) if failure::is_moved(&error) && sent < SENT_LIMIT => {}
+                Err(error) => return Err(Asked::Answered(error)),
+            }
+        }
     }
 
     /// Reads the settings, and from them what an accepted write survives.
@@ -92,8 +150,8 @@ impl Redis {
     /// # Errors
     /// When the server is away. What it does not show is `None`.
     pub async fn settings(&self) -> Result<Settings, StoreError> {
-        let mut made = self.link.get().await?;
-        let settings = Settings::ask(&mut made.connection).await;
+        let made = self.link.get().await?;
+        let settings = Settings::ask(&made.connection).await;
         self.link.check(&made, settings.as_ref().err());
         let settings = settings.map_err(|error| failure::of_request(&error))?;
         self.link.see(&settings);
@@ -108,7 +166,7 @@ impl Redis {
 
     /// A connection for blocking commands.
     pub fn waker(&self) -> Waker {
-        Waker::of(self.link.client().clone())
+        Waker::of(self.link.nodes().clone())
     }
 }
 

@@ -65,9 +65,16 @@ pub(super) fn of_connecting(error: &RedisError) -> StoreError {
     }
 }
 
+/// Whether another node serves what was asked for, so that nothing was carried out.
+pub(super) fn is_moved(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+}
+
 /// Whether the connection is of no use any more.
 pub(super) fn is_broken(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse)
         // After a failover the old master says so until the client asks the new one.
         || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown))
+        // Another node serves what was asked for, or may.
+        || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ClusterDown))
 }

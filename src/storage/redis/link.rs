@@ -1,15 +1,18 @@
 //! The one connection of a handle: made by one request for all that wait for it, and again after it broke.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, RedisError, aio::MultiplexedConnection};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::{Settings, failure};
+use super::{Settings, failure, nodes::Nodes};
 use crate::storage::{Durability, StoreError};
 
 /// How long connecting may take.
@@ -21,7 +24,7 @@ const IN_FLIGHT_LIMIT: usize = 10_000;
 
 /// The way to a server.
 pub(super) struct Link {
-    client: Client,
+    nodes: Arc<Nodes>,
     /// The connection, while it is of use.
     made: Mutex<Option<Made>>,
     durability: Mutex<Durability>,
@@ -34,14 +37,14 @@ pub(super) struct Link {
 /// A connection, and which one of all that were made.
 #[derive(Clone)]
 pub(super) struct Made {
-    number: u64,
+    pub(super) number: u64,
     pub(super) connection: MultiplexedConnection,
 }
 
 impl Link {
-    pub(super) fn to(client: Client) -> Self {
+    pub(super) fn to(nodes: Arc<Nodes>) -> Self {
         Self {
-            client,
+            nodes,
             made: Mutex::default(),
             durability: Mutex::new(Durability::Unknown),
             attempts: AtomicU64::new(0),
@@ -49,8 +52,8 @@ impl Link {
         }
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    pub(super) fn nodes(&self) -> &Arc<Nodes> {
+        &self.nodes
     }
 
     /// The connection, made if there is none. Those that wait while one of them connects share how that ends: if
@@ -83,18 +86,15 @@ impl Link {
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(REPLY_LIMIT))
             .set_concurrency_limit(IN_FLIGHT_LIMIT);
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = connected.map_err(|error| failure::of_connecting(&error))?;
-        // It may be another server than before, or the same with other settings.
-        let settings =
-            Settings::ask(&mut connection).await.map_err(|error| failure::of_connecting(&error))?;
+        let (connection, settings) = self.nodes.connect(&config).await?;
         self.see(&settings);
         Ok(connection)
     }
 
     /// Gives `made` up if `error` says that it is of no use any more. One that was made since then stays.
     pub(super) fn check(&self, made: &Made, error: Option<&RedisError>) {
-        if error.is_some_and(failure::is_broken) {
+        if let Some(error) = error.filter(|error| failure::is_broken(error)) {
+            self.nodes.follow(error);
             let mut now = self.made.lock();
             if now.as_ref().is_some_and(|now| now.number == made.number) {
                 *now = None;

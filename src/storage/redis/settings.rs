@@ -20,17 +20,21 @@ pub struct Settings {
     pub no_sync_on_rewrite: Option<bool>,
     /// Whether the last append went well.
     pub last_append_ok: Option<bool>,
+    /// Whether the server is a node of a cluster.
+    pub is_cluster: Option<bool>,
 }
 
 impl Settings {
     /// Asks a server for them. An access list may forbid what then is `None`.
-    pub(super) async fn ask(connection: &mut MultiplexedConnection) -> Result<Self, RedisError> {
-        let mut info = cmd("INFO");
-        info.arg("memory").arg("persistence");
-        let info: String = unless_refused(info.query_async(connection).await)?;
-        let mut config = cmd("CONFIG");
+    pub(super) async fn ask(connection: &MultiplexedConnection) -> Result<Self, RedisError> {
+        let (mut info, mut config) = (cmd("INFO"), cmd("CONFIG"));
+        info.arg("memory").arg("persistence").arg("cluster");
         config.arg("GET").arg("append*").arg("no-appendfsync-on-rewrite");
-        let config: HashMap<String, String> = unless_refused(config.query_async(connection).await)?;
+        let (mut one, mut other) = (connection.clone(), connection.clone());
+        // In one round trip: who connects again may have a lease to renew.
+        let (info, config) = tokio::join!(info.query_async(&mut one), config.query_async(&mut other));
+        let info: String = unless_refused(info)?;
+        let config: HashMap<String, String> = unless_refused(config)?;
         Ok(Self::read(&info, &config))
     }
 
@@ -49,6 +53,7 @@ impl Settings {
             appendfsync: config.get("appendfsync").cloned(),
             no_sync_on_rewrite: config.get("no-appendfsync-on-rewrite").map(yes),
             last_append_ok: info("aof_last_write_status").map(|value| value == "ok"),
+            is_cluster: info("cluster_enabled").map(|value| value == "1"),
         }
     }
 

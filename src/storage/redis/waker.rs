@@ -1,10 +1,10 @@
 //! A connection for commands that block: they would hold up all others on a shared one.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, RedisError, Value, aio::MultiplexedConnection, cmd};
+use redis::{AsyncConnectionConfig, RedisError, Value, aio::MultiplexedConnection, cmd};
 
-use super::{failure, link::CONNECT_LIMIT};
+use super::{failure, link::CONNECT_LIMIT, nodes::Nodes};
 use crate::storage::StoreError;
 
 /// How much longer than its own limit a blocking command may take.
@@ -14,7 +14,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A connection of its own, made when it is needed.
 pub struct Waker {
-    client: Client,
+    nodes: Arc<Nodes>,
     connection: Option<MultiplexedConnection>,
 }
 
@@ -25,8 +25,8 @@ impl fmt::Debug for Waker {
 }
 
 impl Waker {
-    pub(super) fn of(client: Client) -> Self {
-        Self { client, connection: None }
+    pub(super) fn of(nodes: Arc<Nodes>) -> Self {
+        Self { nodes, connection: None }
     }
 
     /// Takes an element from the list `key`, waiting at most `limit` for one. Returns whether there was one. Not
@@ -42,8 +42,7 @@ impl Waker {
             Some(connection) => connection,
             None => {
                 let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_LIMIT));
-                let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
-                made.map_err(|error| failure::of_connecting(&error))?
+                self.nodes.connect(&config).await?.0
             }
         };
         // The client's default would end a blocking command after half a second.
@@ -55,7 +54,10 @@ impl Waker {
                 self.connection = Some(connection);
                 Ok(popped.is_some())
             }
-            Err(error) => Err(failure::of_request(&error)),
+            Err(error) => {
+                self.nodes.follow(&error);
+                Err(failure::of_request(&error))
+            }
         }
     }
 }

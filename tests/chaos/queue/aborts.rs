@@ -40,7 +40,7 @@ async fn abort_one(kind: &'static str, concurrency: usize, seed: u64) {
         .collect();
     let broker = Broker::Redis(world.broker.clone());
     for (number, batch) in tasks.chunks(MOVED_LIMIT).enumerate() {
-        offer(&broker, &format!("test/{number}"), batch, &world.history).await;
+        offer(&broker, &format!("test/{number}"), batch, None, &world.history).await;
     }
     for number in 0..WORKERS {
         let worker = world.client(&format!("worker-{number}"), Act::Work { concurrency }).await;

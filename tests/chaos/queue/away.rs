@@ -62,7 +62,7 @@ async fn no_task_starts_twice_when_redis_was_away_and_its_clock_was_stepped() {
         let ms = (away + LEASE).as_millis();
         let long = |_| task("2|a|".parse().expect("a lane"), Due::Now, format!("{ms} works"), None);
         let tasks: Vec<NewTask> = (0..WORKERS * CONCURRENCY).map(long).collect();
-        offer(&broker, &format!("test/{hit}"), &tasks, &world.history).await;
+        offer(&broker, &format!("test/{hit}"), &tasks, None, &world.history).await;
         let enough = all.len() + tasks.len();
         let started = |world: &World| {
             let events = world.history.events();

@@ -177,7 +177,8 @@ impl Kind {
 
     /// Cuts the reply to a request that changes something, or all replies from it on. None of them costs a lease.
     async fn cut(self, world: &mut World, act: Act) -> bool {
-        let name = *["enqueue", "exchange", "exchange", "promote", "beat"].choose(&mut world.draws).expect("some");
+        let name =
+            *["enqueue", "exchange", "exchange", "promote", "beat"].choose(&mut world.draws).expect("some");
         let processes = if name == "enqueue" { &world.producers } else { &world.workers };
         let process = processes.choose(&mut world.draws).expect("some");
         let trap = Trap { request: shipped(name).into_bytes(), reply: |_| true, act };

@@ -4,6 +4,7 @@ mod aborts;
 mod away;
 #[path = "../../it/queue/balance.rs"]
 mod balance;
+mod cluster;
 mod cuts;
 mod disk;
 mod file;
@@ -21,7 +22,7 @@ use crate::hits::Plan;
 /// Hits of each kind in the small run.
 const SMALL_HITS: u64 = 3;
 /// How many kinds share the hits of a run. Those that take long have a number of their own.
-const KINDS: u64 = kinds::Kind::ALL.len() as u64 + cuts::KINDS + disk::KINDS;
+const KINDS: u64 = kinds::Kind::ALL.len() as u64 + cuts::KINDS + disk::KINDS + cluster::KINDS;
 
 /// How often each of them is to hit.
 fn hits_a_kind(plan: Plan) -> u64 {

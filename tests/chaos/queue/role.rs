@@ -19,7 +19,7 @@ use lab::{
         settle::{RetryPolicy, Verdict},
     },
     shutdown::Shutdown,
-    storage::{StoreError, sqlite::Synchronous},
+    storage::{Durability, StoreError, redis::Copies, sqlite::Synchronous},
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -38,6 +38,8 @@ const STALL: Duration = Duration::from_millis(500);
 const BATCH_TASKS: u64 = 8;
 /// Between two batches of a producer.
 const BATCH_PAUSE: Duration = Duration::from_millis(120);
+/// How long a batch waits for a replica.
+const REPLICATED_WITHIN: Duration = Duration::from_millis(500);
 /// Before a store that is away is asked again.
 const AWAY: Duration = Duration::from_millis(50);
 
@@ -67,6 +69,8 @@ pub(crate) enum Act {
 pub(crate) enum Store {
     /// In the Redis at this URL.
     Redis(String),
+    /// The same; a batch is sent again until a replica has it.
+    Replicated(String),
     /// In a file of this folder. `full`: a commit is synced before it is answered.
     File { folder: PathBuf, full: bool },
 }
@@ -121,17 +125,24 @@ fn process() {
 
 /// The store; `None` if it is away until `stop`.
 async fn open(store: &Store, stop: &Shutdown) -> Option<Broker> {
-    let url = match store {
-        Store::Redis(url) => url.parse().expect("a URL"),
+    let (url, copies) = match store {
+        Store::Redis(url) => (url, None),
+        Store::Replicated(url) => (url, Some(Copies { replicas: 1, within: REPLICATED_WITHIN })),
         Store::File { folder, full } => {
             let synchronous = if *full { Synchronous::Full } else { Synchronous::Normal };
             let opened = SqliteBroker::open(folder, synchronous, LEASE.as_millis() as u64, Clock::wall());
             return Some(Broker::Sqlite(opened.expect("the file opens")));
         }
     };
+    let url = url.parse().expect("a URL");
     loop {
         match RedisBroker::connect(&url).await {
-            Ok(broker) => return Some(Broker::Redis(broker)),
+            Ok(broker) => {
+                return Some(Broker::Redis(match copies {
+                    Some(copies) => broker.with_copies(copies),
+                    None => broker,
+                }));
+            }
             Err(_) if stop.is_stopping() => return None,
             // It has no sign of coming back.
             Err(_) => tokio::time::sleep(AWAY).await,
@@ -197,7 +208,8 @@ pub(crate) fn task(lane: Lane, due: Due, payload: String, key: Option<Idempotenc
 /// Enqueues batches until `stop`; the last one is answered.
 async fn produce(broker: &Broker, role: &Role, from: u64, history: &History, stop: &Shutdown) {
     for number in from.. {
-        offer(broker, &format!("{}/{number}", role.who), &batch(role, number), history).await;
+        let wanted = matches!(role.store, Store::Replicated(_)).then_some(Durability::Replicated);
+        offer(broker, &format!("{}/{number}", role.who), &batch(role, number), wanted, history).await;
         if stop.is_stopping() {
             return;
         }
@@ -206,13 +218,24 @@ async fn produce(broker: &Broker, role: &Role, from: u64, history: &History, sto
     }
 }
 
-/// Sends a batch until it is answered.
-pub(crate) async fn offer(broker: &Broker, name: &str, tasks: &[NewTask], history: &History) {
+/// Sends a batch until it is answered, and survives what is wanted.
+pub(crate) async fn offer(
+    broker: &Broker,
+    name: &str,
+    tasks: &[NewTask],
+    wanted: Option<Durability>,
+    history: &History,
+) {
     history.write(tasks.iter().map(|task| (task.id, What::Offered { batch: name.to_owned() })));
     let verdicts = loop {
-        match broker.enqueue(tasks, Batch::Whole, &Caps::default()).await {
-            Ok(Enqueued::Taken(verdicts)) => break verdicts,
-            Ok(refused) => panic!("{name}: {refused:?}"),
+        match broker.enqueue_durably(tasks, Batch::Whole, &Caps::default()).await {
+            Ok((Enqueued::Taken(verdicts), durability))
+                if wanted.is_none_or(|wanted| wanted == durability) =>
+            {
+                break verdicts;
+            }
+            Ok((Enqueued::Taken(_), _)) => {}
+            Ok((refused, _)) => panic!("{name}: {refused:?}"),
             Err(StoreError::Refused(why)) => panic!("{name}: {why}"),
             // It has no sign of coming back.
             Err(_) => tokio::time::sleep(AWAY).await,

@@ -13,11 +13,7 @@ use super::{
     role::{Act, Role, Store, name, watch},
     watcher::{Ended, Expected, View, judge, note_hit, observe, settled},
 };
-use crate::{
-    history::History,
-    proxy::Proxy,
-    redis_server::RedisServer,
-};
+use crate::{history::History, proxy::Proxy, redis_server::RedisServer};
 
 /// Worker processes.
 const WORKERS: usize = 3;

@@ -8,9 +8,9 @@ use lab::queue::{
     settle::Settle,
 };
 
-use super::store::{Process, Store, on_both, settlement};
+use super::store::{Process, Store, on_all, settlement};
 
-on_both! {
+on_all! {
     lanes_take_turns_and_a_lane_keeps_its_order,
     under_saturation_priorities_get_six_three_and_one_of_ten,
     what_is_paused_or_unhandled_delays_nothing_else,

@@ -6,9 +6,9 @@ use lab::queue::{
     settle::{DeathReason, Settle},
 };
 
-use super::store::{LEASE_MS, Store, on_both};
+use super::store::{LEASE_MS, Store, on_all};
 
-on_both! {
+on_all! {
     the_tasks_of_a_dead_process_return_once_and_uncharged,
     an_expired_epoch_never_revives,
     a_live_long_task_is_left_alone,

@@ -7,9 +7,9 @@ use lab::queue::{
     settle::{DeathReason, Settle},
 };
 
-use super::store::{LEASE_MS, Store, on_both, settlement};
+use super::store::{LEASE_MS, Store, on_all, settlement};
 
-on_both! {
+on_all! {
     an_attempt_is_settled_once_and_by_its_own_process,
     a_round_whose_answer_was_lost_is_answered_again_and_strands_nothing,
     a_failed_task_waits_and_its_retry_goes_ahead_of_the_backlog,

@@ -6,9 +6,9 @@ use lab::queue::{
     run::{Outcome, State},
 };
 
-use super::store::{Store, on_both, task};
+use super::store::{Store, on_all, task};
 
-on_both! {
+on_all! {
     a_task_is_known_by_its_id_and_taken_once,
     a_key_is_one_task_and_another_body_a_conflict,
     a_whole_batch_is_taken_or_none_of_it,

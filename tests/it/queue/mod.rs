@@ -3,11 +3,13 @@
 mod alike;
 mod balance;
 mod claims;
+mod cluster;
 mod crashes;
 mod ends;
 mod enqueues;
 mod handlers;
 mod processes;
+mod replicas;
 mod served;
 mod store;
 mod workers;

@@ -21,7 +21,7 @@ use lab::{
 };
 
 use super::balance::balance;
-use crate::redis_server::RedisServer;
+use crate::{redis_cluster::RedisCluster, redis_server::RedisServer};
 
 /// A lease that does not expire during a test.
 pub(crate) const LEASE_MS: u64 = 600_000;
@@ -49,6 +49,22 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
+/// The same, and on a cluster, in which a node is asked first that does not serve the queue's slot.
+macro_rules! on_all {
+    ($($name:ident,)+) => {
+        $crate::queue::store::on_both! { $($name,)+ }
+        mod cluster {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(crate::queue::store::Store::cluster().await).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_all;
+
 /// A broker over an empty store.
 pub(crate) struct Store {
     pub(crate) broker: Broker,
@@ -61,6 +77,7 @@ pub(crate) struct Store {
 enum Kept {
     Folder(#[allow(dead_code, reason = "kept until the end")] tempfile::TempDir),
     Server(#[allow(dead_code, reason = "kept until the end")] RedisServer),
+    Cluster(#[allow(dead_code, reason = "kept until the end")] RedisCluster),
 }
 
 impl Store {
@@ -81,6 +98,14 @@ impl Store {
         let broker = RedisBroker::connect(&server.url()).await.expect("connected");
         let ahead_ms = Arc::default();
         Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, _kept: Kept::Server(server) }
+    }
+
+    pub(crate) async fn cluster() -> Self {
+        // A busy machine is no reason to replace a node.
+        let cluster = RedisCluster::start(2, false, 600_000, &[]).await;
+        let broker = RedisBroker::connect(&cluster.other().await.server.url()).await.expect("connected");
+        let ahead_ms = Arc::default();
+        Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, _kept: Kept::Cluster(cluster) }
     }
 
     /// Lets a time pass for the store.

@@ -55,7 +55,7 @@ local live = tonumber(have[1] or 0) + tonumber(have[2] or 0) + tonumber(have[3] 
 if #fresh > 0 and (live + #fresh > tasks_limit or tonumber(have[5] or 0) + bytes > bytes_limit) then
   return { 'full' }
 end
--- Nothing was written until here.
+-- Nothing was written until here. What was known before is written about too: WAIT counts the writes of its connection.
 local clock, now = tick()
 for kind in pairs(new_types) do call('SADD', TYPES, kind) end
 local ready = 0

@@ -3,10 +3,17 @@
 /// The list that wakes idle workers.
 pub(super) const WAKE: &str = "{tasks:pending}|wake";
 
-/// The fixed keys, in the order in which `prelude.lua` names them. The first is the raw list that other programs push
-/// to. The tag of all others is its name, so all lie in one slot: one script can move a task between them.
-pub(super) const KEYS: [&str; 20] = [
-    "tasks:pending",
+/// The raw list that other programs push to.
+pub(super) const INBOX: &str = "tasks:pending";
+
+/// A key that never exists. While a cluster moves the slot, a node refuses a script of which it misses a key, before
+/// it runs; but a key that the script itself names would fail it half-way.
+const NEVER: &str = "{tasks:pending}|never";
+
+/// The fixed keys, in the order in which `prelude.lua` names them. The tag of all others is the name of the raw list,
+/// so all lie in one slot: one script can move a task between them.
+pub(super) const KEYS: [&str; 21] = [
+    INBOX,
     "{tasks:pending}|task",
     "{tasks:pending}|run",
     "{tasks:pending}|delayed",
@@ -26,4 +33,5 @@ pub(super) const KEYS: [&str; 20] = [
     "{tasks:pending}|suspects",
     "{tasks:pending}|lanes",
     "{tasks:pending}|meta",
+    NEVER,
 ];

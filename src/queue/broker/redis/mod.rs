@@ -7,7 +7,7 @@ mod scripts;
 use ::redis::Value;
 
 use self::{
-    keys::{KEYS, WAKE},
+    keys::{INBOX, KEYS, WAKE},
     reply::{Reply, malformed},
 };
 use super::{
@@ -28,7 +28,7 @@ use crate::{
     },
     storage::{
         Durability, StoreError,
-        redis::{Redis, RedisUrl, Script},
+        redis::{Copies, Redis, RedisUrl, Script},
     },
 };
 
@@ -43,6 +43,15 @@ const PEEKED_LIMIT_BYTES: usize = 1 << 19;
 #[derive(Debug, Clone)]
 pub struct RedisBroker {
     redis: Redis,
+    replicated: Option<Replicated>,
+}
+
+/// How enqueues wait for replicas.
+#[derive(Debug, Clone)]
+struct Replicated {
+    copies: Copies,
+    /// A connection of their own: what is sent behind a `WAIT` waits too.
+    redis: Redis,
 }
 
 type Args = Vec<Vec<u8>>;
@@ -53,13 +62,24 @@ impl RedisBroker {
     /// # Errors
     /// When it cannot be reached.
     pub async fn connect(url: &RedisUrl) -> Result<Self, StoreError> {
-        Ok(Self { redis: Redis::connect(url).await? })
+        Ok(Self { redis: Redis::connect_for(url, INBOX).await?, replicated: None })
+    }
+
+    /// Enqueues wait for these copies, and say whether they came.
+    #[must_use]
+    pub fn with_copies(mut self, copies: Copies) -> Self {
+        self.replicated = Some(Replicated { copies, redis: self.redis.apart() });
+        self
     }
 
     /// The same store over a connection of its own, for a runtime of its own.
     #[must_use]
     pub fn apart(&self) -> Self {
-        Self { redis: self.redis.apart() }
+        let apart = Self { redis: self.redis.apart(), replicated: None };
+        match &self.replicated {
+            Some(Replicated { copies, .. }) => apart.with_copies(*copies),
+            None => apart,
+        }
     }
 
     pub(super) fn bell(&self) -> Bell {
@@ -80,12 +100,21 @@ impl RedisBroker {
         self.redis.run::<Value>(script, &KEYS, &args).await.map(Reply)
     }
 
+    /// The same of a script that writes whatever it accepts, and what that survives.
+    async fn run_durably(&self, script: &Script, args: Args) -> Result<(Reply, Durability), StoreError> {
+        let Some(Replicated { copies, redis }) = &self.replicated else {
+            return Ok((self.run(script, args).await?, self.durability()));
+        };
+        let (reply, has_copies) = redis.run_with_copies::<Value>(script, &KEYS, &args, *copies).await?;
+        Ok((Reply(reply), if has_copies { Durability::Replicated } else { redis.durability() }))
+    }
+
     pub(super) async fn enqueue(
         &self,
         tasks: &[NewTask],
         batch: Batch,
         caps: &Caps,
-    ) -> Result<Enqueued, StoreError> {
+    ) -> Result<(Enqueued, Durability), StoreError> {
         let mode = match batch {
             Batch::Whole => "all",
             Batch::Each => "each",
@@ -97,7 +126,8 @@ impl RedisBroker {
             args.extend([text(id), text(lane), delay(*due), text(spec.deadline_ms), spec.to_bytes()]);
             args.extend([text(key), text(fingerprint)]);
         }
-        let mut reply = self.run(&scripts::ENQUEUE, args).await?.list()?;
+        let (reply, durability) = self.run_durably(&scripts::ENQUEUE, args).await?;
+        let mut reply = reply.list()?;
         let what = reply.text()?;
         let verdicts = |mut reply: reply::List| -> Result<Vec<Verdict>, StoreError> {
             let mut verdicts = Vec::with_capacity(tasks.len());
@@ -114,12 +144,13 @@ impl RedisBroker {
             }
             Ok(verdicts)
         };
-        match what.as_str() {
-            "full" => Ok(Enqueued::Full),
-            "taken" => verdicts(reply).map(Enqueued::Taken),
-            "refused" => verdicts(reply).map(Enqueued::Refused),
-            other => Err(malformed(other)),
-        }
+        let enqueued = match what.as_str() {
+            "full" => Enqueued::Full,
+            "taken" => Enqueued::Taken(verdicts(reply)?),
+            "refused" => Enqueued::Refused(verdicts(reply)?),
+            other => return Err(malformed(other)),
+        };
+        Ok((enqueued, durability))
     }
 
     pub(super) async fn peek(&self, preview_bytes: u64) -> Result<Vec<RawElement>, StoreError> {
@@ -347,6 +378,9 @@ impl RedisBroker {
 
     /// Reads the settings anew.
     pub(super) async fn check_settings(&self) -> Result<(), StoreError> {
+        if let Some(Replicated { redis, .. }) = &self.replicated {
+            redis.settings().await?;
+        }
         self.redis.settings().await?.refuse_eviction().map_err(StoreError::Refused)
     }
 
