@@ -66,10 +66,12 @@ fn perform(task: Task, settings: &[app::CurrentSetting]) -> anyhow::Result<Endin
         Task::Pipeline(args) => {
             with_telemetry(&args.telemetry.clone(), |telemetry| app::pipeline::run(args, telemetry))
         }
-        Task::Queue(args) => {
-            let telemetry = args.command.telemetry().clone();
-            with_telemetry(&telemetry, |telemetry| app::queue::run(args.command, telemetry))
-        }
+        Task::Queue(args) => match args.command {
+            app::queue::Command::Part(part) => {
+                with_telemetry(&part.telemetry().clone(), |telemetry| app::queue::run(part, telemetry))
+            }
+            app::queue::Command::Audit(args) => run(async move { app::queue::audit(&args).await }),
+        },
         Task::Guard => run(app::guard()),
         Task::Config(args) => app::print_config(settings, &args.json),
         Task::Audit(args) => run(async move { app::audit::run(&args).await }),

@@ -14,7 +14,7 @@ use crate::{
     config::{Allowed as _, HttpUrl, ListenAddr, Misfit},
 };
 
-const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), body_bytes: 4 << 20 };
+const BODY_LIMIT_BYTES: usize = 4 << 20;
 
 /// The server to ask if no URL names another.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -47,8 +47,8 @@ impl ServerAddr {
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: start a server with `lab`, or name another with {other}")]
 pub(super) struct Unreachable {
-    what: String,
-    other: &'static str,
+    pub(super) what: String,
+    pub(super) other: &'static str,
 }
 
 /// Fetches the body of a 2xx response, with limits on its size and time. `other` tells the user how to name another
@@ -56,9 +56,10 @@ pub(super) struct Unreachable {
 ///
 /// # Errors
 /// [`Unreachable`] if no server responds; another error if the response is incomplete or its status is not 2xx.
-pub(super) async fn fetch(url: &HttpUrl, other: &'static str) -> anyhow::Result<String> {
+pub(super) async fn fetch(url: &HttpUrl, other: &'static str, within: Duration) -> anyhow::Result<String> {
+    let bounds = Bounds { time: within, body_bytes: BODY_LIMIT_BYTES };
     let request = Request::get(url.uri()).body(Bytes::new())?;
-    let failure = match Client::for_url(url)?.fetch(request, BOUNDS).await {
+    let failure = match Client::for_url(url)?.fetch(request, bounds).await {
         Ok(answer) if answer.status().is_success() => {
             return Ok(String::from_utf8_lossy(answer.body()).into_owned());
         }

@@ -1,18 +1,25 @@
 //! `lab audit`: prints the balance sheet of a running system and checks that it balances.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
 use super::{
     ask::{ServerAddr, fetch},
-    ending::Ending,
+    ending::{Ending, Usage},
     output::JsonArg,
+    queue,
 };
 use crate::{
-    config::{Allowed as _, HttpUrl},
+    config::{Allowed as _, HttpUrl, Misfit},
     output,
+    queue::StoreArgs,
     web::sheet,
 };
+
+/// How long a server may take to answer with its sheets.
+const SHEETS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The arguments of `lab audit`.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,15 +28,43 @@ pub struct Args {
     /// The system: http (its requests), service (the calls to services), streams, pipeline or queue
     #[arg(value_name = "SYSTEM")]
     pub system: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub check: CheckArgs,
+}
+
+/// What is asked, and what is printed.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub struct CheckArgs {
     /// The server to ask, instead of the one at the address
     #[arg(long, value_name = HttpUrl::ALLOWED)]
     pub url: Option<HttpUrl>,
+    /// Put right what is wrong in the queue's store, and say what was done
+    #[arg(long, conflicts_with = "url")]
+    pub repair: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerAddr,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub json: JsonArg,
+}
+
+impl CheckArgs {
+    /// The server to ask.
+    ///
+    /// # Errors
+    /// When the port is 0.
+    pub(super) fn server(&self) -> Result<HttpUrl, Misfit> {
+        match &self.url {
+            Some(url) => Ok(url.clone()),
+            None => self.server.url(),
+        }
+    }
 }
 
 /// The response to `GET /audit`.
@@ -43,30 +78,46 @@ struct Sheets {
 /// # Errors
 /// When the server does not respond, or has no such system.
 pub async fn run(args: &Args) -> anyhow::Result<Ending> {
-    let results = args.json.open()?;
-    let server = match &args.url {
-        Some(url) => url.clone(),
-        None => args.server.url()?,
-    };
+    let Args { system, check } = args;
+    if system == "queue" {
+        return queue::audit(check).await;
+    }
+    if check.repair {
+        return Err(
+            Usage(format!("--repair: {system} has no store; expected: lab audit queue --repair")).into()
+        );
+    }
+    let results = check.json.open()?;
+    let sheet = served(&check.server()?, system).await?;
+    results.received_json(&sheet).print(|| table(&sheet))?;
+    Ok(verdict(&sheet))
+}
+
+/// Fetches a sheet from a server.
+pub(super) async fn served(server: &HttpUrl, system: &str) -> anyhow::Result<Value> {
     let url = server.below("/audit")?;
-    let Sheets { sheets } = serde_json::from_str(&fetch(&url, "--url").await?).map_err(|_| {
-        anyhow::anyhow!("{url} did not answer with balance sheets: it is not a server of the lab")
-    })?;
-    let sheet = sheets.get(&args.system).with_context(|| {
+    let Sheets { mut sheets } =
+        serde_json::from_str(&fetch(&url, "--url", SHEETS_WITHIN).await?).map_err(|_| {
+            anyhow::anyhow!("{url} did not answer with balance sheets: it is not a server of the lab")
+        })?;
+    sheets.remove(system).with_context(|| {
         let known: Vec<&str> = sheets.keys().map(String::as_str).collect();
-        format!("{url} has no balance sheet {:?}; it has {}", args.system, known.join(", "))
-    })?;
+        format!("{url} has no balance sheet {system:?}; it has {}", known.join(", "))
+    })
+}
+
+/// Whether a sheet balances; if not, says so on stderr.
+pub(super) fn verdict(sheet: &Value) -> Ending {
     let equation = sheet.get("equation").and_then(Value::as_str).unwrap_or_default();
-    results.received_json(sheet).print(|| table(sheet))?;
     if sheet::balances(equation, sheet) {
-        return Ok(Ending::Done);
+        return Ending::Done;
     }
     output::to_stderr(format_args!("lab: the balance does not hold: {equation}"));
-    Ok(Ending::Failed)
+    Ending::Failed
 }
 
 /// Formats a sheet: with parts, as a table of one row per part and the sum; without, as one line per term.
-fn table(sheet: &Value) -> String {
+pub(super) fn table(sheet: &Value) -> String {
     let terms: Vec<(&String, &Value)> = sheet
         .as_object()
         .into_iter()

@@ -1,10 +1,15 @@
 //! `lab health`: a health check for containers that needs no other program.
 
+use std::time::Duration;
+
 use super::{
     ask::{ServerAddr, fetch},
     ending::Ending,
 };
 use crate::{config::HttpUrl, output};
+
+/// How long the server may take.
+const WITHIN: Duration = Duration::from_secs(5);
 
 /// The arguments of `lab health`.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,7 +33,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Ending> {
         Some(url) => url.below("/healthz")?,
         None => args.server.url()?.below("/healthz")?,
     };
-    let answer = fetch(&url, "`lab health URL`").await?;
+    let answer = fetch(&url, "`lab health URL`", WITHIN).await?;
     output::print(answer.trim_end())?;
     Ok(Ending::Done)
 }

@@ -50,14 +50,22 @@ struct Shared {
     seen: Mutex<Seen>,
     /// When a viewer looked last.
     viewed: Mutex<Option<Instant>>,
+    /// Locked while every task is looked at.
+    scanning: tokio::sync::Mutex<()>,
 }
 
 impl Queue {
     /// The queue in `broker`, with its metrics in `instruments`.
     pub fn new(broker: Broker, config: Config, instruments: &Instruments) -> Self {
         let caps = config.caps();
-        let shared =
-            Arc::new(Shared { broker, config, caps, seen: Mutex::default(), viewed: Mutex::default() });
+        let shared = Arc::new(Shared {
+            broker,
+            config,
+            caps,
+            seen: Mutex::default(),
+            viewed: Mutex::default(),
+            scanning: tokio::sync::Mutex::default(),
+        });
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         metrics::observe(instruments, caps, move || Some(weak.upgrade()?.seen.lock().clone()));
         Self { shared }
@@ -66,6 +74,11 @@ impl Queue {
     /// Its store.
     pub fn broker(&self) -> &Broker {
         &self.shared.broker
+    }
+
+    /// The right to look at every task; `None` while somebody else has it.
+    pub(super) fn scan_alone(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.shared.scanning.try_lock().ok()
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -54,7 +54,7 @@ pub use monitor::{DeadChanged, RulePart, StatsDocument};
 pub use name::Name;
 pub use routes::{Place, check, system};
 pub use seen::{Rates, Seen};
-pub use sheet::Balanced;
+pub use sheet::{Balanced, audited};
 pub use store::CannotOpen;
 pub use task::{Due, IdempotencyKey, NewTask, Spec, TaskId};
 pub use tend::tend;

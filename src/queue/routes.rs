@@ -65,7 +65,15 @@ pub fn system(queue: &Queue, place: Place, instruments: &Instruments, shutdown: 
         .problems(api::KINDS)
         .limit(RouteLimit { under: place.bodies_under(), body: BodyLimit::Bytes(api::BATCH_LIMIT_BYTES) })
         .controls(guarded(queue, prefix))
-        .views(move |frame| open.merge(monitor::views(&viewed, place.page(), prefix, &stopping, frame)))
+        .views(move |frame| {
+            open.merge(api::scan_routes(&viewed)).merge(monitor::views(
+                &viewed,
+                place.page(),
+                prefix,
+                &stopping,
+                frame,
+            ))
+        })
         .check(check(queue))
         .sheet(sheet::sheet(queue))
 }
@@ -89,5 +97,5 @@ fn document(place: Place) -> OpenApi {
     let paths = std::mem::take(&mut document.paths.paths);
     let prefix = place.prefix();
     document.paths.paths = paths.into_iter().map(|(path, item)| (format!("{prefix}{path}"), item)).collect();
-    document.merge_from(monitor::page_document(place.page()))
+    document.merge_from(monitor::page_document(place.page())).merge_from(api::ScanApi::openapi())
 }

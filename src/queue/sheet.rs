@@ -3,8 +3,15 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{broker::Stats, handle::Queue};
-use crate::{document, web::Sheet};
+use super::{
+    broker::{Broker, Scan, Stats},
+    handle::Queue,
+};
+use crate::{
+    document,
+    storage::StoreError,
+    web::{Balance, Sheet},
+};
 
 /// The terms of the queue's balance, read from its store at one moment; missing: the store does not answer.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -37,14 +44,31 @@ pub struct Balanced {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     inbox: Option<u64>,
+    /// What was found where each task was looked at; missing: only the sizes were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    scan: Option<Scan>,
 }
 
 document!(Balanced as "lab/queue-balance/1");
 
+/// What the terms must satisfy.
+const EQUATION: &str = "enqueued = pending + in_flight + delayed + dead + done";
+
+/// Looks at every task of a store, and reads its sheet afterwards. With `mends`, puts right what is wrong.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn audited(broker: &Broker, mends: bool) -> Result<Balance<Balanced>, StoreError> {
+    let scan = broker.audit(mends).await?;
+    let stats = broker.stats().await?;
+    Ok(Balance::of(Balanced { scan: Some(scan), ..Balanced::of(&stats) }, EQUATION))
+}
+
 /// The sheet of `queue`.
 pub(super) fn sheet(queue: &Queue) -> Sheet {
     let queue = queue.clone();
-    Sheet::fetched("queue", "enqueued = pending + in_flight + delayed + dead + done", move || {
+    Sheet::fetched("queue", EQUATION, move || {
         let queue = queue.clone();
         async move {
             queue.broker().stats().await.map_or_else(|_| Balanced::default(), |stats| Balanced::of(&stats))
@@ -65,6 +89,7 @@ impl Balanced {
             dead: Some(sizes.dead),
             done: Some(counts.done),
             inbox: Some(*inbox),
+            scan: None,
         }
     }
 }

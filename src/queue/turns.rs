@@ -66,7 +66,7 @@ fn at(priority: Priority) -> usize {
 }
 
 /// The scopes of a lane besides the queue: its type, and its group.
-fn scopes(lane: &Lane) -> impl Iterator<Item = Scope> + use<> {
+pub(super) fn scopes(lane: &Lane) -> impl Iterator<Item = Scope> + use<> {
     let group = lane.group.clone().map(Scope::Group);
     std::iter::once(Scope::Kind(lane.kind.clone())).chain(group)
 }
@@ -113,6 +113,11 @@ impl Turns {
     /// The lanes in which something waits, with how much.
     pub(super) fn lanes(&self) -> impl Iterator<Item = (&Lane, u64)> {
         self.lengths.iter().map(|(lane, &length)| (lane, length))
+    }
+
+    /// How many tasks of each scope are in flight.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = (Scope, u64)> {
+        self.in_flight.iter().map(|(scope, &tasks)| (scope.clone(), tasks)).filter(|(_, tasks)| *tasks > 0)
     }
 
     /// The rules in force.

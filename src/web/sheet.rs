@@ -46,6 +46,14 @@ struct Verdict {
     balances: bool,
 }
 
+impl<T: Serialize> Balance<T> {
+    /// Terms beside the equation that they must satisfy.
+    pub fn of(terms: T, equation: &'static str) -> Self {
+        let balances = serde_json::to_value(&terms).is_ok_and(|terms| balances(equation, &terms));
+        Self { terms, verdict: Verdict { equation, balances } }
+    }
+}
+
 impl<T: ToSchema> PartialSchema for Balance<T> {
     fn schema() -> RefOr<Schema> {
         AllOfBuilder::new().item(T::schema()).item(Verdict::schema()).into()
@@ -104,10 +112,7 @@ impl Sheet {
         let look = move || {
             let terms = look();
             let document = async move {
-                let terms = terms.await;
-                let balances = serde_json::to_value(&terms).is_ok_and(|terms| balances(equation, &terms));
-                let verdict = Verdict { equation, balances };
-                serde_json::to_value(Balance { terms, verdict }.named()).unwrap_or_default()
+                serde_json::to_value(Balance::of(terms.await, equation).named()).unwrap_or_default()
             };
             document.boxed()
         };

@@ -17,7 +17,7 @@ use std::{
 };
 
 /// What may stand at the top of the repository.
-const TOP: [&str; 27] = [
+const TOP: [&str; 28] = [
     ".ci",
     ".dockerignore",
     ".editorconfig",
@@ -37,6 +37,7 @@ const TOP: [&str; 27] = [
     "deploy",
     "docker-compose.yml",
     "docs",
+    "examples",
     "grafana",
     "k6",
     "otel-collector",

@@ -1,7 +1,7 @@
 //! The arguments of `lab queue`.
 
 use crate::{
-    app::{DrainMs, ServerArgs, ServingArgs},
+    app::{DrainMs, ServerArgs, ServingArgs, audit::CheckArgs},
     config::{Allowed as _, ListenAddr, Misfit},
     queue::{Config, StoreArgs, WorkerArgs},
     telemetry,
@@ -11,14 +11,24 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// The part of the queue to run
+    /// What to do
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The parts of the queue.
+/// What can be done with the queue.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Run a part of it.
+    #[command(flatten)]
+    Part(Part),
+    /// Check that each task is in one place, and that all counts are right; the same as `lab audit queue`
+    Audit(Box<CheckArgs>),
+}
+
+/// The parts of the queue.
+#[derive(Debug, clap::Subcommand)]
+pub enum Part {
     /// Take tasks in over HTTP
     ///
     /// Without REDIS_URL the queue is a file that only this process can use, and a worker runs in it too.
@@ -110,9 +120,9 @@ impl Args {
     /// The first value that conflicts with another.
     pub fn check(&self) -> Result<(), Misfit> {
         match &self.command {
-            Command::Api(args) => args.worker.check(),
-            Command::Worker(args) => args.worker.check(),
-            Command::Monitor(_) => Ok(()),
+            Command::Part(Part::Api(args)) => args.worker.check(),
+            Command::Part(Part::Worker(args)) => args.worker.check(),
+            Command::Part(Part::Monitor(_)) | Command::Audit(_) => Ok(()),
         }
     }
 }

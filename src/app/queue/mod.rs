@@ -9,13 +9,15 @@
 //! clock is left to others, and last the file is closed.
 
 mod args;
+mod audit;
 mod embedded;
 mod refusal;
 mod worker;
 
 use anyhow::Context as _;
 
-pub use self::args::{ApiArgs, Args, Command, MonitorArgs, WorkArgs};
+pub use self::args::{ApiArgs, Args, Command, MonitorArgs, Part, WorkArgs};
+pub use self::audit::audit;
 pub(super) use self::embedded::{Embedded, Settings};
 use self::refusal::refused;
 use super::{
@@ -28,13 +30,13 @@ use crate::{
     web,
 };
 
-/// Runs a command of the queue.
+/// Runs a part of the queue.
 ///
 /// # Errors
 /// When an address or the store cannot be used.
-pub async fn run(command: Command, telemetry: Telemetry) -> anyhow::Result<Ending> {
-    match command {
-        Command::Api(args) => {
+pub async fn run(part: Part, telemetry: Telemetry) -> anyhow::Result<Ending> {
+    match part {
+        Part::Api(args) => {
             let ApiArgs { addr, store, queue, worker, serving, .. } = *args;
             let idle_handlers = store.redis_url.is_some() && worker.has_handlers();
             let worker = store.redis_url.is_none().then_some(worker);
@@ -42,7 +44,7 @@ pub async fn run(command: Command, telemetry: Telemetry) -> anyhow::Result<Endin
             let served = Served { flag, addr, store, queue, worker, idle_handlers, serving };
             serve(served, telemetry).await
         }
-        Command::Monitor(args) => {
+        Part::Monitor(args) => {
             let MonitorArgs { addr, store, queue, serving, .. } = *args;
             if store.redis_url.is_none() {
                 return Err(refused(CannotOpen::NotShared("lab queue monitor")));
@@ -51,11 +53,11 @@ pub async fn run(command: Command, telemetry: Telemetry) -> anyhow::Result<Endin
             let served = Served { flag, addr, store, queue, worker: None, idle_handlers: false, serving };
             serve(served, telemetry).await
         }
-        Command::Worker(args) => worker::run(*args, telemetry).await,
+        Part::Worker(args) => worker::run(*args, telemetry).await,
     }
 }
 
-impl Command {
+impl Part {
     /// Its telemetry.
     pub fn telemetry(&self) -> &telemetry::Config {
         match self {

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod problems;
+mod scan;
 
 use axum::{
     Router,
@@ -21,6 +22,7 @@ use self::{
 pub(super) use self::{
     body::{Asked, TaskBody},
     problems::{KINDS, of_store, unknown},
+    scan::{ScanApi, routes as scan_routes},
 };
 use super::{
     broker::{Batch, Cancel, Enqueued, Looked, MOVED_LIMIT, RunNow, Verdict},

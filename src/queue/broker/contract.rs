@@ -124,7 +124,9 @@ pub enum Beat {
     Expired,
     /// The lease was renewed.
     Alive {
-        /// How many tasks the store thinks the process holds.
+        /// The last exchange of the epoch that was carried out.
+        round: u64,
+        /// How many tasks the process holds after it, as the store has it.
         held: u64,
         /// Tasks that it is to cancel.
         cancel: Vec<TaskId>,

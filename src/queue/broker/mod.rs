@@ -4,6 +4,7 @@
 //! request is one script or one transaction: it happens as a whole or not at all. The conformance tests run the same
 //! steps on both.
 
+mod audit;
 mod bell;
 pub(super) mod contract;
 mod redis;
@@ -11,6 +12,7 @@ mod sqlite;
 mod stats;
 
 pub use self::{
+    audit::{Finding, Scan, Wrong},
     bell::Bell,
     contract::{
         Admission, Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged,
@@ -188,13 +190,20 @@ impl Broker {
         either!(self, broker => broker.list(which, offset).await)
     }
 
-    /// Reads what the store's settings make of an accepted enqueue. A store whose settings would lose tasks refuses.
+    /// Reads what the store's settings make of an accepted enqueue. A store whose settings would lose tasks refuses, and
+    /// one that a newer program has written to.
     pub async fn check_settings(&self) -> Result<(), StoreError> {
         match self {
             Self::Redis(broker) => broker.check_settings().await,
             // Its settings are this process's own.
             Self::Sqlite(_) => Ok(()),
         }
+    }
+
+    /// Looks whether each task is in one place and each count is what there is, page by page; with `mends`, puts right
+    /// what is not. What a page needs, it reads at one moment.
+    pub async fn audit(&self, mends: bool) -> Result<Scan, StoreError> {
+        either!(self, broker => broker.audit(mends).await)
     }
 
     /// Closes a file once what was submitted is committed. A connection needs no end.

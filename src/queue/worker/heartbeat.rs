@@ -6,7 +6,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,10 +28,20 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// The running attempts, each with what cancels it.
 pub(super) type Running = Arc<Mutex<HashMap<TaskId, CancellationToken>>>;
 
+/// What the store said last that the process holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Holding {
+    /// After this round.
+    pub(super) round: u64,
+    /// How many tasks.
+    pub(super) held: u64,
+}
+
 /// A beating heart; it stops when it is dropped.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     expired: CancellationToken,
+    holding: watch::Receiver<Holding>,
     stop: CancellationToken,
 }
 
@@ -43,11 +56,12 @@ impl Heartbeat {
         lease: Duration,
         running: Running,
     ) -> std::io::Result<Self> {
-        let heart = Self { expired: CancellationToken::new(), stop: CancellationToken::new() };
+        let (say, holding) = watch::channel(Holding::default());
+        let heart = Self { expired: CancellationToken::new(), holding, stop: CancellationToken::new() };
         let (expired, stop, broker) = (heart.expired.clone(), heart.stop.clone(), broker.apart());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let beat = async move {
-            beat_until_expired(broker, &epoch, lease, &running).await;
+            beat_until_expired(broker, &epoch, lease, &running, &say).await;
             expired.cancel();
         };
         let run = move || {
@@ -63,6 +77,15 @@ impl Heartbeat {
         Ok(heart)
     }
 
+    /// What the store says that the process holds, after the next beat. Cancel safe.
+    pub(super) async fn holding(&mut self) -> Holding {
+        if self.holding.changed().await.is_err() {
+            // It beats no more: the lease has expired, and that is told apart.
+            std::future::pending::<()>().await;
+        }
+        *self.holding.borrow_and_update()
+    }
+
     /// Cancelled when the lease has expired.
     pub(super) fn expired(&self) -> &CancellationToken {
         &self.expired
@@ -70,7 +93,13 @@ impl Heartbeat {
 }
 
 /// Beats until the store says that the lease has expired.
-async fn beat_until_expired(mut broker: Broker, epoch: &Epoch, lease: Duration, running: &Running) {
+async fn beat_until_expired(
+    mut broker: Broker,
+    epoch: &Epoch,
+    lease: Duration,
+    running: &Running,
+    say: &watch::Sender<Holding>,
+) {
     let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
     let pause = lease / BEATS_A_LEASE;
     loop {
@@ -81,7 +110,8 @@ async fn beat_until_expired(mut broker: Broker, epoch: &Epoch, lease: Duration, 
         });
         match beat {
             Ok(Beat::Expired) => return,
-            Ok(Beat::Alive { cancel, .. }) => {
+            Ok(Beat::Alive { round, held, cancel }) => {
+                say.send_replace(Holding { round, held });
                 let running = running.lock();
                 cancel.iter().filter_map(|id| running.get(id)).for_each(CancellationToken::cancel);
             }

@@ -1,6 +1,9 @@
 //! The worker's loop under one lease.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -13,17 +16,19 @@ use tokio_util::sync::CancellationToken;
 use super::{
     attempt::{Ends, attempt},
     handler::Handlers,
-    heartbeat::{Heartbeat, Running},
+    heartbeat::{Heartbeat, Holding, Running},
     settings::WorkerSettings,
     watchers::Watchers,
 };
 use crate::{
     queue::{
         broker::{
-            Bell, Broker, Claimed, Epoch, Exchange, Exchanged, Handles, MOVED_LIMIT, Settlement, Traded,
+            Bell, Broker, Claimed, Epoch, Exchange, Exchanged, Handles, LISTED_LIMIT, Listed, MOVED_LIMIT,
+            Settlement, Traded, Which,
         },
         metrics::Ended,
         settle::{Settle, Verdict, settle},
+        task::TaskId,
     },
     shutdown::Shutdown,
     storage::StoreError,
@@ -31,6 +36,9 @@ use crate::{
 
 /// How long to wait before a store that is away is asked again.
 const AWAY: Duration = Duration::from_millis(200);
+
+/// Rounds whose account is remembered: more than pass between two beats matter to none.
+const ROUNDS_REMEMBERED: usize = 64;
 
 /// What a worker did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,6 +72,8 @@ pub(super) struct Pool<'a> {
     /// What ended and is not settled yet.
     ended: Vec<Settlement>,
     round: u64,
+    /// How many tasks it held after the last rounds, by its own account.
+    held: VecDeque<Holding>,
     draws: ChaCha8Rng,
 }
 
@@ -121,6 +131,7 @@ impl<'a> Pool<'a> {
             given_up: CancellationToken::new(),
             ended: Vec::new(),
             round: 0,
+            held: VecDeque::new(),
             draws: ChaCha8Rng::seed_from_u64(settings.seed),
         }))
     }
@@ -131,6 +142,7 @@ impl<'a> Pool<'a> {
     /// When the store refuses an exchange.
     pub(super) async fn work(mut self, stop: &Shutdown, tally: &mut Tally) -> Result<bool, StoreError> {
         let mut is_idle = false;
+        let expired = self.heart.expired().clone();
         loop {
             while let Some(ended) = self.attempts.try_join_next_with_id() {
                 self.take_verdict(ended, tally);
@@ -152,11 +164,12 @@ impl<'a> Pool<'a> {
                     tally.started += 1;
                     self.start(task);
                 }
+                self.account((self.tasks.len() + self.ended.len()) as u64);
                 continue;
             }
             tokio::select! {
                 biased;
-                () = self.heart.expired().cancelled() => {
+                () = expired.cancelled() => {
                     self.give_up().await;
                     return Ok(false);
                 }
@@ -165,6 +178,7 @@ impl<'a> Pool<'a> {
                 Some(ended) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => {
                     self.take_verdict(ended, tally);
                 }
+                holding = self.heart.holding() => self.compare(holding).await,
                 () = self.bell.wait(self.settings.poll), if want > 0 => is_idle = false,
             }
         }
@@ -196,6 +210,61 @@ impl<'a> Pool<'a> {
                     return Err(StoreError::Away("the drain ended before the store came back".to_owned()));
                 }
                 () = tokio::time::sleep(AWAY) => {}
+            }
+        }
+    }
+
+    /// Remembers how many tasks it holds after this round.
+    fn account(&mut self, held: u64) {
+        self.held.retain(|own| own.round != self.round);
+        self.held.push_back(Holding { round: self.round, held });
+        if self.held.len() > ROUNDS_REMEMBERED {
+            self.held.pop_front();
+        }
+    }
+
+    /// Compares its own account with the store's. On a difference it reads its own set: what it does not know it hands
+    /// back, and what it no longer holds it cancels.
+    async fn compare(&mut self, store: Holding) {
+        let differs = self.held.iter().any(|own| own.round == store.round && own.held != store.held);
+        // After a later exchange the next beat tells.
+        if !differs || store.round != self.round {
+            return;
+        }
+        let Ok(listed) = self.listed().await else { return };
+        let known = |id: &TaskId| {
+            self.tasks.values().any(|(task, _)| task.id == *id)
+                || self.ended.iter().any(|ended| ended.id == *id)
+        };
+        let (unknown, ids): (Vec<Listed>, HashSet<TaskId>) = {
+            let ids = listed.iter().map(|listed| listed.id).collect();
+            (listed.into_iter().filter(|listed| !known(&listed.id)).collect(), ids)
+        };
+        let lost: Vec<TaskId> =
+            self.tasks.values().map(|(task, _)| task.id).filter(|id| !ids.contains(id)).collect();
+        tracing::warn!(
+            unknown = unknown.len(),
+            lost = lost.len(),
+            "the store has another account of what this worker holds: unknown tasks are handed back, lost ones cancelled"
+        );
+        for Listed { id, known } in unknown {
+            self.ended.push(Settlement { id, delivery: known.run.delivery, settle: Settle::HandBack });
+        }
+        let running = self.running.lock();
+        lost.iter().filter_map(|id| running.get(id)).for_each(CancellationToken::cancel);
+        drop(running);
+        self.account(store.held);
+    }
+
+    /// The tasks that the store says it holds.
+    async fn listed(&self) -> Result<Vec<Listed>, StoreError> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.broker.list(Which::HeldBy(self.epoch.number), all.len()).await?;
+            let is_last = page.len() < LISTED_LIMIT;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
             }
         }
     }

@@ -64,7 +64,7 @@ async fn a_round_whose_answer_was_lost_is_answered_again_and_strands_nothing(sto
     process.round += 1;
     assert_eq!(
         store.broker.beat(&process.epoch, LEASE_MS).await.expect("answered"),
-        Beat::Alive { held: 3, cancel: Vec::new() }
+        Beat::Alive { round: process.round, held: 3, cancel: Vec::new() }
     );
     store.balances().await;
 }
@@ -114,7 +114,7 @@ async fn a_running_task_is_cancelled_through_the_heartbeat_and_a_late_success_do
     for id in [ids[0], ids[0], ids[1]] {
         assert_eq!(store.broker.cancel(id).await.expect("answered"), Cancel::Stopping);
     }
-    let Beat::Alive { held, mut cancel } =
+    let Beat::Alive { held, mut cancel, .. } =
         store.broker.beat(&process.epoch, LEASE_MS).await.expect("answered")
     else {
         panic!("expired")
@@ -128,7 +128,7 @@ async fn a_running_task_is_cancelled_through_the_heartbeat_and_a_late_success_do
     assert_eq!((counts.cancelled, counts.succeeded, counts.retried), (3, 0, 0));
     assert_eq!(
         store.broker.beat(&process.epoch, LEASE_MS).await.expect("answered"),
-        Beat::Alive { held: 0, cancel: Vec::new() }
+        Beat::Alive { round: 3, held: 0, cancel: Vec::new() }
     );
     store.balances().await;
 }

@@ -1,6 +1,7 @@
 //! The reliable queue: one contract, both brokers, real stores.
 
 mod alike;
+mod audits;
 mod balance;
 mod claims;
 mod cluster;

@@ -262,6 +262,16 @@ async fn a_store_that_would_lose_tasks_or_that_another_has_is_refused() {
             run(&arguments, &[&shared[..], &[("QUEUE_API_ADDR", "127.0.0.1:0")]].concat());
         assert!(code == 2 && stderr.contains("allkeys-lru") && stderr.contains("noeviction"), "{stderr}");
     }
+    let newer = RedisServer::start(&[]).await;
+    let client = lab::storage::redis::Redis::connect(&newer.url()).await.expect("connected");
+    let mut raise = cmd("HSET");
+    client.command::<u64>(raise.arg("{tasks:pending}|meta").arg("schema").arg(99)).await.expect("raised");
+    let url = newer.url().to_string();
+    let shared = [("REDIS_URL", url.as_str()), ("QUEUE_API_ADDR", "127.0.0.1:0")];
+    for arguments in [["queue", "api"], ["queue", "worker"], ["queue", "monitor"]] {
+        let (code, _, stderr) = run(&arguments, &shared);
+        assert!(code == 2 && stderr.contains("version 99"), "{code} {stderr}");
+    }
     for command in ["worker", "monitor"] {
         let (code, _, stderr) = run(&["queue", command], &[]);
         assert!(code == 2 && stderr.contains("REDIS_URL") && stderr.contains(command), "{code} {stderr}");

@@ -71,12 +71,12 @@ pub(crate) struct Store {
     pub(crate) caps: Caps,
     /// Added to the machine's clock, in milliseconds. Redis has the machine's clock only.
     ahead_ms: Arc<AtomicU64>,
-    _kept: Kept,
+    kept: Kept,
 }
 
 enum Kept {
     Folder(#[allow(dead_code, reason = "kept until the end")] tempfile::TempDir),
-    Server(#[allow(dead_code, reason = "kept until the end")] RedisServer),
+    Server(RedisServer),
     Cluster(#[allow(dead_code, reason = "kept until the end")] RedisCluster),
 }
 
@@ -90,14 +90,22 @@ impl Store {
         });
         // The disk's speed is not what is tested.
         let broker = SqliteBroker::open(folder.path(), Synchronous::Normal, LEASE_MS, clock).expect("opened");
-        Self { broker: Broker::Sqlite(broker), caps: Caps::default(), ahead_ms, _kept: Kept::Folder(folder) }
+        Self { broker: Broker::Sqlite(broker), caps: Caps::default(), ahead_ms, kept: Kept::Folder(folder) }
     }
 
     pub(crate) async fn redis() -> Self {
         let server = RedisServer::start(&[]).await;
         let broker = RedisBroker::connect(&server.url()).await.expect("connected");
         let ahead_ms = Arc::default();
-        Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, _kept: Kept::Server(server) }
+        Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, kept: Kept::Server(server) }
+    }
+
+    /// The URL of its server.
+    pub(crate) fn url(&self) -> String {
+        match &self.kept {
+            Kept::Server(server) => server.url().to_string(),
+            Kept::Folder(_) | Kept::Cluster(_) => panic!("no single server"),
+        }
     }
 
     pub(crate) async fn cluster() -> Self {
@@ -105,7 +113,7 @@ impl Store {
         let cluster = RedisCluster::start(2, false, 600_000, &[]).await;
         let broker = RedisBroker::connect(&cluster.other().await.server.url()).await.expect("connected");
         let ahead_ms = Arc::default();
-        Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, _kept: Kept::Cluster(cluster) }
+        Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, kept: Kept::Cluster(cluster) }
     }
 
     /// Lets a time pass for the store.
@@ -167,6 +175,8 @@ impl Store {
     pub(crate) async fn balances(&self) {
         let unequal = balance(&self.broker).await;
         assert!(unequal.is_empty(), "{}", unequal.join("\n"));
+        let scan = self.broker.audit(false).await.expect("audited");
+        assert_eq!(scan.found, 0, "{scan:#?}");
     }
 }
 

@@ -250,6 +250,40 @@ async fn an_idle_worker_starts_what_comes_at_once(store: Store) {
 }
 
 #[tokio::test]
+async fn a_worker_that_holds_other_tasks_than_the_store_says_returns_and_cancels_them() {
+    let store = Store::redis().await;
+    // A beat each two seconds.
+    let (worker, mut begins, _gate) =
+        gated(&store, WorkerSettings { lease: Duration::from_secs(12), ..settings(2) });
+    let own = store.fill("2|a|", 1).await[0];
+    let worker = Running::start(&store.broker, worker);
+    assert_eq!(begins.recv().await, Some(own));
+    let stranded = store.fill("2|b|", 1).await[0];
+    let mut other = store.process().await;
+    other.claim(1).await;
+    let Looked::Known(known) = store.broker.get(own).await.expect("answered") else { panic!("unknown") };
+    let State::InFlight { epoch, .. } = known.run.state else { panic!("{:?}", known.run.state) };
+    // The other's task is now this worker's, which has never heard of it.
+    let Broker::Redis(broker) = &store.broker else { panic!("not Redis") };
+    let held = |epoch: u64| format!("{{tasks:pending}}|held|{epoch}");
+    let moves = |name: &str, epoch: u64, id: TaskId| {
+        let mut command = ::redis::cmd(name);
+        command.arg(held(epoch)).arg(id.to_string());
+        command
+    };
+    broker.redis().command::<u64>(&moves("HDEL", other.epoch.number, stranded)).await.expect("moved");
+    broker.redis().command::<u64>(moves("HSET", epoch, stranded).arg(1)).await.expect("moved");
+    until(&store, |counts| counts.pending == 1 && counts.in_flight == 1).await;
+    let again = other.claim(1).await;
+    assert_eq!((again[0].id, again[0].failures, again[0].crashes), (stranded, 0, 0));
+    // Its own is taken from it: the handler is dropped.
+    broker.redis().command::<u64>(&moves("HDEL", epoch, own)).await.expect("moved");
+    // Without that the drain would wait for it.
+    let tally = worker.stopped().await;
+    assert_eq!((tally.started, tally.succeeded), (1, 0));
+}
+
+#[tokio::test]
 async fn a_handler_that_blocks_the_runtime_keeps_its_lease() {
     let store = Store::redis().await;
     let broker = store.broker.clone();

@@ -1,5 +1,8 @@
 //! The fixed keys of the queue in Redis. Every script gets all of them, in this order.
 
+/// What all keys but the raw list begin with.
+pub(super) const TAG: &str = "{tasks:pending}|";
+
 /// The list that wakes idle workers.
 pub(super) const WAKE: &str = "{tasks:pending}|wake";
 

@@ -10,6 +10,8 @@ elseif which == 'delayed' then
   ids = call('ZRANGE', DELAYED, offset, offset + limit - 1)
 else
   ids = call('HKEYS', TAG .. 'held|' .. which)
+  table.sort(ids)
+  ids = { unpack(ids, offset + 1, math.min(#ids, offset + limit)) }
 end
 local result = {}
 for i = 1, math.min(#ids, limit) do

@@ -1,5 +1,7 @@
 //! The queue in Redis: each request is one script.
 
+mod args;
+mod audit;
 mod keys;
 mod reply;
 mod scripts;
@@ -7,10 +9,12 @@ mod scripts;
 use ::redis::Value;
 
 use self::{
+    args::{Args, delay, text},
     keys::{INBOX, KEYS, WAKE},
     reply::{Reply, malformed},
 };
 use super::{
+    audit::Scan,
     bell::Bell,
     contract::{
         Admission, Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged,
@@ -24,7 +28,7 @@ use crate::{
         lane::{RateLimit, Rule, Scope},
         run::{Run, State},
         settle::Settle,
-        task::{Due, NewTask, Spec, TaskId},
+        task::{NewTask, Spec, TaskId},
     },
     storage::{
         Durability, StoreError,
@@ -53,8 +57,6 @@ struct Replicated {
     /// A connection of their own: what is sent behind a `WAIT` waits too.
     redis: Redis,
 }
-
-type Args = Vec<Vec<u8>>;
 
 impl RedisBroker {
     /// Connects to the store at `url`.
@@ -97,7 +99,7 @@ impl RedisBroker {
     }
 
     async fn run(&self, script: &Script, args: Args) -> Result<Reply, StoreError> {
-        self.redis.run::<Value>(script, &KEYS, &args).await.map(Reply)
+        scripts::run(&self.redis, script, &args).await
     }
 
     /// The same of a script that writes whatever it accepts, and what that survives.
@@ -187,7 +189,7 @@ impl RedisBroker {
         if reply.text()? == "expired" {
             return Ok(Beat::Expired);
         }
-        Ok(Beat::Alive { held: reply.number()?, cancel: reply.rest()? })
+        Ok(Beat::Alive { round: reply.number()?, held: reply.number()?, cancel: reply.rest()? })
     }
 
     pub(super) async fn exchange(&self, epoch: &Epoch, exchange: &Exchange) -> Result<Exchanged, StoreError> {
@@ -376,12 +378,23 @@ impl RedisBroker {
         Ok(listed)
     }
 
-    /// Reads the settings anew.
+    pub(super) async fn audit(&self, mends: bool) -> Result<Scan, StoreError> {
+        audit::audit(&self.redis, mends).await
+    }
+
+    /// Reads the settings and the version of the keys anew.
     pub(super) async fn check_settings(&self) -> Result<(), StoreError> {
         if let Some(Replicated { redis, .. }) = &self.replicated {
             redis.settings().await?;
         }
-        self.redis.settings().await?.refuse_eviction().map_err(StoreError::Refused)
+        self.redis.settings().await?.refuse_eviction().map_err(StoreError::Refused)?;
+        let mut reply = self.run(&scripts::SCHEMA, Vec::new()).await?.list()?;
+        match (reply.number_or_none()?, reply.number()?) {
+            (Some(found), known) if found > known => Err(StoreError::Refused(format!(
+                "its keys are of version {found}, this program knows up to {known}: a newer program wrote them"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {
@@ -407,19 +420,6 @@ impl RedisBroker {
         // A scan may name a lane twice.
         lanes.dedup_by(|a, b| a.lane == b.lane);
         Ok(lanes)
-    }
-}
-
-fn text(value: impl ToString) -> Vec<u8> {
-    value.to_string().into_bytes()
-}
-
-/// When a task may start, as `enqueue` and `admit` take it.
-fn delay(due: Due) -> Vec<u8> {
-    match due {
-        Due::Now => Vec::new(),
-        Due::InMs(ms) => format!("+{ms}").into_bytes(),
-        Due::AtMs(ms) => format!("@{ms}").into_bytes(),
     }
 }
 

@@ -16,6 +16,8 @@ local INBOX, TASK, RUN, DELAYED, DEAD, DONE, COUNT, RULES, IN_FLIGHT, USED, THRO
   IDEMPOTENCY, KEY_AGES, WAKE, SUSPECTS, LANES, META = unpack(KEYS)
 local TAG = '{tasks:pending}|'
 local call = redis.call
+-- The version of the keys. It is raised by a change that an older program must not meet.
+local SCHEMA = 1
 -- The lease clock goes on by at most this much between two scripts, in milliseconds: an outage of the store or a step
 -- of its clock expires nothing.
 local CLOCK_STEP_MS = 500
@@ -42,10 +44,16 @@ local function wall()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Advances the lease clock. Returns it and the store's time, in milliseconds.
+-- Advances the lease clock. Returns it and the store's time, in milliseconds. Each script that writes begins with it, so
+-- keys of a newer program are not touched.
 local function tick()
   local now = wall()
-  local last = call('HMGET', META, 'time', 'clock')
+  local last = call('HMGET', META, 'time', 'clock', 'schema')
+  if not last[3] then
+    call('HSET', META, 'schema', SCHEMA)
+  elseif tonumber(last[3]) > SCHEMA then
+    error({ err = 'NEWER the keys are of version ' .. last[3] .. ', this program knows up to ' .. SCHEMA })
+  end
   local clock = tonumber(last[2] or 0) + math.min(math.max(now - tonumber(last[1] or now), 0), CLOCK_STEP_MS)
   call('HSET', META, 'time', int(now), 'clock', int(clock))
   return clock, now

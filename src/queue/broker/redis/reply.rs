@@ -50,6 +50,14 @@ impl List {
         Reply(self.next()?).list()
     }
 
+    /// The next value, if it is a list.
+    pub(super) fn list_if_any(&mut self) -> Option<Self> {
+        match self.0.front() {
+            Some(Value::Array(_)) => self.list().ok(),
+            _ => None,
+        }
+    }
+
     pub(super) fn text(&mut self) -> Result<String, StoreError> {
         text(self.next()?)
     }

@@ -2,7 +2,18 @@
 
 use std::sync::LazyLock;
 
-use crate::storage::redis::Script;
+use ::redis::Value;
+
+use super::{args::Args, keys::KEYS, reply::Reply};
+use crate::storage::{
+    StoreError,
+    redis::{Redis, Script},
+};
+
+/// Runs a script with the fixed keys.
+pub(super) async fn run(redis: &Redis, script: &Script, args: &Args) -> Result<Reply, StoreError> {
+    redis.run::<Value>(script, &KEYS, args).await.map(Reply)
+}
 
 macro_rules! scripts {
     ($($name:ident = $file:literal $flags:literal,)+) => {
@@ -35,4 +46,8 @@ scripts! {
     PEEK = "peek.lua" " flags=no-writes,allow-oom",
     ADMIT = "admit.lua" " flags=allow-oom",
     LIST = "list.lua" " flags=no-writes,allow-oom",
+    SCHEMA = "schema.lua" " flags=no-writes,allow-oom",
+    AUDIT_TASKS = "audit_tasks.lua" " flags=allow-oom",
+    AUDIT_LANES = "audit_lanes.lua" " flags=allow-oom",
+    AUDIT_COUNTS = "audit_counts.lua" " flags=allow-oom",
 }

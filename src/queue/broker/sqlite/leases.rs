@@ -37,7 +37,8 @@ impl Moves<'_> {
         let expires_ms = self.state.clock_ms + lease_ms;
         let Some(lease) = self.lease(epoch) else { return Beat::Expired };
         lease.expires_ms = expires_ms;
-        Beat::Alive { held: lease.held.len() as u64, cancel: lease.stop.iter().copied().collect() }
+        let (round, held) = (lease.round, lease.held.len() as u64);
+        Beat::Alive { round, held, cancel: lease.stop.iter().copied().collect() }
     }
 
     pub(super) fn leave(&mut self, epoch: &Epoch) -> rusqlite::Result<()> {

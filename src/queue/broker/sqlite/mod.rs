@@ -1,5 +1,6 @@
 //! The queue in a file that one process owns: each request is one job of the writer's group commit.
 
+mod audit;
 mod column;
 mod enqueue;
 mod exchange;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 use self::{moves::Moves, state::State};
 use super::{
+    audit::Scan,
     bell::Bell,
     contract::{
         Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Looked, Promoted, Reaped,
@@ -195,6 +197,26 @@ impl SqliteBroker {
 
     pub(super) async fn list(&self, which: Which, offset: usize) -> Result<Vec<Listed>, StoreError> {
         self.run(move |queue| queue.list(which, offset)).await
+    }
+
+    pub(super) async fn audit(&self, mends: bool) -> Result<Scan, StoreError> {
+        let mut scan = Scan::default();
+        let before = self.run(|queue| Ok(queue.state.counts)).await?;
+        let (mut at, mut bytes) = (0, 0);
+        loop {
+            let page = self.run(move |queue| queue.audit_rows(at, mends)).await?;
+            scan.records += page.rows as u64;
+            scan.add(page.findings);
+            bytes += page.bytes;
+            at = page.last;
+            if page.rows < audit::PAGE {
+                break;
+            }
+        }
+        let (findings, left_out) = self.run(move |queue| queue.audit_counts(before, bytes, mends)).await?;
+        scan.add(findings);
+        scan.left_out.extend(left_out.map(str::to_owned));
+        Ok(scan)
     }
 
     pub(super) async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {

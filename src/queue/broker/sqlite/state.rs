@@ -57,6 +57,11 @@ impl Lease {
             stop: BTreeSet::new(),
         }
     }
+
+    /// Whether its process may still settle and claim.
+    pub(super) fn is_alive(&self) -> bool {
+        self.secret.is_some()
+    }
 }
 
 impl State {
