@@ -145,11 +145,12 @@ impl Kind {
         let from_us = now_us();
         world.workers[at].process.signal(Signal::STOP);
         let held = world.view.holds(&who);
-        let gone = until(async || !leases(world).await.contains(&who)).await;
+        let lease = world.workers[at].process.leased_as();
+        let gone = until(async || !leases(world).await.contains(&lease)).await;
         world.workers[at].process.signal(Signal::CONT);
         // It finds out, and takes another lease.
         let back =
-            until(async || world.workers[at].process.has_ended() || leases(world).await.contains(&who));
+            until(async || world.workers[at].process.has_ended() || leases(world).await.contains(&lease));
         let back = back.await && !world.workers[at].process.has_ended();
         world.hit(&who, self.label(), from_us, true);
         if !back {

@@ -12,6 +12,7 @@ mod kinds;
 mod mixed;
 mod planted;
 mod process;
+mod program;
 mod role;
 mod scripts;
 mod watcher;
@@ -22,7 +23,11 @@ use crate::hits::Plan;
 /// Hits of each kind in the small run.
 const SMALL_HITS: u64 = 3;
 /// How many kinds share the hits of a run. Those that take long have a number of their own.
-const KINDS: u64 = kinds::Kind::ALL.len() as u64 + cuts::KINDS + disk::KINDS + cluster::KINDS;
+const KINDS: u64 = kinds::Kind::ALL.len() as u64
+    + cuts::KINDS
+    + disk::KINDS
+    + cluster::KINDS
+    + mixed::PROGRAM_KINDS.len() as u64;
 
 /// How often each of them is to hit.
 fn hits_a_kind(plan: Plan) -> u64 {

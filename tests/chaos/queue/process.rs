@@ -19,6 +19,11 @@ impl Process {
         Self { child: role.start(environment), role }
     }
 
+    /// What the store calls its lease.
+    pub(crate) fn leased_as(&self) -> String {
+        self.role.leased_as(self.child.id())
+    }
+
     /// Sends it a signal, unless it has ended: then its id may be another's.
     pub(crate) fn signal(&mut self, signal: Signal) {
         if !self.has_ended() {

@@ -1,7 +1,8 @@
-//! The processes: this test program, started again as a producer or as a worker.
+//! The processes: this test program, started again as a producer or as a worker; or the program itself.
 
 use std::{
-    path::PathBuf,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -32,6 +33,8 @@ use crate::history::{History, What, now_us};
 const ROLE: &str = "CHAOS_ROLE";
 /// A worker's lease: long against what a busy machine does to a process, short against a test.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
+/// The same of the program, which cannot say that it was not run.
+const PROGRAM_LEASE: Duration = Duration::from_secs(5);
 /// A process that was not run for longer may have lost its lease.
 const STALL: Duration = Duration::from_millis(500);
 /// Tasks of a batch.
@@ -62,6 +65,10 @@ pub(crate) enum Act {
     Work { concurrency: usize },
     /// Does both, and notes what is done: the store is a file that nobody else can ask.
     Own { concurrency: usize, from: u64 },
+    /// Is `lab queue api`.
+    Serve,
+    /// Is `lab queue worker`, which posts its tasks to this address.
+    Post { receiver: SocketAddr },
 }
 
 /// Where the queue is.
@@ -80,13 +87,46 @@ impl Role {
     pub(crate) fn start(&self, environment: &[(String, String)]) -> Child {
         let log = self.history.with_file_name(format!("{}.log", self.who));
         let log = std::fs::File::create(log).expect("a log");
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "queue::role::process", "--ignored", "--nocapture"]);
-        command
-            .env(ROLE, serde_json::to_string(self).expect("JSON"))
-            .envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut command = match self.act {
+            Act::Serve => self.program("api", &[("QUEUE_API_ADDR", "127.0.0.1:0")]),
+            Act::Post { receiver } => {
+                let url = format!("http://{receiver}/{}", self.who);
+                let to = ["a", "b", "c"].map(|kind| format!("{kind}={url}")).join(",");
+                let lease_ms = PROGRAM_LEASE.as_millis().to_string();
+                let handled = [("QUEUE_HTTP", to.as_str()), ("QUEUE_HTTP_PRIVATE", "127.0.0.1")];
+                let quick = [("QUEUE_BACKOFF_MS", "50"), ("QUEUE_BACKOFF_LIMIT_MS", "200")];
+                self.program("worker", &[&handled[..], &quick, &[("QUEUE_LEASE_MS", &lease_ms)]].concat())
+            }
+            _ => {
+                let mut command = Command::new(std::env::current_exe().expect("this program"));
+                command.args(["--exact", "queue::role::process", "--ignored", "--nocapture"]);
+                command.env(ROLE, serde_json::to_string(self).expect("JSON"));
+                command
+            }
+        };
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log).spawn().expect("this program starts")
+    }
+
+    /// `lab queue COMMAND`, with nothing of this process's environment.
+    fn program(&self, command: &str, environment: &[(&str, &str)]) -> Command {
+        let Store::Redis(url) = &self.store else { panic!("{:?}", self.store) };
+        let mut program = Command::new(env!("CARGO_BIN_EXE_lab"));
+        program.args(["queue", command]).env_clear().env("REDIS_URL", url);
+        program.envs(environment.iter().copied()).current_dir(self.history.parent().expect("a folder"));
+        program
+    }
+
+    /// What the store calls the lease of the process with this id.
+    pub(crate) fn leased_as(&self, id: u32) -> String {
+        match self.act {
+            Act::Post { .. } => {
+                let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+                format!("{}:{id}", host.trim())
+            }
+            _ => self.who.clone(),
+        }
     }
 }
 
@@ -111,6 +151,7 @@ fn process() {
         match role.act {
             Act::Produce { from } => produce(&broker, &role, from, history, &stop).await,
             Act::Work { concurrency } => work(&broker, &role, concurrency, history, &stop).await,
+            Act::Serve | Act::Post { .. } => unreachable!("another program"),
             Act::Own { concurrency, from } => {
                 let over = stop.intake_closed().clone();
                 tokio::join!(
@@ -166,6 +207,12 @@ pub(crate) fn watch(history: History) {
         }
     };
     std::thread::spawn(move || runtime.block_on(watch));
+}
+
+/// The log of the last start of the process called `name`.
+pub(crate) fn last_log(folder: &Path, name: &str) -> PathBuf {
+    let log = |start: usize| folder.join(format!("{name}.{start}.log"));
+    log((1..).find(|start| !log(*start).exists()).expect("a start") - 1)
 }
 
 /// What a process is called at each of its starts.

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     process::Process,
-    role::{Act, Role, Store, name, watch},
+    program::{post_batches, receive},
+    role::{Act, Role, Store, last_log, name, watch},
     watcher::{Ended, Expected, View, judge, note_hit, observe, settled},
 };
 use crate::{history::History, proxy::Proxy, redis_server::RedisServer};
@@ -57,6 +58,9 @@ pub(crate) struct World {
     /// What was seen to be wrong before the end.
     pub(crate) faults: Vec<String>,
     replaced: Replaced,
+    /// Ends the posters of the program's API.
+    posted: CancellationToken,
+    posters: Vec<JoinHandle<()>>,
     /// Ends the observer.
     over: CancellationToken,
     observer: JoinHandle<()>,
@@ -64,11 +68,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A world on a Redis that syncs each write.
-    pub(crate) async fn start(seed: u64) -> Self {
+    /// A world on a Redis that syncs each write; with `programs`, of the program itself.
+    pub(crate) async fn start(seed: u64, programs: bool) -> Self {
         let server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
         let mut world = Self::around(server, seed, Vec::new()).await;
-        world.populate().await;
+        if programs {
+            world.populate_with_programs().await;
+        } else {
+            world.populate().await;
+        }
         world
     }
 
@@ -91,6 +99,8 @@ impl World {
             draws: ChaCha8Rng::seed_from_u64(seed),
             faults: Vec::new(),
             replaced,
+            posted: CancellationToken::new(),
+            posters: Vec::new(),
             over,
             observer: tokio::spawn(observer),
             folder,
@@ -110,6 +120,25 @@ impl World {
         }
     }
 
+    /// The same with the program itself.
+    pub(crate) async fn populate_with_programs(&mut self) {
+        let receiver = receive(self.history.clone()).await;
+        for number in 0..WORKERS {
+            let worker = self.client(&format!("worker-{number}"), Act::Post { receiver }).await;
+            self.workers.push(worker);
+        }
+        for number in 0..PRODUCERS {
+            let name = format!("api-{number}");
+            let api = self.client(&name, Act::Serve).await;
+            self.producers.push(api);
+            let (folder, own) = (self.folder.path().to_owned(), name.clone());
+            let log = move || last_log(&folder, &own);
+            let (seed, history) = (self.draws.random(), self.history.clone());
+            let posting = post_batches(name, log, seed, history, self.posted.clone());
+            self.posters.push(tokio::spawn(posting));
+        }
+    }
+
     /// Starts a process that is called `name`.
     pub(crate) async fn client(&mut self, name: &str, act: Act) -> Client {
         let (history, seed) = (self.history.path().to_owned(), self.draws.random());
@@ -126,7 +155,11 @@ impl World {
     /// The same of a producer, which sends its last batch again: it may not have been answered.
     pub(crate) async fn revive_producer(&mut self, at: usize) {
         let role = self.producers[at].process.role.clone();
-        let role = Role { act: Act::Produce { from: self.view.last_batch(&role.who) }, ..role };
+        let act = match role.act {
+            Act::Produce { .. } => Act::Produce { from: self.view.last_batch(&role.who) },
+            act => act,
+        };
+        let role = Role { act, ..role };
         self.producers[at] = self.again(role, self.producers[at].starts + 1).await;
     }
 
@@ -150,6 +183,10 @@ impl World {
     /// Stops the producers, waits until all is done, stops the workers, and judges. If there is a fault, the folder
     /// with the history is kept and named.
     pub(crate) async fn end(mut self, expected: &Expected) -> Ended {
+        self.posted.cancel();
+        for poster in self.posters.drain(..) {
+            poster.await.expect("no panic");
+        }
         for producer in &mut self.producers {
             producer.process.stop().await;
         }
