@@ -68,7 +68,7 @@ fn perform(task: Task, settings: &[app::CurrentSetting]) -> anyhow::Result<Endin
         }
         Task::Queue(args) => match args.command {
             app::queue::Command::Part(part) => {
-                with_telemetry(&part.telemetry().clone(), |telemetry| app::queue::run(part, telemetry))
+                with_telemetry(&part.telemetry(), |telemetry| app::queue::run(part, telemetry))
             }
             app::queue::Command::Audit(args) => run(async move { app::queue::audit(&args).await }),
         },

@@ -1,7 +1,6 @@
 //! `lab`, `lab serve` and `lab service`: servers whose work is to serve requests.
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 
 use super::{
     args::{ServeArgs, ServerArgs, ServiceArgs, WholeArgs},
@@ -18,7 +17,7 @@ use crate::{
     shutdown::Shutdown,
     streams::{self, Streams},
     telemetry::Telemetry,
-    web::{self, System},
+    web::{self, Listener, System},
 };
 
 /// Serves the HTTP lab and the streams, and, with `whole`, all systems, until a signal; then drains.
@@ -36,7 +35,7 @@ pub async fn serve(
     let server = &args.serving.server;
     shutdown.listen_for_signals().context("listening for signals")?;
     let Some(whole) = whole else { return run(systems, server, listener, &telemetry, shutdown).await };
-    let Some((more, queue)) = more_systems(whole, &args, &telemetry, &shutdown).await? else {
+    let Some((more, queue)) = more_systems(whole, &args, &listener, &telemetry, &shutdown).await? else {
         return Ok(Ending::Done);
     };
     systems.extend(more);
@@ -50,14 +49,14 @@ pub async fn serve(
 pub(super) async fn more_systems(
     whole: WholeArgs,
     args: &ServeArgs,
+    listener: &Listener,
     telemetry: &Telemetry,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<([System; 2], Embedded)>> {
     let WholeArgs { pipeline, store, queue, queue_worker } = whole;
     let settings = Settings { store, queue: queue.0, worker: Some(queue_worker.0) };
-    let Some(queue) = Embedded::open(&settings, Place::UnderQueue, telemetry, shutdown).await? else {
-        return Ok(None);
-    };
+    let opened = Embedded::open(&settings, Place::UnderQueue, listener, telemetry, shutdown).await?;
+    let Some(queue) = opened else { return Ok(None) };
     let pipeline = pipeline::system(&service(pipeline.0, args, telemetry, shutdown)?);
     Ok(Some(([pipeline, queue.system()], queue)))
 }
@@ -65,7 +64,7 @@ pub(super) async fn more_systems(
 /// The systems of `lab serve`.
 pub(super) fn systems(
     args: &ServeArgs,
-    listener: &TcpListener,
+    listener: &Listener,
     telemetry: &Telemetry,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<System>> {
@@ -100,7 +99,7 @@ pub async fn serve_service(args: ServiceArgs, telemetry: Telemetry) -> anyhow::R
 async fn run(
     systems: Vec<System>,
     server: &ServerArgs,
-    listener: TcpListener,
+    listener: Listener,
     telemetry: &Telemetry,
     shutdown: Shutdown,
 ) -> anyhow::Result<Ending> {
@@ -113,11 +112,11 @@ async fn run(
 fn built_in_load(
     args: &ServeArgs,
     lab: &HttpLab,
-    listener: &TcpListener,
+    listener: &Listener,
     telemetry: &Telemetry,
     shutdown: &Shutdown,
 ) -> anyhow::Result<BuiltInLoad> {
-    let addr = listener.local_addr().context("reading the listener's address")?;
+    let addr = listener.addr();
     let paths = lab.endpoints_now().into_iter().map(|endpoint| endpoint.path).collect();
     BuiltInLoad::new(paths, addr, telemetry.slo(), lab.flow().origin(), args.lab.seed.get(), shutdown.clone())
 }

@@ -15,7 +15,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use askama::Template;
 use axum::{Router, http::StatusCode, response::Redirect, routing::get};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use utoipa::OpenApi as _;
 use utoipa::openapi::{HttpMethod, OpenApi};
 
@@ -32,8 +32,8 @@ use crate::{
     shutdown::Shutdown,
     telemetry::Telemetry,
     web::{
-        self, Admin, Audit, Drained, Frame, Health, HealthApi, Json, Link, Metrics, NavItem, Page, RouteDoc,
-        SessionApi, Sheet, System,
+        self, Admin, Audit, Drained, Frame, Health, HealthApi, Json, Link, Listener, Metrics, NavItem, Page,
+        RouteDoc, SessionApi, Sheet, System,
     },
 };
 
@@ -43,7 +43,7 @@ pub struct Process<'a> {
     /// The server's arguments.
     pub server: &'a ServerArgs,
     /// The listener, which is opened before anything else is created.
-    pub listener: TcpListener,
+    pub listener: Listener,
     /// The telemetry.
     pub telemetry: &'a Telemetry,
     /// The process's shutdown.
@@ -75,7 +75,7 @@ impl Server {
         http: Shutdown,
     ) -> anyhow::Result<Self> {
         web::raise_descriptor_limit();
-        let addr = process.listener.local_addr().context("reading the listener's address")?;
+        let addr = process.listener.addr();
         let limits = process.server.limits(&systems);
         let metrics = Metrics::new(process.telemetry.process_instruments());
         let guarded = systems.iter().any(|system| system.controls.has_routes());
@@ -85,7 +85,7 @@ impl Server {
         for start in starts {
             start().await?;
         }
-        web::announce(&process.listener).context("reading the listener's address")?;
+        process.listener.announce();
         if guarded && process.server.admin_token.is_none() {
             tracing::info!(
                 "LAB_ADMIN_TOKEN is not set: only this machine may change settings. Behind a proxy, set it: all \
@@ -95,7 +95,7 @@ impl Server {
         let Process { listener, shutdown: process, .. } = process;
         let serving = tokio::spawn({
             let http = http.clone();
-            async move { web::serve(listener, router, limits, &metrics, http).await }
+            async move { web::serve(listener.into_socket(), router, limits, &metrics, http).await }
         });
         let stopping = tokio::spawn({
             let process = process.clone();
@@ -232,7 +232,11 @@ fn router(systems: &mut [System], process: &Process<'_>, metrics: &Metrics) -> a
     counted = match &*systems {
         all if all.iter().any(|system| system.path == "/") => counted,
         [system] => counted.merge(redirect(system.path)),
-        _ => counted.merge(index(Frame::new("Concurrency lab", nav, "/").of_server(links, admin))),
+        _ => {
+            let frame = Frame::new("Concurrency lab", nav, "/").of_server(links, admin);
+            let lead = "What runs here is in the navigation above and in the list below.";
+            counted.merge(index(frame, lead.to_owned()))
+        }
     };
     let kinds = problems::of(systems);
     let reference =
@@ -277,10 +281,12 @@ const LINKS: [Link; 8] = [
 #[template(path = "index.html")]
 struct IndexPage {
     frame: Frame,
+    lead: String,
 }
 
-fn index(frame: Frame) -> Router {
-    Router::new().route("/", get(async move || Page(IndexPage { frame })))
+/// A page at `/` that says what runs here, and lists what there is to see.
+pub(super) fn index(frame: Frame, lead: String) -> Router {
+    Router::new().route("/", get(async move || Page(IndexPage { frame, lead })))
 }
 
 fn redirect(path: &'static str) -> Router {

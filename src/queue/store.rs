@@ -38,11 +38,16 @@ pub enum CannotOpen {
 
 impl StoreArgs {
     /// Opens the store. Redis that is away is waited for; `None` if `stop` begins before it answers. `lease_ms` is the
-    /// lease of workers in this process.
+    /// lease of workers in this process; `before_waiting` is called before the log says that Redis is away.
     ///
     /// # Errors
     /// When the settings of Redis would lose tasks, or another process has the file.
-    pub async fn open(&self, lease_ms: u64, stop: &Shutdown) -> Result<Option<Broker>, CannotOpen> {
+    pub async fn open(
+        &self,
+        lease_ms: u64,
+        before_waiting: impl Fn(),
+        stop: &Shutdown,
+    ) -> Result<Option<Broker>, CannotOpen> {
         let Some(url) = &self.redis_url else {
             if self.copies().is_some() {
                 return Err(CannotOpen::NoReplicas(self.replicas.get()));
@@ -55,7 +60,10 @@ impl StoreArgs {
             match connect(url, self.copies()).await {
                 Ok(broker) => return Ok(Some(broker)),
                 Err(StoreError::Refused(why)) => return Err(CannotOpen::Redis(why)),
-                Err(error) if !was_away => tracing::warn!(%error, "waiting for the queue's store"),
+                Err(error) if !was_away => {
+                    before_waiting();
+                    tracing::warn!(%error, "waiting for the queue's store");
+                }
                 Err(_) => {}
             }
             was_away = true;
@@ -74,10 +82,11 @@ impl StoreArgs {
     pub async fn open_shared(
         &self,
         command: &'static str,
+        before_waiting: impl Fn(),
         stop: &Shutdown,
     ) -> Result<Option<Broker>, CannotOpen> {
         match self.redis_url {
-            Some(_) => self.open(0, stop).await,
+            Some(_) => self.open(0, before_waiting, stop).await,
             None => Err(CannotOpen::NotShared(command)),
         }
     }

@@ -139,8 +139,8 @@ impl Gateway {
         let gateway = Self { shared: Arc::new(shared) };
         if let Some(addr) = listen {
             let listener = web::listen(addr, "--listen (STREAMS_LISTEN)")?;
-            let _ = gateway.shared.addr.set(listener.local_addr()?);
-            gateway.shared.sources.spawn(gateway.clone().accept(listener));
+            let _ = gateway.shared.addr.set(listener.addr());
+            gateway.shared.sources.spawn(gateway.clone().accept(listener.into_socket()));
         }
         Ok(gateway)
     }

@@ -28,7 +28,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use opentelemetry::{metrics::MeterProvider as _, trace::TracerProvider as _};
+use opentelemetry::{KeyValue, metrics::MeterProvider as _, trace::TracerProvider as _};
 use opentelemetry_http::HttpClient;
 use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
@@ -114,6 +114,10 @@ pub struct Config {
     /// The service name of this process, unless the environment sets one.
     #[arg(skip = logs::SCOPE)]
     pub service_name: &'static str,
+    /// Whether processes of this kind run beside each other: then each names itself as an instance, because two that
+    /// push under one name would overwrite each other's series.
+    #[arg(skip)]
+    pub is_replica: bool,
 }
 
 /// The metric and trace providers. Clones share them.
@@ -152,7 +156,7 @@ impl Telemetry {
         if config.disabled {
             return Ok(Self::of(SdkMeterProvider::builder(), None, prometheus::Registry::new(), slo_ms));
         }
-        let resource = resource(config.service_name);
+        let resource = resource(config);
         let (mut meters, registry) = scraped()?;
         meters = meters.with_resource(resource.clone());
         let Some(base) = &config.endpoint else {
@@ -296,12 +300,23 @@ fn scraped() -> anyhow::Result<(MeterProviderBuilder, prometheus::Registry)> {
     Ok((SdkMeterProvider::builder().with_reader(exporter), registry))
 }
 
-fn resource(name: &'static str) -> Resource {
+fn resource(config: &Config) -> Resource {
+    let attributes = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
     let builder = Resource::builder();
-    let named = std::env::var_os("OTEL_SERVICE_NAME").is_some()
-        || std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|text| text.contains("service.name="));
-    let builder = if named { builder } else { builder.with_service_name(name) };
-    builder.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
+    let named = std::env::var_os("OTEL_SERVICE_NAME").is_some() || attributes.contains("service.name=");
+    let builder = if named { builder } else { builder.with_service_name(config.service_name) };
+    let builder = match config.is_replica && !attributes.contains("service.instance.id=") {
+        true => builder.with_attribute(KeyValue::new("service.instance.id", instance_name())),
+        false => builder,
+    };
+    builder.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
+}
+
+/// What this process is called among others of its kind: this machine's name, and its number.
+pub fn instance_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("process");
+    format!("{host}:{}", std::process::id())
 }
 
 /// Metrics or traces: the OTLP path, and the variables that override the common ones.

@@ -99,7 +99,7 @@ pub use host::Hosts;
 pub use kind::{GENERAL, Kind};
 pub use lifecycle::{Lifecycle, NotRunning, RunState, RunTimes, StartError};
 pub use limits::{BodyLimit, Limits, RouteLimit};
-pub use listen::{CannotListen, announce, listen, raise_descriptor_limit};
+pub use listen::{CannotListen, Listener, listen, raise_descriptor_limit};
 pub use live::{Live, LivePage, live};
 pub use metrics::Metrics;
 pub use openapi::{RouteDoc, complete, openapi};

@@ -360,6 +360,12 @@ fn all_variables() -> Vec<(String, String)> {
     found
 }
 
+/// The variables that `command`, such as `lab queue api`, reads.
+pub(crate) fn variables_of(command: &str) -> BTreeSet<String> {
+    let own = all_variables().into_iter().filter(|(_, path)| path == command);
+    own.filter_map(|(variable, _)| Some(variable.split_once(" = ")?.0.to_owned())).collect()
+}
+
 #[test]
 fn variables_stay() {
     check("variables", by_item(all_variables()));

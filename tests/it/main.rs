@@ -8,6 +8,7 @@ mod goldens;
 mod grammar;
 mod house;
 mod http_lab;
+mod kubernetes;
 mod load;
 mod load_http2;
 mod load_sockets;

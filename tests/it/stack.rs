@@ -44,7 +44,7 @@ fn strings<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
 }
 
 /// Names in an expression that could be metrics: not functions, keywords, labels or texts.
-fn metrics_in(expression: &str) -> BTreeSet<String> {
+pub(crate) fn metrics_in(expression: &str) -> BTreeSet<String> {
     const WORDS: [&str; 15] = [
         "by",
         "without",
@@ -215,28 +215,77 @@ fn dashboards_are_whole() {
     }
 }
 
-#[test]
-fn compose_passes_on_only_variables_that_exist() {
-    let compose = read("docker-compose.yml");
-    let (_, printed, _) = crate::support::run(&["config", "--json"], &[]);
-    let standard = ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "RUST_LOG"];
-    let app = compose
-        .split("\n  app:\n")
-        .nth(1)
-        .and_then(|rest| rest.split("\n    deploy:").next())
-        .expect("the app");
-    let mut passed = 0;
-    for line in app.lines().filter_map(|line| line.strip_prefix("      ")) {
-        let Some((name, _)) = line.split_once(": ") else {
-            continue;
-        };
-        if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
-            let known = printed.contains(&format!("\"{name}\"")) || standard.contains(&name);
-            assert!(known, "{name} is no setting");
-            passed += 1;
+/// Variables of OpenTelemetry and of the log, which every command reads.
+pub(crate) const STANDARD: [&str; 4] =
+    ["OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "RUST_LOG"];
+
+/// The blocks below a line of `text`, by name: lines that are indented further than the next one.
+fn blocks<'a>(text: &'a str, below: &str) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in text.lines().skip_while(|line| *line != below).skip(1) {
+        match line.strip_prefix("  ") {
+            None if line.is_empty() => {}
+            None => break,
+            Some(name) if !name.starts_with([' ', '#']) => {
+                found.push((name.trim_end_matches(':'), Vec::new()))
+            }
+            Some(_) => {
+                found.iter_mut().next_back().into_iter().for_each(|(_, lines)| lines.push(line.trim()))
+            }
         }
     }
-    assert!(passed > 15, "{passed}");
+    found
+}
+
+fn value<'a>(lines: &[&'a str], key: &str) -> Option<&'a str> {
+    lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+}
+
+fn seconds(time: &str) -> u64 {
+    let (number, unit) = time.split_at(time.len() - 1);
+    number.parse::<u64>().expect("a number") * if unit == "m" { 60 } else { 1 }
+}
+
+#[test]
+fn compose_passes_on_only_variables_that_exist_and_waits_for_the_drain() {
+    let compose = read("docker-compose.yml");
+    let shared: Vec<&str> = compose
+        .lines()
+        .skip_while(|line| !line.starts_with("x-queue:"))
+        .skip(1)
+        .take_while(|line| line.starts_with(' '))
+        .map(str::trim)
+        .collect();
+    let mut commands = BTreeSet::new();
+    for (name, lines) in blocks(&compose, "services:") {
+        if value(&lines, "image") != Some("concurrency-lab") {
+            continue;
+        }
+        let words = value(&lines, "command").unwrap_or("[serve]");
+        let words: Vec<&str> =
+            words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+        let words = words.into_iter().take_while(|word| *word != "quiet").collect::<Vec<_>>();
+        let command = format!("lab {}", words.join(" "));
+        let known = goldens::variables_of(&command);
+        let own = lines.iter().chain(if lines.contains(&"<<: *queue") { &shared[..] } else { &[] });
+        let passed: Vec<(&str, &str)> = own
+            .filter_map(|line| line.split_once(": "))
+            .filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+            .collect();
+        for (variable, _) in &passed {
+            assert!(
+                known.contains(*variable) || STANDARD.contains(variable),
+                "{name}: {variable} is no setting"
+            );
+        }
+        let drain_ms = passed.iter().find(|(name, _)| *name == "LAB_DRAIN_MS").map_or("30000", |(_, ms)| ms);
+        let drain_s = drain_ms.parse::<u64>().expect("a number") / 1_000;
+        let grace = value(&lines, "stop_grace_period").map(seconds).expect("a time");
+        assert!(grace > drain_s, "{name} is killed after {grace} s, and drains for {drain_s} s");
+        commands.insert(command);
+    }
+    let queue = ["api", "monitor", "worker"].map(|part| format!("lab queue {part}"));
+    assert!(queue.iter().all(|command| commands.contains(command)) && commands.len() == 6, "{commands:?}");
     for line in compose.lines().filter(|line| line.contains("ports:")) {
         let published = line.split('[').nth(1).expect("a list");
         assert!(published.split(',').all(|port| port.trim().starts_with("\"127.0.0.1:")), "{line}");

@@ -29,9 +29,9 @@ pub(super) struct Args {
 
 /// Serves `GET /` and the [plain endpoints](plain) until stopped, and prints its address on stderr.
 pub(super) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    crate::web::announce(&listener)?;
-    serve(listener, args, stop).await?;
+    let listener = crate::web::listen((Ipv4Addr::LOCALHOST, 0).into(), "this machine")?;
+    listener.announce();
+    serve(listener.into_socket(), args, stop).await?;
     Ok(())
 }
 

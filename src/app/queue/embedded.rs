@@ -18,7 +18,7 @@ use crate::{
     queue::{Config, Place, Queue, StoreArgs, Worker, WorkerArgs, system, tend},
     shutdown::Shutdown,
     telemetry::{Instruments, Telemetry},
-    web::System,
+    web::{Listener, System},
 };
 
 /// How long a file may take to be closed.
@@ -48,16 +48,19 @@ pub(in crate::app) struct Embedded {
 }
 
 impl Embedded {
-    /// Opens it; `None` if `shutdown` begins before the store answers.
+    /// Opens it; `None` if `shutdown` begins before the store answers. A store that is away is waited for: then the
+    /// address of `listener` is announced first.
     pub(in crate::app) async fn open(
         settings: &Settings,
         place: Place,
+        listener: &Listener,
         telemetry: &Telemetry,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Option<Self>> {
         let Settings { store, queue, worker } = settings;
         let lease_ms = worker.as_ref().map_or(0, WorkerArgs::lease_ms);
-        let Some(broker) = store.open(lease_ms, shutdown).await.map_err(refused)? else { return Ok(None) };
+        let opened = store.open(lease_ms, || listener.announce(), shutdown).await;
+        let Some(broker) = opened.map_err(refused)? else { return Ok(None) };
         let instruments = telemetry.instruments();
         let worker = match worker {
             Some(worker) => Some(worker.worker(broker.clone(), &instruments, telemetry.tracing())?),

@@ -58,13 +58,14 @@ pub async fn run(part: Part, telemetry: Telemetry) -> anyhow::Result<Ending> {
 }
 
 impl Part {
-    /// Its telemetry.
-    pub fn telemetry(&self) -> &telemetry::Config {
-        match self {
-            Self::Api(args) => &args.telemetry,
-            Self::Worker(args) => &args.telemetry,
-            Self::Monitor(args) => &args.telemetry,
-        }
+    /// Its telemetry: each part has a name of its own, and its processes are told apart.
+    pub fn telemetry(&self) -> telemetry::Config {
+        let (service_name, telemetry) = match self {
+            Self::Api(args) => ("lab-queue-api", &args.telemetry),
+            Self::Worker(args) => ("lab-queue-worker", &args.telemetry),
+            Self::Monitor(args) => ("lab-queue-monitor", &args.telemetry),
+        };
+        telemetry::Config { service_name, is_replica: true, ..telemetry.clone() }
     }
 }
 
@@ -89,9 +90,8 @@ async fn serve(served: Served, telemetry: Telemetry) -> anyhow::Result<Ending> {
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
     let settings = Settings { store, queue, worker };
-    let Some(embedded) = Embedded::open(&settings, Place::Root, &telemetry, &shutdown).await? else {
-        return Ok(Ending::Done);
-    };
+    let opened = Embedded::open(&settings, Place::Root, &listener, &telemetry, &shutdown).await?;
+    let Some(embedded) = opened else { return Ok(Ending::Done) };
     let process =
         Process { server: &serving.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
     let server = Server::start(vec![embedded.system()], process, shutdown).await?;

@@ -10,14 +10,14 @@ use crate::{
     app::{
         DrainMs,
         ending::Ending,
-        server::{Process, Server},
+        server::{Process, Server, index},
     },
     config::counted,
     output,
     queue::{Queue, Tally, check, tend},
     shutdown::Shutdown,
     telemetry::Telemetry,
-    web::{self, System},
+    web::{self, Listener, System},
 };
 
 /// How long open connections may still take after the work has ended.
@@ -32,8 +32,9 @@ pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<
     telemetry.stops_with(&shutdown);
     shutdown.listen_for_signals().context("listening for signals")?;
     telemetry.observe_runtime();
-    let opened = args.store.open_shared("lab queue worker", &shutdown).await.map_err(refused)?;
-    let Some(broker) = opened else { return Ok(Ending::Done) };
+    let announce = || listener.iter().for_each(Listener::announce);
+    let opened = args.store.open_shared("lab queue worker", announce, &shutdown).await;
+    let Some(broker) = opened.map_err(refused)? else { return Ok(Ending::Done) };
     let instruments = telemetry.instruments();
     let worker = args.worker.worker(broker.clone(), &instruments, telemetry.tracing())?;
     let queue = Queue::new(broker, args.queue.clone(), &instruments);
@@ -49,17 +50,15 @@ pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<
                 Process { server: &args.server, listener, telemetry: &telemetry, shutdown: shutdown.clone() };
             // It answers until the last task has ended.
             let http = Shutdown::new(Some(SERVER_STOP_LIMIT), Duration::ZERO);
+            let lead = lead(&args);
             let system = System::new("queue", "Queue worker", "/", "does the work of tasks")
                 .metrics(&instruments)
-                .check(check(&queue));
+                .check(check(&queue))
+                .views(move |frame| index(frame, lead));
             Some(Server::start(vec![system], process, http).await?)
         }
     };
-    output::to_stderr(format_args!(
-        "working on {}, {} at a time",
-        args.store.redis_url.as_ref().map(ToString::to_string).unwrap_or_default(),
-        counted(u64::from(args.worker.concurrency.get()), "task", "tasks")
-    ));
+    output::to_stderr(format_args!("working on {}", work(&args)));
     let ended = worker.run(&shutdown).await;
     tending.cancel();
     if let Some(server) = server {
@@ -74,4 +73,18 @@ pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<
         false if handed_back > 0 => Ending::Failed,
         false => Ending::Done,
     })
+}
+
+/// What it works on, and how much at a time.
+fn work(args: &WorkArgs) -> String {
+    let url = args.store.redis_url.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("{url}, {} at a time", counted(u64::from(args.worker.concurrency.get()), "task", "tasks"))
+}
+
+/// What its page says.
+fn lead(args: &WorkArgs) -> String {
+    format!(
+        "This process works on {}. What waits, what runs and what failed is on the page of `lab queue monitor`.",
+        work(args)
+    )
 }

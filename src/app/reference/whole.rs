@@ -44,7 +44,7 @@ pub async fn reference(
     let telemetry = Telemetry::scraped(args.telemetry.slo_ms.ms())?;
     let listener = web::listen(args.addr.get(), "--addr (LAB_ADDR)")?;
     let mut systems = serve::systems(args, &listener, &telemetry, &shutdown)?;
-    let more = serve::more_systems(whole, args, &telemetry, &shutdown).await?;
+    let more = serve::more_systems(whole, args, &listener, &telemetry, &shutdown).await?;
     let (more, queue) = more.context("the queue's store does not answer")?;
     systems.extend(more);
     let server = Instruments::silent();

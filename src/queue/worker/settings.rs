@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::queue::settle::RetryPolicy;
+use crate::{queue::settle::RetryPolicy, telemetry};
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -28,15 +28,8 @@ impl Default for WorkerSettings {
             lease: Duration::from_secs(2),
             poll: Duration::from_millis(100),
             retry: RetryPolicy { backoff_ms: 1_000, backoff_limit_ms: 600_000 },
-            who: format!("{}:{}", host(), std::process::id()),
+            who: telemetry::instance_name(),
             seed: u64::from(std::process::id()),
         }
     }
-}
-
-/// The name of this machine.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "process".to_owned() } else { name.to_owned() }
 }

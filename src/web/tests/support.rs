@@ -41,11 +41,11 @@ impl Server {
         let metrics = Metrics::new(telemetry.process_instruments());
         let shutdown = Shutdown::new(Some(PATIENCE), unready);
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "--addr").unwrap();
-        let addr = listener.local_addr().unwrap();
+        let addr = listener.addr();
         let app = app(&shutdown, &metrics);
         let running = tokio::spawn({
             let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
-            async move { serve(listener, app, limits, &metrics, shutdown).await }
+            async move { serve(listener.into_socket(), app, limits, &metrics, shutdown).await }
         });
         Self { addr, shutdown, telemetry, running }
     }

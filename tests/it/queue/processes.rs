@@ -253,6 +253,27 @@ async fn while_redis_is_away_nothing_is_accepted_and_after_it_all_goes_on() {
 }
 
 #[tokio::test]
+async fn a_redis_that_is_away_at_the_start_is_waited_for_once_the_address_is_announced() {
+    let mut redis = RedisServer::start(&[]).await;
+    let url = redis.url().to_string();
+    let shared = [("REDIS_URL", url.as_str()), LONG_LEASE];
+    redis.kill();
+    // Each of them has said where it listens before anything else, or it would not count as started.
+    let commands: [&[&str]; 4] = [&["queue", "api"], &["queue", "worker"], &["queue", "monitor"], &[]];
+    let mut servers = commands.map(|arguments| Server::start(arguments, &shared));
+    for server in &mut servers {
+        server.line_with("waiting for the queue's store");
+    }
+    redis.restart().await;
+    for server in &servers {
+        until(server.addr, "/readyz", |answer| (answer.status == 200).then_some(())).await;
+    }
+    // What a worker answers at its root.
+    let page = send(servers[1].addr, "GET /\naccept: text/html", "").await;
+    assert!(page.status == 200 && page.body.contains("Queue worker") && page.body.contains("/metrics"));
+}
+
+#[tokio::test]
 async fn a_store_that_would_lose_tasks_or_that_another_has_is_refused() {
     let evicting = RedisServer::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]).await;
     let url = evicting.url().to_string();
