@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{Allowed as _, HttpUrl, Misfit},
     output,
-    queue::StoreArgs,
+    queue::StorePlace,
     web::sheet,
 };
 
@@ -48,7 +48,7 @@ pub struct CheckArgs {
     pub server: ServerAddr,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub store: StoreArgs,
+    pub store: StorePlace,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub json: JsonArg,

@@ -53,13 +53,23 @@ time!(
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Store")]
-pub struct StoreArgs {
+pub struct StorePlace {
     /// The Redis server that holds the queue; unset: a file in --data-dir, which only one process can use
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = RedisUrl::ALLOWED)]
     pub redis_url: Option<RedisUrl>,
     /// The folder of embedded stores; it is created if it is missing
     #[arg(long, env = "LAB_DATA_DIR", default_value = "./lab-data", value_name = "the path of a folder")]
     pub data_dir: PathBuf,
+}
+
+/// Where the queue is kept, and in how many copies.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Store")]
+pub struct StoreArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: StorePlace,
     /// How many replicas of Redis an enqueue waits for; if they have it in time it is `replicated`. 0: none
     #[arg(long, env = "QUEUE_REPLICAS", default_value = "0", value_name = Replicas::ALLOWED)]
     pub replicas: Replicas,

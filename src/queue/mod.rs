@@ -44,8 +44,8 @@ mod worker;
 pub use api::{Changed, Queued, QueuedBatch, TaskDocument};
 pub use broker::{Broker, Epoch};
 pub use config::{
-    Config, KeptLimit, KeptMs, MaxAttempts, PayloadLimitBytes, QueueBytesLimit, StoreArgs, TaskTimeoutMs,
-    TasksLimit,
+    Config, KeptLimit, KeptMs, MaxAttempts, PayloadLimitBytes, QueueBytesLimit, StoreArgs, StorePlace,
+    TaskTimeoutMs, TasksLimit,
 };
 pub use handle::Queue;
 pub use handlers::{BackoffMs, Concurrency, LeaseMs, PrivateHost, Route, WorkerArgs};

@@ -48,11 +48,12 @@ impl StoreArgs {
         before_waiting: impl Fn(),
         stop: &Shutdown,
     ) -> Result<Option<Broker>, CannotOpen> {
-        let Some(url) = &self.redis_url else {
+        let Some(url) = &self.place.redis_url else {
             if self.copies().is_some() {
                 return Err(CannotOpen::NoReplicas(self.replicas.get()));
             }
-            let broker = SqliteBroker::open(&self.data_dir, Synchronous::Full, lease_ms, Clock::wall())?;
+            let broker =
+                SqliteBroker::open(&self.place.data_dir, Synchronous::Full, lease_ms, Clock::wall())?;
             return Ok(Some(Broker::Sqlite(broker)));
         };
         let mut was_away = false;
@@ -85,7 +86,7 @@ impl StoreArgs {
         before_waiting: impl Fn(),
         stop: &Shutdown,
     ) -> Result<Option<Broker>, CannotOpen> {
-        match self.redis_url {
+        match self.place.redis_url {
             Some(_) => self.open(0, before_waiting, stop).await,
             None => Err(CannotOpen::NotShared(command)),
         }

@@ -38,15 +38,15 @@ pub async fn run(part: Part, telemetry: Telemetry) -> anyhow::Result<Ending> {
     match part {
         Part::Api(args) => {
             let ApiArgs { addr, store, queue, worker, serving, .. } = *args;
-            let idle_handlers = store.redis_url.is_some() && worker.has_handlers();
-            let worker = store.redis_url.is_none().then_some(worker);
+            let idle_handlers = store.place.redis_url.is_some() && worker.has_handlers();
+            let worker = store.place.redis_url.is_none().then_some(worker);
             let flag = "--addr (QUEUE_API_ADDR)";
             let served = Served { flag, addr, store, queue, worker, idle_handlers, serving };
             serve(served, telemetry).await
         }
         Part::Monitor(args) => {
             let MonitorArgs { addr, store, queue, serving, .. } = *args;
-            if store.redis_url.is_none() {
+            if store.place.redis_url.is_none() {
                 return Err(refused(CannotOpen::NotShared("lab queue monitor")));
             }
             let flag = "--addr (QUEUE_MONITOR_ADDR)";

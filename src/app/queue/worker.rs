@@ -77,7 +77,7 @@ pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<
 
 /// What it works on, and how much at a time.
 fn work(args: &WorkArgs) -> String {
-    let url = args.store.redis_url.as_ref().map(ToString::to_string).unwrap_or_default();
+    let url = args.store.place.redis_url.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("{url}, {} at a time", counted(u64::from(args.worker.concurrency.get()), "task", "tasks"))
 }
 
