@@ -26,6 +26,9 @@ use super::{
 use crate::{storage::StoreError, web::parse_json};
 
 /// How often an empty list is looked at. A task that is pushed to an idle queue starts within twice this.
+///
+/// A blocking command (`BLMOVE` from the list to the same end of itself) would wake every process at each push, send
+/// each the whole element, however long, and be refused when memory is full: the look would be needed all the same.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// An element may be longer than the largest payload by this much: its other members.
 const MEMBERS_LIMIT_BYTES: u64 = 4_096;

@@ -8,6 +8,7 @@ use std::{
 
 use lab::storage::redis::Redis;
 use redis::{FromRedisValue, cmd};
+use rustix::process::Signal;
 
 use crate::{redis_server::RedisServer, support::PATIENCE};
 
@@ -147,8 +148,20 @@ impl RedisCluster {
 
     /// Ends a node as a power cut would. Waits until another one is the master of the slot, if this one was.
     pub(crate) async fn kill(&mut self, at: usize) {
-        self.nodes[at].is_up = false;
         self.nodes[at].server.kill();
+        self.replaced(at).await;
+    }
+
+    /// The same of a node that stands still, and goes on as if nothing had been.
+    pub(crate) async fn stop(&mut self, at: usize) {
+        self.nodes[at].server.signal(Signal::STOP);
+        self.replaced(at).await;
+        self.nodes[at].server.signal(Signal::CONT);
+        self.is_replica(at).await;
+    }
+
+    async fn replaced(&mut self, at: usize) {
+        self.nodes[at].is_up = false;
         let replaced = async {
             while self.master_by(self.any()).await.is_none_or(|master| master == at) {
                 pause().await;
@@ -160,6 +173,10 @@ impl RedisCluster {
     /// Starts a node again, and waits until it is a replica of the master, and has its data.
     pub(crate) async fn revive(&mut self, at: usize) {
         self.nodes[at].server.restart().await;
+        self.is_replica(at).await;
+    }
+
+    async fn is_replica(&mut self, at: usize) {
         self.nodes[at].is_up = true;
         self.nodes[at].until("INFO replication", "role:slave").await;
         self.nodes[at].until("INFO replication", "master_link_status:up").await;

@@ -45,6 +45,8 @@ labelled! {
         Move = "slot moved",
         /// `kill -9` of the master of the slot, whose replica takes over.
         Kill = "kill -9 of the slot's master",
+        /// The same of a master that stands still, and then still takes itself for the master for a moment.
+        Stop = "SIGSTOP of the slot's master",
     }
 }
 
@@ -114,8 +116,9 @@ impl ClusterWorld {
                 self.cluster.kill(master).await;
                 self.cluster.revive(master).await;
             }
+            ClusterKind::Stop => self.cluster.stop(master).await,
         }
-        note_hit(&self.history, "", kind.label(), from_us, kind == ClusterKind::Kill);
+        note_hit(&self.history, "", kind.label(), from_us, kind != ClusterKind::Move);
         goes_on
     }
 
@@ -146,19 +149,18 @@ impl ClusterWorld {
 }
 
 /// Strikes until a kind has hit often enough.
-async fn run(kind: ClusterKind) -> Ended {
+async fn run(kind: ClusterKind) {
     let plan = Plan::of_environment();
     let (each, hits) = (hits_a_kind(plan), Hits::default());
-    let kills = kind == ClusterKind::Kill;
-    let mut world = ClusterWorld::start(plan.seed, kills).await;
+    let fails_over = kind != ClusterKind::Move;
+    let mut world = ClusterWorld::start(plan.seed, fails_over).await;
     while hits.of(kind.label()) < each {
         let hit = world.strike(kind).await;
         hits.count(kind.label(), hit);
     }
-    let ended = world.end(&Expected { forgets: kills, ..Expected::default() }).await;
+    let ended = world.end(&Expected { forgets: fails_over, ..Expected::default() }).await;
     println!("seed {}: {ended}\n{hits}", plan.seed);
     assert!(ended.faults.is_empty() && ended.lost.is_empty(), "{ended}: {:?}", ended.lost);
-    ended
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,4 +171,9 @@ async fn a_move_of_the_slot_loses_nothing_and_starts_nothing_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_takes_over_has_everything_that_was_replicated() {
     run(ClusterKind::Kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_has_one_that_takes_over_from_a_master_that_stood_still() {
+    run(ClusterKind::Stop).await;
 }

@@ -114,7 +114,7 @@ impl Kind {
         let who = world.workers[at].who().to_owned();
         let busy = world.view.until(|view| view.holds(&who)).await;
         let from_us = now_us();
-        world.workers[at].process.kill();
+        world.kill_worker(at);
         world.hit(&who, self.label(), from_us, true);
         let hit = busy && world.view.holds(&who);
         world.revive_worker(at).await;
@@ -169,7 +169,7 @@ impl Kind {
         tokio::time::sleep(Duration::from_millis(ms)).await;
         let drained = world.workers[at].process.has_ended();
         let from_us = now_us();
-        world.workers[at].process.kill();
+        world.kill_worker(at);
         world.hit(&who, self.label(), from_us, true);
         let hit = !drained && world.view.holds(&who);
         world.revive_worker(at).await;

@@ -6,8 +6,10 @@
 //! ```
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +21,7 @@ use axum::{
 };
 use bytes::Bytes;
 use lab::client::{Bounds, Client};
+use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -36,18 +39,21 @@ const AWAY: Duration = Duration::from_millis(50);
 /// How long an API may take to answer, and how long its answer may be.
 const BOUNDS: Bounds = Bounds { time: Duration::from_secs(20), body_bytes: 1 << 20 };
 
+/// The processes that were killed. What one has sent may arrive later: then nobody waits for it, and no work begins.
+pub(super) type Gone = Arc<Mutex<HashSet<String>>>;
+
 /// Where workers send their tasks: their work is done here.
-pub(super) async fn receive(history: History) -> SocketAddr {
+pub(super) async fn receive(history: History, gone: Gone) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("an address");
-    let routes = Router::new().route("/{who}", post(work)).with_state(history);
+    let routes = Router::new().route("/{who}", post(work)).with_state((history, gone));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     addr
 }
 
 /// Does what the payload says. The connection ends with the worker, and this with the connection.
 async fn work(
-    State(history): State<History>,
+    State((history, gone)): State<(History, Gone)>,
     Segment(who): Segment<String>,
     headers: HeaderMap,
     payload: Bytes,
@@ -55,7 +61,13 @@ async fn work(
     let text = |name: &str| headers[name].to_str().expect("text").to_owned();
     let (history, id) = (history.of(&who), text("lab-task-id"));
     let delivery = text("lab-task-token").parse().expect("a number");
-    history.note(&id, What::Started { delivery });
+    {
+        let gone = gone.lock();
+        if gone.contains(&who) {
+            return StatusCode::GONE;
+        }
+        history.note(&id, What::Started { delivery });
+    }
     let payload: Value = serde_json::from_slice(&payload).expect("JSON");
     // The work of the task.
     tokio::time::sleep(Duration::from_millis(payload["ms"].as_u64().expect("a number"))).await;

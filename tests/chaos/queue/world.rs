@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     process::Process,
-    program::{post_batches, receive},
+    program::{Gone, post_batches, receive},
     role::{Act, Role, Store, last_log, name, watch},
     watcher::{Ended, Expected, View, judge, note_hit, observe, settled},
 };
@@ -58,6 +58,7 @@ pub(crate) struct World {
     /// What was seen to be wrong before the end.
     pub(crate) faults: Vec<String>,
     replaced: Replaced,
+    gone: Gone,
     /// Ends the posters of the program's API.
     posted: CancellationToken,
     posters: Vec<JoinHandle<()>>,
@@ -99,6 +100,7 @@ impl World {
             draws: ChaCha8Rng::seed_from_u64(seed),
             faults: Vec::new(),
             replaced,
+            gone: Gone::default(),
             posted: CancellationToken::new(),
             posters: Vec::new(),
             over,
@@ -122,7 +124,7 @@ impl World {
 
     /// The same with the program itself.
     pub(crate) async fn populate_with_programs(&mut self) {
-        let receiver = receive(self.history.clone()).await;
+        let receiver = receive(self.history.clone(), self.gone.clone()).await;
         for number in 0..WORKERS {
             let worker = self.client(&format!("worker-{number}"), Act::Post { receiver }).await;
             self.workers.push(worker);
@@ -152,7 +154,13 @@ impl World {
         self.workers[at] = self.again(role, self.workers[at].starts + 1).await;
     }
 
-    /// The same of a producer, which sends its last batch again: it may not have been answered.
+    /// Kills a worker.
+    pub(crate) fn kill_worker(&mut self, at: usize) {
+        self.workers[at].process.kill();
+        self.gone.lock().insert(self.workers[at].who().to_owned());
+    }
+
+    /// Starts a producer that has ended again; it sends its last batch again: it may not have been answered.
     pub(crate) async fn revive_producer(&mut self, at: usize) {
         let role = self.producers[at].process.role.clone();
         let act = match role.act {

@@ -10,6 +10,7 @@ mod ends;
 mod enqueues;
 mod handlers;
 mod processes;
+mod raw;
 mod replicas;
 mod served;
 mod store;
