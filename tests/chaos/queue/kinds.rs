@@ -59,6 +59,7 @@ impl Kind {
             Self::KillWorker => self.kill_worker(world).await,
             Self::KillProducer => self.kill_producer(world).await,
             Self::KillRedis => {
+                world.view.until(|view| view.is_busy()).await;
                 world.server.kill();
                 let hit = world.view.is_busy();
                 world.server.restart().await;

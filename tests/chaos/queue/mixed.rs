@@ -9,6 +9,8 @@ use crate::hits::{Hits, Plan};
 
 /// Hits of one world: a history that can be held, and read by people.
 const WORLD_HITS: usize = 60;
+/// How often a fault is tried until it meets something.
+const TRIES: usize = 10;
 /// Worlds at a time: faults mostly wait.
 const WORLDS_AT_A_TIME: usize = 2;
 
@@ -64,7 +66,7 @@ async fn run(world: usize, faults: Vec<Kind>, seed: u64, programs: bool, hits: &
     let mut queue = World::start(seed, programs).await;
     for kind in faults {
         // A fault may meet nothing; then it is tried again.
-        for _ in 0..5 {
+        for _ in 0..TRIES {
             queue.pause().await;
             let hit = kind.strike(&mut queue).await;
             hits.count(kind.label(), hit);
