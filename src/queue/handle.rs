@@ -13,6 +13,7 @@ use super::{
     broker::{Batch, Broker, Caps, Enqueued, Stats, Which},
     config::Config,
     metrics,
+    recent::Accounts,
     seen::{Details, Seen},
     task::NewTask,
 };
@@ -189,5 +190,6 @@ async fn list(broker: &Broker, stats: &Stats) -> Result<Details, StoreError> {
     for process in stats.processes.iter().filter(|process| process.held > 0).take(PROCESSES_LISTED) {
         held.push((process.epoch, first(Which::HeldBy(process.epoch)).await?));
     }
-    Ok(Details { dead: first(Which::Dead).await?, delayed: first(Which::Delayed).await?, held })
+    let accounts = Accounts::sum(&broker.reports().await?);
+    Ok(Details { dead: first(Which::Dead).await?, delayed: first(Which::Delayed).await?, held, accounts })
 }

@@ -6,9 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::{broker::Caps, name::Name, seen::Seen, settle::Verdict};
+use super::{
+    broker::Caps,
+    ended::{Ended, OTHER},
+    name::Name,
+    seen::Seen,
+};
 use crate::{
-    labelled, metrics,
+    metrics,
     telemetry::{Buckets, Durations, DurationsBy, Instruments},
 };
 
@@ -21,6 +26,10 @@ metrics! {
     PAYLOAD_BYTES: "queue_payload_bytes";
     /// What the queue may hold, by bound (tasks, bytes)
     LIMIT: "queue_limit" by "bound";
+    /// Pending tasks, by whether they can be started (claimable, paused, unclaimable)
+    PENDING: "queue_pending" by "claim";
+    /// How long the first of them has waited, in milliseconds, by whether they can be started (claimable, paused, unclaimable); 0 if none waits
+    PENDING_AGE: "queue_pending_age_ms" by "claim";
     /// How long the first task of any lane has waited, in milliseconds; 0 if none waits
     OLDEST_AGE: "queue_oldest_age_ms";
     /// Tasks that were enqueued
@@ -43,37 +52,6 @@ metrics! {
     DURATION: "queue_task_duration_ms" by "type", "outcome";
 }
 
-labelled! {
-    /// How an attempt ended.
-    pub(super) enum Ended {
-        /// The work is done.
-        Succeeded = "succeeded",
-        /// It failed.
-        Failed = "failed",
-        /// The task was cancelled.
-        Cancelled = "cancelled",
-        /// It is to be started again later.
-        Snoozed = "snoozed",
-        /// It was handed back.
-        HandedBack = "handed_back",
-    }
-}
-
-impl Ended {
-    pub(super) fn of(verdict: &Verdict) -> Self {
-        match verdict {
-            Verdict::Done => Self::Succeeded,
-            Verdict::Failed { .. } | Verdict::FailedForGood { .. } => Self::Failed,
-            Verdict::Cancelled => Self::Cancelled,
-            Verdict::Snoozed { .. } => Self::Snoozed,
-            Verdict::HandedBack => Self::HandedBack,
-        }
-    }
-}
-
-/// The label of types that no handler is configured for.
-const OTHER: &str = "other";
-
 /// Registers the metrics that are read from the last look at the store. What it holds is shown from the first look on:
 /// a counter that began at 0 and then jumped to what it is would look like work.
 pub(super) fn observe(
@@ -91,9 +69,9 @@ pub(super) fn observe(
         .show_by(LIMIT, move |_| [(["tasks"], caps.tasks), (["bytes"], caps.bytes)]);
     let held = move || {
         let seen = look()?;
-        let oldest_ms = seen.oldest_age_ms().unwrap_or(0);
+        let waiting = seen.waiting();
         let (_, stats) = seen.last?;
-        Some((stats, oldest_ms))
+        Some((stats, waiting))
     };
     instruments
         .observe(held)
@@ -108,7 +86,11 @@ pub(super) fn observe(
         })
         .show(INBOX, |(stats, _)| stats.inbox)
         .show(PAYLOAD_BYTES, |(stats, _)| stats.counts.bytes)
-        .show(OLDEST_AGE, |(_, oldest_ms)| *oldest_ms)
+        .show(OLDEST_AGE, |(_, waiting)| waiting.each().map(|(_, part)| part.age_ms).max().unwrap_or(0))
+        .show_by(PENDING, |(_, waiting)| waiting.each().map(|(claim, part)| ([claim.label()], part.tasks)))
+        .show_by(PENDING_AGE, |(_, waiting)| {
+            waiting.each().map(|(claim, part)| ([claim.label()], part.age_ms))
+        })
         .show(ENQUEUED, |(stats, _)| stats.counts.enqueued)
         .show_by(DONE, |(stats, _)| {
             let counts = stats.counts;

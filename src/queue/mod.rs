@@ -20,7 +20,9 @@
 
 mod api;
 pub mod broker;
+mod claim;
 mod config;
+mod ended;
 mod handle;
 mod handlers;
 mod inbox;
@@ -30,6 +32,7 @@ mod metrics;
 mod moment;
 mod monitor;
 mod name;
+mod recent;
 mod routes;
 pub mod run;
 mod seen;
@@ -43,6 +46,7 @@ mod worker;
 
 pub use api::{Changed, Queued, QueuedBatch, TaskDocument};
 pub use broker::{Broker, Epoch};
+pub use claim::Claim;
 pub use config::{
     Config, KeptLimit, KeptMs, MaxAttempts, PayloadLimitBytes, QueueBytesLimit, StoreArgs, StorePlace,
     TaskTimeoutMs, TasksLimit,

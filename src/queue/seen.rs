@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::broker::{Counts, LaneStats, Listed, Stats};
+use super::{
+    broker::{Counts, LaneStats, Listed, Stats},
+    claim::{Claim, Claims},
+    recent::Accounts,
+};
 
 /// Rates are over this many looks.
 const RATE_LOOKS: usize = 10;
@@ -33,6 +37,30 @@ pub(super) struct Details {
     pub(super) delayed: Vec<Listed>,
     /// What processes hold, by the number of their leases.
     pub(super) held: Vec<(u64, Vec<Listed>)>,
+    /// How attempts ended of late.
+    pub(super) accounts: Accounts,
+}
+
+/// What waits, by whether it can be started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Waiting([Part; Claim::ALL.len()]);
+
+/// Tasks that wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Part {
+    pub(super) tasks: u64,
+    /// How long the first of them has waited, in milliseconds; 0: there are none.
+    pub(super) age_ms: u64,
+}
+
+impl Waiting {
+    pub(super) fn each(self) -> impl Iterator<Item = (Claim, Part)> {
+        Claim::ALL.into_iter().zip(self.0)
+    }
+
+    pub(super) fn of(self, claim: Claim) -> Part {
+        self.0[claim as usize]
+    }
 }
 
 /// Moves a second, over the last ten seconds.
@@ -51,6 +79,19 @@ impl Seen {
     pub fn oldest_age_ms(&self) -> Option<u64> {
         let (_, stats) = self.last.as_ref()?;
         self.lanes.iter().map(|lane| stats.now_ms.saturating_sub(lane.since_ms)).max()
+    }
+
+    /// What waits, by whether it can be started.
+    pub(super) fn waiting(&self) -> Waiting {
+        let mut waiting = Waiting::default();
+        let Some((_, stats)) = &self.last else { return waiting };
+        let claims = Claims::new(&stats.rules, &stats.processes);
+        for LaneStats { lane, length, since_ms } in &self.lanes {
+            let part = &mut waiting.0[claims.of(lane) as usize];
+            part.tasks += length;
+            part.age_ms = part.age_ms.max(stats.now_ms.saturating_sub(*since_ms));
+        }
+        waiting
     }
 
     /// The rates; `None` until there were two looks.

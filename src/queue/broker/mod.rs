@@ -125,6 +125,16 @@ impl Broker {
         either!(self, broker => broker.beat(epoch, lease_ms).await)
     }
 
+    /// Keeps beside a lease which types its process handles, and its account of what it did of late.
+    pub async fn report(&self, epoch: &Epoch, handles: &Handles, account: &str) -> Result<(), StoreError> {
+        either!(self, broker => broker.report(epoch, handles, account).await)
+    }
+
+    /// The accounts of processes with a lease, at most [`MOVED_LIMIT`].
+    pub async fn reports(&self) -> Result<Vec<String>, StoreError> {
+        either!(self, broker => broker.reports().await)
+    }
+
     /// Settles attempts that ended and claims tasks.
     pub async fn exchange(&self, epoch: &Epoch, exchange: &Exchange) -> Result<Exchanged, StoreError> {
         either!(self, broker => broker.exchange(epoch, exchange).await)

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::contract::Known;
 use crate::queue::{
     lane::{Lane, Rule, Scope},
+    name::Name,
     task::TaskId,
 };
 
@@ -145,6 +146,8 @@ pub struct ProcessStats {
     pub who: String,
     /// How many tasks it holds.
     pub held: u64,
+    /// The types that it handles; `None`: all, or it has not said.
+    pub handles: Option<Vec<Name>>,
 }
 
 /// A lane in which something waits.

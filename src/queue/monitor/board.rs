@@ -5,22 +5,27 @@ use std::time::Duration;
 use askama::Template;
 
 use crate::{
-    config::TimeText,
+    config::{TimeText, counted},
     queue::{
         broker::{Counts, LaneStats, Listed, ProcessStats, Stats},
+        claim::{Claim, Claims},
         handle::Queue,
         lane::{Rule, Scope},
+        name::Name,
+        recent::{Account, Spread},
         run::State,
-        seen::{Details, Seen},
+        seen::{Details, Part, Seen},
     },
     web::{
         Figure,
-        reading::{count, rate},
+        reading::{count, percent, rate},
     },
 };
 
 /// The most lanes in the table.
 const LANES_SHOWN: usize = 50;
+/// From this share of failures on, a type is shown as bad.
+const FAILS_FROM: f64 = 0.5;
 /// After this time without an answer of the store, figures are called old.
 const OLD_AFTER: Duration = Duration::from_secs(3);
 
@@ -35,6 +40,9 @@ pub(super) struct Board {
     capacity: String,
     lanes: Vec<LaneRow>,
     lanes_left_out: usize,
+    /// What no worker handles; empty if there is nothing.
+    unclaimable: String,
+    types: Vec<TypeRow>,
     processes: Vec<ProcessRow>,
     rules: Vec<RuleRow>,
     delayed: Vec<TaskRow>,
@@ -51,12 +59,25 @@ struct LaneRow {
     pending: String,
     age: String,
     /// Why none of it starts; empty if it may.
-    held: String,
+    held: &'static str,
+}
+
+#[derive(Debug)]
+struct TypeRow {
+    kind: String,
+    ended: String,
+    failed: String,
+    /// Whether the share of failures is bad.
+    fails: bool,
+    waits: [String; 2],
+    took: [String; 2],
 }
 
 #[derive(Debug)]
 struct ProcessRow {
     who: String,
+    /// The types that it handles; empty: all, or it has not said.
+    handles: String,
     in_flight: String,
     tasks: Vec<TaskRow>,
 }
@@ -92,10 +113,12 @@ impl Board {
         let seen = queue.seen_by_viewer();
         let notice = notice(&seen);
         let (oldest_ms, rates) = (seen.oldest_age_ms(), seen.rates());
+        let unclaimable = unclaimable(seen.waiting().of(Claim::Unclaimable));
         let Seen { last, lanes, details, .. } = seen;
         let Stats { now_ms, inbox, counts, rules, processes, .. } =
             last.map(|(_, stats)| stats).unwrap_or_default();
-        let Details { dead, delayed, held } = details;
+        let Details { dead, delayed, held, accounts } = details;
+        let claims = Claims::new(&rules, &processes);
         let per_second = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), rate);
         let live = counts.pending + counts.in_flight + counts.delayed + counts.dead;
         let verdict = vec![
@@ -118,9 +141,11 @@ impl Board {
             verdict,
             balance: balance(counts),
             capacity,
-            lanes: lanes.iter().take(LANES_SHOWN).map(|lane| lane_row(lane, now_ms, &rules)).collect(),
+            lanes: lanes.iter().take(LANES_SHOWN).map(|lane| lane_row(lane, now_ms, &claims)).collect(),
             lanes_left_out: left_out,
-            processes: processes.into_iter().map(|process| process_row(process, &held, now_ms)).collect(),
+            unclaimable,
+            types: accounts.0.iter().map(type_row).collect(),
+            processes: processes.iter().map(|process| process_row(process, &held, now_ms)).collect(),
             rules: rules.iter().map(|(scope, rule)| rule_row(scope, rule)).collect(),
             delayed: delayed.iter().map(|listed| task_row(listed, now_ms)).collect(),
             delayed_total: count(counts.delayed),
@@ -156,28 +181,66 @@ fn balance(counts: Counts) -> Vec<Figure> {
     ]
 }
 
-fn lane_row(row: &LaneStats, now_ms: u64, rules: &[(Scope, Rule)]) -> LaneRow {
+fn unclaimable(part: Part) -> String {
+    match part.tasks {
+        0 => String::new(),
+        tasks => format!(
+            "No worker handles the type of {}; the first has waited {}.",
+            counted(tasks, "waiting task", "waiting tasks"),
+            age(part.age_ms)
+        ),
+    }
+}
+
+fn lane_row(row: &LaneStats, now_ms: u64, claims: &Claims<'_>) -> LaneRow {
     let LaneStats { lane, length, since_ms } = row;
-    let concerns = |scope: &Scope| match scope {
-        Scope::Queue => true,
-        Scope::Kind(kind) => *kind == lane.kind,
-        Scope::Group(group) => lane.group.as_ref() == Some(group),
-    };
-    let is_paused = rules.iter().any(|(scope, rule)| rule.paused && concerns(scope));
     LaneRow {
         priority: lane.priority.label(),
         kind: lane.kind.to_string(),
         group: lane.group.as_ref().map(ToString::to_string).unwrap_or_default(),
         pending: count(*length),
         age: age(now_ms.saturating_sub(*since_ms)),
-        held: if is_paused { "paused".to_owned() } else { String::new() },
+        held: match claims.of(lane) {
+            Claim::Claimable => "",
+            Claim::Paused => "paused",
+            Claim::Unclaimable => "unclaimable",
+        },
     }
 }
 
-fn process_row(process: ProcessStats, held: &[(u64, Vec<Listed>)], now_ms: u64) -> ProcessRow {
+fn type_row((kind, account): (&Name, &Account)) -> TypeRow {
+    let failed = account.failed_share();
+    let percentiles = |spread: &Spread| {
+        [0.5, 0.95].map(|q| spread.percentile(q).map_or_else(|| "–".to_owned(), |ms| milliseconds(ms)))
+    };
+    TypeRow {
+        kind: kind.to_string(),
+        ended: count(account.succeeded + account.failed + account.other),
+        failed: match failed {
+            None => "–".to_owned(),
+            Some(_) if account.failed == 0 => "none".to_owned(),
+            Some(share) => format!("{} ({})", count(account.failed), percent(share)),
+        },
+        fails: failed.is_some_and(|share| share >= FAILS_FROM),
+        waits: percentiles(&account.waits),
+        took: percentiles(&account.took),
+    }
+}
+
+/// A time of an attempt.
+fn milliseconds(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.1} ms"),
+        ms if ms < 10_000.0 => format!("{} ms", count(ms.round() as u64)),
+        ms => age(ms as u64),
+    }
+}
+
+fn process_row(process: &ProcessStats, held: &[(u64, Vec<Listed>)], now_ms: u64) -> ProcessRow {
     let tasks = held.iter().find(|(epoch, _)| *epoch == process.epoch).map(|(_, tasks)| tasks);
     ProcessRow {
-        who: process.who,
+        who: process.who.clone(),
+        handles: process.handles.iter().flatten().map(Name::as_str).collect::<Vec<_>>().join(", "),
         in_flight: count(process.held),
         tasks: tasks.into_iter().flatten().map(|listed| task_row(listed, now_ms)).collect(),
     }

@@ -7,9 +7,11 @@ use crate::{
     document,
     queue::{
         broker::{Counts, LaneStats, ProcessStats, Stats},
+        claim::{Claim, Claims},
         handle::Queue,
         lane::{Priority, Rule, Scope},
         name::Name,
+        recent::Account,
         seen::{Rates, Seen},
     },
 };
@@ -37,6 +39,11 @@ pub struct StatsDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rates: Option<RatesPart>,
+    /// Pending tasks of types that no worker process handles.
+    unclaimable: UnclaimablePart,
+    /// Types whose tasks were handled in the last five minutes, by worker processes that still have a lease. A type
+    /// without a handler of its own may be counted as `other`.
+    types: Vec<TypePart>,
     /// Lanes in which something waits.
     lanes: Vec<LanePart>,
     /// Pauses and limits.
@@ -58,6 +65,63 @@ struct RatesPart {
     failed_rate: f64,
 }
 
+/// Tasks that no worker process handles.
+#[derive(Debug, Serialize, ToSchema)]
+struct UnclaimablePart {
+    /// How many wait.
+    pending: u64,
+    /// How long the first of them has waited, in milliseconds; missing: none waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    age_ms: Option<u64>,
+}
+
+/// How attempts of a type ended in the last five minutes.
+#[derive(Debug, Serialize, ToSchema)]
+struct TypePart {
+    /// The type.
+    #[serde(rename = "type")]
+    kind: Name,
+    /// Attempts that ended well.
+    succeeded: u64,
+    /// Attempts that failed.
+    failed: u64,
+    /// Attempts that were cancelled, snoozed or handed back.
+    other: u64,
+    /// How long tasks waited until they were started; missing: fewer than ten lie beyond it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    wait_p50_ms: Option<f64>,
+    /// The same of 95%.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    wait_p95_ms: Option<f64>,
+    /// How long attempts took that succeeded or failed; missing: fewer than ten lie beyond it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    p50_ms: Option<f64>,
+    /// The same of 95%.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    p95_ms: Option<f64>,
+}
+
+impl TypePart {
+    fn of((kind, account): (&Name, &Account)) -> Self {
+        let Account { succeeded, failed, other, waits, took } = account;
+        Self {
+            kind: kind.clone(),
+            succeeded: *succeeded,
+            failed: *failed,
+            other: *other,
+            wait_p50_ms: waits.percentile(0.5),
+            wait_p95_ms: waits.percentile(0.95),
+            p50_ms: took.percentile(0.5),
+            p95_ms: took.percentile(0.95),
+        }
+    }
+}
+
 /// A lane.
 #[derive(Debug, Serialize, ToSchema)]
 struct LanePart {
@@ -72,6 +136,8 @@ struct LanePart {
     pending: u64,
     /// How long the first of them has waited, in milliseconds.
     age_ms: u64,
+    /// Whether they can be started: `claimable`, `paused`, or `unclaimable` (no worker process handles their type).
+    claim: &'static str,
 }
 
 /// A pause or a limit, as `PATCH /rules` takes it.
@@ -109,6 +175,10 @@ struct ProcessPart {
     who: String,
     /// How many tasks it runs.
     in_flight: u64,
+    /// The types that it handles; missing: all, or it has not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    handles: Option<Vec<Name>>,
 }
 
 impl RulePart {
@@ -134,19 +204,27 @@ impl StatsDocument {
     pub(super) fn of(queue: &Queue) -> Self {
         let seen = queue.seen();
         let (oldest_age_ms, rates) = (seen.oldest_age_ms(), seen.rates());
-        let Seen { last, lanes, away, .. } = seen;
+        let unclaimable = seen.waiting().of(Claim::Unclaimable);
+        let Seen { last, lanes, away, details, .. } = seen;
         let read_ms_ago = last.as_ref().map(|(at, _)| at.elapsed().as_millis() as u64);
         let Stats { now_ms, inbox, counts, rules, processes, .. } =
             last.map(|(_, stats)| stats).unwrap_or_default();
+        let claims = Claims::new(&rules, &processes);
         let lane = |LaneStats { lane, length, since_ms }: LaneStats| LanePart {
+            claim: claims.of(&lane).label(),
             priority: lane.priority,
             kind: lane.kind,
             group: lane.group,
             pending: length,
             age_ms: now_ms.saturating_sub(since_ms),
         };
-        let process =
-            |ProcessStats { epoch, who, held }: ProcessStats| ProcessPart { epoch, who, in_flight: held };
+        let lanes = lanes.into_iter().map(lane).collect();
+        let process = |ProcessStats { epoch, who, held, handles }: ProcessStats| ProcessPart {
+            epoch,
+            who,
+            in_flight: held,
+            handles,
+        };
         let rates = rates.map(|Rates { enqueued, succeeded, failed }| RatesPart {
             enqueued_rate: enqueued,
             succeeded_rate: succeeded,
@@ -160,7 +238,12 @@ impl StatsDocument {
             counts,
             oldest_age_ms,
             rates,
-            lanes: lanes.into_iter().map(lane).collect(),
+            unclaimable: UnclaimablePart {
+                pending: unclaimable.tasks,
+                age_ms: (unclaimable.tasks > 0).then_some(unclaimable.age_ms),
+            },
+            types: details.accounts.0.iter().map(TypePart::of).collect(),
+            lanes,
             rules: rules.iter().map(|(scope, rule)| RulePart::of(scope, *rule)).collect(),
             processes: processes.into_iter().map(process).collect(),
         }

@@ -116,6 +116,7 @@ type NamedStats = Named<StatsDocument>;
 #[utoipa::path(get, path = "/stats", tag = "queue", operation_id = "queue-stats",
     responses((status = 200, description = "Counts, lanes, rules and processes", body = NamedStats)))]
 async fn stats(State(queue): State<Queue>) -> Json<StatsDocument> {
+    queue.look_for_viewer().await;
     queue.look_again().await;
     Json(StatsDocument::of(&queue))
 }
@@ -128,6 +129,7 @@ async fn page(State(shown): State<Shown>, headers: HeaderMap, uri: Uri) -> Respo
         return (vary, shown.events.answer()).into_response();
     }
     if !accept.contains("text/html") {
+        shown.queue.look_for_viewer().await;
         shown.queue.look_again().await;
         return (vary, Json(StatsDocument::of(&shown.queue))).into_response();
     }

@@ -57,6 +57,11 @@ impl Handlers {
         self.any = Some(handler);
     }
 
+    /// The types that have a handler of their own.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &Name> {
+        self.by_kind.keys()
+    }
+
     /// The types whose tasks they take.
     pub(super) fn handles(&self) -> Handles {
         if self.any.is_some() {

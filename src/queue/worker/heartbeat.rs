@@ -8,13 +8,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     queue::{
-        broker::{Beat, Broker, Epoch},
+        broker::{Beat, Broker, Epoch, Handles},
+        recent::Recent,
         task::TaskId,
     },
     storage::StoreError,
@@ -24,6 +25,9 @@ use crate::{
 const BEATS_A_LEASE: u32 = 6;
 /// How long to wait after a beat that was lost. When the store is back its clock goes on, and the lease with it.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// How often the process says what it did.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// The running attempts, each with what cancels it.
 pub(super) type Running = Arc<Mutex<HashMap<TaskId, CancellationToken>>>;
@@ -55,13 +59,14 @@ impl Heartbeat {
         epoch: Epoch,
         lease: Duration,
         running: Running,
+        report: Report,
     ) -> std::io::Result<Self> {
         let (say, holding) = watch::channel(Holding::default());
         let heart = Self { expired: CancellationToken::new(), holding, stop: CancellationToken::new() };
         let (expired, stop, broker) = (heart.expired.clone(), heart.stop.clone(), broker.apart());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let beat = async move {
-            beat_until_expired(broker, &epoch, lease, &running, &say).await;
+            beat_until_expired(broker, &epoch, lease, &running, &say, report).await;
             expired.cancel();
         };
         let run = move || {
@@ -92,6 +97,27 @@ impl Heartbeat {
     }
 }
 
+/// What the process says of itself beside its lease.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) handles: Handles,
+    pub(super) recent: Arc<Mutex<Recent>>,
+}
+
+impl Report {
+    /// Sends it, unless that was done a moment ago or nothing is new.
+    async fn send(&self, broker: &Broker, epoch: &Epoch, sent: &mut Option<(Instant, String)>) {
+        if sent.as_ref().is_some_and(|(at, _)| at.elapsed() < REPORT_EVERY) {
+            return;
+        }
+        let account = self.recent.lock().text();
+        let is_new = sent.as_ref().is_none_or(|(_, last)| *last != account);
+        if !is_new || broker.report(epoch, &self.handles, &account).await.is_ok() {
+            *sent = Some((Instant::now(), account));
+        }
+    }
+}
+
 /// Beats until the store says that the lease has expired.
 async fn beat_until_expired(
     mut broker: Broker,
@@ -99,7 +125,9 @@ async fn beat_until_expired(
     lease: Duration,
     running: &Running,
     say: &watch::Sender<Holding>,
+    report: Report,
 ) {
+    let mut sent: Option<(Instant, String)> = None;
     let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
     let pause = lease / BEATS_A_LEASE;
     loop {
@@ -112,8 +140,9 @@ async fn beat_until_expired(
             Ok(Beat::Expired) => return,
             Ok(Beat::Alive { round, held, cancel }) => {
                 say.send_replace(Holding { round, held });
-                let running = running.lock();
-                cancel.iter().filter_map(|id| running.get(id)).for_each(CancellationToken::cancel);
+                stop(running, &cancel);
+                // The lease matters more: a report may be lost.
+                let _ = timeout(pause, report.send(&broker, epoch, &mut sent)).await;
             }
             Err(error) => {
                 tracing::debug!(%error, "a heartbeat was lost");
@@ -123,6 +152,12 @@ async fn beat_until_expired(
         }
         sleep(pause).await;
     }
+}
+
+/// Cancels those of `running` that are to end.
+fn stop(running: &Running, ids: &[TaskId]) {
+    let running = running.lock();
+    ids.iter().filter_map(|id| running.get(id)).for_each(CancellationToken::cancel);
 }
 
 impl Drop for Heartbeat {

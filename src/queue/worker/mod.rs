@@ -77,6 +77,7 @@ impl Worker {
     pub async fn run(self, stop: &Shutdown) -> Result<Tally, StoreError> {
         let Self { broker, handlers, settings, seen } = self;
         let mut tally = Tally::default();
+        seen.recent.lock().know(handlers.kinds().cloned());
         while let Some(pool) = Pool::register(&broker, &handlers, &settings, &seen, stop).await? {
             if pool.work(stop, &mut tally).await? {
                 break;
@@ -125,7 +126,7 @@ impl WorkerBuilder {
     /// Sets what sees its attempts.
     #[must_use]
     pub(super) fn seen(mut self, metrics: Arc<WorkerMetrics>, tracing: Tracing) -> Self {
-        self.0.seen = Watchers { metrics: Some(metrics), tracing };
+        self.0.seen = Watchers { metrics: Some(metrics), tracing, ..Watchers::default() };
         self
     }
 

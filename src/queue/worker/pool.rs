@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     attempt::{Ends, attempt},
     handler::Handlers,
-    heartbeat::{Heartbeat, Holding, Running},
+    heartbeat::{Heartbeat, Holding, Report, Running},
     settings::WorkerSettings,
     watchers::Watchers,
 };
@@ -26,7 +26,7 @@ use crate::{
             Bell, Broker, Claimed, Epoch, Exchange, Exchanged, Handles, LISTED_LIMIT, Listed, MOVED_LIMIT,
             Settlement, Traded, Which,
         },
-        metrics::Ended,
+        ended::Ended,
         settle::{Settle, Verdict, settle},
         task::TaskId,
     },
@@ -114,7 +114,8 @@ impl<'a> Pool<'a> {
             }
         };
         let running = Running::default();
-        let heart = Heartbeat::start(broker, epoch.clone(), settings.lease, running.clone())
+        let report = Report { handles: handlers.handles(), recent: seen.recent.clone() };
+        let heart = Heartbeat::start(broker, epoch.clone(), settings.lease, running.clone(), report)
             .map_err(|error| StoreError::Refused(format!("no thread for the heartbeat: {error}")))?;
         Ok(Some(Self {
             broker,
@@ -274,8 +275,10 @@ impl<'a> Pool<'a> {
         self.running.lock().insert(task.id, cancelled.clone());
         let ends = Ends { cancelled, given_up: self.given_up.clone() };
         let handler = self.handlers.find(&task.lane.kind);
+        let waited = Duration::from_millis(task.started_ms.saturating_sub(task.ready_ms));
+        self.seen.recent.lock().waited(&task.lane.kind, waited);
         if let Some(metrics) = &self.seen.metrics {
-            metrics.waited(Duration::from_millis(task.started_ms.saturating_sub(task.ready_ms)));
+            metrics.waited(waited);
         }
         let trace = self.seen.tracing.task(&task.spec.trace, task.lane.kind.as_str());
         let own = task.clone();
@@ -301,8 +304,10 @@ impl<'a> Pool<'a> {
         };
         let Some((task, since)) = self.tasks.remove(&id) else { return };
         self.running.lock().remove(&task.id);
+        let (ended, took) = (Ended::of(&verdict), since.elapsed());
+        self.seen.recent.lock().ended(&task.lane.kind, ended, took);
         if let Some(metrics) = &self.seen.metrics {
-            metrics.ended(&task.lane.kind, Ended::of(&verdict), since.elapsed());
+            metrics.ended(&task.lane.kind, ended, took);
         }
         let limits = (task.failures, task.spec.attempts_limit);
         let settle = settle(verdict, limits, self.settings.retry, self.draws.random());

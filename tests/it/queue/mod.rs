@@ -14,4 +14,5 @@ mod raw;
 mod replicas;
 mod served;
 mod store;
+mod types;
 mod workers;

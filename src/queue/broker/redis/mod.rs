@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod keys;
 mod reply;
+mod reports;
 mod scripts;
 
 use ::redis::Value;
@@ -192,6 +193,19 @@ impl RedisBroker {
         Ok(Beat::Alive { round: reply.number()?, held: reply.number()?, cancel: reply.rest()? })
     }
 
+    pub(super) async fn report(
+        &self,
+        epoch: &Epoch,
+        handles: &Handles,
+        account: &str,
+    ) -> Result<(), StoreError> {
+        reports::report(&self.redis, epoch, handles, account).await
+    }
+
+    pub(super) async fn reports(&self) -> Result<Vec<String>, StoreError> {
+        reports::reports(&self.redis).await
+    }
+
     pub(super) async fn exchange(&self, epoch: &Epoch, exchange: &Exchange) -> Result<Exchanged, StoreError> {
         let Exchange { round, settled, want, handles } = exchange;
         let mut args = vec![
@@ -350,7 +364,8 @@ impl RedisBroker {
         while !processes.is_empty() {
             let epoch = processes.number()?;
             processes.number()?;
-            stats.processes.push(ProcessStats { epoch, who: processes.text()?, held: processes.number()? });
+            let (who, held, handles) = (processes.text()?, processes.number()?, processes.text()?);
+            stats.processes.push(ProcessStats { epoch, who, held, handles: reports::read_handles(&handles) });
         }
         let mut sizes = reply.list()?;
         while !sizes.is_empty() {

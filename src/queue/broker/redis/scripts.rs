@@ -31,6 +31,8 @@ scripts! {
     ENQUEUE = "enqueue.lua" "",
     REGISTER = "register.lua" " flags=allow-oom",
     BEAT = "beat.lua" " flags=allow-oom",
+    REPORT = "report.lua" " flags=allow-oom",
+    REPORTS = "reports.lua" " flags=no-writes,allow-oom",
     EXCHANGE = "exchange.lua" " flags=allow-oom",
     PROMOTE = "promote.lua" " flags=allow-oom",
     REAP = "reap.lua" " flags=allow-oom",

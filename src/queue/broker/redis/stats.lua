@@ -2,7 +2,7 @@
 --
 -- ARGV: none
 -- Result: {now_ms, lease clock, length of the inbox, counts (flat), rules (flat), in flight by scope (flat),
---         processes (flat: number, expires, who, held), sizes (flat: name, size)}
+--         processes (flat: number, expires, who, held, handles), sizes (flat: name, size)}
 local epochs, held = {}, 0
 local list = call('ZRANGE', EPOCHS, 0, 999, 'WITHSCORES')
 for i = 1, #list, 2 do
@@ -10,8 +10,10 @@ for i = 1, #list, 2 do
   held = held + holds
   epochs[#epochs + 1] = list[i]
   epochs[#epochs + 1] = list[i + 1]
-  epochs[#epochs + 1] = call('HGET', TAG .. 'epoch|' .. list[i], 'who') or ''
+  local said = call('HMGET', TAG .. 'epoch|' .. list[i], 'who', 'handles')
+  epochs[#epochs + 1] = said[1] or ''
   epochs[#epochs + 1] = int(holds)
+  epochs[#epochs + 1] = said[2] or ''
 end
 local function size(command, key) return int(call(command, key)) end
 return { int(wall()), call('HGET', META, 'clock') or '0', call('LLEN', INBOX), call('HGETALL', COUNT),

@@ -2,7 +2,7 @@
 
 use super::{column::broken, moves::Moves, state::Lease};
 use crate::queue::{
-    broker::contract::{Beat, CrashRule, Epoch, MOVED_LIMIT, Reaped},
+    broker::contract::{Beat, CrashRule, Epoch, Handles, MOVED_LIMIT, Reaped},
     run::{self, Outcome},
     settle::DeathReason,
     task::TaskId,
@@ -39,6 +39,19 @@ impl Moves<'_> {
         lease.expires_ms = expires_ms;
         let (round, held) = (lease.round, lease.held.len() as u64);
         Beat::Alive { round, held, cancel: lease.stop.iter().copied().collect() }
+    }
+
+    pub(super) fn report(&mut self, epoch: &Epoch, handles: Handles, account: String) {
+        let Some(lease) = self.lease(epoch) else { return };
+        lease.handles = match handles {
+            Handles::Any => None,
+            Handles::Only(kinds) => Some(kinds),
+        };
+        lease.account = Some(account);
+    }
+
+    pub(super) fn reports(&self) -> Vec<String> {
+        self.state.leases.values().filter_map(|lease| lease.account.clone()).take(MOVED_LIMIT).collect()
     }
 
     pub(super) fn leave(&mut self, epoch: &Epoch) -> rusqlite::Result<()> {

@@ -71,6 +71,7 @@ impl Moves<'_> {
             epoch,
             who: lease.who.clone(),
             held: lease.held.len() as u64,
+            handles: lease.handles.clone(),
         };
         Ok(Stats {
             now_ms: self.now_ms,

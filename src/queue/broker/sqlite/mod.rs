@@ -19,8 +19,8 @@ use super::{
     audit::Scan,
     bell::Bell,
     contract::{
-        Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Looked, Promoted, Reaped,
-        RunNow,
+        Batch, Beat, Cancel, Caps, CrashRule, Enqueued, Epoch, Exchange, Exchanged, Handles, Looked,
+        Promoted, Reaped, RunNow,
     },
     stats::{LaneStats, Listed, Stats, Which},
 };
@@ -144,6 +144,24 @@ impl SqliteBroker {
     pub(super) async fn beat(&self, epoch: &Epoch, lease_ms: u64) -> Result<Beat, StoreError> {
         let epoch = epoch.clone();
         self.run(move |queue| Ok(queue.beat(&epoch, lease_ms))).await
+    }
+
+    pub(super) async fn report(
+        &self,
+        epoch: &Epoch,
+        handles: &Handles,
+        account: &str,
+    ) -> Result<(), StoreError> {
+        let (epoch, handles, account) = (epoch.clone(), handles.clone(), account.to_owned());
+        self.run(move |queue| {
+            queue.report(&epoch, handles, account);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn reports(&self) -> Result<Vec<String>, StoreError> {
+        self.run(|queue| Ok(queue.reports())).await
     }
 
     pub(super) async fn exchange(&self, epoch: &Epoch, exchange: &Exchange) -> Result<Exchanged, StoreError> {

@@ -8,6 +8,7 @@ use super::column::{Parse as _, parsed};
 use crate::queue::{
     broker::{contract::Traded, stats::Counts},
     lane::{RateLimit, Rule},
+    name::Name,
     task::TaskId,
     turns::Turns,
 };
@@ -43,6 +44,10 @@ pub(super) struct Lease {
     pub(super) held: BTreeSet<TaskId>,
     /// Tasks that it is to cancel.
     pub(super) stop: BTreeSet<TaskId>,
+    /// The types that it handles; `None`: all, or it has not said.
+    pub(super) handles: Option<Vec<Name>>,
+    /// What it did of late, as it says.
+    pub(super) account: Option<String>,
 }
 
 impl Lease {
@@ -55,6 +60,8 @@ impl Lease {
             answer: Traded::default(),
             held: BTreeSet::new(),
             stop: BTreeSet::new(),
+            handles: None,
+            account: None,
         }
     }
 
