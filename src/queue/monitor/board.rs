@@ -211,7 +211,7 @@ fn lane_row(row: &LaneStats, now_ms: u64, claims: &Claims<'_>) -> LaneRow {
 fn type_row((kind, account): (&Name, &Account)) -> TypeRow {
     let failed = account.failed_share();
     let percentiles = |spread: &Spread| {
-        [0.5, 0.95].map(|q| spread.percentile(q).map_or_else(|| "–".to_owned(), |ms| milliseconds(ms)))
+        [0.5, 0.95].map(|q| spread.percentile(q).map_or_else(|| "–".to_owned(), milliseconds))
     };
     TypeRow {
         kind: kind.to_string(),
