@@ -9,6 +9,7 @@ mod crashes;
 mod ends;
 mod enqueues;
 mod handlers;
+mod heartbeats;
 mod processes;
 mod raw;
 mod replicas;

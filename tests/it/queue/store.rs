@@ -1,6 +1,7 @@
 //! A store of a test's own, with what the tests do to it.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -114,6 +115,14 @@ impl Store {
         let broker = RedisBroker::connect(&cluster.other().await.server.url()).await.expect("connected");
         let ahead_ms = Arc::default();
         Self { broker: Broker::Redis(broker), caps: Caps::default(), ahead_ms, kept: Kept::Cluster(cluster) }
+    }
+
+    /// The address of its server.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        match &self.kept {
+            Kept::Server(server) => server.addr(),
+            _ => panic!("no server of its own"),
+        }
     }
 
     /// Lets a time pass for the store.

@@ -32,21 +32,21 @@ on_both! {
     an_idle_worker_starts_what_comes_at_once,
 }
 
-fn settings(concurrency: usize) -> WorkerSettings {
+pub(super) fn settings(concurrency: usize) -> WorkerSettings {
     let retry = RetryPolicy { backoff_ms: 1, backoff_limit_ms: 5 };
     // Longer than any standstill of a busy machine.
     WorkerSettings { concurrency, lease: Duration::from_secs(60), retry, ..WorkerSettings::default() }
 }
 
 /// A worker that runs, with the keeper beside it.
-struct Running {
-    stop: Shutdown,
+pub(super) struct Running {
+    pub(super) stop: Shutdown,
     worker: tokio::task::JoinHandle<Tally>,
     keeper: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    fn start(broker: &Broker, worker: Worker) -> Self {
+    pub(super) fn start(broker: &Broker, worker: Worker) -> Self {
         let stop = Shutdown::new(None, Duration::ZERO);
         let (stops, ends) = (stop.clone(), stop.intake_closed().clone());
         let worker = tokio::spawn(async move { worker.run(&stops).await.expect("it works") });
@@ -58,7 +58,7 @@ impl Running {
         Self { stop, worker, keeper }
     }
 
-    async fn stopped(self) -> Tally {
+    pub(super) async fn stopped(self) -> Tally {
         self.stop.trigger();
         self.ended().await
     }
@@ -71,7 +71,7 @@ impl Running {
 }
 
 /// Waits until the store says that `holds`.
-async fn until(store: &Store, holds: impl Fn(&lab::queue::broker::Counts) -> bool) {
+pub(super) async fn until(store: &Store, holds: impl Fn(&lab::queue::broker::Counts) -> bool) {
     let asked = async {
         while !holds(&store.broker.stats().await.expect("answered").counts) {
             // The store has no sign for those who only watch.
@@ -153,14 +153,14 @@ async fn what_fails_is_tried_again_and_what_fails_too_often_is_buried(store: Sto
 }
 
 /// A worker whose handler says that it has begun, and then waits for a permit.
-fn gated(
-    store: &Store,
+pub(super) fn gated(
+    broker: &Broker,
     settings: WorkerSettings,
 ) -> (Worker, mpsc::UnboundedReceiver<TaskId>, Arc<Semaphore>) {
     let (begun, begins) = mpsc::unbounded_channel();
     let gate = Arc::new(Semaphore::new(0));
     let permits = gate.clone();
-    let worker = Worker::builder(store.broker.clone())
+    let worker = Worker::builder(broker.clone())
         .on("a", move |task| {
             let (begun, permits) = (begun.clone(), permits.clone());
             async move {
@@ -178,7 +178,7 @@ fn gated(
 async fn a_running_task_is_cancelled_and_its_handler_dropped(store: Store) {
     // A beat each two seconds.
     let often = WorkerSettings { lease: Duration::from_secs(12), ..settings(2) };
-    let (worker, mut begins, gate) = gated(&store, often);
+    let (worker, mut begins, gate) = gated(&store.broker, often);
     let ids = store.fill("2|a|", 2).await;
     let worker = Running::start(&store.broker, worker);
     for _ in 0..2 {
@@ -194,7 +194,7 @@ async fn a_running_task_is_cancelled_and_its_handler_dropped(store: Store) {
 }
 
 async fn at_the_end_of_the_drain_tasks_are_handed_back_uncharged(store: Store) {
-    let (worker, mut begins, gate) = gated(&store, settings(3));
+    let (worker, mut begins, gate) = gated(&store.broker, settings(3));
     store.fill("2|a|", 4).await;
     let worker = Running::start(&store.broker, worker);
     for _ in 0..3 {
@@ -216,7 +216,7 @@ async fn at_the_end_of_the_drain_tasks_are_handed_back_uncharged(store: Store) {
 
 async fn a_worker_whose_lease_expired_cancels_and_takes_another(store: Store) {
     let (worker, mut begins, gate) =
-        gated(&store, WorkerSettings { lease: Duration::from_secs(12), ..settings(1) });
+        gated(&store.broker, WorkerSettings { lease: Duration::from_secs(12), ..settings(1) });
     let id = store.fill("2|a|", 1).await[0];
     let worker = Running::start(&store.broker, worker);
     begins.recv().await.expect("begun");
@@ -236,7 +236,7 @@ async fn a_worker_whose_lease_expired_cancels_and_takes_another(store: Store) {
 async fn an_idle_worker_starts_what_comes_at_once(store: Store) {
     // It never asks by itself: only the bell wakes it.
     let (worker, mut begins, gate) =
-        gated(&store, WorkerSettings { poll: Duration::from_secs(3_600), ..settings(1) });
+        gated(&store.broker, WorkerSettings { poll: Duration::from_secs(3_600), ..settings(1) });
     gate.add_permits(1_000);
     let worker = Running::start(&store.broker, worker);
     for _ in 0..30 {
@@ -254,7 +254,7 @@ async fn a_worker_that_holds_other_tasks_than_the_store_says_returns_and_cancels
     let store = Store::redis().await;
     // A beat each two seconds.
     let (worker, mut begins, _gate) =
-        gated(&store, WorkerSettings { lease: Duration::from_secs(12), ..settings(2) });
+        gated(&store.broker, WorkerSettings { lease: Duration::from_secs(12), ..settings(2) });
     let own = store.fill("2|a|", 1).await[0];
     let worker = Running::start(&store.broker, worker);
     assert_eq!(begins.recv().await, Some(own));
@@ -320,42 +320,5 @@ async fn a_handler_that_blocks_the_runtime_keeps_its_lease() {
     stop.trigger();
     let tally = tokio::task::spawn_blocking(|| worker.join().expect("no panic")).await.expect("no panic");
     assert_eq!((tally.started, tally.succeeded), (1, 1));
-    store.balances().await;
-}
-
-#[tokio::test]
-async fn a_lost_heartbeat_is_tried_again_soon() {
-    let store = Store::redis().await;
-    let Broker::Redis(broker) = &store.broker else { unreachable!("a Redis") };
-    let rejected = async || {
-        let info: String = broker.redis().command(::redis::cmd("INFO").arg("stats")).await.expect("answered");
-        let count = info.lines().find_map(|line| line.strip_prefix("rejected_connections:"));
-        count.expect("counted").parse::<u64>().expect("a number")
-    };
-    let clients = async |limit: u32| {
-        let mut set = ::redis::cmd("CONFIG");
-        set.arg("SET").arg("maxclients").arg(limit);
-        broker.redis().command::<()>(&set).await.expect("set");
-    };
-    store.fill("2|a|", 1).await;
-    // The heart has a connection of its own, which is refused.
-    clients(1).await;
-    // A beat each hundred minutes.
-    let rarely = WorkerSettings { lease: Duration::from_secs(36_000), ..settings(1) };
-    let (worker, mut begins, _gate) = gated(&store, rarely);
-    let worker = Running::start(&store.broker, worker);
-    let id = begins.recv().await.expect("begun");
-    let again = async {
-        while rejected().await < 2 {
-            // The store has no sign for those who only watch.
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, again).await.expect("in time");
-    assert_eq!(store.broker.cancel(id).await.expect("answered"), Cancel::Stopping);
-    clients(100).await;
-    // The answer to a beat says so.
-    until(&store, |counts| counts.cancelled == 1).await;
-    worker.stopped().await;
     store.balances().await;
 }
