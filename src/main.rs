@@ -71,6 +71,8 @@ fn perform(task: Task, settings: &[app::CurrentSetting]) -> anyhow::Result<Endin
                 with_telemetry(&part.telemetry(), |telemetry| app::queue::run(part, telemetry))
             }
             app::queue::Command::Audit(args) => run(async move { app::queue::audit(&args).await }),
+            app::queue::Command::Bench(args) => run(app::run_bench(app::bench::Args::of_queue(args))),
+            app::queue::Command::Load(args) => run(async move { app::queue::load(&args).await }),
         },
         Task::Guard => run(app::guard()),
         Task::Config(args) => app::print_config(settings, &args.json),

@@ -35,7 +35,7 @@ impl Ending {
                 "failed, a check did not hold, or a stop abandoned work (which it names on stderr)"
             }
             Self::Misused => "bad usage or configuration; nothing was started",
-            Self::Unreachable => "no server answers (`lab audit`, `lab health`)",
+            Self::Unreachable => "no server answers (`lab audit`, `lab health`, `lab queue load`)",
             Self::Aborted => "ended by a second signal; the unfinished work has been printed",
         }
     }

@@ -31,6 +31,7 @@ mod server;
 mod settings;
 mod status_line;
 mod streams;
+mod task_targets;
 
 use anyhow::Context as _;
 

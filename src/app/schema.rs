@@ -15,7 +15,7 @@ use crate::{
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: its name, which is its member `schema`, and its JSON Schema.
-const DOCUMENTS: [Entry; 40] = [
+const DOCUMENTS: [Entry; 42] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
     one::<Balance<crate::load::Totals>>(),
@@ -25,6 +25,7 @@ const DOCUMENTS: [Entry; 40] = [
     one::<bench::BenchReport<bench::builds::Setting>>(),
     one::<bench::BenchReport<bench::http::Setting>>(),
     one::<bench::BenchReport<bench::load::Setting>>(),
+    one::<bench::BenchReport<bench::queue::Setting>>(),
     one::<bench::BenchReport<bench::start::Setting>>(),
     one::<bench::BenchReport<bench::streams::Setting>>(),
     one::<settings::Settings>(),
@@ -44,6 +45,7 @@ const DOCUMENTS: [Entry; 40] = [
     one::<pipeline::Status>(),
     one::<Balance<queue::Balanced>>(),
     one::<queue::QueuedBatch>(),
+    one::<super::queue::LoadReport>(),
     one::<queue::DeadChanged>(),
     one::<queue::RulePart>(),
     one::<queue::StatsDocument>(),

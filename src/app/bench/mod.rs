@@ -8,6 +8,7 @@
 //!   work, and with itself without telemetry; then measures the memory of a request in flight.
 //! - `lab bench builds` ([`builds`]): compares this build with another one, without and with viewers of the page.
 //! - `lab bench load` ([`load`]): compares the load generator with wrk and k6, and with its own schedule.
+//! - `lab bench queue` ([`queue`]): compares the queue with a bare push and pop, and measures waits, memory and scripts.
 //! - `lab bench start` ([`start`]): measures the time from spawn to `listening`, and the idle memory.
 //! - `lab bench streams` ([`streams`]): compares the orchestrator with its bare channel, in this process.
 //!
@@ -27,6 +28,7 @@ pub mod http;
 pub mod load;
 mod memory;
 mod plain;
+pub mod queue;
 mod report;
 pub mod start;
 mod stats;
@@ -58,6 +60,10 @@ enum Bench {
     Builds(builds::Args),
     /// Compare the load generator with wrk and k6: requests per second, processor time, lag
     Load(load::Args),
+    /// Compare the reliable queue with a bare push and pop: rates, waits, memory, the time of scripts
+    ///
+    /// It starts its own Redis servers.
+    Queue(queue::Args),
     /// Measure the time from start to listening, and the idle memory
     Start(start::Args),
     /// Compare the stream orchestrator with its bare channel, and measure very many streams
@@ -65,6 +71,13 @@ enum Bench {
     /// Serve the bare handler that `lab bench http` compares with
     #[command(hide = true)]
     Bare(bare::Args),
+}
+
+impl Args {
+    /// Those of `lab bench queue`.
+    pub const fn of_queue(args: queue::Args) -> Self {
+        Self { bench: Bench::Queue(args) }
+    }
 }
 
 /// Runs one benchmark and prints its report.
@@ -80,6 +93,7 @@ pub async fn run(args: Args, shutdown: &Shutdown) -> anyhow::Result<()> {
         Bench::Http(args) => report(&args.output, http::run(&args, stop), shutdown).await,
         Bench::Builds(args) => report(&args.output, builds::run(&args, stop), shutdown).await,
         Bench::Load(args) => report(&args.output, load::run(&args, stop), shutdown).await,
+        Bench::Queue(args) => report(&args.output, queue::run(&args, stop), shutdown).await,
         Bench::Start(args) => report(&args.output, start::run(&args, stop), shutdown).await,
         Bench::Streams(args) => report(&args.output, streams::run(&args, stop), shutdown).await,
         Bench::Bare(args) => bare::run(args, stop.clone()).await,

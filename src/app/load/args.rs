@@ -19,7 +19,7 @@ bounded!(
 );
 bounded!(
     /// The number of requests of a run.
-    pub(super) RequestCount: u64 = 1 to 1000000000
+    pub(in crate::app) RequestCount: u64 = 1 to 1000000000
 );
 bounded!(
     /// The number of users of a closed loop.
@@ -81,22 +81,22 @@ pub(super) struct RequestArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Arrivals")]
-pub(super) struct ArrivalArgs {
+pub(in crate::app) struct ArrivalArgs {
     /// Rate of arrivals [default: 10]
     #[arg(long, value_name = Rate::ALLOWED)]
-    pub(super) rate: Option<Rate>,
+    pub(in crate::app) rate: Option<Rate>,
     /// How long requests arrive
     #[arg(long = "for", default_value = "10s", value_name = Span::ALLOWED)]
-    pub(super) length: Span,
+    pub(in crate::app) length: Span,
     /// Phases instead of one rate, such as '10..100 for 30s, burst 500, 20/m for 1m30s'; file:FILE reads them,
     /// arrivals:FILE replays times in seconds, one per line
     #[arg(long, conflicts_with_all = ["rate", "length"], value_name = "PHASES")]
-    pub(super) schedule: Option<String>,
+    pub(in crate::app) schedule: Option<String>,
     /// Spacing of arrivals: even, or random as from independent users [default: constant]
     #[arg(long, value_name = SpacingName::ALLOWED)]
-    pub(super) arrivals: Option<SpacingName>,
+    pub(in crate::app) arrivals: Option<SpacingName>,
     #[command(flatten)]
-    pub(super) seed: SeedArg,
+    pub(in crate::app) seed: SeedArg,
 }
 
 /// The arguments of `lab load URL...`.
@@ -223,7 +223,7 @@ share!(
 );
 choice! {
     /// The spacing of arrivals.
-    pub(super) enum SpacingName {
+    pub(in crate::app) enum SpacingName {
         /// Evenly.
         Constant = "constant",
         /// As a Poisson process.
@@ -238,6 +238,6 @@ fn method(text: &str) -> Result<Method, Invalid> {
 }
 
 /// Converts a number that is known to be above 0.
-pub(super) fn at_least_one(number: u32) -> NonZeroU32 {
+pub(in crate::app) fn at_least_one(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }

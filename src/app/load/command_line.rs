@@ -16,7 +16,7 @@ const OUTPUT: &str = "Output";
 
 /// The command line of the arguments `A`. It is derived from clap's matches, so it includes every flag.
 #[derive(Debug, Clone)]
-pub(super) struct CommandLine<A> {
+pub(in crate::app) struct CommandLine<A> {
     /// The arguments in the order of the command line, then those from the environment or a file.
     words: Vec<String>,
     /// The IDs of the arguments on the command line.
@@ -26,17 +26,17 @@ pub(super) struct CommandLine<A> {
 
 impl<A> CommandLine<A> {
     /// The whole command; `command` is its beginning, such as `lab load`.
-    pub(super) fn command(&self, command: &str) -> String {
+    pub(in crate::app) fn command(&self, command: &str) -> String {
         std::iter::once(command).chain(self.words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether this argument was on the command line.
-    pub(super) fn has(&self, id: &str) -> bool {
+    pub(in crate::app) fn has(&self, id: &str) -> bool {
         self.ids.iter().any(|given| given == id)
     }
 
     /// Refuses `--seed` if the command draws nothing at random.
-    pub(super) fn check_seed(&self, draws: bool) -> anyhow::Result<()> {
+    pub(in crate::app) fn check_seed(&self, draws: bool) -> anyhow::Result<()> {
         if self.has("seed") && !draws {
             return Err(Usage("--seed: only --arrivals poisson draws at random".to_owned()).into());
         }
@@ -128,7 +128,7 @@ fn shown_header(text: &str) -> String {
 }
 
 /// Quotes a word for a shell, if necessary.
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::app) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use self::args::{CompareArgs, RunArgs, at_least_one};
+use self::args::{CompareArgs, RunArgs};
 use super::Ending;
 use super::generator::Generator;
 use crate::load::{Control, LoadMetrics, Plan, Verdict};
@@ -38,6 +38,9 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
 pub use self::args::MergeArgs;
+pub(super) use self::args::{ArrivalArgs, RequestCount, at_least_one};
+pub(super) use self::command_line::CommandLine;
+pub(super) use self::run::AGENT;
 pub(super) use self::{comparing::CompareReport, document::Document, finding::FindMaxReport};
 
 /// The arguments of `lab load`.

@@ -22,7 +22,7 @@ const MAX_IN_FLIGHT: u32 = 10_000;
 /// The time limit of a closed loop with a fixed number of requests.
 const COUNTED_LIMIT: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// The default `User-Agent` and `Content-Type`.
-const AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
+pub(in crate::app) const AGENT: &str = concat!("lab/", env!("CARGO_PKG_VERSION"));
 const FORM: &str = "application/x-www-form-urlencoded";
 /// The largest body, and the largest file of phases.
 const FILE_LIMIT_MIB: u64 = 64;
@@ -43,18 +43,18 @@ fn read_stdin() -> anyhow::Result<Vec<u8>> {
 }
 
 impl ArrivalArgs {
-    pub(super) fn spacing(&self) -> Spacing {
+    pub(in crate::app) fn spacing(&self) -> Spacing {
         match self.arrivals {
             Some(SpacingName::Poisson) => Spacing::Poisson { seed: self.seed.get() },
             Some(SpacingName::Constant) | None => Spacing::Constant,
         }
     }
 
-    pub(super) fn rate(&self) -> Rate {
+    pub(in crate::app) fn rate(&self) -> Rate {
         self.rate.unwrap_or(Rate::TEN_PER_SECOND)
     }
 
-    pub(super) fn schedule(&self) -> anyhow::Result<Schedule> {
+    pub(in crate::app) fn schedule(&self) -> anyhow::Result<Schedule> {
         let spacing = self.spacing();
         let Some(text) = &self.schedule else {
             return Ok(Schedule::hold(self.rate(), self.length.get(), spacing));
@@ -83,7 +83,7 @@ impl ArrivalArgs {
     }
 
     /// Whether arrivals are random, so that the seed matters.
-    pub(super) fn draws(&self) -> bool {
+    pub(in crate::app) fn draws(&self) -> bool {
         self.arrivals == Some(SpacingName::Poisson)
     }
 }

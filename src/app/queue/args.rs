@@ -1,7 +1,8 @@
 //! The arguments of `lab queue`.
 
+use super::load::LoadArgs;
 use crate::{
-    app::{DrainMs, ServerArgs, ServingArgs, audit::CheckArgs},
+    app::{DrainMs, ServerArgs, ServingArgs, audit::CheckArgs, bench},
     config::{Allowed as _, ListenAddr, Misfit},
     queue::{Config, StoreArgs, WorkerArgs},
     telemetry,
@@ -24,6 +25,14 @@ pub enum Command {
     Part(Part),
     /// Check that each task is in one place, and that all counts are right; the same as `lab audit queue`
     Audit(Box<CheckArgs>),
+    /// Enqueue tasks at a running queue on a schedule, and check that nothing accepted is missing
+    ///
+    /// Open loop: tasks are enqueued on schedule, and the latency of an enqueue counts from its scheduled start.
+    Load(Box<LoadArgs>),
+    /// Compare the queue with a bare push and pop: rates, waits, memory, the time of scripts
+    ///
+    /// The same as `lab bench queue`. It starts its own Redis servers.
+    Bench(bench::queue::Args),
 }
 
 /// The parts of the queue.
@@ -122,7 +131,9 @@ impl Args {
         match &self.command {
             Command::Part(Part::Api(args)) => args.worker.check(),
             Command::Part(Part::Worker(args)) => args.worker.check(),
-            Command::Part(Part::Monitor(_)) | Command::Audit(_) => Ok(()),
+            Command::Part(Part::Monitor(_)) | Command::Audit(_) | Command::Load(_) | Command::Bench(_) => {
+                Ok(())
+            }
         }
     }
 }

@@ -11,15 +11,20 @@
 mod args;
 mod audit;
 mod embedded;
+mod load;
 mod refusal;
 mod worker;
 
 use anyhow::Context as _;
 
-pub use self::args::{ApiArgs, Args, Command, MonitorArgs, Part, WorkArgs};
 pub use self::audit::audit;
 pub(super) use self::embedded::{Embedded, Settings};
+pub(in crate::app) use self::load::LoadReport;
 use self::refusal::refused;
+pub use self::{
+    args::{ApiArgs, Args, Command, MonitorArgs, Part, WorkArgs},
+    load::{LoadArgs, load},
+};
 use super::{
     ending::Ending,
     server::{Process, Server},

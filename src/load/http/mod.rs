@@ -9,7 +9,8 @@
 //! A connection goes back only when it can carry another request. A request that the server did not process
 //! is sent again, on another connection where the first one ends: HTTP/1.1 that closed before it took the
 //! request, HTTP/2 that ended with GOAWAY or refused the stream. Anything else that breaks is a cause, and is
-//! not tried again. Redirects are not followed. Memory is bounded: heads have a limit, bodies are not kept.
+//! not tried again. Redirects are not followed. Memory is bounded: heads have a limit, and of bodies only a beginning is
+//! kept, for a reader.
 
 mod connect;
 mod counters;
@@ -23,6 +24,7 @@ mod timer;
 mod url;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +57,8 @@ const SENDS_LIMIT: u32 = 100;
 /// The longest pause before a refused request is sent again: none the first time, then doubling from a millisecond
 /// up to this.
 const REFUSED_PAUSE_LIMIT: Duration = Duration::from_millis(64);
+/// How much of a body a reader is handed.
+const READ_LIMIT_BYTES: usize = 4 * 1024;
 
 /// The targets with their origins and connections.
 #[derive(Debug)]
@@ -67,6 +71,16 @@ pub struct Http {
     /// The names of several targets; empty for one, which needs no row of its own.
     names: Vec<String>,
     success: Success,
+    reader: Option<Reader>,
+}
+
+/// What is handed the status of each whole answer and the beginning of its body.
+struct Reader(Box<dyn Fn(u16, &[u8]) + Send + Sync>);
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reader")
+    }
 }
 
 /// One turn in the rotation: the request to send, and where.
@@ -101,7 +115,22 @@ impl Http {
                 Turn { target: place, origin, template: target.template().clone() }
             })
             .collect();
-        Self { turns, origins, timer: Timer::default(), reasons, names, success: settings.success.clone() }
+        Self {
+            turns,
+            origins,
+            timer: Timer::default(),
+            reasons,
+            names,
+            success: settings.success.clone(),
+            reader: None,
+        }
+    }
+
+    /// Hands each whole answer to `read`: its status, and the first 4 KiB of its body. It runs between
+    /// requests: be brief.
+    #[must_use]
+    pub fn reading(self, read: impl Fn(u16, &[u8]) + Send + Sync + 'static) -> Self {
+        Self { reader: Some(Reader(Box::new(read))), ..self }
     }
 
     /// Connections so far.
@@ -164,14 +193,21 @@ impl Transport for Http {
             if response.version() == Version::HTTP_2 && is_too_large(response.headers()) {
                 return Err(Cause::HeadTooLarge);
             }
-            let mut body_bytes = 0;
+            let (mut body_bytes, mut beginning) = (0, Vec::new());
             while let Some(frame) = response.body_mut().frame().await {
                 let frame = frame.map_err(|error| self.reasons.note(failure::of_body(&error), &error))?;
-                body_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                body_bytes += data.len() as u64;
+                if self.reader.is_some() {
+                    beginning.extend_from_slice(&data[..data.len().min(READ_LIMIT_BYTES - beginning.len())]);
+                }
             }
             trace.finished = Some(Instant::now());
             connection.give_back(&mut response).await;
             let status = response.status().as_u16();
+            if let Some(Reader(read)) = &self.reader {
+                read(status, &beginning);
+            }
             return Ok(Completed { status, success: self.success.contains(status), body_bytes });
         }
     }

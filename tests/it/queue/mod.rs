@@ -10,6 +10,7 @@ mod ends;
 mod enqueues;
 mod handlers;
 mod heartbeats;
+mod load;
 mod processes;
 mod raw;
 mod replicas;
