@@ -236,16 +236,18 @@ async fn check_queue(checked: &mut Checked, lab: &Server) {
 fn check_commands(checked: &mut Checked) {
     let service = Server::start(&["service", "b", "--service-b-latency=constant:0"], &[]);
     let lab = Server::start(&["serve"], &[]);
-    let (url, lab_url) = (service.url("/"), lab.url(""));
+    let whole = Server::start(&[], &[]);
+    let (url, lab_url, whole_url) = (service.url("/"), lab.url(""), whole.url(""));
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
     let (one, jobs, results) = (path("one.json"), path("jobs"), path("results"));
     std::fs::write(&jobs, "1\n2\n").expect("written");
     let at_50 = ["--rate", "50", "--for", "1s"];
+    let few = ["--rounds", "1", "--tasks", "100", "--for", "1s", "--hold", "1s", "--backlog", "1000"];
     let find = ["--find-max", "p50<9s", "--max-rate", "50", "--precision", "100%"];
     let virtually = ["--virtual", "--duration", "30s"];
     let exec = ["--addr", "127.0.0.1:0", "--exec", "true", "--jobs", &jobs, "--results", &results];
-    let commands: [&[&[&str]]; 15] = [
+    let commands: [&[&[&str]]; 17] = [
         &[&["load", &url, "--check", "ok>1%"], &at_50],
         &[&["load", &url], &find, &at_50],
         &[&["load", "compare", &url, &url, "--pairs", "2"], &at_50],
@@ -257,6 +259,8 @@ fn check_commands(checked: &mut Checked) {
         &[&["audit", "http", "--url", &lab_url]],
         &[&["audit", "streams", "--url", &lab_url]],
         &[&["bench", "start", "--starts", "1"]],
+        &[&["queue", "load", "--url", &whole_url, "-n", "2"]],
+        &[&["queue", "bench"], &few],
         &[&["bench", "load", "--rounds", "1", "--for", "1s"]],
         &[&["bench", "streams", "--rounds", "1", "--for", "1s", "--crowd", "1000"]],
         &[&["bench", "http", "--rounds", "1", "--for", "1s"]],

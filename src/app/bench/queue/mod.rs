@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     folder::Folder,
-    rows::{Readings, StoreReadings},
+    rows::{Readings, Share, StoreReadings},
     store::{PAYLOAD_BYTES, Store, Which},
 };
 use super::{
@@ -145,11 +145,12 @@ async fn measure(args: &Args, folder: &Folder) -> anyhow::Result<Readings> {
         stores.push(Store::start(which, &args.redis_server, folder).await?);
     }
     let mut readings = Readings::new(disk::fdatasync_p99_ms(folder.path()).await?);
+    let share = Share { tasks: args.tasks.get() as usize, length: args.length.get() };
     for round in 0..args.rounds.get() as usize {
         let what = format!("round {} of {} ", round + 1, args.rounds);
         for turn in 0..stores.len() {
             let at = (round + turn) % stores.len();
-            rows::measure_round(&stores, at, args, &what, &mut readings).await?;
+            rows::measure_round(&stores, at, share, &what, &mut readings).await?;
         }
     }
     for (store, found) in stores.iter().zip(&mut readings.stores) {

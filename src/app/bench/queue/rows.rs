@@ -1,7 +1,9 @@
 //! The readings of all arms, and the rows that are made of them.
 
+use std::time::Duration;
+
 use super::{
-    Args, bare,
+    bare,
     held::Held,
     held_up::HeldUp,
     http, limits,
@@ -15,6 +17,9 @@ use crate::app::bench::{
 
 /// How much of a round the arms have that enqueue one by one.
 const ONE_BY_ONE_SHARE: usize = 5;
+
+/// How long the rest of a round may take.
+const LEFT_LIMIT: Duration = Duration::from_secs(600);
 
 const fn ratio(key: &'static str, text: &'static str) -> Quantity {
     Quantity { key, text, unit: Unit::Ratio, aim: None }
@@ -75,6 +80,14 @@ const UNHANDLED: Quantity = Quantity {
 const SCRIPT: Quantity =
     Quantity { aim: Some(Aim::AtMost(5.0)), ..time("script_longest_ms", "longest run at its limits") };
 
+/// What each arm of a round has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub(super) tasks: usize,
+    /// How long it takes at most.
+    pub(super) length: Duration,
+}
+
 /// What was read of one store, a reading a round.
 #[derive(Default)]
 pub(super) struct StoreReadings {
@@ -102,11 +115,11 @@ pub(super) struct Readings {
 pub(super) async fn measure_round(
     stores: &[Store],
     at: usize,
-    args: &Args,
+    share: Share,
     what: &str,
     readings: &mut Readings,
 ) -> anyhow::Result<()> {
-    let (store, length, count) = (&stores[at], args.length.get(), args.tasks.get() as usize);
+    let (store, Share { length, tasks: count }) = (&stores[at], share);
     // A file has no push and pop: it is compared with the Redis without persistence.
     let redis = store.redis.as_ref().or(stores[0].redis.as_ref());
     let Some(redis) = redis else { anyhow::bail!("the first store is a Redis") };
@@ -118,7 +131,7 @@ pub(super) async fn measure_round(
     let (acked_5, _) = work::through_ack(store, 5, store.pending().await?, length).await?;
     let left = store.pending().await?;
     if left > 0 {
-        work::through_ack(store, 500, left, std::time::Duration::from_secs(600)).await?;
+        work::through_ack(store, 500, left, LEFT_LIMIT).await?;
     }
     let found = &mut readings.stores[at];
     found.bare.push(pairs);

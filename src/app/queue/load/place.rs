@@ -94,7 +94,8 @@ impl Place {
     /// When it does not answer.
     pub(super) async fn balance(&self) -> anyhow::Result<Balance> {
         let url: HttpUrl = self.url.origin().parse()?;
-        let terms: Value = serde_json::from_str(&fetch(&url.below("/queue/audit")?, OTHER, BOUNDS.time).await?)?;
+        let terms: Value =
+            serde_json::from_str(&fetch(&url.below("/queue/audit")?, OTHER, BOUNDS.time).await?)?;
         let equation = terms["equation"].as_str().unwrap_or_default();
         let shown: Vec<String> = equation
             .split(' ')
