@@ -75,7 +75,9 @@ pub struct Http {
 }
 
 /// What is handed the status of each whole answer and the beginning of its body.
-struct Reader(Box<dyn Fn(u16, &[u8]) + Send + Sync>);
+struct Reader(Box<Read>);
+
+type Read = dyn Fn(u16, &[u8]) + Send + Sync;
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
