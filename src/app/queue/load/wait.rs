@@ -16,7 +16,9 @@ pub(super) fn between(before: &str, after: &str) -> Option<Percentiles> {
     let mut histogram = Histogram::new();
     let mut below = 0;
     for (edge_us, count) in after {
-        let upto = count.saturating_sub(before.get(&edge_us).copied().unwrap_or(0));
+        // Counts are cumulative: an edge that was not there had as many as the one below it.
+        let was = before.range(..=edge_us).next_back().map_or(0, |(_, &count)| count);
+        let upto = count.saturating_sub(was);
         for _ in below..upto {
             match edge_us {
                 u64::MAX => histogram.record_infinitely_slow(),
