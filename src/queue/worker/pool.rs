@@ -143,6 +143,8 @@ impl<'a> Pool<'a> {
     /// When the store refuses an exchange.
     pub(super) async fn work(mut self, stop: &Shutdown, tally: &mut Tally) -> Result<bool, StoreError> {
         let mut is_idle = false;
+        // Heartbeats end the wait below more often than this: it goes on where it was.
+        let mut poll_at = Instant::now();
         let expired = self.heart.expired().clone();
         loop {
             while let Some(ended) = self.attempts.try_join_next_with_id() {
@@ -161,6 +163,7 @@ impl<'a> Pool<'a> {
                     return Ok(false);
                 };
                 is_idle = traded.claimed.len() < want;
+                poll_at = Instant::now() + self.settings.poll;
                 for task in traded.claimed {
                     tally.started += 1;
                     self.start(task);
@@ -180,7 +183,7 @@ impl<'a> Pool<'a> {
                     self.take_verdict(ended, tally);
                 }
                 holding = self.heart.holding() => self.compare(holding).await,
-                () = self.bell.wait(self.settings.poll), if want > 0 => is_idle = false,
+                () = self.bell.wait(poll_at.saturating_duration_since(Instant::now())), if want > 0 => is_idle = false,
             }
         }
     }
