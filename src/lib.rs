@@ -39,12 +39,14 @@
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
 //! queue/         task, lanes and turns (pure); broker: redis (one script a move), sqlite (one transaction a move); worker
 //!                and its handlers; API, raw list, monitor page
+//! analytics/     so far its pure part: events parsed once, batches and verdicts, entries of the log, exact sums,
+//!                percentiles, uniques; nothing uses it yet
 //! app/           combines the systems into servers; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!
 //! # Invariants
 //!
-//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`, `queue`) ->
+//! - Imports go down only: `main`, `cli` -> `app` -> systems (`http_lab`, `streams`, `pipeline`, `queue`, `analytics`) ->
 //!   `load`, `theory`, `sim`, `storage`, `web` -> `client`, `exec` -> `telemetry`, `latency` -> `config`, `shutdown`,
 //!   `output`, `input`. A system never names another. A test checks it.
 //! - Time is Tokio's or an argument; std's clock is banned by `clippy.toml`. So the lab also runs in
@@ -63,6 +65,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod analytics;
 pub mod app;
 pub mod cli;
 pub mod client;

@@ -1,0 +1,24 @@
+//! The analytics engine: so far its pure part, functions from values to values. No server, store or clock uses it yet.
+//!
+//! ```text
+//!   body ──batch──> a verdict for each event ──> event::Entry, bytes of the log
+//!                          │
+//!   event ──> millionths (exact sums), bins (percentiles), sketch (uniques)
+//! ```
+//!
+//! What is stored has a version and one form, and is read from any bytes without a panic: equal values have equal bytes,
+//! so that a rollup can be compared with a recomputation.
+
+pub mod batch;
+mod bins;
+mod codec;
+pub mod event;
+mod millionths;
+mod site;
+mod sketch;
+
+pub use bins::Bins;
+pub use codec::Corrupt;
+pub use millionths::{Millionths, Sum, Unfit};
+pub use site::SiteName;
+pub use sketch::Sketch;
