@@ -115,6 +115,50 @@ impl FromStr for Scope {
     }
 }
 
+/// What to change of what a scope allows. `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RuleChange {
+    /// Whether no task is started.
+    pub paused: Option<bool>,
+    /// The most tasks in flight; 0: no limit.
+    pub in_flight_limit: Option<u32>,
+    /// How long one start uses up, in microseconds; 0: no rate.
+    pub interval_us: Option<u64>,
+    /// How many starts may follow each other at once.
+    pub burst: Option<u32>,
+}
+
+impl RuleChange {
+    /// The rule that replaces `rule`; `None` for a burst without a rate.
+    pub(super) fn of(self, rule: Rule) -> Option<Rule> {
+        let kept = rule.rate.unwrap_or(RateLimit { interval_us: 0, burst: 0 });
+        let interval_us = self.interval_us.unwrap_or(kept.interval_us);
+        let burst = self.burst.unwrap_or(kept.burst);
+        if interval_us == 0 && self.burst.is_some_and(|burst| burst > 0) {
+            return None;
+        }
+        Some(Rule {
+            paused: self.paused.unwrap_or(rule.paused),
+            in_flight_limit: self.in_flight_limit.or(rule.in_flight_limit).filter(|&limit| limit > 0),
+            rate: (interval_us > 0).then(|| RateLimit { interval_us, burst: burst.max(1) }),
+        })
+    }
+}
+
+impl From<Rule> for RuleChange {
+    /// Everything as `rule` has it.
+    fn from(rule: Rule) -> Self {
+        let Rule { paused, in_flight_limit, rate } = rule;
+        let RateLimit { interval_us, burst } = rate.unwrap_or(RateLimit { interval_us: 0, burst: 0 });
+        Self {
+            paused: Some(paused),
+            in_flight_limit: Some(in_flight_limit.unwrap_or(0)),
+            interval_us: Some(interval_us),
+            burst: Some(burst),
+        }
+    }
+}
+
 /// What a scope allows. The default allows everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rule {
@@ -149,6 +193,11 @@ impl RateLimit {
     pub(super) fn room(self, used: Used, now_us: u64) -> u64 {
         let ahead_us = used.arrival_us.saturating_sub(now_us);
         (self.interval_us * u64::from(self.burst)).saturating_sub(ahead_us) / self.interval_us
+    }
+
+    /// When the next start is allowed, after all were used up.
+    pub(super) fn next_start_us(self, used: Used) -> u64 {
+        used.arrival_us.saturating_sub(self.interval_us * u64::from(self.burst.saturating_sub(1)))
     }
 
     /// What is used after `starts` more at `now_us`.

@@ -53,7 +53,7 @@ pub use config::{
 };
 pub use handle::Queue;
 pub use handlers::{BackoffMs, Concurrency, LeaseMs, PrivateHost, Route, WorkerArgs};
-pub use lane::{Lane, Priority, RateLimit, Rule, Scope};
+pub use lane::{Lane, Priority, RateLimit, Rule, RuleChange, Scope};
 pub use monitor::{DeadChanged, RulePart, StatsDocument};
 pub use name::Name;
 pub use routes::{Place, check, system};

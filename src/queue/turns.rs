@@ -125,9 +125,16 @@ impl Turns {
         self.rules.iter().map(|(scope, &rule)| (scope, rule))
     }
 
-    /// Sets what a scope allows.
+    /// What a scope allows.
+    pub(super) fn rule(&self, scope: &Scope) -> Rule {
+        self.rules.get(scope).copied().unwrap_or_default()
+    }
+
+    /// Sets what a scope allows. What was started counts on under the same rate.
     pub(super) fn set_rule(&mut self, scope: Scope, rule: Rule, clock_ms: u64) {
-        self.used.remove(&scope);
+        if self.rule(&scope).rate != rule.rate {
+            self.used.remove(&scope);
+        }
         if rule == Rule::default() {
             self.rules.remove(&scope);
         } else {
@@ -209,6 +216,16 @@ impl Turns {
             }
             self.reopen(&scope, clock_ms);
         }
+    }
+
+    /// When a rate that is used up allows the next start, in milliseconds from `clock_ms`.
+    pub(super) fn next_start_in_ms(&self, clock_ms: u64) -> Option<u64> {
+        let next_us = |(scope, rule): (&Scope, &Rule)| {
+            let (rate, used) = (rule.rate?, *self.used.get(scope)?);
+            (rate.room(used, clock_ms * 1_000) == 0).then(|| rate.next_start_us(used))
+        };
+        let next_us = self.rules.iter().filter_map(next_us).min()?;
+        Some(next_us.div_ceil(1_000).saturating_sub(clock_ms).max(1))
     }
 
     /// How many more tasks of a scope may be started now.

@@ -9,20 +9,62 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::refusal::refused;
 use crate::{
     config::counted,
-    queue::{Config, Place, Queue, StoreArgs, Worker, WorkerArgs, system, tend},
+    queue::{Config, Place, Queue, StoreArgs, Tally, Worker, WorkerArgs, system, tend},
     shutdown::Shutdown,
     telemetry::{Instruments, Telemetry},
-    web::{Listener, System},
+    web::{Check, Listener, System},
 };
 
 /// How long a file may take to be closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long to wait before a worker whose store refused what it does is started again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The server is not ready while the worker failed this lately.
+const UNREADY: Duration = Duration::from_secs(5);
+
+/// When the worker in this process failed last, and why.
+#[derive(Clone, Default)]
+struct Failed(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl Failed {
+    /// Whether the worker works.
+    fn check(&self) -> Check {
+        let failed = self.clone();
+        Check::new("queue worker", move || {
+            let last = failed.0.lock().clone();
+            std::future::ready(match last {
+                Some((at, why)) if at.elapsed() < UNREADY => Err(why),
+                _ => Ok(()),
+            })
+        })
+    }
+}
+
+/// Works until `stop` begins. A worker whose store refuses what it does is started again. `None` if it was not working
+/// at the end.
+async fn keep_working(worker: &Worker, stop: &Shutdown, failed: &Failed) -> Option<Tally> {
+    loop {
+        match worker.run(stop).await {
+            Ok(tally) => return Some(tally),
+            Err(error) => {
+                tracing::error!(%error, "the queue's worker ended: another is started in a second");
+                *failed.0.lock() = Some((Instant::now(), error.to_string()));
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stop.stopping().cancelled() => return None,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
 
 /// What it is opened with.
 #[derive(Debug, Clone)]
@@ -86,7 +128,9 @@ impl Embedded {
         let seen = self.queue.clone();
         let left = self.running.clone();
         let (handed_back, returned) = (self.handed_back.clone(), self.handed_back.clone());
+        let failed = Failed::default();
         system
+            .check(failed.check())
             .on_start(move || async move {
                 queue.look().await;
                 // Not on the tracker: time goes on for the worker's lease until the worker has ended.
@@ -94,9 +138,8 @@ impl Embedded {
                 if let Some(worker) = worker {
                     let stop = shutdown.clone();
                     let work = async move {
-                        match worker.run(&stop).await {
-                            Ok(tally) => handed_back.store(tally.handed_back, Relaxed),
-                            Err(error) => tracing::error!(%error, "the queue's worker ended"),
+                        if let Some(tally) = keep_working(&worker, &stop, &failed).await {
+                            handed_back.store(tally.handed_back, Relaxed);
                         }
                     };
                     // On the tracker, so that the drain waits for it.

@@ -185,6 +185,11 @@ pub struct Traded {
     pub settled: Vec<Settled>,
     /// The claimed tasks.
     pub claimed: Vec<Claimed>,
+    /// Tasks that were claimed and cannot be read, with the number of the delivery.
+    pub unreadable: Vec<(TaskId, u64)>,
+    /// When a rate that is used up allows the next start, in milliseconds from now. `None` if there is none, or if all
+    /// that was wanted was claimed.
+    pub next_start_in_ms: Option<u64>,
     /// A suspect waits that this process is to run alone: it claims nothing and comes back with nothing in flight.
     pub empty_yourself: bool,
 }
@@ -298,7 +303,7 @@ labelled! {
 pub struct Known {
     /// Where it stands.
     pub run: Run,
-    /// What its handlers get; `None` once it has ended.
+    /// What its handlers get; `None` once it has ended, or if it cannot be read.
     pub spec: Option<Spec>,
     /// Its last error.
     pub error: Option<String>,

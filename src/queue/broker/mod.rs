@@ -24,7 +24,7 @@ pub use self::{
     stats::{Counts, LISTED_LIMIT, LaneStats, Listed, ProcessStats, Sizes, Stats, Which},
 };
 use super::{
-    lane::{Rule, Scope},
+    lane::{Rule, RuleChange, Scope},
     task::{NewTask, TaskId},
 };
 use crate::storage::{Durability, StoreError};
@@ -182,7 +182,13 @@ impl Broker {
 
     /// Sets what a scope allows. For the whole queue only a pause counts.
     pub async fn set_rule(&self, scope: &Scope, rule: Rule) -> Result<(), StoreError> {
-        either!(self, broker => broker.set_rule(scope, rule).await)
+        self.change_rule(scope, rule.into()).await.map(drop)
+    }
+
+    /// Changes a part of what a scope allows. Returns the rule in force; `None` for a burst without a rate: then nothing
+    /// was changed.
+    pub async fn change_rule(&self, scope: &Scope, change: RuleChange) -> Result<Option<Rule>, StoreError> {
+        either!(self, broker => broker.change_rule(scope, change).await)
     }
 
     /// Reads a task.

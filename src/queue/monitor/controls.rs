@@ -22,7 +22,7 @@ use crate::{
         api::{of_store, task_id, unknown},
         broker::{LISTED_LIMIT, Listed, Looked, Which},
         handle::Queue,
-        lane::{RateLimit, Rule, Scope},
+        lane::{RuleChange, Scope},
         name::Name,
         run::State as RunState,
         settle::DeathReason,
@@ -81,7 +81,7 @@ pub(super) fn routes(queue: &Queue, prefix: &str) -> Router {
         .with_state(queue.clone())
 }
 
-/// A pause or a limit. It replaces the one that the same type or group had.
+/// A change of what a type, a group or the queue may start. What is left out stays as it is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleBody {
@@ -91,19 +91,29 @@ struct RuleBody {
     /// The group that it concerns; neither type nor group: the whole queue, which can only be paused.
     group: Option<Name>,
     /// Whether no task is started.
-    #[serde(default)]
-    paused: bool,
-    /// The most tasks in flight; missing: no limit.
-    in_flight_limit: Option<InFlightLimit>,
-    /// The most starts in a time; missing: no limit.
-    rate: Option<StartRate>,
-    /// How many starts may follow each other at once; 1 if it is missing.
+    paused: Option<bool>,
+    /// The most tasks in flight; null: no limit.
+    #[serde(default, deserialize_with = "given")]
+    in_flight_limit: Option<Option<InFlightLimit>>,
+    /// The most starts in a time; null: no rate.
+    #[serde(default, deserialize_with = "given")]
+    rate: Option<Option<StartRate>>,
+    /// How many starts may follow each other at once; 1 for a new rate that does not say.
     burst: Option<RateBurst>,
+}
+
+/// Tells null from what was left out.
+fn given<'de, D, T>(value: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(value).map(Some)
 }
 
 type NamedRule = Named<RulePart>;
 
-/// Pauses or limits a type, a group, or the queue.
+/// Pauses or limits a type, a group, or the queue. What is left out stays as it is; null takes a limit away.
 #[utoipa::path(patch, path = "/rules", tag = "queue", operation_id = "queue-rule",
     request_body = RuleBody,
     responses(
@@ -120,20 +130,20 @@ async fn set_rule(State(queue): State<Queue>, Json(body): Json<RuleBody>) -> Res
             return Err(refused_field("group", &Invalid::new(group, "only one of type and group")));
         }
     };
-    if scope == Scope::Queue && (in_flight_limit.is_some() || rate.is_some()) {
-        let name = if rate.is_some() { "rate" } else { "in_flight_limit" };
+    if scope == Scope::Queue && (in_flight_limit.flatten().is_some() || rate.flatten().is_some()) {
+        let name = if rate.flatten().is_some() { "rate" } else { "in_flight_limit" };
         return Err(refused_field(name, &Invalid::new("a limit", "only a pause for the whole queue")));
     }
-    if let (Some(burst), None) = (burst, rate) {
-        return Err(refused_field("burst", &Invalid::new(burst.get(), "a burst only with a rate")));
-    }
-    let rate = rate.map(|rate| RateLimit {
-        interval_us: ((1e6 / rate.get()) as u64).max(1),
-        burst: burst.map_or(1, RateBurst::get),
-    });
-    let rule = Rule { paused, in_flight_limit: in_flight_limit.map(InFlightLimit::get), rate };
-    queue.broker().set_rule(&scope, rule).await.map_err(|error| of_store(&error))?;
+    let change = RuleChange {
+        paused,
+        in_flight_limit: in_flight_limit.map(|limit| limit.map_or(0, InFlightLimit::get)),
+        interval_us: rate.map(|rate| rate.map_or(0, |rate| ((1e6 / rate.get()) as u64).max(1))),
+        burst: burst.map(RateBurst::get),
+    };
+    let rule = queue.broker().change_rule(&scope, change).await.map_err(|error| of_store(&error))?;
     queue.look().await;
+    let no_rate = || Invalid::new(change.burst.unwrap_or(0), "a burst only with a rate");
+    let rule = rule.ok_or_else(|| refused_field("burst", &no_rate()))?;
     Ok(Json(RulePart::of(&scope, rule)))
 }
 

@@ -74,11 +74,11 @@ impl Worker {
     ///
     /// # Errors
     /// When the store refuses what a worker does, or the heartbeat's thread cannot be started.
-    pub async fn run(self, stop: &Shutdown) -> Result<Tally, StoreError> {
+    pub async fn run(&self, stop: &Shutdown) -> Result<Tally, StoreError> {
         let Self { broker, handlers, settings, seen } = self;
         let mut tally = Tally::default();
         seen.recent.lock().know(handlers.kinds().cloned());
-        while let Some(pool) = Pool::register(&broker, &handlers, &settings, &seen, stop).await? {
+        while let Some(pool) = Pool::register(broker, handlers, settings, seen, stop).await? {
             if pool.work(stop, &mut tally).await? {
                 break;
             }

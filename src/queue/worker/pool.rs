@@ -27,7 +27,7 @@ use crate::{
             Settlement, Traded, Which,
         },
         ended::Ended,
-        settle::{Settle, Verdict, settle},
+        settle::{DeathReason, Settle, Verdict, settle},
         task::TaskId,
     },
     shutdown::Shutdown,
@@ -163,7 +163,15 @@ impl<'a> Pool<'a> {
                     return Ok(false);
                 };
                 is_idle = traded.claimed.len() < want;
-                poll_at = Instant::now() + self.settings.poll;
+                // A rate that is used up says when it allows the next start.
+                let next_start = traded.next_start_in_ms.map_or(self.settings.poll, Duration::from_millis);
+                poll_at = Instant::now() + self.settings.poll.min(next_start);
+                for (id, delivery) in traded.unreadable {
+                    tracing::warn!(%id, "a task cannot be read: it becomes a dead letter");
+                    let error = "its record cannot be read".to_owned();
+                    let settle = Settle::Bury { reason: DeathReason::Malformed, error };
+                    self.ended.push(Settlement { id, delivery, settle });
+                }
                 for task in traded.claimed {
                     tally.started += 1;
                     self.start(task);

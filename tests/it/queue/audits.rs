@@ -81,25 +81,12 @@ async fn nothing_is_found_where_nothing_is_wrong(store: Store) {
     store.balances().await;
 }
 
-/// Sends commands to the server of `store`, one a line.
-async fn send(store: &Store, commands: &str) {
-    let Broker::Redis(broker) = &store.broker else { panic!("not Redis") };
-    for line in commands.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let mut words = line.split(' ').map(|word| word.replace("K|", "{tasks:pending}|"));
-        let mut command = ::redis::cmd(&words.next().expect("a command"));
-        words.for_each(|word| {
-            command.arg(word);
-        });
-        broker.redis().command::<::redis::Value>(&command).await.expect(line);
-    }
-}
-
 /// What the audit must call the faults that `commands` plant, and that it mends them all.
 async fn mends(commands: impl Fn(&Full) -> String, expected: &[Wrong]) {
     let store = Store::redis().await;
     let full = fill(&store).await;
     let commands = commands(&full);
-    send(&store, &commands).await;
+    store.send(&commands).await;
     let scan = store.broker.audit(false).await.expect("audited");
     let wrong: BTreeSet<Wrong> = scan.findings.iter().map(|finding| finding.wrong).collect();
     // One fault has consequences, such as counts that do not fit: more may be named.
@@ -177,7 +164,7 @@ async fn with_all_records_lost_every_payload_is_kept() {
     let store = Store::redis().await;
     fill(&store).await;
     let before = store.broker.stats().await.expect("answered").sizes.tasks;
-    send(&store, "DEL K|run").await;
+    store.send("DEL K|run").await;
     let mended = store.broker.audit(true).await.expect("audited");
     assert!(mended.found > 0 && mended.findings.iter().all(|finding| finding.wrong != Wrong::NoPayload));
     let scan = store.broker.audit(false).await.expect("audited");
@@ -215,7 +202,7 @@ async fn the_command_looks_into_redis_itself_and_repairs_it() {
     let (code, sheet, err) = lab(&["audit", "queue", "--json"], &here).await;
     assert_eq!((code, &sheet["enqueued"], &sheet["scan"]["records"]), (0, &15.into(), &15.into()), "{err}");
     assert_eq!((&sheet["schema"], &sheet["balances"]), (&"lab/queue-balance/1".into(), &true.into()));
-    send(&store, &format!("ZREM K|delayed {}", full.delayed)).await;
+    store.send(&format!("ZREM K|delayed {}", full.delayed)).await;
     let (code, sheet, err) = lab(&["queue", "audit", "--json"], &here).await;
     assert_eq!((code, &sheet["scan"]["findings"][0]["wrong"]), (1, &"missing".into()), "{sheet}");
     assert!(err.contains("things are wrong in the queue's store"), "{err}");
@@ -276,7 +263,7 @@ async fn keys_of_a_newer_program_are_not_touched() {
     let store = Store::redis().await;
     store.fill("2|email|", 1).await;
     let mut process = store.process().await;
-    send(&store, "HSET K|meta schema 99").await;
+    store.send("HSET K|meta schema 99").await;
     let Broker::Redis(broker) = &store.broker else { panic!("not Redis") };
     let dump = async || {
         let mut dump = Vec::new();

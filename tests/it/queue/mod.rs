@@ -6,6 +6,7 @@ mod balance;
 mod claims;
 mod cluster;
 mod crashes;
+mod damage;
 mod ends;
 mod enqueues;
 mod handlers;

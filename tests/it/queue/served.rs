@@ -326,6 +326,27 @@ async fn a_rule_holds_a_type_and_its_page_and_statistics_say_so() {
         ] {
             assert_eq!(served.ask("PATCH", "/rules", &rule).await.status, status, "{rule}");
         }
+        // A change leaves the rest as it is, and null takes a limit away.
+        let all = |paused: bool, limit: Value, rate: Value, burst: Value| json!({ "paused": paused, "in_flight_limit": limit, "rate": rate, "burst": burst });
+        for (change, expected) in [
+            (json!({ "in_flight_limit": 7 }), all(false, json!(7), json!(null), json!(null))),
+            (json!({ "rate": "10/s" }), all(false, json!(7), json!(10.0), json!(1))),
+            (json!({ "burst": 4 }), all(false, json!(7), json!(10.0), json!(4))),
+            (json!({ "paused": true }), all(true, json!(7), json!(10.0), json!(4))),
+            (json!({}), all(true, json!(7), json!(10.0), json!(4))),
+            (json!({ "rate": "5/s", "paused": false }), all(false, json!(7), json!(5.0), json!(4))),
+            (json!({ "rate": null }), all(false, json!(7), json!(null), json!(null))),
+            (json!({ "in_flight_limit": null }), all(false, json!(null), json!(null), json!(null))),
+        ] {
+            let mut body = change.clone();
+            body["type"] = json!("merged");
+            let answer = served.ask("PATCH", "/rules", &body).await;
+            assert_eq!(answer.status, 200, "{body}");
+            let rule = answer.json();
+            for (name, value) in expected.as_object().expect("an object") {
+                assert_eq!(rule.get(name).unwrap_or(&json!(null)), value, "{name} after {change}: {rule}");
+            }
+        }
         let path = format!("{}/stats", served.prefix);
         let stats = until(served.addr(), &path, |answer| {
             let stats = answer.json();

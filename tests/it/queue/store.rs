@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -76,7 +77,7 @@ pub(crate) struct Store {
 }
 
 enum Kept {
-    Folder(#[allow(dead_code, reason = "kept until the end")] tempfile::TempDir),
+    Folder(tempfile::TempDir),
     Server(RedisServer),
     Cluster(#[allow(dead_code, reason = "kept until the end")] RedisCluster),
 }
@@ -85,13 +86,31 @@ impl Store {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ahead_ms = Arc::new(AtomicU64::new(0));
-        let ahead = ahead_ms.clone();
-        let clock = Clock::new(move || {
-            u64::try_from(jiff::Timestamp::now().as_millisecond()).expect("after 1970") + ahead.load(Relaxed)
-        });
-        // The disk's speed is not what is tested.
-        let broker = SqliteBroker::open(folder.path(), Synchronous::Normal, LEASE_MS, clock).expect("opened");
-        Self { broker: Broker::Sqlite(broker), caps: Caps::default(), ahead_ms, kept: Kept::Folder(folder) }
+        let broker = opened(folder.path(), &ahead_ms);
+        Self { broker, caps: Caps::default(), ahead_ms, kept: Kept::Folder(folder) }
+    }
+
+    /// Changes what a file holds behind its owner's back: closes it, runs `sql`, and opens it again.
+    pub(crate) async fn change_file(&mut self, sql: &str) {
+        let Kept::Folder(folder) = &self.kept else { panic!("no file") };
+        self.broker.close().await;
+        let file = rusqlite::Connection::open(folder.path().join("queue.sqlite")).expect("opened");
+        file.execute_batch(sql).expect(sql);
+        file.close().expect("closed");
+        self.broker = opened(folder.path(), &self.ahead_ms);
+    }
+
+    /// Sends commands to the server behind its owner's back, one a line; `K|` stands for what the keys begin with.
+    pub(crate) async fn send(&self, commands: &str) {
+        let Broker::Redis(broker) = &self.broker else { panic!("not Redis") };
+        for line in commands.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let mut words = line.split(' ').map(|word| word.replace("K|", "{tasks:pending}|"));
+            let mut command = ::redis::cmd(&words.next().expect("a command"));
+            words.for_each(|word| {
+                command.arg(word);
+            });
+            broker.redis().command::<::redis::Value>(&command).await.expect(line);
+        }
     }
 
     pub(crate) async fn redis() -> Self {
@@ -187,6 +206,15 @@ impl Store {
         let scan = self.broker.audit(false).await.expect("audited");
         assert_eq!(scan.found, 0, "{scan:#?}");
     }
+}
+
+fn opened(folder: &Path, ahead_ms: &Arc<AtomicU64>) -> Broker {
+    let ahead = ahead_ms.clone();
+    let clock = Clock::new(move || {
+        u64::try_from(jiff::Timestamp::now().as_millisecond()).expect("after 1970") + ahead.load(Relaxed)
+    });
+    // The disk's speed is not what is tested.
+    Broker::Sqlite(SqliteBroker::open(folder, Synchronous::Normal, LEASE_MS, clock).expect("opened"))
 }
 
 /// A worker process, as the store sees it.

@@ -11,13 +11,14 @@ local elements = {}
 for i = 0, n - 1 do
   local at = 5 + i * 9
   local element = { length = number(at), text = ARGV[at + 1], act = ARGV[at + 2], id = ARGV[at + 3],
-    lane = ARGV[at + 4], delay = ARGV[at + 5], deadline = number(at + 6), record = ARGV[at + 7], error = ARGV[at + 8] }
+    lane = ARGV[at + 4], delay = ARGV[at + 5], deadline = ARGV[at + 6], record = ARGV[at + 7], error = ARGV[at + 8] }
+  number(at + 6)
   if not parts(element.lane) then error({ err = 'BADARG lane' }) end
   if element.delay ~= '' and not string.match(element.delay, '^[+@]%d+$') then error({ err = 'BADARG delay' }) end
   elements[#elements + 1] = element
 end
 -- Nothing was written until here.
-local clock, now = tick()
+local clock = tick()
 local have = call('HMGET', COUNT, 'pending', 'in_flight', 'delayed', 'dead', 'bytes')
 local live = tonumber(have[1] or 0) + tonumber(have[2] or 0) + tonumber(have[3] or 0) + tonumber(have[4] or 0)
 local bytes, moved, ready = tonumber(have[5] or 0), 0, 0
@@ -34,13 +35,12 @@ for _, element in ipairs(elements) do
     end
   end
   call('RPOP', INBOX)
-  local run = { delivery = 0, failures = 0, crashes = 0, crashed = 0, deadline = element.deadline,
-    seq = call('HINCRBY', META, 'seq', 1), enqueued = now, lane = element.lane }
+  local run = fresh_run(int(call('HINCRBY', META, 'seq', 1)), element.deadline, element.lane)
   call('HSET', TASK, element.id, element.record)
   count('enqueued', 1)
   count('bytes', #element.record)
   live, bytes, moved = live + 1, bytes + #element.record, moved + 1
-  local due = place(element, run, clock, now)
+  local due = place(element, run)
   if element.act == 'task' and not due then ready = ready + 1 end
 end
 flush(clock)

@@ -39,7 +39,7 @@ if held and held <= HELD_LIMIT then
   for i = 1, #epochs, 2 do
     for _, id in ipairs(call('HKEYS', TAG .. 'held|' .. epochs[i])) do
       local run = read(id)
-      if run then
+      if run and not run.broken then
         local _, kind, group = parts(run.lane)
         in_flight['t|' .. kind] = (in_flight['t|' .. kind] or 0) + 1
         if group ~= '' then in_flight['g|' .. group] = (in_flight['g|' .. group] or 0) + 1 end
@@ -79,8 +79,8 @@ if ARGV[2] ~= '' and tonumber(ARGV[3]) == of('enqueued') and tonumber(ARGV[4]) =
   found('count', 'bytes', of('bytes'), number(2), COUNT)
 end
 if in_flight then
-  local scopes = call('HGETALL', IN_FLIGHT)
-  for i = 1, #scopes, 2 do in_flight[scopes[i]] = in_flight[scopes[i]] or 0 end
+  local kept_scopes = call('HGETALL', IN_FLIGHT)
+  for i = 1, #kept_scopes, 2 do in_flight[kept_scopes[i]] = in_flight[kept_scopes[i]] or 0 end
   local names = {}
   for scope in pairs(in_flight) do names[#names + 1] = scope end
   table.sort(names)
@@ -88,7 +88,10 @@ if in_flight then
     local said = tonumber(call('HGET', IN_FLIGHT, scope) or 0)
     if said ~= in_flight[scope] then
       found('limit', scope, said, in_flight[scope], IN_FLIGHT)
-      if mends then reopen(scope, clock) end
+      if mends then
+        scopes[scope] = nil
+        reopen(scope, clock)
+      end
     end
   end
 end
@@ -101,4 +104,5 @@ for i = 1, #epochs, 2 do
     if mends then call('ZADD', EPOCHS, int(clock + LEASE_MS), epochs[i]) end
   end
 end
+if mends then flush(clock) end
 return result

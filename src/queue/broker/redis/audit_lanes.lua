@@ -31,8 +31,8 @@ for i = 2, #ARGV do
   local lane = ARGV[i]
   local rank, kind, group = parts(lane)
   if not rank then error({ err = 'BADARG lane' }) end
-  local scopes = { 't|' .. kind }
-  if group ~= '' then scopes[2] = 'g|' .. group end
+  local of = { 't|' .. kind }
+  if group ~= '' then of[2] = 'g|' .. group end
   if call('EXISTS', TAG .. 'lane|' .. lane) == 0 then
     if call('SISMEMBER', LANES, lane) == 1 or call('ZSCORE', ring(rank, kind), group) then
       if mends then after_lane(lane, clock) end
@@ -48,7 +48,7 @@ for i = 2, #ARGV do
       end
       found('unlisted_lane', lane, 'lanes', 'listed')
     end
-    for _, scope in ipairs(scopes) do
+    for _, scope in ipairs(of) do
       if is_frozen(scope) then
         if mends then call('ZADD', THROTTLED, 0, scope) end
         found('unclaimed_lane', lane, 'throttled ' .. scope, 'left to the next look for closed scopes')
@@ -70,4 +70,5 @@ for i = 2, #ARGV do
     end
   end
 end
+if mends then flush(clock) end
 return result

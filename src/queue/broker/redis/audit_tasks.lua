@@ -10,8 +10,7 @@ local act, place = ARGV[1], ARGV[2]
 if act ~= 'look' and act ~= 'mend' then error({ err = 'BADARG act' }) end
 local SETS = { delayed = DELAYED, dead = DEAD, suspects = SUSPECTS }
 local mends = act == 'mend'
-local clock, now = 0, 0
-if mends then clock, now = tick() end
+local clock = mends and tick() or 0
 local result, bytes = { 0 }, 0
 local function found(wrong, id, where, done)
   for _, value in ipairs({ wrong, id, where, mends and done or '' }) do result[#result + 1] = value end
@@ -52,45 +51,55 @@ local function has_lease(home) return call('ZSCORE', EPOCHS, string.match(home, 
 
 local function bring_home(id, run, home)
   if run.state == 'p' and run.extra == 's' then
-    call('ZADD', SUSPECTS, int(run.seq), id)
+    call('ZADD', SUSPECTS, run.seq, id)
   elseif run.state == 'p' then
-    into_lane(id, run.lane, run.seq, clock)
+    into_lane(id, run.lane, run.seq)
   elseif run.state == 'f' and has_lease(home) then
-    call('HSET', TAG .. home, id, int(run.delivery))
+    call('HSET', TAG .. home, id, run.delivery .. ' ' .. call('HSTRLEN', TASK, id))
   elseif run.state == 'f' then
-    pending(id, run, now, clock)
+    pending(id, run)
     return 'put back into its lane'
   elseif run.state == 'w' then
     call('ZADD', DELAYED, run.extra, id)
   elseif run.state == 'x' then
-    call('ZADD', DEAD, int(run.since), id)
+    call('ZADD', DEAD, run.since, id)
   else
     call('RPUSH', DONE, id)
   end
   return 'put back'
 end
 
--- A task without a record. Its number of deliveries is lost too: the time in seconds is above any that was given.
+-- A task without a record.
 local function adopt(id)
   local payload, score = has('payload', id), string.match(place, '^lane|') and has(place, id)
-  local run = { delivery = math.floor(now / 1000), failures = 0, crashes = 0, crashed = 0, deadline = 0, enqueued = now }
+  local run = lost()
   if payload and score then
-    run.seq, run.lane = tonumber(score), string.match(place, '^lane|(.+)$')
-    write(id, run, 'p', '-', now)
+    run.seq, run.lane = score, string.match(place, '^lane|(.+)$')
+    write(id, run, 'p', '-')
     return 'given a new record'
   end
   if place ~= 'payload' then take_out(place, id) end
   if not payload then return 'taken out' end
-  run.seq, run.lane = call('HINCRBY', META, 'seq', 1), '2|lost|'
-  bury(id, run, 'malformed', 'its record was lost', now)
+  run.seq = call('HINCRBY', META, 'seq', 1)
+  bury(id, run, 'malformed', 'its record was lost')
   return 'made a dead letter of the type lost'
+end
+
+-- Whether what the handler gets begins as it must. A long one is not looked at: a claim does.
+local function is_readable(id)
+  if call('HSTRLEN', TASK, id) > 4096 then return true end
+  return string.match(call('HGET', TASK, id), '^1 %d+ %d+ %d+ [^\n]*\n') ~= nil
 end
 
 for i = 3, #ARGV do
   local id = ARGV[i]
-  local readable, run = pcall(read, id)
-  if not readable then
-    found('unreadable', id, 'record', '')
+  local run = read(id)
+  if run and run.broken then
+    if mends then
+      if string.match(place, '^lane|') then run.lane = string.match(place, '^lane|(.+)$') end
+      bury_broken(id, run)
+    end
+    found('unreadable', id, 'record', 'made a dead letter')
   elseif not run then
     if place ~= 'record' and place ~= 'not_done' and has(place, id) then
       found('orphaned', id, place, mends and adopt(id))
@@ -118,9 +127,15 @@ for i = 3, #ARGV do
     elseif not has('payload', id) then
       if mends then
         take_out(home, id)
-        done(id, run, 'discarded', now)
+        done(id, run, 'discarded')
       end
       found('no_payload', id, home, 'ended as discarded')
+    elseif not is_readable(id) and run.extra ~= 'malformed' then
+      if mends then
+        take_out(home, id)
+        bury(id, run, 'malformed', 'its payload cannot be read')
+      end
+      found('unreadable', id, 'payload', 'made a dead letter')
     elseif not has(home, id) then
       found('missing', id, home, mends and bring_home(id, run, home))
     elseif run.state == 'f' and not has_lease(home) then

@@ -4,8 +4,8 @@
 -- Result: `unknown`; `cancelled` (it was waiting); `stopping` (its worker was told); or `ended` (it has ended)
 local id = ARGV[1]
 local run = read(id)
-if not run then return 'unknown' end
-local clock, now = tick()
+if not run or run.broken then return 'unknown' end
+local clock = tick()
 if run.state == 'p' then
   out_of_lane(id, run, clock)
 elseif run.state == 'w' then
@@ -17,6 +17,6 @@ elseif run.state == 'f' then
 else
   return 'ended'
 end
-done(id, run, 'cancelled', now)
+done(id, run, 'cancelled')
 flush(clock)
 return 'cancelled'

@@ -3,10 +3,12 @@
 -- ARGV: epoch secret round want s, then s times: id delivery act number text; then k and k types
 --       act: success, retry, snooze, back, bury, cancelled; number: a delay in milliseconds; text: an error, for
 --       bury: REASON and the error after a space; k = 0: tasks of any type.
--- Result: {`expired`}, or {`late`} (a later round was carried out), or {`done`, alone, s, s codes, then for each claimed task: id run record}
+-- Result: {`expired`}, or {`late`} (a later round was carried out), or {`done`, alone, wait, s, s codes, then for each
+--       claimed task: id run record}
 --       codes: applied; cancelled (it was to be cancelled: that is how it ended); stale (another attempt has the task)
 --       alone: `no`; `empty` (claim nothing, and come back with nothing in flight); `yes` (the one claimed task is a
 --       suspect: run it alone)
+--       wait: milliseconds until a rate that is used up allows the next start, or -1
 -- A round that was carried out before gets the same answer again.
 local epoch, secret, round, want, s = ARGV[1], ARGV[2], number(3), number(4), number(5)
 local base = 6 + s * 5
@@ -28,63 +30,75 @@ local own, held, stop = TAG .. 'epoch|' .. epoch, TAG .. 'held|' .. epoch, TAG .
 local lease = call('HMGET', own, 'secret', 'round', 'answer', 'codes', 'alone')
 if lease[1] ~= secret or tonumber(call('ZSCORE', EPOCHS, epoch) or -1) <= clock then return { 'expired' } end
 
-local codes, claimed, alone = {}, {}, 'no'
-local function answer()
-  local result = { 'done', alone, s }
-  for i = 1, s do result[#result + 1] = codes[i] end
-  for _, id in ipairs(claimed) do
-    if call('HEXISTS', held, id) == 1 then
-      result[#result + 1] = id
-      result[#result + 1] = call('HGET', RUN, id)
-      result[#result + 1] = call('HGET', TASK, id)
-    end
+local codes, claimed, deliveries, alone, wait = {}, {}, {}, 'no', -1
+local function answer(payloads)
+  local result = { 'done', alone, wait, s }
+  for i = 1, s do result[4 + i] = codes[i] end
+  local at = 4 + s
+  for i, id in ipairs(claimed) do
+    result[at + 1], result[at + 2], result[at + 3] = id, lines[id], payloads[i]
+    at = at + 3
   end
   return result
 end
 if tonumber(lease[2]) == round then
   for code in string.gmatch(lease[4] or '', '%S+') do codes[#codes + 1] = code end
-  for id in string.gmatch(lease[3] or '', '%S+') do claimed[#claimed + 1] = id end
+  for id in string.gmatch(lease[3] or '', '%S+') do
+    if call('HEXISTS', held, id) == 1 then claimed[#claimed + 1] = id end
+  end
   alone = lease[5] or 'no'
   if #codes ~= s then error({ err = 'BADARG round' }) end
-  return answer()
+  fetch(claimed)
+  return answer(ask_many('HMGET', TASK, claimed))
 end
 
 -- A request that was delayed on its way must not claim tasks that nobody waits for.
 if round ~= tonumber(lease[2]) + 1 then return { 'late' } end
-local moved_back = 0
+local settled = {}
+for i = 0, s - 1 do settled[i + 1] = ARGV[6 + i * 5] end
+local holding, stopped = ask_many('HMGET', held, settled), ask_many('SMISMEMBER', stop, settled)
+fetch(settled)
+local moved_back, landed = 0, {}
 for i = 0, s - 1 do
-  local id, delivery, act = ARGV[6 + i * 5], tonumber(ARGV[7 + i * 5]), ARGV[8 + i * 5]
+  local id, delivery, act = ARGV[6 + i * 5], ARGV[7 + i * 5], ARGV[8 + i * 5]
   local delay, text = tonumber(ARGV[9 + i * 5]), ARGV[10 + i * 5]
   local code = 'stale'
-  if tonumber(call('HGET', held, id) or -1) == delivery then
-    local run = read(id)
+  -- What the process holds: the number of the delivery, and the bytes of what the task's handler got.
+  local token, bytes = string.match(holding[i + 1] or '', '^(%d+) ?(%d*)$')
+  if token == delivery then
+    local run = named(id)
     code = 'applied'
-    out_of_flight(id, epoch, run.lane)
-    if call('SREM', stop, id) == 1 then
+    landed[#landed + 1] = id
+    out_of_flight(run)
+    if stopped[i + 1] == 1 then
       code = 'cancelled'
-      done(id, run, 'cancelled', now)
+      done(id, run, 'cancelled', bytes)
     elseif act == 'success' then
-      done(id, run, 'succeeded', now)
+      done(id, run, 'succeeded', bytes)
     elseif act == 'cancelled' then
-      done(id, run, 'cancelled', now)
+      done(id, run, 'cancelled', bytes)
     elseif act == 'back' then
-      pending(id, run, now, clock)
+      pending(id, run)
       moved_back = moved_back + 1
     elseif act == 'snooze' then
-      delayed(id, run, now + delay, now)
+      delayed(id, run, now + delay)
     elseif act == 'retry' then
       run.failures = run.failures + 1
       if text ~= '' then call('HSET', ERRORS, id, text) end
       count('retried', 1)
-      delayed(id, run, now + delay, now)
+      delayed(id, run, now + delay)
     else
       local reason, said = string.match(text, '^(%S+) ?(.*)$')
       if reason ~= 'crashed' then run.failures = run.failures + 1 end
-      bury(id, run, reason, said, now)
+      bury(id, run, reason, said)
     end
+    holding[i + 1] = nil
   end
   codes[i + 1] = code
 end
+call_many('HDEL', held, landed)
+call_many('SREM', stop, landed)
+open_lanes(clock)
 settle_scopes(clock)
 thaw(clock)
 
@@ -93,7 +107,7 @@ local function suspect()
   if call('ZCARD', SUSPECTS) == 0 then return nil end
   if room('*', clock) == 0 then return nil end
   for _, id in ipairs(call('ZRANGE', SUSPECTS, 0, 99)) do
-    local run = read(id)
+    local run = named(id)
     local _, kind, group = parts(run.lane)
     local handled = not types
     for i = 1, k do handled = handled or types[i] == kind end
@@ -103,16 +117,15 @@ local function suspect()
   end
 end
 local function claim(id, run, mark)
-  run.delivery = run.delivery + 1
-  claimed[#claimed + 1] = id
-  local ready = run.since
-  call('HSET', held, id, int(run.delivery))
+  run.delivery = run.delivery == '0' and '1' or int(run.delivery + 1)
+  claimed[#claimed + 1], deliveries[#claimed + 1] = id, run.delivery
   -- EXTRA of a task in flight: the epoch, whether it runs alone, and since when it was ready.
-  write(id, run, 'f', epoch .. '/' .. mark .. '/' .. int(ready), now)
+  write(id, run, 'f', epoch .. '/' .. mark .. '/' .. run.since)
   count('pending', -1)
   count('in_flight', 1)
 end
-local holder = call('HGET', META, 'suspects_of')
+local state = call('HMGET', META, 'suspects_of', 'pass1', 'pass2', 'pass3')
+local holder = state[1]
 local holds = call('HLEN', held)
 if not holder or holder == epoch then
   local id, run = suspect()
@@ -125,11 +138,10 @@ if not holder or holder == epoch then
       alone = 'yes'
       call('ZREM', SUSPECTS, id)
       local _, kind, group = parts(run.lane)
-      call('HINCRBY', IN_FLIGHT, 't|' .. kind, 1)
-      if group ~= '' then call('HINCRBY', IN_FLIGHT, 'g|' .. group, 1) end
       claim(id, run, 'a')
-      for _, scope in ipairs({ 't|' .. kind, 'g|' .. group }) do
-        if call('HEXISTS', RULES, scope) == 1 then reopen(scope, clock) end
+      for _, scope in ipairs(group == '' and { 't|' .. kind } or { 't|' .. kind, 'g|' .. group }) do
+        fly(scope, 1)
+        if scopes[scope].ruled then reopen(scope, clock) end
       end
     end
   elseif holder then
@@ -138,84 +150,141 @@ if not holder or holder == epoch then
   end
 end
 
+-- The rings as they are looked at here: per rank the types with their turn, at most KNOWN of them, and per type its
+-- first lane. What a turn changes in them is written by `put_back`, together.
+local KNOWN = 32
+local heads, nexts, firsts, moved = {}, {}, {}, {}
+local function put_back()
+  for rank, kinds in pairs(moved) do
+    for kind in pairs(kinds) do
+      local first = firsts[rank .. kind]
+      call('ZADD', ring(rank, kind), first.turn, first.group)
+      call('ZADD', ring(rank), first.turn, kind)
+    end
+  end
+  heads, nexts, firsts, moved = {}, {}, {}, {}
+end
+local function look(rank)
+  local turns = {}
+  if types then
+    for i, score in ipairs(ask_many('ZMSCORE', ring(rank), types)) do
+      if score then turns[types[i]] = tonumber(score) end
+    end
+  else
+    local first = call('ZRANGE', ring(rank), 0, KNOWN - 1, 'WITHSCORES')
+    for i = 1, #first, 2 do turns[first[i]] = tonumber(first[i + 1]) end
+  end
+  heads[rank] = turns
+end
 -- The type of a rank whose turn it is.
 local function candidate(rank)
-  if not types then return call('ZRANGE', ring(rank), 0, 0)[1] end
-  local best, turn = nil, HUGE
-  for i, score in ipairs(call('ZMSCORE', ring(rank), unpack(types))) do
-    local at = score and tonumber(score)
-    if at and at < turn then best, turn = types[i], at end
+  if nexts[rank] == nil then
+    if not heads[rank] then look(rank) end
+    local best, earliest = false, HUGE
+    for kind, at in pairs(heads[rank]) do
+      if at < earliest then best, earliest = kind, at end
+    end
+    nexts[rank] = best
   end
-  return best
+  return nexts[rank]
 end
+-- The lane of a type whose turn it is: its group, how many wait in it, and whether it is the only one.
+local function first_of(rank, kind)
+  local first = firsts[rank .. kind]
+  if not first then
+    local groups = call('ZRANGE', ring(rank, kind), '0', '1')
+    local key = TAG .. 'lane|' .. rank .. '|' .. kind .. '|' .. groups[1]
+    first = { group = groups[1], is_only = not groups[2], key = key, length = call('ZCARD', key) }
+    firsts[rank .. kind] = first
+  end
+  return first
+end
+
 local STRIDES = { 5, 10, 30 }
 if alone == 'no' and want > 0 and room('*', clock) > 0 then
   -- A lane's turn is a sixteenth of what is wanted, so that one exchange visits few lanes.
   local quantum = math.max(1, math.floor(want / 16))
   -- Tasks past their deadline are taken out on the way, at most this many.
   local budget = 500
-  local pass = call('HMGET', META, 'pass1', 'pass2', 'pass3')
-  for rank = 1, 3 do pass[rank] = tonumber(pass[rank] or 0) end
+  if types then
+    local names = {}
+    for i = 1, k do names[i] = 't|' .. types[i] end
+    know(names)
+  end
+  local pass = {}
+  for rank = 1, 3 do pass[rank] = tonumber(state[rank + 1] or 0) end
   while want > 0 and budget > 0 do
-    local heads, first = {}, nil
+    local kinds, turn_of = {}, nil
     for rank = 1, 3 do
-      heads[rank] = candidate(tostring(rank))
-      if heads[rank] and (not first or pass[rank] < pass[first]) then first = rank end
+      kinds[rank] = candidate(RANKS[rank])
+      if kinds[rank] and (not turn_of or pass[rank] < pass[turn_of]) then turn_of = rank end
     end
-    if not first then break end
+    if not turn_of then break end
     -- A priority without a lane saves nothing up.
     for rank = 1, 3 do
-      if not heads[rank] then pass[rank] = math.max(pass[rank], pass[first]) end
+      if not kinds[rank] then pass[rank] = math.max(pass[rank], pass[turn_of]) end
     end
-    local rank, kind = tostring(first), heads[first]
-    local group = call('ZRANGE', ring(rank, kind), 0, 0)[1]
-    local lane = rank .. '|' .. kind .. '|' .. group
-    local scopes = { 't|' .. kind }
-    if group ~= '' then scopes[2] = 'g|' .. group end
-    local take = math.min(want, quantum)
-    for _, scope in ipairs(scopes) do take = math.min(take, room(scope, clock)) end
-    local key, got = TAG .. 'lane|' .. lane, 0
-    if take > 0 then
-      local popped = call('ZPOPMIN', key, take)
-      budget = budget - #popped / 2
-      for i = 1, #popped, 2 do
-        local id, run = popped[i], read(popped[i])
-        if run.deadline > 0 and run.deadline <= now then
-          count('pending', -1)
-          done(id, run, 'expired', now)
-        else
-          claim(id, run, '-')
-          got = got + 1
-        end
+    local rank, kind = RANKS[turn_of], kinds[turn_of]
+    local first = first_of(rank, kind)
+    local of = { 't|' .. kind }
+    if first.group ~= '' then of[2] = 'g|' .. first.group end
+    local take, got, popped = math.min(want, quantum), 0, {}
+    for _, scope in ipairs(of) do take = math.min(take, room(scope, clock)) end
+    if take > 0 then popped = call('ZPOPMIN', first.key, take) end
+    local ids = {}
+    for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+    fetch(ids)
+    for i, id in ipairs(ids) do
+      local run = read(id)
+      if not run or run.broken then
+        count('pending', -1)
+        bury_broken(id, lost(rank .. '|' .. kind .. '|' .. first.group, popped[2 * i]))
+      elseif run.deadline ~= '0' and tonumber(run.deadline) <= now then
+        count('pending', -1)
+        done(id, run, 'expired')
+      else
+        claim(id, run, '-')
+        got = got + 1
       end
     end
-    want = want - got
-    pass[first] = pass[first] + STRIDES[first] * got
-    if call('EXISTS', key) == 1 then
-      call('ZADD', ring(rank, kind), next_turn(), group)
+    want, budget = want - got, budget - #ids
+    pass[turn_of] = pass[turn_of] + STRIDES[turn_of] * got
+    first.length = first.length - #ids
+    local is_full = false
+    for _, scope in ipairs(of) do
+      fly(scope, got)
+      use_up(scope, got, clock)
+      is_full = is_full or room(scope, clock) == 0
     end
-    for _, scope in ipairs(scopes) do
-      local rule = call('HGET', RULES, scope)
-      if got > 0 then call('HINCRBY', IN_FLIGHT, scope, got) end
-      if rule then
-        local interval, burst = string.match(rule, '^%d %d+ (%d+) (%d+)$')
-        interval, burst = tonumber(interval), tonumber(burst)
-        if interval > 0 and got > 0 then
-          local used = math.max(tonumber(call('HGET', USED, scope) or 0), clock * 1000) + got * interval
-          call('HSET', USED, scope, int(used))
-          local next_start = used - interval * (burst - 1)
-          if next_start > clock * 1000 then call('ZADD', THROTTLED, int(next_start), scope) end
-        end
+    -- Its lane goes to the end of the line, unless nothing waits in it.
+    if first.length > 0 then
+      first.turn = next_turn()
+      heads[rank][kind], nexts[rank] = turn, nil
+      moved[rank] = moved[rank] or {}
+      moved[rank][kind] = true
+    end
+    if first.length <= 0 or is_full or not first.is_only or not types then
+      put_back()
+      if first.length <= 0 then after_lane(rank .. '|' .. kind .. '|' .. first.group, clock) end
+      for _, scope in ipairs(of) do
         if room(scope, clock) == 0 then reopen(scope, clock) end
       end
+      outer(rank, kind, clock)
     end
-    after_lane(lane, clock)
-    outer(rank, kind, clock)
   end
+  put_back()
   call('HSET', META, 'pass1', int(pass[1]), 'pass2', int(pass[2]), 'pass3', int(pass[3]))
+  local next_start = want > 0 and call('ZRANGE', THROTTLED, 0, 0, 'WITHSCORES')[2]
+  if next_start then wait = math.max(math.ceil(next_start / 1000 - clock), 1) end
 end
+local payloads = ask_many('HMGET', TASK, claimed)
+local holding_now = {}
+for i, id in ipairs(claimed) do
+  holding_now[2 * i - 1] = id
+  holding_now[2 * i] = deliveries[i] .. ' ' .. #(payloads[i] or '')
+end
+call_many('HSET', held, holding_now, 2)
 flush(clock)
 wake(moved_back)
-call('HSET', own, 'round', int(round), 'answer', table.concat(claimed, ' '), 'codes', table.concat(codes, ' '),
-  'alone', alone)
-return answer()
+call('HSET', own, 'round', round, 'answer', table.concat(claimed, ' '), 'codes', table.concat(codes, ' '), 'alone', alone)
+return answer(payloads)

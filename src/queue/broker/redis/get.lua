@@ -6,5 +6,5 @@
 local run = call('HGET', RUN, ARGV[1])
 local oldest = call('LINDEX', DONE, 0)
 local since = -1
-if oldest then since = read(oldest).since end
+if oldest then since = tonumber(named(oldest).since) end
 return { run, call('HGET', TASK, ARGV[1]), call('HGET', ERRORS, ARGV[1]), since }

@@ -9,7 +9,7 @@ for _, lane in ipairs(page[2]) do
   if head then
     lanes[#lanes + 1] = lane
     lanes[#lanes + 1] = int(call('ZCARD', TAG .. 'lane|' .. lane))
-    lanes[#lanes + 1] = int(read(head).since)
+    lanes[#lanes + 1] = tostring(named(head).since)
   end
 end
 return { page[1], lanes }

@@ -14,6 +14,8 @@ use self::{
     keys::{INBOX, KEYS, WAKE},
     reply::{Reply, malformed},
 };
+use bytes::Bytes;
+
 use super::{
     audit::Scan,
     bell::Bell,
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     queue::{
-        lane::{RateLimit, Rule, Scope},
+        lane::{RateLimit, Rule, RuleChange, Scope},
         run::{Run, State},
         settle::Settle,
         task::{NewTask, Spec, TaskId},
@@ -241,34 +243,22 @@ impl RedisBroker {
             other => return Err(malformed(other)),
         }
         let empty_yourself = reply.text()? == "empty";
+        let next_start_in_ms = reply.number_or_none()?;
         let count = reply.number()?;
         let codes = (0..count).map(|_| {
             let code = reply.text()?;
             Settled::ALL.into_iter().find(|settled| settled.label() == code).ok_or_else(|| malformed(&code))
         });
         let settled = codes.collect::<Result<_, _>>()?;
-        let mut claimed = Vec::new();
+        let (mut claimed, mut unreadable) = (Vec::new(), Vec::new());
         while !reply.is_empty() {
-            let (id, run, spec) = (reply.parsed()?, reply.text()?, reply.bytes()?);
-            let run = Run::read(&run).ok_or_else(|| malformed(&run))?;
-            let spec = Spec::from_bytes(&spec).ok_or_else(|| malformed("a task's record"))?;
-            let State::InFlight { alone, ready_ms, .. } = run.state else {
-                return Err(malformed("a claimed task that is not in flight"));
-            };
-            let Run { lane, delivery, failures, crashes, since_ms: started_ms, .. } = run;
-            claimed.push(Claimed {
-                id,
-                lane,
-                spec,
-                delivery,
-                failures,
-                crashes,
-                alone,
-                ready_ms,
-                started_ms,
-            });
+            let (id, line, spec) = (reply.parsed()?, reply.text()?, reply.optional_bytes()?);
+            match claimed_of(id, &line, spec.as_ref()) {
+                Some(task) => claimed.push(task),
+                None => unreadable.push((id, delivery_of(&line)?)),
+            }
         }
-        Ok(Exchanged::Done(Traded { settled, claimed, empty_yourself }))
+        Ok(Exchanged::Done(Traded { settled, claimed, unreadable, empty_yourself, next_start_in_ms }))
     }
 
     pub(super) async fn leave(&self, epoch: &Epoch) -> Result<(), StoreError> {
@@ -315,17 +305,24 @@ impl RedisBroker {
         self.run(&scripts::UNBURY, args).await?.number()
     }
 
-    pub(super) async fn set_rule(&self, scope: &Scope, rule: Rule) -> Result<(), StoreError> {
-        let Rule { paused, in_flight_limit, rate } = rule;
-        let RateLimit { interval_us, burst } = rate.unwrap_or(RateLimit { interval_us: 0, burst: 0 });
+    pub(super) async fn change_rule(
+        &self,
+        scope: &Scope,
+        change: RuleChange,
+    ) -> Result<Option<Rule>, StoreError> {
+        let RuleChange { paused, in_flight_limit, interval_us, burst } = change;
         let args = vec![
             text(scope),
-            text(u8::from(paused)),
-            text(in_flight_limit.unwrap_or(0)),
-            text(interval_us),
-            text(burst),
+            paused.map_or_else(Vec::new, |paused| text(u8::from(paused))),
+            in_flight_limit.map_or_else(Vec::new, text),
+            interval_us.map_or_else(Vec::new, text),
+            burst.map_or_else(Vec::new, text),
         ];
-        self.run(&scripts::RULE, args).await.map(drop)
+        let line = self.run(&scripts::RULE, args).await?.text()?;
+        if line == "no_rate" {
+            return Ok(None);
+        }
+        read_rule(&line).ok_or_else(|| malformed(&line)).map(Some)
     }
 
     pub(super) async fn get(&self, id: TaskId) -> Result<Looked, StoreError> {
@@ -333,11 +330,9 @@ impl RedisBroker {
         let (run, spec, error) = (reply.optional_text()?, reply.optional_bytes()?, reply.optional_text()?);
         let oldest_ms = reply.number_or_none()?;
         let Some(run) = run else { return Ok(Looked::Unknown { oldest_ms }) };
-        let run = Run::read(&run).ok_or_else(|| malformed(&run))?;
-        let spec = match spec {
-            None => None,
-            Some(spec) => Some(Spec::from_bytes(&spec).ok_or_else(|| malformed("a task's record"))?),
-        };
+        let unreadable = || StoreError::Refused(format!("the record of task {id} cannot be read"));
+        let run = Run::read(&run).ok_or_else(unreadable)?;
+        let spec = spec.and_then(|spec| Spec::from_bytes(&spec));
         Ok(Looked::Known(Box::new(Known { run, spec, error })))
     }
 
@@ -387,7 +382,7 @@ impl RedisBroker {
         while !reply.is_empty() {
             let (id, run, spec, error) =
                 (reply.parsed()?, reply.text()?, reply.bytes()?, reply.optional_text()?);
-            let run = Run::read(&run).ok_or_else(|| malformed(&run))?;
+            let Some(run) = Run::read(&run) else { continue };
             listed.push(Listed { id, known: Known { run, spec: Spec::from_bytes(&spec), error } });
         }
         Ok(listed)
@@ -448,4 +443,18 @@ fn read_rule(text: &str) -> Option<Rule> {
         in_flight_limit: Some(limit.parse().ok()?).filter(|&limit| limit > 0),
         rate: Some(rate).filter(|rate| rate.interval_us > 0),
     })
+}
+
+/// A claimed task; `None` if its record cannot be read.
+fn claimed_of(id: TaskId, line: &str, spec: Option<&Bytes>) -> Option<Claimed> {
+    let run = Run::read(line)?;
+    let State::InFlight { alone, ready_ms, .. } = run.state else { return None };
+    let Run { lane, delivery, failures, crashes, since_ms: started_ms, .. } = run;
+    let spec = Spec::from_bytes(spec?)?;
+    Some(Claimed { id, lane, spec, delivery, failures, crashes, alone, ready_ms, started_ms })
+}
+
+/// The number of the delivery, which the script has just raised.
+fn delivery_of(line: &str) -> Result<u64, StoreError> {
+    line.split(' ').nth(1).and_then(|number| number.parse().ok()).ok_or_else(|| malformed(line))
 }

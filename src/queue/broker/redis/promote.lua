@@ -6,13 +6,18 @@ local limit = number(1)
 local clock, now = tick()
 thaw(clock)
 local ids = call('ZRANGEBYSCORE', DELAYED, '-inf', int(now), 'LIMIT', 0, limit)
+fetch(ids)
 for _, id in ipairs(ids) do
-  local run = read(id)
-  call('ZREM', DELAYED, id)
+  local run = named(id)
   count('delayed', -1)
-  -- It is ready since it was due, not since it was noticed.
-  pending(id, run, tonumber(run.extra), clock)
+  if run.broken then
+    bury_broken(id, run)
+  else
+    -- It is ready since it was due, not since it was noticed.
+    pending(id, run, run.extra)
+  end
 end
+call_many('ZREM', DELAYED, ids)
 flush(clock)
 wake(#ids)
 local next_due = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2]

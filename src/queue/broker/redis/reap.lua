@@ -15,29 +15,34 @@ local returned, suspects, dead = 0, 0, 0
 local ids = call('HKEYS', held)
 -- In the order in which they were made.
 table.sort(ids)
-for i = 1, math.min(#ids, limit) do
-  local id = ids[i]
-  local run = read(id)
-  out_of_flight(id, epoch, run.lane)
+ids = { unpack(ids, 1, math.min(#ids, limit)) }
+fetch(ids)
+for _, id in ipairs(ids) do
+  local run = named(id)
+  out_of_flight(run)
   count('reclaimed', 1)
   local ran_alone = string.match(run.extra, '^%d+/(.)/') == 'a'
   run.crashes = (now - run.crashed <= memory and run.crashes or 0) + 1
-  run.crashed = now
-  if call('SREM', stop, id) == 1 then
-    done(id, run, 'cancelled', now)
+  run.crashed = stamp
+  if run.broken then
+    dead = dead + 1
+    bury_broken(id, run)
+  elseif call('SREM', stop, id) == 1 then
+    done(id, run, 'cancelled')
   elseif ran_alone then
     dead = dead + 1
-    bury(id, run, 'crashed', 'its process died while it ran alone: ' .. who, now)
+    bury(id, run, 'crashed', 'its process died while it ran alone: ' .. who)
   elseif run.crashes >= suspect_after then
     suspects = suspects + 1
-    write(id, run, 'p', 's', now)
-    call('ZADD', SUSPECTS, int(run.seq), id)
+    write(id, run, 'p', 's')
+    call('ZADD', SUSPECTS, run.seq, id)
     count('pending', 1)
   else
     returned = returned + 1
-    pending(id, run, now, clock)
+    pending(id, run)
   end
 end
+call_many('HDEL', held, ids)
 if call('EXISTS', held) == 0 then
   call('ZREM', EPOCHS, epoch)
   call('DEL', own, stop)

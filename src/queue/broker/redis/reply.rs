@@ -27,6 +27,10 @@ impl Reply {
         number(self.0)
     }
 
+    pub(super) fn text(self) -> Result<String, StoreError> {
+        text(self.0)
+    }
+
     /// The value of `all` with the name that was returned.
     pub(super) fn named<T: Copy>(self, all: &[T], label: fn(T) -> &'static str) -> Result<T, StoreError> {
         let name = text(self.0)?;

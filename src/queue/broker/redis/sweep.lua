@@ -9,8 +9,8 @@ local records, letters, keys = 0, 0, 0
 while records < limit do
   local id = call('LINDEX', DONE, 0)
   if not id then break end
-  local run = read(id)
-  if call('LLEN', DONE) <= done_limit and now - run.since <= done_age then break end
+  local run = named(id)
+  if call('LLEN', DONE) <= done_limit and now - run.since <= done_age and not run.broken then break end
   call('LPOP', DONE)
   call('HDEL', RUN, id)
   call('HDEL', ERRORS, id)
@@ -22,7 +22,7 @@ while letters < limit do
   if call('ZCARD', DEAD) <= dead_limit and now - tonumber(head[2]) <= dead_age then break end
   call('ZREM', DEAD, head[1])
   count('dead', -1)
-  done(head[1], read(head[1]), 'discarded', now)
+  done(head[1], named(head[1]), 'discarded')
   letters = letters + 1
 end
 -- A key is kept as long as its task is known. One whose task is known longer goes to the end of the line.
@@ -34,7 +34,7 @@ for _ = 1, limit do
   call('LPOP', KEY_AGES)
   local kept = call('HGET', IDEMPOTENCY, key)
   if kept and call('HEXISTS', RUN, string.match(kept, '(%S+)$')) == 1 then
-    call('RPUSH', KEY_AGES, int(now) .. ' ' .. key)
+    call('RPUSH', KEY_AGES, stamp .. ' ' .. key)
   else
     call('HDEL', IDEMPOTENCY, key)
     keys = keys + 1

@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::{
-    column::{Parse as _, broken},
-    moves::Moves,
+    column::{Parse as _, broken, readable},
+    look::spec,
+    moves::{Moves, RECORD, record},
     state::Lease,
 };
 use crate::queue::{
     broker::{
         audit::{Finding, Wrong},
-        stats::Counts,
+        stats::{Counts, PREVIEW_LIMIT_BYTES},
     },
     lane::Lane,
-    run::{self, Outcome},
+    run::{self, Outcome, Run},
+    settle::DeathReason,
     task::TaskId,
     turns::scopes,
 };
@@ -31,29 +33,61 @@ pub(super) struct Page {
     pub(super) findings: Vec<Finding>,
 }
 
+/// A dead letter that was none of a handler's.
+const MALFORMED: run::State = run::State::Dead(DeathReason::Malformed);
+
+/// A row, as the audit looks at it.
+struct Looked {
+    number: u64,
+    /// Its id as it is written, or its number.
+    name: String,
+    /// `None` if it cannot be read.
+    task: Option<(TaskId, Run)>,
+    has_payload: bool,
+    has_spec: bool,
+    length: u64,
+}
+
+impl Looked {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let number: u64 = row.get(0)?;
+        let name = row.get(1).unwrap_or_else(|_| format!("number {number}"));
+        let task = readable(record(row))?;
+        let has_spec = spec(row, 16).is_some();
+        Ok(Self { number, name, task, has_payload: row.get(17)?, has_spec, length: row.get(18)? })
+    }
+}
+
 impl Moves<'_> {
     /// Looks at the rows after the number `after`.
     pub(super) fn audit_rows(&mut self, after: u64, mends: bool) -> rusqlite::Result<Page> {
-        let mut find = self.db.prepare_cached(
-            "SELECT number, id, state = 'd', spec IS NOT NULL, coalesce(length(spec), 0) FROM task \
-             WHERE number > ?1 ORDER BY number LIMIT ?2",
-        )?;
-        let rows: Vec<(u64, TaskId, bool, bool, u64)> = find
-            .query_map(params![after, PAGE], |row| {
-                Ok((row.get(0)?, row.parse(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            })?
+        let rows: Vec<Looked> = self
+            .db
+            .prepare_cached(&format!(
+                "SELECT {RECORD}, substr(spec, 1, {PREVIEW_LIMIT_BYTES}), spec IS NOT NULL, \
+                 coalesce(length(spec), 0) FROM task WHERE number > ?1 ORDER BY number LIMIT ?2"
+            ))?
+            .query_map(params![after, PAGE], Looked::of)?
             .collect::<rusqlite::Result<_>>()?;
-        let last = rows.last().map_or(after, |row| row.0);
+        let last = rows.last().map_or(after, |row| row.number);
         let mut page = Page { last, rows: rows.len(), bytes: 0, findings: Vec::new() };
-        for (number, id, has_ended, has_payload, length) in rows {
-            let (wrong, mended) = match (has_ended, has_payload) {
-                (false, false) => {
+        for Looked { number, name, task, has_payload, has_spec, length } in rows {
+            let (wrong, mended) = match task {
+                None => {
+                    page.bytes += length;
                     if mends {
-                        self.withdraw(id)?;
+                        self.bury_unreadable(number)?;
+                    }
+                    (Wrong::Unreadable, "made a dead letter")
+                }
+                Some((id, run)) if !has_payload && !matches!(run.state, run::State::Done(_)) => {
+                    if mends {
+                        self.take_out(id, &run);
+                        self.end(run, Outcome::Discarded)?;
                     }
                     (Wrong::NoPayload, "ended as discarded")
                 }
-                (true, true) => {
+                Some((_, run)) if has_payload && matches!(run.state, run::State::Done(_)) => {
                     if mends {
                         let mut clear =
                             self.db.prepare_cached("UPDATE task SET spec = NULL WHERE number = ?1")?;
@@ -61,34 +95,22 @@ impl Moves<'_> {
                     }
                     (Wrong::Doubled, "payload taken out")
                 }
-                _ => {
+                Some((id, run)) if has_payload && !has_spec && run.state != MALFORMED => {
+                    page.bytes += length;
+                    if mends {
+                        self.take_out(id, &run);
+                        self.bury(run, DeathReason::Malformed, "its payload cannot be read")?;
+                    }
+                    (Wrong::Unreadable, "made a dead letter")
+                }
+                Some(_) => {
                     page.bytes += length;
                     continue;
                 }
             };
-            page.findings.push(finding(wrong, id, "its row", mends.then_some(mended)));
+            page.findings.push(finding(wrong, name, "its row", mends.then_some(mended)));
         }
         Ok(page)
-    }
-
-    /// Ends a task that has no payload, wherever it is.
-    fn withdraw(&mut self, id: TaskId) -> rusqlite::Result<()> {
-        let Some(run) = self.find(id)? else { return Ok(()) };
-        match run.state {
-            run::State::Pending { suspect } => {
-                self.state.counts.pending -= 1;
-                if suspect {
-                    self.state.suspects -= 1;
-                } else {
-                    self.state.turns.remove(&run.lane, 1);
-                }
-            }
-            run::State::InFlight { epoch, .. } => self.land(epoch, id, &run.lane),
-            run::State::Delayed { .. } => self.state.counts.delayed -= 1,
-            run::State::Dead(_) => self.state.counts.dead -= 1,
-            run::State::Done(_) => return Ok(()),
-        }
-        self.end(run, Outcome::Discarded)
     }
 
     /// Compares the counts, and what is kept in memory, with the rows. `bytes` of payloads were added up since the
@@ -165,7 +187,9 @@ impl Moves<'_> {
     fn by_lane(&self, state: &str) -> rusqlite::Result<BTreeMap<Lane, u64>> {
         let sql = format!("SELECT lane, count(*) FROM task WHERE state = '{state}' GROUP BY lane");
         let mut find = self.db.prepare_cached(&sql)?;
-        find.query_map([], |row| Ok((row.parse(0)?, row.get(1)?)))?.collect()
+        let lanes = find.query_map([], |row| Ok((readable(row.parse(0))?, row.get(1)?)))?;
+        let lanes = lanes.collect::<rusqlite::Result<Vec<(Option<Lane>, u64)>>>()?;
+        Ok(lanes.into_iter().filter_map(|(lane, tasks)| Some((lane?, tasks))).collect())
     }
 
     fn audit_file(&self, findings: &mut Vec<Finding>) -> rusqlite::Result<()> {

@@ -1,16 +1,15 @@
 //! What a worker settles and claims.
 
-use bytes::Bytes;
 use rusqlite::params;
 
-use super::{column::broken, moves::Moves};
+use super::{look::spec, moves::Moves};
 use crate::queue::{
     broker::contract::{
         Claimed, Epoch, Exchange, Exchanged, Handles, MOVED_LIMIT, Settled, Settlement, Traded,
     },
     run::{self, Outcome, Run},
     settle::{DeathReason, Settle},
-    task::{Spec, TaskId},
+    task::TaskId,
 };
 
 impl Moves<'_> {
@@ -20,6 +19,7 @@ impl Moves<'_> {
             let held = &lease.held;
             let mut answer = lease.answer.clone();
             answer.claimed.retain(|task| held.contains(&task.id));
+            answer.unreadable.retain(|(id, _)| held.contains(id));
             return Ok(Exchanged::Done(answer));
         }
         if lease.round + 1 != exchange.round {
@@ -30,7 +30,10 @@ impl Moves<'_> {
         self.state.turns.settle(self.state.clock_ms);
         let mut traded = Traded { settled, ..Traded::default() };
         if !self.claim_suspect(epoch.number, exchange, &mut traded)? {
-            traded.claimed = self.claim(epoch.number, exchange.want, &exchange.handles)?;
+            self.claim(epoch.number, exchange.want, &exchange.handles, &mut traded)?;
+        }
+        if traded.claimed.len() < exchange.want as usize {
+            traded.next_start_in_ms = self.state.turns.next_start_in_ms(self.state.clock_ms);
         }
         self.db
             .prepare_cached("UPDATE epoch SET round = ?2 WHERE number = ?1")?
@@ -111,7 +114,7 @@ impl Moves<'_> {
                 } else {
                     self.state.suspects -= 1;
                     self.state.turns.start(&run.lane, 1, self.state.clock_ms);
-                    traded.claimed.push(self.take(epoch, id, run, true)?);
+                    self.take(epoch, id, run, true, traded)?;
                 }
             }
             _ => return Ok(false),
@@ -120,7 +123,7 @@ impl Moves<'_> {
     }
 
     /// The first suspect that may be started and that the worker handles.
-    fn suspect(&self, handles: &Handles) -> rusqlite::Result<Option<(TaskId, Run)>> {
+    fn suspect(&mut self, handles: &Handles) -> rusqlite::Result<Option<(TaskId, Run)>> {
         let suspects = self.select("state = 's' ORDER BY number LIMIT 100", [])?;
         Ok(suspects.into_iter().find(|(_, run)| {
             let is_handled = match handles {
@@ -131,12 +134,17 @@ impl Moves<'_> {
         }))
     }
 
-    fn claim(&mut self, epoch: u64, want: u32, handles: &Handles) -> rusqlite::Result<Vec<Claimed>> {
+    fn claim(
+        &mut self,
+        epoch: u64,
+        want: u32,
+        handles: &Handles,
+        traded: &mut Traded,
+    ) -> rusqlite::Result<()> {
         let mut left = u64::from(want).min(MOVED_LIMIT as u64);
         // A lane's turn is a sixteenth of what is wanted, as in `exchange.lua`.
         let quantum = (left / 16).max(1);
         let mut budget = MOVED_LIMIT as u64;
-        let mut claimed = Vec::new();
         let clock_ms = self.state.clock_ms;
         while left > 0 && budget > 0 {
             let Some((lane, most)) = self.state.turns.next(handles, quantum.min(left), clock_ms) else {
@@ -153,27 +161,33 @@ impl Moves<'_> {
                     self.state.counts.pending -= 1;
                     self.end(run, Outcome::Expired)?;
                 } else {
-                    claimed.push(self.take(epoch, id, run, false)?);
+                    self.take(epoch, id, run, false, traded)?;
                     started += 1;
                 }
             }
             left -= started;
-            budget = budget.saturating_sub(taken);
+            budget = budget.saturating_sub(taken.max(1));
             self.state.turns.took(&lane, taken, started, clock_ms);
         }
-        Ok(claimed)
+        Ok(())
     }
 
     /// Puts a task in flight.
-    fn take(&mut self, epoch: u64, id: TaskId, mut run: Run, alone: bool) -> rusqlite::Result<Claimed> {
+    fn take(
+        &mut self,
+        epoch: u64,
+        id: TaskId,
+        mut run: Run,
+        alone: bool,
+        traded: &mut Traded,
+    ) -> rusqlite::Result<()> {
         let ready_ms = run.since_ms;
         run.delivery += 1;
         run.state = run::State::InFlight { epoch, alone, ready_ms };
         run.since_ms = self.now_ms;
         self.write(&run)?;
         let mut find = self.db.prepare_cached("SELECT spec FROM task WHERE number = ?1")?;
-        let spec: Vec<u8> = find.query_row([run.number], |row| row.get(0))?;
-        let spec = Spec::from_bytes(&Bytes::from(spec)).ok_or_else(|| broken("a task's spec"))?;
+        let spec = find.query_row([run.number], |row| Ok(spec(row, 0)))?;
         if let Some(lease) = self.state.leases.get_mut(&epoch) {
             lease.held.insert(id);
         }
@@ -181,6 +195,20 @@ impl Moves<'_> {
         self.state.counts.in_flight += 1;
         let Run { lane, delivery, failures, crashes, .. } = run;
         let started_ms = self.now_ms;
-        Ok(Claimed { id, lane, spec, delivery, failures, crashes, alone, ready_ms, started_ms })
+        match spec {
+            Some(spec) => traded.claimed.push(Claimed {
+                id,
+                lane,
+                spec,
+                delivery,
+                failures,
+                crashes,
+                alone,
+                ready_ms,
+                started_ms,
+            }),
+            None => traded.unreadable.push((id, delivery)),
+        }
+        Ok(())
     }
 }

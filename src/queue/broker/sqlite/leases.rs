@@ -1,6 +1,6 @@
 //! The leases of worker processes, and what becomes of the tasks of those that died.
 
-use super::{column::broken, moves::Moves, state::Lease};
+use super::{moves::Moves, state::Lease};
 use crate::queue::{
     broker::contract::{Beat, CrashRule, Epoch, Handles, MOVED_LIMIT, Reaped},
     run::{self, Outcome},
@@ -103,7 +103,10 @@ impl Moves<'_> {
         reaped: &mut Reaped,
     ) -> rusqlite::Result<()> {
         let stopped = self.state.leases.get_mut(&epoch).is_some_and(|lease| lease.stop.remove(&id));
-        let Some(mut run) = self.find(id)? else { return Err(broken("a held task without a record")) };
+        let Some(mut run) = self.find(id)? else {
+            self.state.leases.get_mut(&epoch).map(|lease| lease.held.remove(&id));
+            return Ok(());
+        };
         self.land(epoch, id, &run.lane);
         self.state.counts.reclaimed += 1;
         let is_recent = self.now_ms.saturating_sub(run.crashed_ms) <= rule.memory_ms;

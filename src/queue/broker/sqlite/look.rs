@@ -1,7 +1,9 @@
 //! What can be seen.
 
+use rusqlite::{OptionalExtension as _, Row};
+
 use super::{
-    column::broken,
+    column::readable,
     moves::{Moves, RECORD, record},
     state::Lease,
 };
@@ -14,18 +16,13 @@ use crate::queue::{
 };
 
 impl Moves<'_> {
-    pub(super) fn get(&self, id: TaskId) -> rusqlite::Result<Looked> {
+    pub(super) fn get(&mut self, id: TaskId) -> rusqlite::Result<Looked> {
         let Some(run) = self.find(id)? else {
             let mut oldest = self.db.prepare_cached("SELECT min(since_ms) FROM task WHERE state = 'd'")?;
             return Ok(Looked::Unknown { oldest_ms: oldest.query_row([], |row| row.get(0))? });
         };
         let mut find = self.db.prepare_cached("SELECT spec, error FROM task WHERE number = ?1")?;
-        let (spec, error): (Option<Vec<u8>>, Option<String>) =
-            find.query_row([run.number], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let spec = match spec {
-            None => None,
-            Some(spec) => Some(Spec::from_bytes(&spec.into()).ok_or_else(|| broken("a task's spec"))?),
-        };
+        let (spec, error) = find.query_row([run.number], |row| Ok((spec(row, 0), text(row, 1))))?;
         Ok(Looked::Known(Box::new(Known { run, spec, error })))
     }
 
@@ -39,13 +36,14 @@ impl Moves<'_> {
             "SELECT {RECORD}, substr(spec, 1, {PREVIEW_LIMIT_BYTES}), error FROM task WHERE {of} ORDER BY {order} LIMIT ?1 OFFSET ?2"
         );
         let mut find = self.db.prepare(&sql)?;
-        let listed = find.query_map([LISTED_LIMIT, offset], |row| {
-            let (id, run) = record(row)?;
-            let spec: Option<Vec<u8>> = row.get(16)?;
-            let spec = spec.and_then(|spec| Spec::from_bytes(&spec.into()));
-            Ok(Listed { id, known: Known { run, spec, error: row.get(17)? } })
-        })?;
-        listed.collect()
+        let mut rows = find.query([LISTED_LIMIT, offset])?;
+        let mut listed = Vec::new();
+        while let Some(row) = rows.next()? {
+            // What cannot be read becomes a dead letter when its turn comes.
+            let Some((id, run)) = readable(record(row))? else { continue };
+            listed.push(Listed { id, known: Known { run, spec: spec(row, 16), error: text(row, 17) } });
+        }
+        Ok(listed)
     }
 
     pub(super) fn sizes(&self) -> rusqlite::Result<Sizes> {
@@ -89,10 +87,21 @@ impl Moves<'_> {
         )?;
         let mut lanes = Vec::new();
         for (lane, length) in self.state.turns.lanes() {
-            let since_ms = find.query_row([lane.to_string()], |row| row.get(0))?;
+            let since_ms = find.query_row([lane.to_string()], |row| row.get(0)).optional();
+            let since_ms = readable(since_ms)?.flatten().unwrap_or(self.now_ms);
             lanes.push(LaneStats { lane: lane.clone(), length, since_ms });
         }
         lanes.sort_by(|a, b| a.lane.cmp(&b.lane));
         Ok(lanes)
     }
+}
+
+/// A task's spec; `None` if it cannot be read.
+pub(super) fn spec(row: &Row<'_>, column: usize) -> Option<Spec> {
+    let bytes: Vec<u8> = row.get(column).ok()?;
+    Spec::from_bytes(&bytes.into())
+}
+
+fn text(row: &Row<'_>, column: usize) -> Option<String> {
+    row.get(column).ok()
 }

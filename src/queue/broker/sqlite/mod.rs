@@ -9,6 +9,7 @@ mod look;
 mod moves;
 mod state;
 mod tasks;
+mod unreadable;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     queue::{
-        lane::{Rule, Scope},
+        lane::{Rule, RuleChange, Scope},
         task::{NewTask, TaskId},
     },
     storage::{
@@ -200,9 +201,13 @@ impl SqliteBroker {
         self.run(move |queue| queue.unbury(replay, &ids)).await
     }
 
-    pub(super) async fn set_rule(&self, scope: &Scope, rule: Rule) -> Result<(), StoreError> {
+    pub(super) async fn change_rule(
+        &self,
+        scope: &Scope,
+        change: RuleChange,
+    ) -> Result<Option<Rule>, StoreError> {
         let scope = scope.clone();
-        self.run(move |queue| queue.set_rule(&scope, rule)).await
+        self.run(move |queue| queue.change_rule(&scope, change)).await
     }
 
     pub(super) async fn get(&self, id: TaskId) -> Result<Looked, StoreError> {
@@ -219,7 +224,21 @@ impl SqliteBroker {
 
     pub(super) async fn audit(&self, mends: bool) -> Result<Scan, StoreError> {
         let mut scan = Scan::default();
-        let before = self.run(|queue| Ok(queue.state.counts)).await?;
+        let mut before = self.run(|queue| Ok(queue.state.counts)).await?;
+        let mut bytes = self.audit_rows(mends, &mut scan).await?;
+        if mends && scan.found > 0 {
+            // What there is to count has changed.
+            before = self.run(|queue| Ok(queue.state.counts)).await?;
+            bytes = self.audit_rows(false, &mut Scan::default()).await?;
+        }
+        let (findings, left_out) = self.run(move |queue| queue.audit_counts(before, bytes, mends)).await?;
+        scan.add(findings);
+        scan.left_out.extend(left_out.map(str::to_owned));
+        Ok(scan)
+    }
+
+    /// Looks at all rows. Returns the bytes of their payloads.
+    async fn audit_rows(&self, mends: bool, scan: &mut Scan) -> Result<u64, StoreError> {
         let (mut at, mut bytes) = (0, 0);
         loop {
             let page = self.run(move |queue| queue.audit_rows(at, mends)).await?;
@@ -228,13 +247,9 @@ impl SqliteBroker {
             bytes += page.bytes;
             at = page.last;
             if page.rows < audit::PAGE {
-                break;
+                return Ok(bytes);
             }
         }
-        let (findings, left_out) = self.run(move |queue| queue.audit_counts(before, bytes, mends)).await?;
-        scan.add(findings);
-        scan.left_out.extend(left_out.map(str::to_owned));
-        Ok(scan)
     }
 
     pub(super) async fn lanes(&self) -> Result<Vec<LaneStats>, StoreError> {

@@ -1,9 +1,9 @@
 //! The tables and the state at a time, and the moves of one task that every transition is made of.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
-    column::{Parse as _, broken},
+    column::{Parse as _, broken, readable},
     state::State,
 };
 use crate::queue::{
@@ -64,6 +64,9 @@ impl Moves<'_> {
     ) -> rusqlite::Result<T> {
         self.state.tick(self.now_ms);
         let before = self.state.counts;
+        for number in std::mem::take(&mut self.state.unreadable) {
+            self.bury_unreadable(number)?;
+        }
         let result = job(&mut self)?;
         self.state.turns.settle(self.state.clock_ms);
         for ((name, was), (_, is)) in before.each().zip(self.state.counts.each()) {
@@ -76,19 +79,49 @@ impl Moves<'_> {
         Ok(result)
     }
 
-    pub(super) fn find(&self, id: TaskId) -> rusqlite::Result<Option<Run>> {
-        let mut find = self.db.prepare_cached(&format!("SELECT {RECORD} FROM task WHERE id = ?1"))?;
-        Ok(find.query_row([id.to_string()], record).optional()?.map(|(_, run)| run))
+    pub(super) fn find(&mut self, id: TaskId) -> rusqlite::Result<Option<Run>> {
+        Ok(self.select("id = ?1", [id.to_string()])?.pop().map(|(_, run)| run))
     }
 
-    /// The records that `filter` selects.
+    /// The records that `filter` selects. A row that cannot be read becomes a dead letter, and is left out.
     pub(super) fn select(
-        &self,
+        &mut self,
         filter: &str,
         values: impl rusqlite::Params,
     ) -> rusqlite::Result<Vec<(TaskId, Run)>> {
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         let mut select = self.db.prepare_cached(&format!("SELECT {RECORD} FROM task WHERE {filter}"))?;
-        select.query_map(values, record)?.collect()
+        let mut rows = select.query(values)?;
+        while let Some(row) = rows.next()? {
+            match readable(record(row))? {
+                Some(task) => found.push(task),
+                None => unreadable.push(row.get(0)?),
+            }
+        }
+        drop(rows);
+        drop(select);
+        for number in unreadable {
+            self.bury_unreadable(number)?;
+        }
+        Ok(found)
+    }
+
+    /// Takes a task out of the state in which it is, before it ends in another way than by its worker.
+    pub(super) fn take_out(&mut self, id: TaskId, run: &Run) {
+        match run.state {
+            run::State::Pending { suspect } => {
+                self.state.counts.pending -= 1;
+                if suspect {
+                    self.state.suspects -= 1;
+                } else {
+                    self.state.turns.remove(&run.lane, 1);
+                }
+            }
+            run::State::InFlight { epoch, .. } => self.land(epoch, id, &run.lane),
+            run::State::Delayed { .. } => self.state.counts.delayed -= 1,
+            run::State::Dead(_) => self.state.counts.dead -= 1,
+            run::State::Done(_) => {}
+        }
     }
 
     /// Writes the state of a task, and the counts of its record.

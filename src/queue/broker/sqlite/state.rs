@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, types::Value};
 
-use super::column::{Parse as _, parsed};
+use super::column::{Parse as _, readable};
 use crate::queue::{
     broker::{contract::Traded, stats::Counts},
-    lane::{RateLimit, Rule},
+    lane::{Lane, RateLimit, Rule, Scope},
     name::Name,
     task::TaskId,
     turns::Turns,
@@ -29,6 +29,8 @@ pub(super) struct State {
     /// The lease clock, in milliseconds.
     pub(super) clock_ms: u64,
     last_ms: Option<u64>,
+    /// The numbers of rows that could not be read when the state was made: they become dead letters first of all.
+    pub(super) unreadable: Vec<u64>,
 }
 
 /// A process's lease.
@@ -80,18 +82,23 @@ impl State {
         )?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
-            state.turns.add(&row.parse(0)?, row.get(1)?, 0);
+            match readable(row.parse(0))? {
+                Some(lane) => state.turns.add(&lane, row.get(1)?, 0),
+                None => {
+                    let mut find =
+                        db.prepare_cached("SELECT number FROM task WHERE state = 'p' AND lane IS ?1")?;
+                    let numbers = find.query_map([row.get::<_, Value>(0)?], |row| row.get(0))?;
+                    state.unreadable.extend(numbers.collect::<rusqlite::Result<Vec<u64>>>()?);
+                }
+            }
         }
         let mut rows = db.prepare("SELECT scope, paused, in_flight_limit, interval_us, burst FROM rule")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
-            let rate = RateLimit { interval_us: row.get(3)?, burst: row.get(4)? };
-            let rule = Rule {
-                paused: row.get(1)?,
-                in_flight_limit: Some(row.get(2)?).filter(|&limit| limit > 0),
-                rate: Some(rate).filter(|rate| rate.interval_us > 0),
-            };
-            state.turns.set_rule(row.parse(0)?, rule, 0);
+            match readable(rule(row))? {
+                Some((scope, rule)) => state.turns.set_rule(scope, rule, 0),
+                None => tracing::warn!("a rule in the file cannot be read, and holds no longer"),
+            }
         }
         let mut rows = db.prepare("SELECT name, value FROM count")?;
         let mut rows = rows.query([])?;
@@ -111,17 +118,22 @@ impl State {
             let lease = Lease { round: row.get(4)?, ..Lease::new(secret, row.get(3)?, expires_ms) };
             state.leases.insert(row.get(0)?, lease);
         }
-        let mut rows = db.prepare("SELECT epoch, id, lane, cancel FROM task WHERE state = 'f'")?;
+        let mut rows = db.prepare("SELECT epoch, id, lane, cancel, number FROM task WHERE state = 'f'")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
-            let number: u64 = row.get(0)?;
-            let id: TaskId = row.parse(1)?;
+            let held = (|| {
+                Ok((row.get::<_, u64>(0)?, row.parse(1)?, row.parse::<Lane>(2)?, row.get::<_, bool>(3)?))
+            })();
+            let Some((number, id, lane, is_cancelled)) = readable(held)? else {
+                state.unreadable.push(row.get(4)?);
+                continue;
+            };
             let lease = state.leases.entry(number).or_insert_with(|| Lease::new(None, String::new(), 0));
             lease.held.insert(id);
-            if row.get(3)? {
+            if is_cancelled {
                 lease.stop.insert(id);
             }
-            state.turns.start(&parsed(&row.get::<_, String>(2)?)?, 1, 0);
+            state.turns.start(&lane, 1, 0);
         }
         Ok(state)
     }
@@ -132,4 +144,14 @@ impl State {
         self.clock_ms += passed.min(CLOCK_STEP_MS);
         self.last_ms = Some(now_ms);
     }
+}
+
+fn rule(row: &Row<'_>) -> rusqlite::Result<(Scope, Rule)> {
+    let rate = RateLimit { interval_us: row.get(3)?, burst: row.get(4)? };
+    let rule = Rule {
+        paused: row.get(1)?,
+        in_flight_limit: Some(row.get(2)?).filter(|&limit| limit > 0),
+        rate: Some(rate).filter(|rate| rate.interval_us > 0),
+    };
+    Ok((row.parse(0)?, rule))
 }

@@ -8,16 +8,17 @@ use crate::queue::{
         contract::{Cancel, Caps, MOVED_LIMIT, Promoted, RunNow},
         stats::Sizes,
     },
-    lane::{Rule, Scope},
+    lane::{Rule, RuleChange, Scope},
     run::{self, Outcome},
     task::TaskId,
 };
 
 impl Moves<'_> {
     pub(super) fn promote(&mut self) -> rusqlite::Result<Promoted> {
+        let now_ms = self.now_ms;
         let due = self.select(
             "state = 'w' AND due_ms <= ?1 ORDER BY due_ms, number LIMIT ?2",
-            params![self.now_ms, MOVED_LIMIT],
+            params![now_ms, MOVED_LIMIT],
         )?;
         let moved = due.len() as u64;
         for (_, run) in due {
@@ -34,15 +35,7 @@ impl Moves<'_> {
     pub(super) fn cancel(&mut self, id: TaskId) -> rusqlite::Result<Cancel> {
         let Some(run) = self.find(id)? else { return Ok(Cancel::Unknown) };
         match run.state {
-            run::State::Pending { suspect } => {
-                self.state.counts.pending -= 1;
-                if suspect {
-                    self.state.suspects -= 1;
-                } else {
-                    self.state.turns.remove(&run.lane, 1);
-                }
-            }
-            run::State::Delayed { .. } => self.state.counts.delayed -= 1,
+            run::State::Pending { .. } | run::State::Delayed { .. } => self.take_out(id, &run),
             run::State::InFlight { epoch, .. } => {
                 self.db
                     .prepare_cached("UPDATE task SET cancel = 1 WHERE number = ?1")?
@@ -95,7 +88,12 @@ impl Moves<'_> {
         Ok(moved)
     }
 
-    pub(super) fn set_rule(&mut self, scope: &Scope, rule: Rule) -> rusqlite::Result<()> {
+    pub(super) fn change_rule(
+        &mut self,
+        scope: &Scope,
+        change: RuleChange,
+    ) -> rusqlite::Result<Option<Rule>> {
+        let Some(rule) = change.of(self.state.turns.rule(scope)) else { return Ok(None) };
         if rule == Rule::default() {
             self.db.prepare_cached("DELETE FROM rule WHERE scope = ?1")?.execute([scope.to_string()])?;
         } else {
@@ -114,7 +112,7 @@ impl Moves<'_> {
                 ])?;
         }
         self.state.turns.set_rule(scope.clone(), rule, self.state.clock_ms);
-        Ok(())
+        Ok(Some(rule))
     }
 
     pub(super) fn sweep(&mut self, caps: &Caps) -> rusqlite::Result<u64> {

@@ -68,10 +68,10 @@
   on("rule", async (form) => {
     const [scope, name] = [form.get("scope"), form.get("name")];
     if (scope !== "queue" && !name) throw Object.assign(new Error("name: which one?"), { field: "name" });
-    const body = { paused: form.get("paused") === "yes" };
-    if (scope !== "queue") body[scope] = name;
-    if (form.get("in_flight_limit")) body.in_flight_limit = Number(form.get("in_flight_limit"));
-    if (form.get("rate")) body.rate = `${form.get("rate")}/s`;
+    const body = scope === "queue" ? {} : { [scope]: name };
+    if (form.get("paused")) body.paused = form.get("paused") === "yes";
+    if (form.get("in_flight_limit")) body.in_flight_limit = Number(form.get("in_flight_limit")) || null;
+    if (form.get("rate")) body.rate = Number(form.get("rate")) ? `${form.get("rate")}/s` : null;
     await live.ask("PATCH", `${base}/rules`, body);
     return "Set.";
   });
@@ -122,7 +122,8 @@
   const asked = { replay: "Start", discard: "Delete" };
 
   const lift = ({ lift: field, name }) => async () => {
-    await live.ask("PATCH", `${base}/rules`, field ? { [field]: name } : {});
+    const lifted = { paused: false, in_flight_limit: null, rate: null };
+    await live.ask("PATCH", `${base}/rules`, field ? { [field]: name, ...lifted } : lifted);
     return "Lifted.";
   };
 
