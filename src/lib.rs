@@ -40,7 +40,7 @@
 //! queue/         task, lanes and turns (pure); broker: redis (one script a move), sqlite (one transaction a move); worker
 //!                and its handlers; API, raw list, monitor page
 //! analytics/     so far its pure part: events parsed once, batches and verdicts, entries of the log, exact sums,
-//!                percentiles, uniques; nothing uses it yet
+//!                percentiles, uniques, calendars of zones; nothing uses it yet
 //! app/           combines the systems into servers; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!

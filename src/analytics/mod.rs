@@ -4,6 +4,7 @@
 //!   body ──batch──> a verdict for each event ──> event::Entry, bytes of the log
 //!                          │
 //!   event ──> millionths (exact sums), bins (percentiles), sketch (uniques)
+//!     └ calendar: days, months, years of a zone; a range as the largest units that are stored
 //! ```
 //!
 //! What is stored has a version and one form, and is read from any bytes without a panic: equal values have equal bytes,
@@ -11,6 +12,7 @@
 
 pub mod batch;
 mod bins;
+pub mod calendar;
 mod codec;
 pub mod event;
 mod millionths;
