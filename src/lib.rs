@@ -39,8 +39,8 @@
 //! pipeline/      producer, bounded queue, workers, scaling policies (pure), supervisor, collector
 //! queue/         task, lanes and turns (pure); broker: redis (one script a move), sqlite (one transaction a move); worker
 //!                and its handlers; API, raw list, monitor page
-//! analytics/     so far its pure part: events parsed once, batches and verdicts, entries of the log, exact sums,
-//!                percentiles, uniques, calendars of zones; nothing uses it yet
+//! analytics/     so far its pure part: events parsed once, batches and verdicts, entries of the log, rollups and their
+//!                measures, calendars of zones, the balance; nothing uses it yet
 //! app/           combines the systems into servers; the lab's page and its load; `lab load`; small commands; benchmarks
 //! ```
 //!

@@ -25,3 +25,8 @@ pub use read::{Event, Request};
 pub use refusal::{Reason, Refusal};
 pub use text::{EventName, NAME_LIMIT_BYTES, SESSION_LIMIT_BYTES, Session, Text, USER_LIMIT_BYTES, User};
 pub use time::{AGE_LIMIT_MS, AHEAD_LIMIT_MS, judge};
+
+#[cfg(test)]
+pub(super) mod tests {
+    pub(in crate::analytics) use super::entry::tests::events;
+}

@@ -1,0 +1,20 @@
+//! Rollups: what is kept of events when they are gone.
+//!
+//! ```text
+//!   Event ──RollupSet──> Key (site, set, quarter-hour, values) ──> Measure   one delta for each set
+//!   deltas ──merged by key──> cap (1,000 values an hour, then (other)) ──> rows of all levels
+//! ```
+//!
+//! A rollup is never made from raw events anew: deltas are added to it, in any order and grouping, with the same result.
+
+mod cap;
+mod delta;
+mod key;
+mod measure;
+mod set;
+
+pub use cap::{VALUES_LIMIT, cap};
+pub use delta::deltas;
+pub use key::{Key, TEXT_LIMIT_BYTES, Value, Values};
+pub use measure::Measure;
+pub use set::{DIMENSIONS_LIMIT, Dimension, RollupSet, SetName};
