@@ -79,6 +79,17 @@ fn what_cannot_be_divided_is_refused_as_a_whole() {
 }
 
 #[test]
+fn deep_nesting_costs_no_stack() {
+    let half = BODY_LIMIT_BYTES / 2 - 100;
+    let (open, close) = ("[".repeat(half), "]".repeat(half));
+    assert_eq!(shown(&format!("[{open}{close}]")), "not_an_object@");
+    assert_eq!(shown(&format!(r#"{{"name":"a","value":{open}{close}}}"#)), "wrong_type@value");
+    assert_eq!(shown(&format!(r#"{{"name":"a","props":{{"p":{open}{close}}}}}"#)), "not_a_scalar@props.p");
+    let objects = r#"{"a":"#.repeat(100_000);
+    assert!(read(objects.as_bytes(), &request()).is_err());
+}
+
+#[test]
 fn gzip_is_bounded_by_what_comes_out() {
     assert_eq!(gunzip(&zipped(b"[]")), Ok(b"[]".to_vec()));
     assert_eq!(gunzip(&[zipped(b"["), zipped(b"]")].concat()), Ok(b"[]".to_vec()));

@@ -93,7 +93,7 @@ fn write(writer: &mut Writer, event: &Event, before: Option<&Event>) {
     event.session.iter().for_each(|session| writer.bytes(session.as_str().as_bytes()));
     event.value.iter().for_each(|value| writer.signed(value.get()));
     if parts & part::PROPS != 0 {
-        writer.bytes(event.props.to_json().as_bytes());
+        event.props.encode(writer);
     }
 }
 
@@ -120,18 +120,13 @@ fn read(reader: &mut Reader, before: Option<&Event>) -> Result<Event, Corrupt> {
     let user = if has(part::USER) { Some(read_text(reader)?) } else { None };
     let session = if has(part::SESSION) { Some(read_text(reader)?) } else { None };
     let value = if has(part::VALUE) { Some(Millionths::new(reader.signed()?).ok_or(corrupt)?) } else { None };
-    let props = if has(part::PROPS) { read_props(reader)? } else { Props::default() };
+    let props = if has(part::PROPS) { Props::decode(reader)? } else { Props::default() };
     Ok(Event { ts_ms, site, id, name, user, session, value, props })
 }
 
 fn read_text<const LIMIT_BYTES: usize>(reader: &mut Reader) -> Result<Text<LIMIT_BYTES>, Corrupt> {
     let text = reader.text()?;
     Text::new(text).map_err(|_: Reason| reader.corrupt())
-}
-
-fn read_props(reader: &mut Reader) -> Result<Props, Corrupt> {
-    let raw = serde_json::from_str(reader.text()?).map_err(|_| reader.corrupt())?;
-    Props::read(Some(raw)).map_err(|_| reader.corrupt())
 }
 
 #[cfg(test)]
@@ -177,7 +172,7 @@ pub(in crate::analytics) mod tests {
         let length = |count: u128| {
             Entry { receipt: Uuid::nil(), events: (0..count).map(event).collect() }.encode().len()
         };
-        assert_eq!((length(0), length(1), length(2) - length(1)), (18, 76, 35));
+        assert_eq!((length(0), length(1), length(2) - length(1)), (18, 72, 31));
     }
 
     proptest! {

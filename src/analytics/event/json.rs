@@ -49,6 +49,22 @@ pub(super) fn text(raw: &RawValue) -> Result<Cow<'_, str>, Reason> {
     if text.contains('\0') { Err(Reason::Nul) } else { Ok(text) }
 }
 
+/// Appends a text as JSON.
+pub(super) fn push_text(json: &mut String, text: &str) {
+    // Every text has a JSON form.
+    json.push_str(&serde_json::to_string(text).unwrap_or_default());
+}
+
+/// The length of a text as JSON, in bytes.
+pub(super) fn text_length(text: &str) -> usize {
+    let length = |byte: u8| match byte {
+        b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0c | b'\r' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    2 + text.bytes().map(length).sum::<usize>()
+}
+
 /// The first `limit` fields of an object and one more, in their order, and with their keys still quoted.
 pub(super) fn fields(raw: &RawValue, limit: usize) -> Result<Vec<(&RawValue, &RawValue)>, Reason> {
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());

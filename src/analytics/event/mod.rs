@@ -15,14 +15,16 @@ mod origin;
 mod props;
 mod read;
 mod refusal;
+mod scalar;
 mod text;
 mod time;
 
 pub use entry::Entry;
 pub use origin::Origin;
-pub use props::{KEY_LIMIT_BYTES, PROPS_LIMIT, PROPS_LIMIT_BYTES, Props, Scalar, VALUE_LIMIT_BYTES};
+pub use props::{KEY_LIMIT_BYTES, PROPS_LIMIT, PROPS_LIMIT_BYTES, Props};
 pub use read::{Event, Request};
 pub use refusal::{Reason, Refusal};
+pub use scalar::{Scalar, VALUE_LIMIT_BYTES};
 pub use text::{EventName, NAME_LIMIT_BYTES, SESSION_LIMIT_BYTES, Session, Text, USER_LIMIT_BYTES, User};
 pub use time::{AGE_LIMIT_MS, AHEAD_LIMIT_MS, judge};
 

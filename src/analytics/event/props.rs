@@ -3,42 +3,18 @@
 use serde_json::value::RawValue;
 
 use super::{
+    super::codec::{Corrupt, Reader, Writer},
     json::{self, Kind},
     refusal::{Reason, Refusal},
+    scalar::Scalar,
 };
 
 /// The most props of an event.
 pub const PROPS_LIMIT: usize = 32;
 /// The longest key, in bytes.
 pub const KEY_LIMIT_BYTES: usize = 64;
-/// The longest value, in bytes.
-pub const VALUE_LIMIT_BYTES: usize = 1_024;
 /// The most that all props take as JSON, in bytes.
 pub const PROPS_LIMIT_BYTES: usize = 8 * 1_024;
-/// 2^53: beyond it doubles skip integers.
-const INTEGER_LIMIT: i64 = 1 << 53;
-
-/// The value of a prop.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scalar {
-    /// A string.
-    Text(Box<str>),
-    /// A number in its one form: an integer if it is one, otherwise the shortest text of the double.
-    Number(Box<str>),
-    /// True or false.
-    Bool(bool),
-}
-
-impl Scalar {
-    /// The value as text, by which events are filtered and grouped.
-    pub fn as_text(&self) -> &str {
-        match self {
-            Self::Text(text) | Self::Number(text) => text,
-            Self::Bool(true) => "true",
-            Self::Bool(false) => "false",
-        }
-    }
-}
 
 /// Keys and values of an event, sorted by key.
 ///
@@ -72,12 +48,9 @@ impl Props {
             if json.len() > 1 {
                 json.push(',');
             }
-            push_text(&mut json, key);
+            json::push_text(&mut json, key);
             json.push(':');
-            match value {
-                Scalar::Text(text) => push_text(&mut json, text),
-                Scalar::Number(_) | Scalar::Bool(_) => json.push_str(value.as_text()),
-            }
+            value.push_json(&mut json);
         }
         json.push('}');
         json
@@ -102,56 +75,48 @@ impl Props {
                 _ if keys.contains(&key) => return Err(of_prop(Reason::DuplicateField)),
                 _ => {}
             }
-            let scalar = read_scalar(value).map_err(of_prop)?;
+            let scalar = Scalar::read(value).map_err(of_prop)?;
             props.extend(scalar.map(|scalar| ((*key).into(), scalar)));
             keys.push(key);
         }
         props.sort_unstable();
         let props = Self(props.into());
-        if props.to_json().len() > PROPS_LIMIT_BYTES { Err(whole(Reason::PropsTooLarge)) } else { Ok(props) }
+        if props.json_length() > PROPS_LIMIT_BYTES { Err(whole(Reason::PropsTooLarge)) } else { Ok(props) }
     }
-}
 
-/// Reads a scalar; `None` for null.
-fn read_scalar(raw: &RawValue) -> Result<Option<Scalar>, Reason> {
-    Ok(Some(match json::kind(raw) {
-        Kind::Null => return Ok(None),
-        Kind::Bool(value) => Scalar::Bool(value),
-        Kind::Number => Scalar::Number(number(raw.get())?.into()),
-        Kind::Text => {
-            let text = json::text(raw)?;
-            if text.len() > VALUE_LIMIT_BYTES {
-                return Err(Reason::PropValueTooLong);
-            }
-            Scalar::Text((*text).into())
+    /// The length of its JSON, in bytes: two braces, a colon for each and commas between them.
+    fn json_length(&self) -> usize {
+        let lengths = self.iter().map(|(key, value)| json::text_length(key) + 1 + value.json_length());
+        2 + lengths.sum::<usize>() + self.0.len().saturating_sub(1)
+    }
+
+    /// Writes their number, and of each its key and its value.
+    pub(super) fn encode(&self, writer: &mut Writer) {
+        writer.unsigned(self.0.len() as u128);
+        for (key, value) in self.iter() {
+            writer.bytes(key.as_bytes());
+            value.encode(writer);
         }
-        Kind::Array | Kind::Object => return Err(Reason::NotAScalar),
-    }))
-}
-
-/// The one form of a number.
-///
-/// Every double beyond 2^53 is an integer, of which it may hold only the first digits. So all these are refused, in
-/// whatever form they are written.
-fn number(text: &str) -> Result<String, Reason> {
-    if !text.contains(['.', 'e', 'E']) {
-        let integer: i64 = text.parse().map_err(|_| Reason::IntegerTooLarge)?;
-        let is_exact = integer.unsigned_abs() <= INTEGER_LIMIT.unsigned_abs();
-        return if is_exact { Ok(integer.to_string()) } else { Err(Reason::IntegerTooLarge) };
     }
-    // The standard library's parser is exact; the one of serde_json may miss the last bit.
-    let double: f64 = text.parse().map_err(|_| Reason::NonFinite)?;
-    match double.abs() {
-        magnitude if !magnitude.is_finite() => Err(Reason::NonFinite),
-        magnitude if magnitude >= INTEGER_LIMIT as f64 => Err(Reason::IntegerTooLarge),
-        magnitude if magnitude.fract() == 0.0 => Ok((double as i64).to_string()),
-        _ => serde_json::to_string(&double).map_err(|_| Reason::NonFinite),
-    }
-}
 
-fn push_text(json: &mut String, text: &str) {
-    // A text has a JSON form.
-    json.push_str(&serde_json::to_string(text).unwrap_or_default());
+    pub(super) fn decode(reader: &mut Reader) -> Result<Self, Corrupt> {
+        let length: usize = reader.unsigned()?;
+        if length > PROPS_LIMIT {
+            return Err(reader.corrupt());
+        }
+        let mut props: Vec<(Box<str>, Scalar)> = Vec::with_capacity(length);
+        for _ in 0..length {
+            let key = reader.text()?;
+            let is_key = (1..=KEY_LIMIT_BYTES).contains(&key.len()) && !key.contains('\0');
+            let is_next = props.last().is_none_or(|(before, _)| **before < *key);
+            if !is_key || !is_next {
+                return Err(reader.corrupt());
+            }
+            props.push((key.into(), Scalar::decode(reader)?));
+        }
+        let props = Self(props.into());
+        if props.json_length() > PROPS_LIMIT_BYTES { Err(reader.corrupt()) } else { Ok(props) }
+    }
 }
 
 #[cfg(test)]
@@ -255,6 +220,7 @@ pub(in crate::analytics) mod tests {
             let props = read(&json).unwrap();
             let form = props.to_json();
             prop_assert_eq!(&read(&form).unwrap(), &props);
+            prop_assert_eq!(form.len(), props.json_length());
             let sent: Map<String, Value> = serde_json::from_str(&json).unwrap();
             let kept: Map<String, Value> = serde_json::from_str(&form).unwrap();
             prop_assert_eq!(sent.values().filter(|value| !value.is_null()).count(), kept.len());
@@ -270,11 +236,5 @@ pub(in crate::analytics) mod tests {
             }
         }
 
-        #[test]
-        fn a_number_keeps_its_value(number in any::<f64>().prop_map(|number| number % 9e15)) {
-            let text = serde_json::to_string(&number).unwrap();
-            let read: f64 = super::number(&text).unwrap().parse().unwrap();
-            prop_assert_eq!(read, number);
-        }
     }
 }

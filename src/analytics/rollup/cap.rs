@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{key::Values, measure::Measure};
+use super::{measure::Measure, values::Values};
 
 /// The most combinations of values of a site, a set and an hour, besides that of all others.
 pub const VALUES_LIMIT: usize = 1_000;
@@ -36,7 +36,7 @@ pub fn cap(known: &BTreeSet<Values>, deltas: BTreeMap<Values, Measure>) -> BTree
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::key::Value, *};
+    use super::{super::values::Value, *};
 
     fn values(number: u64) -> Values {
         Values::new([Value::text("view"), Value::text(&number.to_string())])

@@ -12,9 +12,11 @@ mod delta;
 mod key;
 mod measure;
 mod set;
+mod values;
 
 pub use cap::{VALUES_LIMIT, cap};
 pub use delta::deltas;
-pub use key::{Key, TEXT_LIMIT_BYTES, Value, Values};
+pub use key::Key;
 pub use measure::Measure;
-pub use set::{DIMENSIONS_LIMIT, Dimension, RollupSet, SetName};
+pub use set::{Dimension, RollupSet, SetName};
+pub use values::{DIMENSIONS_LIMIT, TEXT_LIMIT_BYTES, Value, Values};

@@ -4,12 +4,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use super::{
     super::event::{Event, KEY_LIMIT_BYTES},
-    key::{Value, Values},
+    values::{DIMENSIONS_LIMIT, Value, Values},
 };
 use crate::config::{Allowed, Invalid};
-
-/// The most dimensions of a set.
-pub const DIMENSIONS_LIMIT: usize = 3;
 
 /// What events are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -41,6 +41,14 @@ fn few_users_are_counted_almost_exactly() {
     assert!(of(0..1_000_000).encode().len() < 2_100);
 }
 
+/// A user has the same coupon in every version of the library; otherwise old sketches would count it twice.
+#[test]
+fn stored_sketches_stay_readable() {
+    let mut sketch = Sketch::default();
+    ["ann", "bob", "ünal"].iter().for_each(|user| sketch.add(user));
+    assert_eq!(sketch.encode(), [1, 0, 3, 248, 17, 96, 4, 216, 249, 172, 11, 191, 32, 100, 28]);
+}
+
 /// Every size around which the library changes what it holds.
 const SIZES: [u64; 17] = [0, 1, 6, 7, 8, 9, 24, 25, 48, 49, 96, 192, 193, 383, 384, 385, 5_000];
 
