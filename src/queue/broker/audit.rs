@@ -23,6 +23,8 @@ choice! {
         NoLease = "no_lease",
         /// A record cannot be read.
         Unreadable = "unreadable",
+        /// A key of the queue holds what another program put there.
+        Foreign = "foreign",
         /// A lane in which nothing waits is listed.
         EmptyLane = "empty_lane",
         /// A lane in which something waits is not listed.

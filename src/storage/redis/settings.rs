@@ -47,7 +47,9 @@ impl Settings {
         let yes = |value: &String| value == "yes";
         Self {
             maxmemory_policy: info("maxmemory_policy"),
+            // A server that reads its file after a start says that it appends nothing, until it has read it.
             appends: info("aof_enabled")
+                .filter(|_| info("loading").as_deref() != Some("1"))
                 .map(|value| value == "1")
                 .or_else(|| config.get("appendonly").map(yes)),
             appendfsync: config.get("appendfsync").cloned(),
@@ -121,6 +123,9 @@ mod tests {
         );
         assert_eq!(durability("aof_enabled:1\r\naof_last_write_status:err\r\n", &always), Durability::Memory);
         assert_eq!(durability(on, &[]), Durability::Unknown);
+        let loading = "loading:1\r\naof_enabled:0\r\naof_last_write_status:ok\r\n";
+        assert_eq!(durability(loading, &[("appendonly", "yes"), always[0], always[1]]), Durability::Fsynced);
+        assert_eq!(durability(loading, &[("appendonly", "no"), always[0], always[1]]), Durability::Memory);
         assert_eq!(durability("", &[]), Durability::Unknown);
     }
 

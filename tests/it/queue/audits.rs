@@ -104,6 +104,23 @@ async fn mends(commands: impl Fn(&Full) -> String, expected: &[Wrong]) {
 }
 
 #[tokio::test]
+async fn keys_and_records_of_other_programs_are_named() {
+    let store = Store::redis().await;
+    fill(&store).await;
+    store.send("HSET K|run nonsense garbage").await;
+    let scan = store.broker.audit(true).await.expect("audited");
+    let named: Vec<(Wrong, &str)> =
+        scan.findings.iter().map(|finding| (finding.wrong, finding.of.as_str())).collect();
+    assert_eq!(named, [(Wrong::Unreadable, "nonsense")]);
+    store.send("DEL K|rules\nSET K|rules garbage").await;
+    let scan = store.broker.audit(true).await.expect("audited");
+    let named: Vec<(Wrong, &str)> =
+        scan.findings.iter().map(|finding| (finding.wrong, finding.of.as_str())).collect();
+    assert_eq!(named, [(Wrong::Foreign, "{tasks:pending}|rules")]);
+    assert_eq!(scan.left_out.len(), 1);
+}
+
+#[tokio::test]
 async fn a_task_in_a_wrong_place_is_named_and_brought_back() {
     use Wrong::{Count, Doubled, Missing, NoPayload, Orphaned, Size};
     // Moved to another lane, to the dead letters, to the ended.

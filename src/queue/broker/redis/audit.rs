@@ -25,7 +25,7 @@ use super::{
 use crate::{
     queue::{
         broker::{
-            audit::{Finding, Scan},
+            audit::{Finding, Scan, Wrong},
             contract::MOVED_LIMIT,
         },
         run::{Run, State},
@@ -58,6 +58,10 @@ struct Seen {
 pub(super) async fn audit(redis: &Redis, mends: bool) -> Result<Scan, StoreError> {
     let (looks, mut scan) = (Audit { redis, mends: false }, Scan::default());
     let audit = Audit { redis, mends };
+    if audit.foreign_keys(&mut scan).await? {
+        scan.left_out.push("all else: delete or rename these keys first, then audit again".to_owned());
+        return Ok(scan);
+    }
     let mut before = audit.counted().await?;
     let mut seen = audit.tasks_and_lanes(&mut scan).await?;
     if mends && scan.found > 0 {
@@ -88,6 +92,20 @@ impl Audit<'_> {
         Ok((enqueued.unwrap_or(0), done.unwrap_or(0)))
     }
 
+    /// Whether a key holds another type of value than the queue's. Every script that reads it fails.
+    async fn foreign_keys(&self, scan: &mut Scan) -> Result<bool, StoreError> {
+        for (key, holds) in keys::TYPES {
+            let mut kind = cmd("TYPE");
+            kind.arg(key);
+            let kind: String = self.redis.command(&kind).await?;
+            if kind != holds && kind != "none" {
+                let at = format!("it is a {kind}, and must be a {holds}");
+                scan.add([Finding { wrong: Wrong::Foreign, of: key.to_owned(), at, mended: String::new() }]);
+            }
+        }
+        Ok(scan.found > 0)
+    }
+
     async fn tasks_and_lanes(&self, scan: &mut Scan) -> Result<Seen, StoreError> {
         let mut seen = Seen::default();
         self.records(scan, &mut seen).await?;
@@ -101,11 +119,15 @@ impl Audit<'_> {
         let ended = self.ended().await?;
         let mut cursor = String::from("0");
         loop {
-            let page: Vec<(String, String)>;
+            let page: Vec<(Vec<u8>, Vec<u8>)>;
             (cursor, page) = self.page("HSCAN", &self.key("run"), &cursor, PAGE).await?;
             let (mut tasks, mut not_done) = (Vec::new(), Vec::new());
             for (id, line) in page {
-                let known = id.parse::<TaskId>().map_err(|_| malformed(&id))?;
+                let (id, line) = (lossy(&id), lossy(&line));
+                let Ok(known) = id.parse::<TaskId>() else {
+                    scan.add([unreadable_id(&id)]);
+                    continue;
+                };
                 if !seen.tasks.insert(known) {
                     continue;
                 }
@@ -192,9 +214,9 @@ impl Audit<'_> {
         let name = if place == "task" { "payload" } else { place };
         let mut cursor = String::from("0");
         loop {
-            let page: Vec<(String, Vec<u8>)>;
+            let page: Vec<(Vec<u8>, Vec<u8>)>;
             (cursor, page) = self.page(command, &self.key(place), &cursor, page_size).await?;
-            let ids: Vec<String> = page.into_iter().map(|(id, _)| id).collect();
+            let ids: Vec<String> = page.into_iter().map(|(id, _)| lossy(&id)).collect();
             for tasks in ids.chunks(MOVED_LIMIT) {
                 self.tasks(scan, name, tasks).await?;
             }
@@ -306,6 +328,16 @@ impl Audit<'_> {
         let left_out = reply.list_if_any();
         Ok((left_out, findings(reply)?))
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A record of what is no id: nothing of the queue names it.
+fn unreadable_id(id: &str) -> Finding {
+    let at = "a record whose name is no id".to_owned();
+    Finding { wrong: Wrong::Unreadable, of: format!("{id:.80}"), at, mended: String::new() }
 }
 
 fn findings(mut reply: List) -> Result<Vec<Finding>, StoreError> {

@@ -38,3 +38,27 @@ pub(super) const KEYS: [&str; 21] = [
     "{tasks:pending}|meta",
     NEVER,
 ];
+
+/// What each of the fixed keys holds, where the audit looks before it reads any.
+pub(super) const TYPES: [(&str, &str); 20] = [
+    (KEYS[0], "list"),
+    (KEYS[1], "hash"),
+    (KEYS[2], "hash"),
+    (KEYS[3], "zset"),
+    (KEYS[4], "zset"),
+    (KEYS[5], "list"),
+    (KEYS[6], "hash"),
+    (KEYS[7], "hash"),
+    (KEYS[8], "hash"),
+    (KEYS[9], "hash"),
+    (KEYS[10], "zset"),
+    (KEYS[11], "zset"),
+    (KEYS[12], "set"),
+    (KEYS[13], "hash"),
+    (KEYS[14], "hash"),
+    (KEYS[15], "list"),
+    (KEYS[16], "list"),
+    (KEYS[17], "zset"),
+    (KEYS[18], "set"),
+    (KEYS[19], "hash"),
+];
