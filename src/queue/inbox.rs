@@ -1,7 +1,7 @@
 //! The raw door: other programs push JSON to the list `tasks:pending`, and it is moved into lanes.
 //!
 //! ```text
-//!   LPUSH tasks:pending ──> peek (500 at most) ──> read here ──> admit: compare with what was read, move
+//!   LPUSH tasks:pending ──> peek (100 at most) ──> read here ──> admit: compare with what was read, move
 //!                                                                  └ no valid task: a dead letter, malformed
 //! ```
 //!

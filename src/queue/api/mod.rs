@@ -25,7 +25,7 @@ pub(super) use self::{
     scan::{ScanApi, routes as scan_routes},
 };
 use super::{
-    broker::{Batch, Cancel, Enqueued, Looked, MOVED_LIMIT, RunNow, Verdict},
+    broker::{BATCH_LIMIT, Batch, Cancel, Enqueued, Looked, RunNow, Verdict},
     handle::Queue,
     task::{NewTask, TaskId},
 };
@@ -112,10 +112,10 @@ async fn enqueue_batch(
 ) -> Result<(StatusCode, Json<QueuedBatch>), Problem> {
     let asked = Asked::of(&headers)?;
     let BatchBody { tasks: texts, batch } = body;
-    if texts.len() > MOVED_LIMIT {
+    if texts.len() > BATCH_LIMIT {
         return Err(Problem::of(StatusCode::PAYLOAD_TOO_LARGE)
-            .detail(format!("the batch has {} tasks, the limit is {MOVED_LIMIT}", texts.len()))
-            .with("limit_tasks", MOVED_LIMIT)
+            .detail(format!("the batch has {} tasks, the limit is {BATCH_LIMIT}", texts.len()))
+            .with("limit_tasks", BATCH_LIMIT)
             .with("field", "tasks"));
     }
     let each = batch == Some(BatchMode::Each);

@@ -15,9 +15,9 @@ pub use self::{
     audit::{Finding, Scan, Wrong},
     bell::Bell,
     contract::{
-        Admission, Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange, Exchanged,
-        Handles, Known, Looked, MOVED_LIMIT, Promoted, RawElement, Reaped, RunNow, Settled, Settlement,
-        Traded, Verdict,
+        Admission, BATCH_LIMIT, Batch, Beat, Cancel, Caps, Claimed, CrashRule, Enqueued, Epoch, Exchange,
+        Exchanged, Handles, Known, Looked, MOVED_LIMIT, Promoted, RawElement, Reaped, RunNow, Settled,
+        Settlement, Traded, Verdict,
     },
     redis::RedisBroker,
     sqlite::{Clock, SqliteBroker},
@@ -74,7 +74,7 @@ impl Broker {
         }
     }
 
-    /// Takes tasks into the queue, at most [`MOVED_LIMIT`]. It may be sent again: a task's id is taken once.
+    /// Takes tasks into the queue, at most [`BATCH_LIMIT`]. It may be sent again: a task's id is taken once.
     pub async fn enqueue(
         &self,
         tasks: &[NewTask],

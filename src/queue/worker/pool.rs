@@ -162,7 +162,7 @@ impl<'a> Pool<'a> {
                     self.give_up().await;
                     return Ok(false);
                 };
-                is_idle = traded.claimed.len() < want;
+                is_idle = traded.claimed.len() < want.min(MOVED_LIMIT);
                 // A rate that is used up says when it allows the next start.
                 let next_start = traded.next_start_in_ms.map_or(self.settings.poll, Duration::from_millis);
                 poll_at = Instant::now() + self.settings.poll.min(next_start);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lab::queue::{
     Due, NewTask,
-    broker::{Broker, MOVED_LIMIT},
+    broker::{BATCH_LIMIT, Broker},
 };
 use rand::RngExt as _;
 
@@ -39,7 +39,7 @@ async fn abort_one(kind: &'static str, concurrency: usize, seed: u64) {
         })
         .collect();
     let broker = Broker::Redis(world.broker.clone());
-    for (number, batch) in tasks.chunks(MOVED_LIMIT).enumerate() {
+    for (number, batch) in tasks.chunks(BATCH_LIMIT).enumerate() {
         offer(&broker, &format!("test/{number}"), batch, None, &world.history).await;
     }
     for number in 0..WORKERS {

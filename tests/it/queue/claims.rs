@@ -75,7 +75,9 @@ async fn what_is_paused_or_unhandled_delays_nothing_else(store: Store) {
     for scope in ["*", "t|paused", "t|limited", "g|big"] {
         rule(scope, Rule::default()).await.expect("answered");
     }
-    assert_eq!(process.claim(500).await.len(), 500);
+    for _ in 0..5 {
+        assert_eq!(process.claim(100).await.len(), 100);
+    }
     store.balances().await;
 }
 

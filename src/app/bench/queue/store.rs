@@ -11,7 +11,7 @@ use crate::{
     app::bench::child_server::ChildServer,
     queue::{
         Due, Lane, Name, NewTask, Priority, RateLimit, Rule, Scope, Spec, TaskId,
-        broker::{Batch, Broker, Caps, Clock, CrashRule, Enqueued, MOVED_LIMIT, RedisBroker, SqliteBroker},
+        broker::{BATCH_LIMIT, Batch, Broker, Caps, Clock, CrashRule, Enqueued, RedisBroker, SqliteBroker},
         keeper::keep,
     },
     storage::sqlite::Synchronous,
@@ -135,7 +135,7 @@ async fn start_api(redis: Option<&RedisServer>, folder: &Path) -> anyhow::Result
 /// # Errors
 /// When one is not taken.
 pub(super) async fn enqueue(broker: &Broker, tasks: &[NewTask], in_one: usize) -> anyhow::Result<()> {
-    for tasks in tasks.chunks(in_one.min(MOVED_LIMIT)) {
+    for tasks in tasks.chunks(in_one.min(BATCH_LIMIT)) {
         let taken = broker.enqueue(tasks, Batch::Whole, &Caps::default()).await?;
         ensure!(matches!(taken, Enqueued::Taken(_)), "the queue does not take tasks: {taken:?}");
     }

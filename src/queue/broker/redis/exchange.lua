@@ -205,7 +205,7 @@ if alone == 'no' and want > 0 and room('*', clock) > 0 then
   -- A lane's turn is a sixteenth of what is wanted, so that one exchange visits few lanes.
   local quantum = math.max(1, math.floor(want / 16))
   -- Tasks past their deadline are taken out on the way, at most this many.
-  local budget = 500
+  local budget = 100
   if types then
     local names = {}
     for i = 1, k do names[i] = 't|' .. types[i] end
