@@ -201,8 +201,12 @@ fn extreme_times_have_buckets() {
             for at_ms in [i64::MIN, -1, 0, LATEST_MS - 1, LATEST_MS, i64::MAX] {
                 let bucket = calendar(zone).bucket(interval, at_ms);
                 assert!(bucket.from_ms <= at_ms.clamp(EARLIEST_MS, LATEST_MS), "{zone} {interval} {at_ms}");
+                let unit = Level::ALL.map(|level| level.bucket(&calendar(zone), at_ms));
+                assert!(unit.iter().all(|unit| unit.from_ms <= at_ms.clamp(EARLIEST_MS, LATEST_MS)));
             }
             assert!(calendar(zone).buckets(interval, LATEST_MS - DAY_MS, i64::MAX).count() < 200);
         }
+        let all = cover(&calendar(zone), Bucket { from_ms: i64::MIN, until_ms: i64::MAX }, 0);
+        assert_eq!(all.pieces.iter().filter(|piece| piece.level == Level::Year).count(), 1, "{zone}");
     }
 }

@@ -141,6 +141,17 @@ mod tests {
         assert!(Zone::version().starts_with("20"), "{}", Zone::version());
     }
 
+    /// No zone has had this since 1970: clocks that jump from 23:30 to 00:30 begin the date with the jump.
+    #[test]
+    fn a_date_begins_with_the_jump_over_its_midnight() {
+        let zone = Zone(TimeZone::posix("AAA0BBB,M3.2.0/23:30,M11.1.0/2").unwrap());
+        let first =
+            |day| Timestamp::from_millisecond(zone.first_instant(Date::constant(2026, 3, day))).unwrap();
+        assert_eq!(first(8).to_string(), "2026-03-08T00:00:00Z");
+        assert_eq!(first(9).to_string(), "2026-03-08T23:30:00Z");
+        assert_eq!(first(10).to_string(), "2026-03-09T23:00:00Z");
+    }
+
     /// What the machine's files say does not matter: they are not read, not even where `TZDIR` points.
     #[test]
     fn the_data_is_the_bundled_one() {
