@@ -17,7 +17,7 @@ use crate::{
         audit::{CheckArgs, served, table, verdict},
         ending::{Ending, Usage},
     },
-    config::HttpUrl,
+    config::{HttpUrl, counted},
     output::{self, Document as _},
     queue::{
         Broker, audited,
@@ -55,7 +55,8 @@ pub async fn audit(args: &CheckArgs) -> anyhow::Result<Ending> {
     if left == 0 {
         return Ok(ending);
     }
-    output::to_stderr(format_args!("lab: {left} things are wrong in the queue's store"));
+    let things = counted(left as u64, "thing is", "things are");
+    output::to_stderr(format_args!("lab: {things} wrong in the queue's store"));
     Ok(Ending::Failed)
 }
 

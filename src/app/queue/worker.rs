@@ -64,9 +64,10 @@ pub(super) async fn run(args: WorkArgs, telemetry: Telemetry) -> anyhow::Result<
     if let Some(server) = server {
         server.close().await?;
     }
-    let Tally { started, succeeded, failed, handed_back } = ended.context("the worker cannot go on")?;
+    let Tally { started, succeeded, failed, handed_back, lost } = ended.context("the worker cannot go on")?;
     output::to_stderr(format_args!(
-        "stopped: {started} started, {succeeded} succeeded, {failed} failed, {handed_back} handed back"
+        "stopped: {started} started, {succeeded} succeeded, {failed} failed, {handed_back} handed back, {lost} lost \
+         with a lease"
     ));
     Ok(match shutdown.aborted().is_cancelled() {
         true => Ending::Aborted,

@@ -35,7 +35,7 @@ choice! {
         ClosedLane = "closed_lane",
         /// A count is not what there is.
         Count = "count",
-        /// The count of a limit is not what is in flight.
+        /// What a type or group counts as in flight is not what is in flight.
         Limit = "limit",
         /// Two structures that must be of one size are not.
         Size = "size",

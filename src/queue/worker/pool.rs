@@ -37,6 +37,9 @@ use crate::{
 /// How long to wait before a store that is away is asked again.
 const AWAY: Duration = Duration::from_millis(200);
 
+/// The most characters of an error that are logged.
+const LOGGED_LIMIT_CHARS: usize = 200;
+
 /// Rounds whose account is remembered: more than pass between two beats matter to none.
 const ROUNDS_REMEMBERED: usize = 64;
 
@@ -51,6 +54,8 @@ pub struct Tally {
     pub failed: u64,
     /// Tasks that were handed back.
     pub handed_back: u64,
+    /// Attempts whose lease expired before they were settled: their tasks are started again.
+    pub lost: u64,
 }
 
 /// A pool of attempts under one lease.
@@ -159,7 +164,7 @@ impl<'a> Pool<'a> {
             }
             if !self.ended.is_empty() || (want > 0 && !is_idle) {
                 let Some(traded) = self.exchange(want, stop).await? else {
-                    self.give_up().await;
+                    self.give_up(tally).await;
                     return Ok(false);
                 };
                 is_idle = traded.claimed.len() < want.min(MOVED_LIMIT);
@@ -182,7 +187,7 @@ impl<'a> Pool<'a> {
             tokio::select! {
                 biased;
                 () = expired.cancelled() => {
-                    self.give_up().await;
+                    self.give_up(tally).await;
                     return Ok(false);
                 }
                 () = stop.stopping().cancelled(), if !stopping => {}
@@ -322,21 +327,43 @@ impl<'a> Pool<'a> {
         }
         let limits = (task.failures, task.spec.attempts_limit);
         let settle = settle(verdict, limits, self.settings.retry, self.draws.random());
-        match settle {
+        match &settle {
             Settle::Succeeded => tally.succeeded += 1,
             Settle::Retry { .. } | Settle::Bury { .. } => tally.failed += 1,
             Settle::HandBack => tally.handed_back += 1,
             Settle::Snooze { .. } | Settle::Cancelled => {}
         }
+        tell(&task, &settle);
         self.ended.push(Settlement { id: task.id, delivery: task.delivery, settle });
     }
 
-    /// Cancels what runs, and waits until it has ended. The store gives those tasks to others, so how they ended here
-    /// is not counted.
-    async fn give_up(&mut self) {
+    /// Cancels what runs, and waits until it has ended. The store gives those tasks to others, so however they ended
+    /// here, they are lost.
+    async fn give_up(&mut self, tally: &mut Tally) {
         self.given_up.cancel();
+        tally.lost += (self.attempts.len() + self.ended.len()) as u64;
         while let Some(ended) = self.attempts.join_next_with_id().await {
             self.take_verdict(ended, &mut Tally::default());
         }
     }
+}
+
+/// Logs an attempt that failed.
+fn tell(task: &Claimed, settle: &Settle) {
+    let (id, kind, attempt) = (task.id, &task.lane.kind, task.failures + 1);
+    match settle {
+        Settle::Retry { delay_ms, error } => {
+            tracing::info!(%id, r#type = %kind, attempt, delay_ms, error = brief(error), "an attempt failed and is tried again");
+        }
+        Settle::Bury { reason, error } => {
+            let reason = reason.label();
+            tracing::warn!(%id, r#type = %kind, attempt, reason, error = brief(error), "a task failed and is a dead letter");
+        }
+        Settle::Succeeded | Settle::HandBack | Settle::Snooze { .. } | Settle::Cancelled => {}
+    }
+}
+
+/// The beginning of an error, as one line.
+fn brief(error: &str) -> String {
+    error.chars().take(LOGGED_LIMIT_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }

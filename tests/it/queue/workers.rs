@@ -228,7 +228,8 @@ async fn a_worker_whose_lease_expired_cancels_and_takes_another(store: Store) {
     assert_eq!(begins.recv().await, Some(id), "it runs again under another lease");
     gate.add_permits(1);
     until(&store, |counts| counts.succeeded == 1).await;
-    worker.stopped().await;
+    let tally = worker.stopped().await;
+    assert_eq!((tally.started, tally.succeeded, tally.lost), (2, 1, 1));
     let Looked::Known(known) = store.broker.get(id).await.expect("answered") else { panic!("unknown") };
     assert_eq!((known.run.delivery, known.run.failures, known.run.crashes), (2, 0, 1));
     store.balances().await;

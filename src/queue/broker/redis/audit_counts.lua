@@ -4,7 +4,7 @@
 --       act: `look` or `mend`; bytes: of all payloads as they were added up since enqueued and done were as stated, or
 --       `` if they were not; seq, epoch: the highest number of a task and of an epoch that were seen
 -- Result: {list of what was not looked at because there is too much of it (`lanes`, `processes`, `in_flight`), then flat:
---       what is wrong, name, what the count was and what there is, what was done about it or ``}
+--       what is wrong, name, what the count says and what it must be, what was done about it or ``}
 local act = ARGV[1]
 if act ~= 'look' and act ~= 'mend' then error({ err = 'BADARG act' }) end
 local seq, epoch = number(5), number(6)
@@ -19,7 +19,7 @@ local clock = tonumber(call('HGET', META, 'clock') or 0)
 if mends then clock = tick() end
 local result = { {} }
 local function found(wrong, name, said, is, key)
-  local change = 'was ' .. int(said) .. ', is ' .. int(is)
+  local change = 'says ' .. int(said) .. ', must be ' .. int(is)
   if mends and key then call('HSET', key, name, int(is)) end
   for _, value in ipairs({ wrong, name, change, mends and 'set' or '' }) do result[#result + 1] = value end
 end

@@ -211,6 +211,6 @@ fn finding(wrong: Wrong, of: impl ToString, at: &str, mended: Option<&str>) -> F
 
 fn compare(findings: &mut Vec<Finding>, wrong: Wrong, of: impl ToString, said: u64, is: u64, mends: bool) {
     if said != is {
-        findings.push(finding(wrong, of, &format!("was {said}, is {is}"), mends.then_some("set")));
+        findings.push(finding(wrong, of, &format!("says {said}, must be {is}"), mends.then_some("set")));
     }
 }
