@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lab::queue::{
     Due, NewTask, Rule, TaskId,
-    broker::{Batch, Broker, CrashRule, Exchange, Exchanged, Handles, Wrong},
+    broker::{Batch, Broker, CrashRule, Exchange, Exchanged, Handles, Settled, Wrong},
     settle::{DeathReason, Settle},
 };
 
@@ -302,4 +302,22 @@ async fn keys_of_a_newer_program_are_not_touched() {
     refused(store.broker.promote().await.expect_err("refused"));
     refused(store.broker.check_settings().await.expect_err("refused"));
     assert!(dump().await == before, "something was moved");
+}
+
+#[tokio::test]
+async fn keys_of_an_older_program_are_taken_over() {
+    let store = Store::redis().await;
+    store.fill("2|email|", 2).await;
+    let mut process = store.process().await;
+    let held = process.claim(1).await;
+    // Before, a process's set held the delivery only.
+    let (epoch, id, delivery) = (process.epoch.number, held[0].id, held[0].delivery);
+    store.send(&format!("HSET K|held|{epoch} {id} {delivery}\nHSET K|meta schema 1")).await;
+    assert_eq!(process.settle(&held[0], Settle::Succeeded).await, Settled::Applied);
+    store.broker.check_settings().await.expect("known");
+    let Broker::Redis(broker) = &store.broker else { panic!("not Redis") };
+    let mut version = ::redis::cmd("HGET");
+    version.arg("{tasks:pending}|meta").arg("schema");
+    assert_eq!(broker.redis().command::<u64>(&version).await.expect("read"), 2);
+    store.balances().await;
 }

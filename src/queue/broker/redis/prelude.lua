@@ -17,7 +17,8 @@ local INBOX, TASK, RUN, DELAYED, DEAD, DONE, COUNT, RULES, IN_FLIGHT, USED, THRO
 local TAG = '{tasks:pending}|'
 local call = redis.call
 -- The version of the keys. It is raised by a change that an older program must not meet.
-local SCHEMA = 1
+--   2: what a process holds has the bytes beside the delivery
+local SCHEMA = 2
 -- The lease clock goes on by at most this much between two scripts, in milliseconds: an outage of the store or a step
 -- of its clock expires nothing.
 local CLOCK_STEP_MS = 500
@@ -57,10 +58,11 @@ end
 local function tick()
   local now = wall()
   local last = call('HMGET', META, 'time', 'clock', 'schema')
-  if not last[3] then
-    call('HSET', META, 'schema', SCHEMA)
-  elseif tonumber(last[3]) > SCHEMA then
+  local version = tonumber(last[3] or 0)
+  if version > SCHEMA then
     error({ err = 'NEWER the keys are of version ' .. last[3] .. ', this program knows up to ' .. SCHEMA })
+  elseif version < SCHEMA then
+    call('HSET', META, 'schema', SCHEMA)
   end
   local clock = tonumber(last[2] or 0) + math.min(math.max(now - tonumber(last[1] or now), 0), CLOCK_STEP_MS)
   call('HSET', META, 'time', stamp, 'clock', int(clock))
