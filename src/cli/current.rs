@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
-use crate::app::CurrentSetting;
-
-/// Variables whose values are never printed.
-pub(super) const SECRETS: [&str; 1] = ["LAB_ADMIN_TOKEN"];
+use crate::{app::CurrentSetting, config::SECRETS};
 
 /// The settings of the subcommand in `matches`, or of `lab` itself if there is none.
 pub(super) fn current(

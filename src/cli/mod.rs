@@ -207,6 +207,20 @@ mod tests {
     }
 
     #[test]
+    fn variables_that_the_help_hides_are_secret_everywhere() {
+        fn check(command: &Command) {
+            for argument in command.get_arguments() {
+                if let Some(name) = argument.get_env().and_then(|name| name.to_str()) {
+                    let is_secret = crate::config::SECRETS.contains(&name);
+                    assert_eq!(argument.is_hide_env_values_set(), is_secret, "{name}");
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&command());
+    }
+
+    #[test]
     fn every_settings_help_names_its_variable_and_allowed_values() {
         fn check(command: &Command, missing: &mut Vec<String>) {
             for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {

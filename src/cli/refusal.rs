@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, Command, error::ErrorKind};
 
-use super::current::SECRETS;
 use crate::app::CurrentSetting;
-use crate::config::{Invalid, Misfit, without_users};
+use crate::config::{Invalid, Misfit, SECRETS, without_users};
 
 /// Why no command runs.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::{
     capture::Captured,
     guard::{Group, Guard},
 };
+use crate::config::SECRETS;
 
 /// How long to read on after a command has ended: a process that left the group may still hold the pipes.
 const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ pub struct Call {
     pub program: String,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Environment variables, in addition to those of this process.
+    /// Environment variables, in addition to those of this process, of which it gets all but [`SECRETS`].
     pub environment: Vec<(&'static str, String)>,
     /// The line that it receives on standard input.
     pub input: String,
@@ -107,6 +108,10 @@ impl Call {
     /// Runs the command. Dropping the future kills the command's process group.
     pub async fn run(&self, limits: Limits, guard: &Guard) -> Ended {
         let mut command = Command::new(&self.program);
+        // What a command prints is shown to people who may not see them.
+        for name in SECRETS {
+            command.env_remove(name);
+        }
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         match guard.spawn(&mut command) {
             Ok((child, group)) => attend(child, group, &self.input, limits).await,

@@ -59,11 +59,14 @@ impl Settings {
         }
     }
 
-    /// What an accepted write survives. It is `fsynced` only where every setting says so.
+    /// What an accepted write survives. It is `fsynced` only where every setting says so, and only `memory` where a
+    /// full memory evicts: what was synced may be deleted.
     pub fn durability(&self) -> Durability {
         match self {
+            Self { maxmemory_policy: Some(policy), .. } if policy != "noeviction" => Durability::Memory,
             Self { appends: None, .. } => Durability::Unknown,
             Self { appends: Some(false), .. } => Durability::Memory,
+            Self { maxmemory_policy: None, .. } => Durability::Unknown,
             Self {
                 appendfsync: Some(when),
                 no_sync_on_rewrite: Some(false),
@@ -109,7 +112,7 @@ mod tests {
                 config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             Settings::read(info, &config).durability()
         };
-        let on = "aof_enabled:1\r\naof_last_write_status:ok\r\n";
+        let on = "maxmemory_policy:noeviction\r\naof_enabled:1\r\naof_last_write_status:ok\r\n";
         let always = [("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no")];
         assert_eq!(durability(on, &always), Durability::Fsynced);
         assert_eq!(durability("aof_enabled:0\r\n", &always), Durability::Memory);
@@ -121,9 +124,12 @@ mod tests {
             durability(on, &[("appendfsync", "always"), ("no-appendfsync-on-rewrite", "yes")]),
             Durability::Appended
         );
-        assert_eq!(durability("aof_enabled:1\r\naof_last_write_status:err\r\n", &always), Durability::Memory);
+        assert_eq!(durability(&on.replace("status:ok", "status:err"), &always), Durability::Memory);
+        assert_eq!(durability(&on.replace("noeviction", "allkeys-lru"), &always), Durability::Memory);
+        assert_eq!(durability(&on.replace("maxmemory_policy", "other"), &always), Durability::Unknown);
         assert_eq!(durability(on, &[]), Durability::Unknown);
-        let loading = "loading:1\r\naof_enabled:0\r\naof_last_write_status:ok\r\n";
+        let loading =
+            "maxmemory_policy:noeviction\r\nloading:1\r\naof_enabled:0\r\naof_last_write_status:ok\r\n";
         assert_eq!(durability(loading, &[("appendonly", "yes"), always[0], always[1]]), Durability::Fsynced);
         assert_eq!(durability(loading, &[("appendonly", "no"), always[0], always[1]]), Durability::Memory);
         assert_eq!(durability("", &[]), Durability::Unknown);

@@ -171,6 +171,27 @@ async fn dead_letters_are_replayed_by_id_by_type_or_all() {
     assert_eq!((&stats["pending"], &stats["done"], &stats["balances"]), (&json!(4), &json!(1), &json!(true)));
 }
 
+#[tokio::test]
+async fn a_command_gets_no_variable_that_is_secret() {
+    let redis = RedisServer::start(&[]).await;
+    let url = redis.url().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("environment");
+    let exec = format!("a=sh -c 'env >{}'", file.display());
+    let mut shared = vec![("REDIS_URL", url.as_str()), LONG_LEASE, ("SMTP_HOST", "kept")];
+    shared.extend(
+        ["LAB_ADMIN_TOKEN", "DATABASE_URL", "OTEL_EXPORTER_OTLP_HEADERS"]
+            .map(|name| (name, "k=hidden-value")),
+    );
+    let api = Server::start(&["queue", "api"], &[("REDIS_URL", url.as_str()), LONG_LEASE]);
+    let _worker = Server::start(&["queue", "worker", "--exec", &exec], &shared);
+    let id = enqueue(&api, &json!({ "type": "a" })).await;
+    state_is(&api, &id, "succeeded").await;
+    let seen = fs::read_to_string(&file).expect("written");
+    assert!(seen.contains("SMTP_HOST=kept") && seen.contains("LAB_TASK_ID="), "{seen}");
+    assert!(!seen.contains("hidden-value") && !seen.contains("REDIS_URL"), "{seen}");
+}
+
 async fn ask_pause(api: &Server, paused: bool) {
     let head = "PATCH /rules\ncontent-type: application/json";
     assert_eq!(send(api.addr, head, &json!({ "paused": paused }).to_string()).await.status, 200);

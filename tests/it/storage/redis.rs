@@ -127,12 +127,15 @@ async fn a_replica_and_a_wrong_password_are_told_apart() {
 async fn its_real_settings_say_what_a_write_survives() {
     let memory = connect(&RedisServer::start(&[]).await).await;
     assert_eq!(memory.durability(), Durability::Memory);
-    let server = RedisServer::start(&["--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"]).await;
+    let server = RedisServer::start(&["--appendonly", "yes"]).await;
+    assert_eq!(connect(&server).await.durability(), Durability::Appended);
+    say::<()>(&connect(&server).await, "CONFIG SET maxmemory-policy allkeys-lru").await.expect("set");
     let redis = connect(&server).await;
-    assert_eq!(redis.durability(), Durability::Appended);
+    assert_eq!(redis.durability(), Durability::Memory, "what was appended may be evicted");
     let evicts = redis.settings().await.expect("answered").refuse_eviction().expect_err("it evicts");
     assert!(evicts.contains("maxmemory-policy is allkeys-lru"), "{evicts}");
     // A user who may not read the settings learns nothing of them.
+    say::<()>(&redis, "CONFIG SET maxmemory-policy noeviction").await.expect("set");
     say::<()>(&redis, "ACL SETUSER lab on nopass ~* +@all -config").await.expect("answered");
     let url: RedisUrl = format!("redis://lab:any@{}", server.addr()).parse().expect("a URL");
     let other = Redis::connect(&url).await.expect("connected");
