@@ -16,6 +16,9 @@ use crate::{
 
 const BODY_LIMIT_BYTES: usize = 4 << 20;
 
+/// Where `lab queue api` listens.
+pub(super) const QUEUE_API_ADDR: &str = "127.0.0.1:8085";
+
 /// The server to ask if no URL names another.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
@@ -31,24 +34,40 @@ impl ServerAddr {
     /// # Errors
     /// When the port is 0.
     pub(super) fn url(self) -> Result<HttpUrl, Misfit> {
-        let addr = self.addr.get();
-        let ip = match addr.ip() {
-            ip if !ip.is_unspecified() => ip,
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        };
-        let url = format!("http://{}/", SocketAddr::new(ip, addr.port()));
-        let allowed = "a running server's port, from 1 to 65535 (or name the server by a URL)";
-        url.parse().map_err(|_| Misfit::new("LAB_ADDR", self.addr, allowed))
+        url_of(self.addr, "LAB_ADDR")
     }
 }
 
-/// No server responded.
+/// The URL of the server that listens on `addr`, the value of `variable`.
+///
+/// # Errors
+/// When the port is 0.
+pub(super) fn url_of(addr: ListenAddr, variable: &'static str) -> Result<HttpUrl, Misfit> {
+    let socket = addr.get();
+    let ip = match socket.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let url = format!("http://{}/", SocketAddr::new(ip, socket.port()));
+    let allowed = "a running server's port, from 1 to 65535 (or name the server by a URL)";
+    url.parse().map_err(|_| Misfit::new(variable, addr, allowed))
+}
+
+/// No server, or no store, responded.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: start a server with `lab`, or name another with {other}")]
+#[error("{what}: {remedy}")]
 pub(super) struct Unreachable {
     pub(super) what: String,
-    pub(super) other: &'static str,
+    /// What the user can do about it.
+    pub(super) remedy: String,
+}
+
+impl Unreachable {
+    /// No server of the lab responded; `other` tells the user how to name another one.
+    fn server(what: String, other: &str) -> Self {
+        Self { what, remedy: format!("start a server with `lab`, or name another with {other}") }
+    }
 }
 
 /// Fetches the body of a 2xx response, with limits on its size and time. `other` tells the user how to name another
@@ -68,9 +87,9 @@ pub(super) async fn fetch(url: &HttpUrl, other: &'static str, within: Duration) 
     };
     let origin = url.origin();
     match &failure {
-        Failure::Refused => Err(Unreachable { what: format!("nothing listens on {origin}"), other }.into()),
+        Failure::Refused => Err(Unreachable::server(format!("nothing listens on {origin}"), other).into()),
         failure if failure.is_unreachable() => {
-            Err(Unreachable { what: format!("no answer from {origin}: {failure}"), other }.into())
+            Err(Unreachable::server(format!("no answer from {origin}: {failure}"), other).into())
         }
         _ => Err(failure).with_context(|| format!("asking {url}")),
     }

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use serde_json::{Map, Value};
 
 use super::{
-    ask::{ServerAddr, fetch},
+    ask::{QUEUE_API_ADDR, ServerAddr, fetch},
     ending::{Ending, Usage},
     output::JsonArg,
     queue,
 };
 use crate::{
-    config::{Allowed as _, HttpUrl, Misfit},
+    config::{Allowed as _, HttpUrl, ListenAddr, Misfit},
     output,
     queue::StorePlace,
     web::sheet,
@@ -46,6 +46,9 @@ pub struct CheckArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub server: ServerAddr,
+    /// Where `lab queue api` listens, which is asked for the queue if the server at the address has none
+    #[arg(long, env = "QUEUE_API_ADDR", default_value = QUEUE_API_ADDR, value_name = ListenAddr::ALLOWED)]
+    pub queue_api_addr: ListenAddr,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub store: StorePlace,

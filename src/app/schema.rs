@@ -15,7 +15,7 @@ use crate::{
 type Entry = (&'static str, fn() -> Value);
 
 /// Every document: its name, which is its member `schema`, and its JSON Schema.
-const DOCUMENTS: [Entry; 42] = [
+const DOCUMENTS: [Entry; 43] = [
     one::<Audit>(),
     one::<Balance<HttpAudit>>(),
     one::<Balance<crate::load::Totals>>(),
@@ -46,6 +46,7 @@ const DOCUMENTS: [Entry; 42] = [
     one::<Balance<queue::Balanced>>(),
     one::<queue::QueuedBatch>(),
     one::<super::queue::LoadReport>(),
+    one::<queue::DeadList>(),
     one::<queue::DeadChanged>(),
     one::<queue::RulePart>(),
     one::<queue::StatsDocument>(),

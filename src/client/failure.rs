@@ -1,6 +1,6 @@
 //! Why an HTTP exchange failed.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io, net::IpAddr, time::Duration};
 
 use axum::http::StatusCode;
 use hyper_util::client::legacy;
@@ -15,6 +15,9 @@ pub enum Failure {
     /// The host's name could not be resolved.
     #[error("the name cannot be resolved: {0}")]
     NotResolved(String),
+    /// The host's name has only addresses to which the client may not connect, such as this one.
+    #[error("the address {0} is not public")]
+    NotPublic(IpAddr),
     /// The connection could not be opened for another reason.
     #[error("no connection: {0}")]
     NotConnected(String),
@@ -44,6 +47,7 @@ impl Failure {
         match self {
             Self::Refused => "connection refused",
             Self::NotResolved(_) => "name not resolved",
+            Self::NotPublic(_) => "address not public",
             Self::NotConnected(_) => "no connection",
             Self::Tls(_) => "TLS failed",
             Self::TimedOut(_) => "timed out",
@@ -56,15 +60,24 @@ impl Failure {
 
     /// Whether no server was reached.
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Refused | Self::NotResolved(_) | Self::NotConnected(_) | Self::TimedOut(_))
+        matches!(
+            self,
+            Self::Refused
+                | Self::NotResolved(_)
+                | Self::NotPublic(_)
+                | Self::NotConnected(_)
+                | Self::TimedOut(_)
+        )
     }
 
     /// Classifies an error from before the response; `connect_limit` is the time limit of a connection attempt.
     pub(super) fn before_answer(error: &legacy::Error, connect_limit: Duration) -> Self {
         let mut reason = error.to_string();
         for cause in causes(error) {
-            if let Some(NotResolved(error)) = cause.downcast_ref() {
-                return Self::NotResolved(error.to_string());
+            match cause.downcast_ref() {
+                Some(NoAddress::NotResolved(error)) => return Self::NotResolved(error.to_string()),
+                Some(NoAddress::NotPublic(ip)) => return Self::NotPublic(*ip),
+                None => {}
             }
             if let Some(error) = cause.downcast_ref::<rustls::Error>() {
                 return Self::Tls(error.to_string());
@@ -82,10 +95,16 @@ impl Failure {
     }
 }
 
-/// A failed name lookup. A type of its own, because the connector's error says so only in its text.
+/// Why a name gave no address. A type of its own, because the connector's error says so only in its text.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct NotResolved(pub(super) io::Error);
+pub(super) enum NoAddress {
+    /// The lookup failed.
+    #[error("{0}")]
+    NotResolved(io::Error),
+    /// It has only addresses that the rule forbids, such as this one.
+    #[error("{0} is not public")]
+    NotPublic(IpAddr),
+}
 
 /// An error and its chain of causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -1,7 +1,6 @@
 //! Which addresses a client may connect to.
 
 use std::{
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     task::{Context, Poll, ready},
 };
@@ -10,7 +9,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower::Service;
 
-use super::failure::NotResolved;
+use super::failure::NoAddress;
 
 /// Which addresses a client may connect to. The rule is applied to the addresses that a name has when the connection is
 /// made, so a name that changes its address cannot lead elsewhere.
@@ -84,23 +83,23 @@ impl Resolver {
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = NotResolved;
-    type Future = BoxFuture<'static, Result<Self::Response, NotResolved>>;
+    type Error = NoAddress;
+    type Future = BoxFuture<'static, Result<Self::Response, NoAddress>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NotResolved>> {
-        Poll::Ready(ready!(self.names.poll_ready(context)).map_err(NotResolved))
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NoAddress>> {
+        Poll::Ready(ready!(self.names.poll_ready(context)).map_err(NoAddress::NotResolved))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
         let (found, reach) = (self.names.call(name), self.reach);
         let lookup = async move {
-            let found: Vec<SocketAddr> = found.await.map_err(NotResolved)?.collect();
+            let found: Vec<SocketAddr> = found.await.map_err(NoAddress::NotResolved)?.collect();
             let allowed: Vec<SocketAddr> =
                 found.iter().copied().filter(|addr| reach.allows(addr.ip())).collect();
-            if allowed.is_empty() && !found.is_empty() {
-                return Err(NotResolved(io::Error::other("it has only addresses of private networks")));
+            match found.first() {
+                Some(forbidden) if allowed.is_empty() => Err(NoAddress::NotPublic(forbidden.ip())),
+                _ => Ok(allowed.into_iter()),
             }
-            Ok(allowed.into_iter())
         };
         lookup.boxed()
     }

@@ -36,6 +36,8 @@ const TASKS_LISTED: usize = 20;
 /// How long to wait before an enqueue whose reply was lost is sent again, each time.
 const SEND_AGAIN: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+/// No more is sent this long after the reply was lost. A store that stands still takes as long to connect to, once.
+const SEND_AGAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// The queue; cheap to clone.
 #[derive(Debug, Clone)]
@@ -125,8 +127,12 @@ impl Queue {
     ) -> Result<(Enqueued, Durability), StoreError> {
         let send = || self.broker().enqueue_durably(tasks, batch, self.caps());
         let mut answer = send().await;
+        let first = Instant::now();
         for pause in SEND_AGAIN {
             let Err(StoreError::OutcomeUnknown(_)) = &answer else { break };
+            if first.elapsed() >= SEND_AGAIN_LIMIT {
+                break;
+            }
             tokio::time::sleep(pause).await;
             answer = match send().await {
                 // The first one may have been carried out all the same.

@@ -44,7 +44,7 @@ mod tend;
 mod turns;
 mod worker;
 
-pub use api::{Changed, Queued, QueuedBatch, TaskDocument};
+pub use api::{Changed, DeadList, Queued, QueuedBatch, TaskDocument};
 pub use broker::{Broker, Epoch};
 pub use claim::Claim;
 pub use config::{

@@ -18,6 +18,12 @@ impl Moment {
     }
 }
 
+/// A time of the store, in milliseconds since 1970, for people; the number itself if there is no such time.
+pub(super) fn shown(ms: u64) -> String {
+    let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| ms.to_string(), |at| at.to_string())
+}
+
 impl Allowed for Moment {
     const ALLOWED: &'static str = "a time such as 2026-01-31T12:00:00+01:00, or milliseconds since 1970";
 }

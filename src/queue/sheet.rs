@@ -60,7 +60,7 @@ const EQUATION: &str = "enqueued = pending + in_flight + delayed + dead + done";
 /// # Errors
 /// When the store does not answer.
 pub async fn audited(broker: &Broker, mends: bool) -> Result<Balance<Balanced>, StoreError> {
-    let scan = broker.audit(mends).await?;
+    let scan = broker.audit(mends).await.map_err(|error| if mends { error } else { error.of_read() })?;
     let stats = broker.stats().await?;
     Ok(Balance::of(Balanced { scan: Some(scan), ..Balanced::of(&stats) }, EQUATION))
 }

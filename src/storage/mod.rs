@@ -47,3 +47,14 @@ pub enum StoreError {
     #[error("the store refused: {0}")]
     Refused(String),
 }
+
+impl StoreError {
+    /// What it means for a request that changes nothing: that has no outcome which could be unknown.
+    #[must_use]
+    pub fn of_read(self) -> Self {
+        match self {
+            Self::OutcomeUnknown(said) => Self::Away(said),
+            error => error,
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::load::LoadArgs;
 use crate::{
-    app::{DrainMs, ServerArgs, ServingArgs, audit::CheckArgs, bench},
+    app::{DrainMs, ServerArgs, ServingArgs, ask::QUEUE_API_ADDR, audit::CheckArgs, bench},
     config::{Allowed as _, ListenAddr, Misfit},
     queue::{Config, StoreArgs, WorkerArgs},
     telemetry,
@@ -55,7 +55,7 @@ pub enum Part {
 #[group(skip)]
 pub struct ApiArgs {
     /// The address to listen on
-    #[arg(long, env = "QUEUE_API_ADDR", default_value = "127.0.0.1:8085", value_name = ListenAddr::ALLOWED)]
+    #[arg(long, env = "QUEUE_API_ADDR", default_value = QUEUE_API_ADDR, value_name = ListenAddr::ALLOWED)]
     pub addr: ListenAddr,
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   REDIS_URL ──────────────────────────────> the store itself
-//!   --url, or the server at the address ────> its sheet, and its scan
+//!   --url ──────────────────────────────────> that server's sheet, and its scan
+//!   LAB_ADDR, then QUEUE_API_ADDR ──────────> those of the first that has a queue
 //!   no server, and a file in LAB_DATA_DIR ──> the file, which nobody may use meanwhile
 //! ```
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     app::{
-        ask::{Unreachable, fetch},
+        ask::{Unreachable, fetch, url_of},
         audit::{CheckArgs, served, table, verdict},
         ending::{Ending, Usage},
     },
@@ -42,10 +43,9 @@ pub async fn audit(args: &CheckArgs) -> anyhow::Result<Ending> {
     let sheet = match &args.store.redis_url {
         Some(url) if args.url.is_none() => of_redis(url, args.repair).await?,
         _ if args.repair => of_file(args).await?.with_context(|| missing(args))?,
-        _ => match of_server(&args.server()?).await {
-            Err(error) if error.is::<Unreachable>() && args.url.is_none() => {
-                of_file(args).await?.ok_or(error)?
-            }
+        _ if args.url.is_some() => of_server(&args.server()?).await?,
+        _ => match of_servers(args).await {
+            Err(error) if error.is::<Unreachable>() => of_file(args).await?.ok_or(error)?,
             sheet => sheet?,
         },
     };
@@ -68,7 +68,29 @@ async fn of_redis(url: &RedisUrl, mends: bool) -> anyhow::Result<Value> {
     match sheet.await {
         Ok(sheet) => Ok(serde_json::to_value(sheet.named())?),
         Err(StoreError::Refused(why)) => Err(Usage(format!("REDIS_URL: {why}")).into()),
-        Err(error) => Err(Unreachable { what: error.to_string(), other: "REDIS_URL" }.into()),
+        Err(error) => {
+            let remedy = "start that Redis, or name another with REDIS_URL".to_owned();
+            Err(Unreachable { what: error.to_string(), remedy }.into())
+        }
+    }
+}
+
+/// Asks the server of the lab, and the queue's own if that has no queue.
+async fn of_servers(args: &CheckArgs) -> anyhow::Result<Value> {
+    let of_lab = match of_server(&args.server()?).await {
+        Err(error) => error,
+        sheet => return sheet,
+    };
+    let of_api = match of_server(&url_of(args.queue_api_addr, "QUEUE_API_ADDR")?).await {
+        Err(error) => error,
+        sheet => return sheet,
+    };
+    match (of_lab.downcast::<Unreachable>(), of_api.downcast::<Unreachable>()) {
+        (Ok(lab), Ok(api)) => {
+            let what = format!("{}, and {}", lab.what, api.what);
+            Err(Unreachable { what, ..lab }.into())
+        }
+        (Err(error), Ok(_)) | (_, Err(error)) => Err(error),
     }
 }
 
@@ -92,7 +114,8 @@ async fn of_file(args: &CheckArgs) -> anyhow::Result<Option<Value>> {
             return Err(anyhow::anyhow!("{error}: stop it first, then repair"));
         }
         Err(error @ OpenError::Held { .. }) => {
-            return Err(Unreachable { what: error.to_string(), other: "--url" }.into());
+            let remedy = "name the address of its server with LAB_ADDR, QUEUE_API_ADDR or --url".to_owned();
+            return Err(Unreachable { what: error.to_string(), remedy }.into());
         }
         Err(error) => return Err(Usage(format!("LAB_DATA_DIR: {error}")).into()),
     };

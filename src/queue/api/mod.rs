@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod dead;
 mod problems;
 mod scan;
 
@@ -14,14 +15,17 @@ use axum::{
 use serde_json::value::RawValue;
 use utoipa::OpenApi;
 
-pub use self::answer::{Changed, Queued, QueuedBatch, TaskDocument};
 use self::{
     answer::Item,
     body::{BatchBody, BatchMode},
 };
+pub use self::{
+    answer::{Changed, Queued, QueuedBatch, TaskDocument},
+    dead::DeadList,
+};
 pub(super) use self::{
     body::{Asked, TaskBody},
-    problems::{KINDS, of_store, unknown},
+    problems::{KINDS, of_store, unknown, wrong_state},
     scan::{ScanApi, routes as scan_routes},
 };
 use super::{
@@ -42,7 +46,7 @@ pub(super) const BATCH_LIMIT_BYTES: usize = 1 << 20;
 /// Its part of the OpenAPI document, for paths without a prefix.
 #[derive(OpenApi)]
 #[openapi(
-    paths(enqueue, enqueue_batch, look, cancel, run_now),
+    paths(enqueue, enqueue_batch, look, cancel, run_now, dead::list),
     tags((name = "queue", description = "Tasks that survive the death of every process"))
 )]
 pub(super) struct Api;
@@ -54,6 +58,7 @@ pub(super) fn open_routes(queue: &Queue, prefix: &str) -> Router {
         .route(&format!("{prefix}/tasks"), post(enqueue_batch))
         .route(&format!("{prefix}/task/{{id}}"), get(look))
         .with_state(queue.clone())
+        .merge(dead::routes(queue, prefix))
 }
 
 /// Routes that change what others enqueued.
@@ -195,8 +200,8 @@ fn item(accepted: Result<TaskId, Problem>) -> Item {
     params(("id" = String, Path, description = "The id that the enqueue was answered with")),
     responses(
         (status = 200, description = "The task", body = NamedTask),
-        (status = 404, description = "No such task was enqueued"),
-        (status = 410, description = "It has ended, and its record is no longer kept"),
+        (status = 404, description = "No such task was enqueued: its id is newer than the oldest record"),
+        (status = 410, description = "It is not known: it was never enqueued, or its record is no longer kept"),
         (status = 503, description = "The store is away")))]
 async fn look(State(queue): State<Queue>, Path(id): Path<String>) -> Result<Json<TaskDocument>, Problem> {
     let id = task_id(&id)?;
@@ -212,9 +217,9 @@ async fn look(State(queue): State<Queue>, Path(id): Path<String>) -> Result<Json
     responses(
         (status = 200, description = "It is cancelled, or its worker is told to stop it", body = NamedChanged),
         (status = 401, description = "The token is missing or wrong"),
-        (status = 404, description = "No such task was enqueued"),
+        (status = 404, description = "No such task was enqueued: its id is newer than the oldest record"),
         (status = 409, description = "It has ended"),
-        (status = 410, description = "It has ended, and its record is no longer kept"),
+        (status = 410, description = "It is not known: it was never enqueued, or its record is no longer kept"),
         (status = 503, description = "The store is away, or it is not known whether it was cancelled")))]
 async fn cancel(State(queue): State<Queue>, Path(id): Path<String>) -> Result<Json<Changed>, Problem> {
     let id = task_id(&id)?;
@@ -231,9 +236,9 @@ async fn cancel(State(queue): State<Queue>, Path(id): Path<String>) -> Result<Js
     responses(
         (status = 200, description = "It may start now", body = NamedChanged),
         (status = 401, description = "The token is missing or wrong"),
-        (status = 404, description = "No such task was enqueued"),
+        (status = 404, description = "No such task was enqueued: its id is newer than the oldest record"),
         (status = 409, description = "It runs, or has ended"),
-        (status = 410, description = "It has ended, and its record is no longer kept"),
+        (status = 410, description = "It is not known: it was never enqueued, or its record is no longer kept"),
         (status = 503, description = "The store is away, or it is not known whether this was done")))]
 async fn run_now(State(queue): State<Queue>, Path(id): Path<String>) -> Result<Json<Changed>, Problem> {
     let id = task_id(&id)?;
@@ -247,9 +252,7 @@ async fn run_now(State(queue): State<Queue>, Path(id): Path<String>) -> Result<J
 /// Why a task cannot be changed: it is not known, or its state.
 async fn refused(queue: &Queue, id: TaskId) -> Problem {
     match queue.broker().get(id).await {
-        Ok(Looked::Known(known)) => {
-            Problem::new(&problems::WRONG_STATE).with("state", known.run.state.label())
-        }
+        Ok(Looked::Known(known)) => problems::wrong_state(&known.run),
         Ok(Looked::Unknown { oldest_ms }) => problems::unknown(id, oldest_ms),
         Err(error) => problems::of_store(&error),
     }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use crate::{
-    queue::task::TaskId,
+    queue::{moment, run::Run, task::TaskId},
     storage::StoreError,
     web::{Kind, Problem},
 };
@@ -49,20 +49,22 @@ pub(super) static STORE_AWAY: Kind = Kind::new(
 pub(super) static GONE: Kind = Kind::new(
     "/problems/task-forgotten",
     StatusCode::GONE,
-    "The task is no longer known",
-    "It is older than the records that the queue still keeps (QUEUE_DONE_LIMIT, QUEUE_DONE_KEPT_MS).",
+    "The task is not known, or no longer",
+    "Its id is older than the records that the queue still keeps (QUEUE_DONE_LIMIT, QUEUE_DONE_KEPT_MS). So it was never \
+     enqueued here, or it ended before the oldest of them: `detail` says when that was.",
 );
 pub(super) static UNKNOWN: Kind = Kind::new(
     "/problems/unknown-task",
     StatusCode::NOT_FOUND,
     "No such task",
-    "No task with this id was enqueued, at least not in this queue.",
+    "No task with this id was enqueued, at least not in this queue: the queue still keeps all records since the id was \
+     made.",
 );
 pub(super) static WRONG_STATE: Kind = Kind::new(
     "/problems/task-state",
     StatusCode::CONFLICT,
     "The task's state does not allow this",
-    "The task has ended, or is not waiting: `state` names its state.",
+    "The task has ended (its payload is no longer kept), or is not waiting: `state` names its state.",
 );
 
 /// All kinds.
@@ -89,6 +91,15 @@ pub(in crate::queue) fn of_store(error: &StoreError) -> Problem {
 
 /// The problem of an id under which nothing is known.
 pub(in crate::queue) fn unknown(id: TaskId, oldest_ms: Option<u64>) -> Problem {
-    let forgotten = oldest_ms.zip(id.made_ms()).is_some_and(|(oldest_ms, made_ms)| made_ms < oldest_ms);
-    Problem::new(if forgotten { &GONE } else { &UNKNOWN })
+    let forgotten = oldest_ms.zip(id.made_ms()).filter(|(oldest_ms, made_ms)| made_ms < oldest_ms);
+    let Some((oldest_ms, _)) = forgotten else { return Problem::new(&UNKNOWN) };
+    let kept_since = moment::shown(oldest_ms);
+    Problem::new(&GONE)
+        .detail(format!("never enqueued here, or ended before {kept_since}, from when on records are kept"))
+        .with("kept_since_ms", oldest_ms)
+}
+
+/// The problem of a task whose state does not allow what was asked for.
+pub(in crate::queue) fn wrong_state(run: &Run) -> Problem {
+    Problem::new(&WRONG_STATE).with("state", run.state.label())
 }

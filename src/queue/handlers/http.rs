@@ -1,13 +1,13 @@
 //! Work that an HTTP server does: the payload is the body of a `POST`, the status the verdict.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use bytes::Bytes;
 
 use crate::{
-    client::{Bounds, Client},
+    client::{Bounds, Client, Failure},
     config::HttpUrl,
     queue::{broker::Claimed, settle::Verdict, worker::Handler},
     telemetry,
@@ -39,12 +39,20 @@ impl Handler for Http {
         // The status is the verdict, however long the answer is.
         match self.client.fetch_start(request, Bounds { time, body_bytes: ANSWER_LIMIT_BYTES }).await {
             Ok(response) => verdict(&response),
+            Err(Failure::NotPublic(ip)) => Verdict::FailedForGood { error: self.refused(ip) },
             Err(failure) => Verdict::Failed { error: failure.to_string(), retry_after_ms: None },
         }
     }
 }
 
 impl Http {
+    fn refused(&self, ip: IpAddr) -> String {
+        let host = self.url.uri().host().unwrap_or_default();
+        format!(
+            "refused: {host} has the address {ip}, which is not public, and is not listed in QUEUE_HTTP_PRIVATE"
+        )
+    }
+
     fn request(&self, task: &Claimed) -> Result<Request<Bytes>, String> {
         let mut parent = HeaderMap::new();
         if let Ok(value) = HeaderValue::from_str(&task.spec.trace) {

@@ -19,7 +19,7 @@ use crate::{
     document,
     output::Named,
     queue::{
-        api::{of_store, task_id, unknown},
+        api::{of_store, task_id, unknown, wrong_state},
         broker::{LISTED_LIMIT, Listed, Looked, Which},
         handle::Queue,
         lane::{RuleChange, Scope},
@@ -267,17 +267,18 @@ async fn matching(
     responses(
         (status = 200, description = "The payload", body = String, content_type = "application/json"),
         (status = 401, description = "The token is missing or wrong"),
-        (status = 404, description = "No such task was enqueued, or it has ended"),
-        (status = 410, description = "It has ended, and its record is no longer kept"),
+        (status = 404, description = "No such task was enqueued: its id is newer than the oldest record"),
+        (status = 409, description = "It has ended, and its payload is no longer kept"),
+        (status = 410, description = "It is not known: it was never enqueued, or its record is no longer kept"),
         (status = 503, description = "The store is away")))]
 async fn payload(State(queue): State<Queue>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id = task_id(&id)?;
     let looked = queue.broker().get(id).await.map_err(|error| of_store(&error))?;
-    let (known, oldest_ms) = match looked {
-        Looked::Known(known) => (known.spec, None),
-        Looked::Unknown { oldest_ms } => (None, oldest_ms),
+    let known = match looked {
+        Looked::Known(known) => known,
+        Looked::Unknown { oldest_ms } => return Err(unknown(id, oldest_ms)),
     };
-    let Some(spec) = known else { return Err(unknown(id, oldest_ms)) };
+    let Some(spec) = known.spec else { return Err(wrong_state(&known.run)) };
     let headers: [(HeaderName, HeaderValue); 2] =
         [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), NOSNIFF];
     Ok((headers, spec.payload).into_response())

@@ -70,7 +70,7 @@ impl Redis {
     }
 
     /// Runs a script. It is carried out at most once; after [`OutcomeUnknown`](StoreError::OutcomeUnknown) it may
-    /// have been. A future that is dropped may still be carried out.
+    /// have been, which is never said of one whose flags say `no-writes`. A future that is dropped may still be carried out.
     ///
     /// # Errors
     /// As [`StoreError`] says.
@@ -113,8 +113,10 @@ impl Redis {
                 Err(Asked::Answered(error)) if is_unknown_script(&error) => {
                     let mut load = cmd("SCRIPT");
                     load.arg("LOAD").arg(script.source());
-                    self.command::<()>(&load).await.map_err(not_carried_out)?;
+                    // If it fails, the script that is wanted was not run.
+                    self.command::<()>(&load).await.map_err(StoreError::of_read)?;
                 }
+                Err(asked) if script.is_read() => return Err(asked.into_store_error().of_read()),
                 asked => return asked.map_err(Asked::into_store_error),
             }
         }
@@ -153,7 +155,7 @@ impl Redis {
         let made = self.link.get().await?;
         let settings = Settings::ask(&made.connection).await;
         self.link.check(&made, settings.as_ref().err());
-        let settings = settings.map_err(|error| failure::of_request(&error))?;
+        let settings = settings.map_err(|error| failure::of_request(&error).of_read())?;
         self.link.see(&settings);
         Ok(settings)
     }
@@ -167,14 +169,6 @@ impl Redis {
     /// A connection for blocking commands.
     pub fn waker(&self) -> Waker {
         Waker::of(self.link.nodes().clone())
-    }
-}
-
-/// What a failure to load a script means to who wants it run: it was not.
-fn not_carried_out(error: StoreError) -> StoreError {
-    match error {
-        StoreError::OutcomeUnknown(said) => StoreError::Away(said),
-        error => error,
     }
 }
 

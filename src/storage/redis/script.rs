@@ -19,6 +19,11 @@ impl Script {
         self.name
     }
 
+    /// Whether its flags say that it writes nothing.
+    pub(super) fn is_read(&self) -> bool {
+        self.source.lines().next().is_some_and(|flags| flags.starts_with("#!") && flags.contains("no-writes"))
+    }
+
     /// The SHA-1 by which the server knows it.
     pub(super) fn hash(&self) -> &str {
         self.script.get_hash()

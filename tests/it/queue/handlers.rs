@@ -106,7 +106,7 @@ async fn private_addresses_are_reached_only_if_they_are_listed() {
     let http = format!("email=http://localhost:{}/work", addr.port());
     let server =
         Server::start(&["queue", "api"], &[("QUEUE_HTTP", http.as_str()), ("QUEUE_BACKOFF_MS", "1")]);
-    let body = json!({ "type": "email", "max_attempts": 1 });
+    let body = json!({ "type": "email", "max_attempts": 3 });
     let queued =
         send(server.addr, "POST /task\ncontent-type: application/json", &body.to_string()).await.json();
     let id = queued["task_id"].as_str().expect("an id");
@@ -115,7 +115,11 @@ async fn private_addresses_are_reached_only_if_they_are_listed() {
         (task["state"] == "dead").then_some(task)
     })
     .await;
-    assert!(task["last_error"].as_str().is_some_and(|error| error.contains("private")), "{task}");
+    assert_eq!((&task["dead_because"], &task["attempts"]), (&json!("final"), &json!(1)), "{task}");
+    let error = task["last_error"].as_str().expect("an error");
+    let says = |text: &str| error.contains(text);
+    assert!(says("localhost has the address") && says("QUEUE_HTTP_PRIVATE") && !says("resolved"), "{error}");
+    assert!(says("127.0.0.1") || says("::1"), "{error}");
     assert!(received.lock().expect("no panic").is_empty());
 }
 

@@ -16,6 +16,7 @@ mod processes;
 mod raw;
 mod replicas;
 mod served;
+mod standstill;
 mod store;
 mod types;
 mod workers;

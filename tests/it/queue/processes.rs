@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A lease that a busy machine does not let expire.
-const LONG_LEASE: (&str, &str) = ("QUEUE_LEASE_MS", "10m");
+pub(super) const LONG_LEASE: (&str, &str) = ("QUEUE_LEASE_MS", "10m");
 
 /// A command that writes the task's id, attempt and payload to a file, one line a task.
 fn recording(file: &Path) -> String {
@@ -38,14 +38,14 @@ async fn lines_of(file: &Path, count: usize) -> Vec<String> {
     tokio::time::timeout(crate::support::PATIENCE, reading).await.expect("in time")
 }
 
-async fn enqueue(server: &Server, body: &Value) -> String {
+pub(super) async fn enqueue(server: &Server, body: &Value) -> String {
     let head = "POST /task\ncontent-type: application/json";
     let answer = send(server.addr, head, &body.to_string()).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     answer.json()["task_id"].as_str().expect("an id").to_owned()
 }
 
-async fn state_is(server: &Server, id: &str, expected: &str) -> Value {
+pub(super) async fn state_is(server: &Server, id: &str, expected: &str) -> Value {
     until(server.addr, &format!("/task/{id}"), |answer| {
         let task = answer.json();
         (task["state"] == expected).then_some(task)
@@ -130,6 +130,12 @@ async fn what_other_programs_push_is_admitted_and_what_is_no_task_is_a_dead_lett
     assert_eq!((&audit["dead"], &audit["done"], &audit["balances"]), (&json!(0), &json!(4), &json!(true)));
 }
 
+/// A document as it stands in a list.
+fn without_schema(mut document: Value) -> Value {
+    document.as_object_mut().expect("an object").remove("schema");
+    document
+}
+
 #[tokio::test]
 async fn dead_letters_are_replayed_by_id_by_type_or_all() {
     let redis = RedisServer::start(&[]).await;
@@ -149,6 +155,19 @@ async fn dead_letters_are_replayed_by_id_by_type_or_all() {
     }
     for id in &ids {
         state_is(&api, id, "dead").await;
+    }
+    // Who may only look sees them too, newest first; the payloads are left out.
+    let list = async |query: &str| get(api.addr, &format!("/dead{query}")).await;
+    let page = list("").await.json();
+    let dead = page["dead"].as_array().expect("a list").clone();
+    assert_eq!((dead.len(), &page["schema"]), (5, &json!("lab/queue-dead/1")), "{page}");
+    assert_eq!(dead[4], without_schema(get(api.addr, &format!("/task/{twice}")).await.json()));
+    assert!(dead.iter().all(|task| task.get("payload").is_none()) && page.get("next_offset").is_none());
+    let rest = list("?offset=3").await.json();
+    assert_eq!(rest["dead"], json!(dead[3..]));
+    assert_eq!(list("?offset=9").await.json()["dead"], json!([]));
+    for bad in ["?offset=-1", "?offset=x", "?page=1"] {
+        assert_eq!(list(bad).await.status, 400, "{bad}");
     }
     // Nothing dies again before it was counted.
     let ask = async |path: &str, body: Value| {

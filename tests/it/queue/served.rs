@@ -135,6 +135,10 @@ async fn the_members_of_a_task_are_kept() {
         // Byte by byte: a number that no float holds, and an empty list, stay what they are.
         let payload = served.ask_with("GET", &format!("/task/{id}/payload"), "", "").await;
         assert_eq!(payload.body, body["payload"].to_string());
+        // Without a payload it is null, and a deadline that has passed is no error.
+        let id = served.enqueue(&json!({ "type": "report", "deadline": "2020-01-01T00:00:00Z" })).await;
+        let payload = served.ask_with("GET", &format!("/task/{id}/payload"), "", "").await;
+        assert_eq!(payload.body, "null");
     }
 }
 
@@ -213,6 +217,14 @@ async fn a_key_enqueues_once_whatever_the_order_of_the_members() {
         assert_eq!(each["tasks"][0]["task_id"], batch.json()["tasks"][0]["task_id"]);
         assert_eq!(each["tasks"][1]["status"], "idempotency_key_used");
         assert_eq!(served.counts().await["enqueued"], 3);
+
+        // More tasks at its end are further tasks, and a default that is written out is another body.
+        let three = r#"{"tasks": [{"type": "x"}, {"type": "x", "payload": 2}, {"type": "x", "payload": 3}]}"#;
+        let longer = ask("b", "/tasks", three).await.json();
+        assert_eq!(longer["tasks"][1]["task_id"], batch.json()["tasks"][1]["task_id"]);
+        assert_eq!(served.counts().await["enqueued"], 4);
+        let written_out = r#"{"type": "x", "payload": 1, "group": "g", "priority": "normal"}"#;
+        assert_eq!(ask("a", "/task", written_out).await.status, 422);
     }
 }
 
@@ -285,6 +297,7 @@ async fn a_task_can_be_cancelled_and_started_before_its_time() {
             assert_eq!((cancelled.status, &cancelled.json()["status"]), (200, &json!("cancelled")));
             assert_eq!(served.task(id).await.json()["state"], "cancelled");
             for again in [
+                change("GET", &format!("/task/{id}/payload")).await,
                 change("DELETE", &format!("/task/{id}")).await,
                 change("POST", &format!("/task/{id}/run-now")).await,
             ] {
@@ -292,7 +305,7 @@ async fn a_task_can_be_cancelled_and_started_before_its_time() {
             }
         }
         let unknown = "01890a5d-ac96-774b-bcce-b302099a8057";
-        for (method, path) in [("GET", ""), ("DELETE", ""), ("POST", "/run-now")] {
+        for (method, path) in [("GET", ""), ("GET", "/payload"), ("DELETE", ""), ("POST", "/run-now")] {
             // It was made in 2023, before the oldest record that is kept.
             let answer = change(method, &format!("/task/{unknown}{path}")).await;
             assert_eq!(
@@ -300,11 +313,18 @@ async fn a_task_can_be_cancelled_and_started_before_its_time() {
                 (410, &json!("/problems/task-forgotten")),
                 "{method}"
             );
+            let problem = answer.json();
+            let detail = problem["detail"].as_str().expect("a detail");
+            let is_plain = detail.starts_with("never enqueued here, or ended before 20");
+            assert!(is_plain && problem["kept_since_ms"].as_u64() > Some(0), "{problem}");
             let answer = change(method, &format!("/task/nonsense{path}")).await;
             assert_eq!((answer.status, &answer.json()["parameter"]), (400, &json!("id")), "{method}");
         }
-        let future = "fffffffe-ac96-774b-bcce-b302099a8057";
-        assert_eq!(served.task(future).await.json()["type"], "/problems/unknown-task");
+        // All records since these were made are kept.
+        for unknown in ["fffffffe-ac96-774b-bcce-b302099a8057", &lab::queue::TaskId::new().to_string()] {
+            let answer = served.task(unknown).await;
+            assert_eq!((answer.status, &answer.json()["type"]), (404, &json!("/problems/unknown-task")));
+        }
         let counts = served.counts().await;
         assert_eq!((&counts["done"], &counts["balances"]), (&json!(2), &json!(true)));
     }
