@@ -2,13 +2,13 @@
 
 use lab::queue::{
     Due, NewTask, TaskId, Worker, WorkerSettings,
-    broker::{Broker, Known, Looked, Which, Wrong},
+    broker::{Broker, Known, Looked, Settled, Which, Wrong},
     run::State,
-    settle::{DeathReason, Verdict},
+    settle::{DeathReason, Settle, Verdict},
 };
 
 use super::{
-    store::{Store, on_both, task},
+    store::{Store, on_both, settlement, task},
     workers::{Running, settings, until},
 };
 
@@ -106,4 +106,36 @@ async fn the_audit_names_what_cannot_be_read_and_makes_dead_letters_of_it(mut st
         .await;
     running.stopped().await;
     store.balances().await;
+}
+
+#[tokio::test]
+async fn a_lost_ring_holds_up_its_type_only() {
+    let store = Store::redis().await;
+    store.fill("2|a|", 3).await;
+    store.fill("2|b|", 3).await;
+    let mut process = store.process().await;
+    let first = process.claim(1).await;
+    store.send("DEL K|ring|2|a").await;
+    // What it holds is settled, and the other type is claimed.
+    let traded = process.trade(vec![settlement(&first[0], Settle::Succeeded)], 10).await;
+    assert_eq!(traded.settled, [Settled::Applied]);
+    let mut kinds: Vec<&str> = traded.claimed.iter().map(|task| task.lane.kind.as_str()).collect();
+    kinds.dedup();
+    assert_eq!((kinds, traded.claimed.len()), (vec!["b"], 3));
+    store.broker.audit(true).await.expect("audited");
+    assert_eq!(process.claim(10).await.len(), 2);
+    store.balances().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_settled_twice_at_once_ends_once() {
+    for store in [Store::redis().await, Store::sqlite()] {
+        store.fill("2|a|", 1).await;
+        let mut process = store.process().await;
+        let held = process.claim(1).await;
+        let twice = [Settle::Succeeded, Settle::Succeeded].map(|settle| settlement(&held[0], settle));
+        let traded = process.trade(twice.into(), 0).await;
+        assert_eq!(traded.settled, [Settled::Applied, Settled::Stale]);
+        store.balances().await;
+    }
 }

@@ -58,16 +58,17 @@ local settled = {}
 for i = 0, s - 1 do settled[i + 1] = ARGV[6 + i * 5] end
 local holding, stopped = ask_many('HMGET', held, settled), ask_many('SMISMEMBER', stop, settled)
 fetch(settled)
-local moved_back, landed = 0, {}
+local moved_back, landed, is_settled = 0, {}, {}
 for i = 0, s - 1 do
   local id, delivery, act = ARGV[6 + i * 5], ARGV[7 + i * 5], ARGV[8 + i * 5]
   local delay, text = tonumber(ARGV[9 + i * 5]), ARGV[10 + i * 5]
   local code = 'stale'
   -- What the process holds: the number of the delivery, and the bytes of what the task's handler got.
   local token, bytes = string.match(holding[i + 1] or '', '^(%d+) ?(%d*)$')
-  if token == delivery then
+  if token == delivery and not is_settled[id] then
     local run = named(id)
     code = 'applied'
+    is_settled[id] = true
     landed[#landed + 1] = id
     out_of_flight(run)
     if stopped[i + 1] == 1 then
@@ -92,7 +93,6 @@ for i = 0, s - 1 do
       if reason ~= 'crashed' then run.failures = run.failures + 1 end
       bury(id, run, reason, said)
     end
-    holding[i + 1] = nil
   end
   codes[i + 1] = code
 end
@@ -188,11 +188,13 @@ local function candidate(rank)
   end
   return nexts[rank]
 end
--- The lane of a type whose turn it is: its group, how many wait in it, and whether it is the only one.
+-- The lane of a type whose turn it is: its group, how many wait in it, and whether it is the only one; nil if the type's
+-- ring was lost.
 local function first_of(rank, kind)
   local first = firsts[rank .. kind]
   if not first then
     local groups = call('ZRANGE', ring(rank, kind), '0', '1')
+    if not groups[1] then return nil end
     local key = TAG .. 'lane|' .. rank .. '|' .. kind .. '|' .. groups[1]
     first = { group = groups[1], is_only = not groups[2], key = key, length = call('ZCARD', key) }
     firsts[rank .. kind] = first
@@ -226,6 +228,15 @@ if alone == 'no' and want > 0 and room('*', clock) > 0 then
     end
     local rank, kind = RANKS[turn_of], kinds[turn_of]
     local first = first_of(rank, kind)
+    -- A lost ring must stop nobody: its type is passed over until the audit has mended it.
+    while not first do
+      put_back()
+      outer(rank, kind, clock)
+      kind = candidate(rank)
+      if not kind then break end
+      first = first_of(rank, kind)
+    end
+    if not first then break end
     local of = { 't|' .. kind }
     if first.group ~= '' then of[2] = 'g|' .. first.group end
     local take, got, popped = math.min(want, quantum), 0, {}

@@ -41,8 +41,8 @@ local function number(at)
   return value
 end
 
--- The store's time, in milliseconds since 1970, as a number and as a text; the same throughout a script. To print a
--- number takes longer than all else that is done with a record: so the fields of records are texts.
+-- The store's time, in milliseconds since 1970, as a number and as a text; the same throughout a script. Lua is slow at
+-- printing numbers, so the fields of records are texts.
 local wall_ms, stamp = nil, nil
 local function wall()
   if not wall_ms then
